@@ -18,6 +18,8 @@ function problemOf(options: object): string {
 test.each([
   [{ name: "" }, 'Invalid option name: must be 1 to 64 characters A-Z a-z 0-9 _ -, got ""'],
   [{ name: "a.b" }, 'Invalid option name: must be 1 to 64 characters A-Z a-z 0-9 _ -, got "a.b"'],
+  [{ name: undefined }, "Invalid option name: must be 1 to 64 characters A-Z a-z 0-9 _ -, got undefined"],
+  [{ servers: undefined }, "Invalid option servers: must name at least one server, got undefined"],
   [{ servers: [] }, "Invalid option servers: must name at least one server, got "],
   [
     { servers: "localhost" },
@@ -38,6 +40,18 @@ test.each([
   [{ connect: 5 }, "Invalid option connect: must be a function, got 5"],
 ])("invalid options %j are refused with the rule and the value", (options, problem) => {
   expect(problemOf(options)).toBe(problem);
+});
+
+test("an unknown option is refused, and so are no options", () => {
+  expect(problemOf({ sevrers: "nats://host" })).toMatch(
+    /^Unknown option sevrers of natsCluster; it has servers, name, user, /,
+  );
+  expect(() => natsCluster(undefined as never)).toThrow(
+    expect.objectContaining({
+      code: ErrorCode.INVALID_CONFIG,
+      message: expect.stringContaining("natsCluster({ servers:"),
+    }),
+  );
 });
 
 test("subjects begin with netconduit and the cluster's name unless another prefix is chosen", () => {

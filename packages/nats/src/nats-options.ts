@@ -72,10 +72,43 @@ const NAME = /^[\w-]{1,64}$/;
 const PREFIX = /^[\w-]+(\.[\w-]+)*$/;
 const MiB = 2 ** 20;
 
+/** Each option, so that a misspelt one is noticed. */
+const KNOWN: Readonly<Record<keyof NatsClusterOptions, true>> = {
+  servers: true,
+  name: true,
+  user: true,
+  pass: true,
+  token: true,
+  credentials: true,
+  nkeySeed: true,
+  tls: true,
+  subjectPrefix: true,
+  replicas: true,
+  maxPayloadBytes: true,
+  maxPendingBytes: true,
+  connectTimeoutMs: true,
+  pingIntervalMs: true,
+  connect: true,
+  nodeId: true,
+  heartbeatMs: true,
+  nodeTimeoutMs: true,
+  answerTimeoutMs: true,
+};
+
 /** @throws ConduitError INVALID_CONFIG */
 export function parseNatsOptions(options: NatsClusterOptions): NatsConfig {
+  if (typeof options !== "object" || options === null) {
+    const message = 'natsCluster needs options: natsCluster({ servers: "nats://host:4222", name: "fleet" })';
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  const unknown = Object.keys(options).filter((option) => !(option in KNOWN));
+  if (unknown.length > 0) {
+    const message = `Unknown option ${unknown.join(", ")} of natsCluster; it has ${Object.keys(KNOWN).join(", ")}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
   const { name, subjectPrefix, replicas = 1, connect } = options;
-  if (!NAME.test(name)) throw invalid("name", "must be 1 to 64 characters A-Z a-z 0-9 _ -", name);
+  if (typeof name !== "string" || !NAME.test(name))
+    throw invalid("name", "must be 1 to 64 characters A-Z a-z 0-9 _ -", name);
   if (subjectPrefix !== undefined && !PREFIX.test(subjectPrefix)) {
     throw invalid("subjectPrefix", "must be words of A-Z a-z 0-9 _ -, with points between them", subjectPrefix);
   }
@@ -97,7 +130,7 @@ export function parseNatsOptions(options: NatsClusterOptions): NatsConfig {
 }
 
 function parseServers(servers: string | readonly string[]): string[] {
-  const list = typeof servers === "string" ? [servers] : [...servers];
+  const list = typeof servers === "string" ? [servers] : Array.isArray(servers) ? [...servers] : [];
   if (list.length === 0) throw invalid("servers", "must name at least one server", servers);
   for (const server of list) {
     const url = typeof server === "string" && URL.canParse(server) ? new URL(server) : null;
