@@ -4,9 +4,11 @@ import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { call, frame, rawFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
 import { chunkChecks } from "./both/chunks.ts";
 import { creditChecks } from "./both/credit.ts";
+import { onceChecks } from "./both/once.ts";
 import { refusalChecks } from "./both/refusal.ts";
 import { answersPingsInOrder, type Check, frameOf, isAlive, isClosedWith } from "./check.ts";
 import { clientSessionChecks } from "./client-session-checks.ts";
+import { clientTokenChecks } from "./client-token-checks.ts";
 import { clientTopicChecks } from "./client-topic-checks.ts";
 import { type ClientLogin, type ClientUnderTest, loggedIn, SUCCESS } from "./client-under-test.ts";
 
@@ -354,6 +356,8 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   ...creditChecks(loggedIn),
   ...chunkChecks(loggedIn),
   ...refusalChecks(loggedIn),
+  ...onceChecks(loggedIn),
+  ...clientTokenChecks,
   ...clientTopicChecks,
   ...clientSessionChecks,
 ];

@@ -40,7 +40,7 @@ async function admit(peer: RawPeer, keys: Readonly<Record<string, unknown>>): Pr
 }
 
 async function newSession(client: ClientUnderTest): Promise<Stream> {
-  return admit(await client.connect(true), {});
+  return admit(await client.connect({ resumes: true }), {});
 }
 
 /** Cuts the stream, and lets the client resume over another one. `received`: bytes that this side has received. */
@@ -100,6 +100,22 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
       const { peer } = await resumed(client, session, 0);
       assert.equal((await answer(peer)).id, call.id);
       assert.equal((await frameOf(peer, Type.MESSAGE)).payload?.["type"], "result");
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "A client that has kept its messages sends those that weren't handled again, in order, before anything else, over this new connection, on which they are numbered anew from 0.",
+    async run(client) {
+      const session = await newSession(client);
+      await answer(session.peer);
+      await frameOf(session.peer, Type.MESSAGE);
+      const received = receivedBehind(session, Type.AUTH_RESPONSE);
+      session.peer.reset();
+      const expired = { received, handled: 0, above: [], unfinished: 0 };
+      const { peer } = await admit(await client.nextConnection(), { session_token: "e".repeat(64), expired });
+      const first = await frameOf(peer);
+      assert.deepEqual([typeName(first), first.payload?.["type"]], ["MESSAGE", "result"]);
     },
   },
   {

@@ -10,12 +10,19 @@ import { frameOf, Skipped } from "./check.ts";
 
 /** The password of the raw server. */
 export const PASSWORD = "secret";
+/** The token of clients that log in by one. */
+export const TOKEN = "wire-token";
 
-/**
- * Starts a client that acts as README.md says, and returns a function that ends it.
- * @param resumes whether it resumes its session when a stream is lost
- */
-export type StartClient = (port: number, resumes: boolean) => Promise<() => Promise<void>>;
+/** How a client acts, beside what README.md says of all. */
+export interface ClientActs {
+  /** It resumes its session when a stream is lost. */
+  readonly resumes?: boolean;
+  /** It logs in by the token, and not by the password. */
+  readonly token?: boolean;
+}
+
+/** Starts a client that acts as README.md says, and returns a function that ends it. */
+export type StartClient = (port: number, acts: ClientActs) => Promise<() => Promise<void>>;
 
 /** An AUTH_REQUEST, and what the server makes of it. */
 export interface ClientLogin {
@@ -36,13 +43,13 @@ export class ClientUnderTest extends Cleanups {
   }
 
   /** Starts a client. Resolves when it has connected. */
-  async connect(resumes = false): Promise<RawPeer> {
+  async connect(acts: ClientActs = {}): Promise<RawPeer> {
     const listener = await socketListener(this.#peers.add);
     this.defer(() => listener.close());
     this.defer(async () => {
       for (const peer of this.#peers.all) await peer.dispose();
     });
-    this.defer(await this.#start(listener.port, resumes));
+    this.defer(await this.#start(listener.port, acts));
     return this.nextConnection();
   }
 

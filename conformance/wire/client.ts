@@ -3,10 +3,13 @@ import process from "node:process";
 import { Client, ConduitError } from "@netconduit/node";
 import { addTopicMethods } from "./client-topics.ts";
 
+const token = process.env["NETCONDUIT_TOKEN"];
 const client = new Client({
   host: "127.0.0.1",
   port: Number(process.argv[2]),
-  password: process.env["NETCONDUIT_PASSWORD"] ?? "",
+  ...(token === undefined
+    ? { password: process.env["NETCONDUIT_PASSWORD"] ?? "" }
+    : { credentials: () => ({ token }) }),
   ...(process.env["NETCONDUIT_RESUME"] === "1"
     ? { resume: true, reconnect: { delayMs: 1, maxDelayMs: 1 } }
     : { reconnect: { enabled: false } }),

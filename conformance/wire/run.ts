@@ -8,7 +8,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import type { Check } from "./check.ts";
 import { clientChecks } from "./client-checks.ts";
-import { ClientUnderTest, PASSWORD, type StartClient } from "./client-under-test.ts";
+import { ClientUnderTest, PASSWORD, type StartClient, TOKEN } from "./client-under-test.ts";
 import { CHECK_TIMEOUT_MS, type Disposable, type Outcome, runCheck } from "./run-check.ts";
 import { serverChecks } from "./server-checks.ts";
 import { type ServerAddress, ServerUnderTest } from "./server-under-test.ts";
@@ -45,13 +45,13 @@ function addressOf(server: string, password: string | undefined): ServerAddress 
 
 /** Starts the client as a command of the shell, in a process group of its own. */
 function startOf(command: string): StartClient {
-  return async (port, resumes) => {
-    const session = resumes ? { NETCONDUIT_RESUME: "1" } : {};
+  return async (port, { resumes = false, token = false }) => {
+    const acts = { ...(resumes ? { NETCONDUIT_RESUME: "1" } : {}), ...(token ? { NETCONDUIT_TOKEN: TOKEN } : {}) };
     const client = spawn(command.replaceAll("{port}", String(port)), {
       shell: true,
       detached: true,
       stdio: ["ignore", "ignore", "inherit"],
-      env: { ...process.env, NETCONDUIT_PASSWORD: PASSWORD, ...session },
+      env: { ...process.env, NETCONDUIT_PASSWORD: PASSWORD, ...acts },
     });
     const exited = new Promise<void>((resolve) => client.once("exit", () => resolve()));
     return async () => {

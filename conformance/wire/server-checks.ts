@@ -1,3 +1,4 @@
+import { onceChecks } from "./both/once.ts";
 import { refusalChecks } from "./both/refusal.ts";
 import type { Check } from "./check.ts";
 import { serverChunkChecks } from "./server/chunks.ts";
@@ -7,6 +8,7 @@ import { fileChecks } from "./server/files.ts";
 import { frameChecks } from "./server/frames.ts";
 import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
+import { redeliveryChecks } from "./server/once.ts";
 import { rpcChecks } from "./server/rpc.ts";
 import { sessionChecks } from "./server/sessions.ts";
 import { streamChecks } from "./server/streams.ts";
@@ -25,6 +27,8 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...serverCreditChecks,
   ...serverChunkChecks,
   ...refusalChecks(loggedIn),
+  ...onceChecks(loggedIn),
+  ...redeliveryChecks,
   ...streamChecks,
   ...topicChecks,
   ...fileChecks,

@@ -1,12 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Identity } from "@netconduit/core";
+import { type Identity, RpcError } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import type { Subject } from "../support/subject.ts";
 import { clientChecks } from "./client-checks.ts";
 import { addTopicMethods } from "./client-topics.ts";
-import { ClientUnderTest, PASSWORD, type StartClient } from "./client-under-test.ts";
+import { ClientUnderTest, PASSWORD, type StartClient, TOKEN } from "./client-under-test.ts";
 import { runCheck } from "./run-check.ts";
 import { serverChecks } from "./server-checks.ts";
 import { ServerUnderTest } from "./server-under-test.ts";
@@ -31,6 +31,12 @@ export function describeWire(subject: Subject): void {
           "wait",
           (_params, { signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve)),
         );
+        const runs = new Map<string, number>();
+        server.on("wire_fail", (_client, data) => {
+          const { key } = data as { readonly key: string };
+          runs.set(key, (runs.get(key) ?? 0) + 1);
+          throw new RpcError(1500, "It always fails", { details: { runs: runs.get(key) } });
+        });
         if (check.section === "Topics") {
           const history = { messages: 100 };
           server.topics("wire:*", { history, authorize: () => true, publish: "subscribers" });
@@ -67,11 +73,12 @@ async function identityOf(token: string): Promise<Identity | null> {
 
 /** A client that acts as README.md says. */
 function starter({ Client }: Subject): StartClient {
-  return async (port, resumes) => {
+  return async (port, { resumes = false, token = false }) => {
+    const login = token ? { credentials: () => ({ token: TOKEN }) } : { password: PASSWORD };
     const session = resumes
       ? { resume: true, reconnect: { delayMs: 1, maxDelayMs: 1 } }
       : { reconnect: { enabled: false } };
-    const client = new Client({ password: PASSWORD, host: "127.0.0.1", port, ...session });
+    const client = new Client({ ...login, host: "127.0.0.1", port, ...session });
     client.onError(() => {});
     client.rpc("echo", (params) => params);
     addTopicMethods(client);

@@ -1,0 +1,71 @@
+import assert from "node:assert/strict";
+import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { type ReceivedFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
+import { answerTo, type Check } from "../check.ts";
+import type { Login } from "./login.ts";
+
+export const ONCE = "Once";
+export const ONCE_EXTENSIONS = { close: true, call: true };
+
+let lastId = 1000n;
+
+/** A key that no other check or run has. */
+export function freshKey(): string {
+  return crypto.randomUUID();
+}
+
+/** Calls `$once` with these parameters. */
+export function once(peer: RawPeer, params: Readonly<Record<string, unknown>>): Promise<ReceivedFrame> {
+  lastId += 1n;
+  peer.send(Type.RPC_REQUEST, { method: "$once", params }, { id: lastId });
+  return answerTo(peer, lastId);
+}
+
+/** The code of an answer that is an error. */
+export function codeOf({ type, payload }: ReceivedFrame): unknown {
+  assert.equal(type, Type.RPC_ERROR);
+  return payload?.["code"];
+}
+
+/** Checks of calls with a key, for servers and clients alike. */
+export const onceChecks = <Target>(login: Login<Target>): readonly Check<Target>[] => [
+  {
+    section: ONCE,
+    sentence:
+      "Its parameters are `{key: str, method: str, params}` for a call, and `{key: str, type: str, data, delivery?: int, deliveries?: int}` for a message; keys have 1 to 256 UTF-16 units.",
+    async run(target) {
+      const { peer } = await login(target, ONCE_EXTENSIONS);
+      const echo = { method: "echo", params: { a: 1 } };
+      for (const key of ["", "k".repeat(257), 5]) codeOf(await once(peer, { key, ...echo }));
+      const { payload } = await once(peer, { key: freshKey().padEnd(256, "k"), ...echo });
+      assert.deepEqual(payload?.["result"], { a: 1 });
+    },
+  },
+  {
+    section: ONCE,
+    sentence: "Its answer is that of the method, or of a `MESSAGE` with an id.",
+    async run(target) {
+      const { peer } = await login(target, ONCE_EXTENSIONS);
+      const { payload } = await once(peer, { key: freshKey(), method: "echo", params: { a: 1 } });
+      assert.deepEqual(payload?.["result"], { a: 1 });
+      assert.equal(codeOf(await once(peer, { key: freshKey(), method: "nobody_has_this", params: {} })), 4000);
+    },
+  },
+  {
+    section: ONCE,
+    sentence:
+      "Every other call with the same key, method or type, and identity (the user, and how it logged in) gets the same answer, also an error, and also while the first one runs.",
+    async run(target) {
+      const { peer } = await login(target, ONCE_EXTENSIONS);
+      const [key, wrong] = [freshKey(), freshKey()];
+      const answers = await Promise.all([1, 2].map((n) => once(peer, { key, method: "echo", params: { n } })));
+      answers.push(await once(peer, { key, method: "echo", params: { n: 3 } }));
+      assert.deepEqual(
+        answers.map(({ payload }) => payload?.["result"]),
+        [{ n: 1 }, { n: 1 }, { n: 1 }],
+      );
+      const failing = { key: wrong, method: "nobody_has_this", params: {} };
+      assert.deepEqual([codeOf(await once(peer, failing)), codeOf(await once(peer, failing))], [4000, 4000]);
+    },
+  },
+];

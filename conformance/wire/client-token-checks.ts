@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
+import { type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
+import { type Check, frameOf, Skipped } from "./check.ts";
+import { type ClientUnderTest, SUCCESS, TOKEN } from "./client-under-test.ts";
+
+const METHODS = "Other login methods";
+
+/** Starts a client that logs in by the token. Skips the check if it can't. Resolves with its AUTH_REQUEST. */
+async function request(client: ClientUnderTest): Promise<{ peer: RawPeer; first: ReceivedFrame }> {
+  const peer = await client.connect({ token: true });
+  const first = await frameOf(peer);
+  assert.equal(first.type, Type.AUTH_REQUEST);
+  if (!Array.isArray(first.payload?.["methods"])) throw new Skipped("the client has no tokens");
+  return { peer, first };
+}
+
+/** The client's answer to the challenge. */
+async function challenged(peer: RawPeer): Promise<unknown> {
+  peer.send(Type.AUTH_CHALLENGE, { methods: ["scram", "token"] });
+  const response = await frameOf(peer);
+  assert.equal(response.type, Type.AUTH_RESPONSE);
+  return response.payload?.["token"];
+}
+
+/** Checks of logins by token. They are skipped if the client has none. */
+export const clientTokenChecks: readonly Check<ClientUnderTest>[] = [
+  {
+    section: METHODS,
+    sentence:
+      "Instead of `scram`, `AUTH_REQUEST` may have `methods`, an array of the names of other methods by which the client can log in: `token`, `certificate`.",
+    async run(client) {
+      const { methods, scram } = (await request(client)).first.payload ?? {};
+      assert.deepEqual([methods, scram], [["token"], undefined]);
+    },
+  },
+  {
+    section: METHODS,
+    sentence: "It has no secret yet.",
+    async run(client) {
+      const { first } = await request(client);
+      assert.ok(!JSON.stringify(first.payload).includes(TOKEN), "The token is in AUTH_REQUEST");
+    },
+  },
+  {
+    section: METHODS,
+    sentence:
+      "The client answers with `AUTH_RESPONSE` `{token}`, if `token` is among them, and `AUTH_SUCCESS` or `AUTH_FAILURE` with `AUTH_FAILED` follows.",
+    async run(client) {
+      assert.equal(await challenged((await request(client)).peer), TOKEN);
+      const { peer } = await request(client);
+      peer.send(Type.AUTH_CHALLENGE, { methods: ["scram"] });
+      await peer.over;
+      const sent = peer.frames.all.filter(({ type }) => type === Type.AUTH_RESPONSE);
+      assert.deepEqual(sent.map(typeName), [], "The client answered although it can't log in by a token");
+    },
+  },
+  {
+    section: METHODS,
+    sentence:
+      "`AUTH_SUCCESS` has no `scram` after these methods: TLS has verified the server, or it is on the same machine.",
+    async run(client) {
+      const { peer } = await request(client);
+      await challenged(peer);
+      peer.send(Type.AUTH_SUCCESS, { ...SUCCESS, extensions: { close: true, call: true } });
+      await frameOf(peer, Type.RPC_REQUEST);
+    },
+  },
+  {
+    section: "Renewal",
+    sentence:
+      "With the extension `renewal`, it sends `CREDENTIALS_EXPIRING` before that, with the milliseconds that are left, and the client may answer with `CREDENTIALS` and a new token.",
+    async run(client) {
+      const { peer, first } = await request(client);
+      const offer = (first.payload?.["extensions"] ?? {}) as object;
+      if (!Object.hasOwn(offer, "renewal")) throw new Skipped("the client has no extension 'renewal'");
+      await challenged(peer);
+      peer.send(Type.AUTH_SUCCESS, { ...SUCCESS, extensions: { close: true, call: true, renewal: true } });
+      await frameOf(peer, Type.RPC_REQUEST);
+      peer.send(Type.CREDENTIALS_EXPIRING, { expires_in_ms: 5000 });
+      assert.equal((await frameOf(peer, Type.CREDENTIALS)).payload?.["token"], TOKEN);
+    },
+  },
+];
