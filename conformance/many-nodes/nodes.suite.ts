@@ -1,14 +1,16 @@
-import { ErrorCode, type ServerInit } from "@netconduit/core";
+import { clusterStore, ErrorCode, type ServerInit } from "@netconduit/core";
 import { EventLog } from "@netconduit/core/testing";
 import { describe, expect, test } from "vitest";
 import { PATIENT, Stage } from "../behaviour/stage.ts";
 import { failureOf } from "../support/failures.ts";
+import { Relay } from "../support/relay.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";
 import { type ClusterSubject, type TestCluster, TIMES } from "./subject.ts";
 
 const USERS = { ada: { password: "a", roles: ["admin"] }, bob: { password: "b" } };
 const ADA = { username: "ada", password: "a" };
+const RECONNECT = { delayMs: 50, maxDelayMs: 50 };
 const BOB = { username: "bob", password: "b" };
 
 /** Servers of one cluster, and their clients. */
@@ -217,6 +219,40 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         await until(() => a.cluster?.state === "connected");
         await client.publish("news", "together");
         expect((await far.next()).value).toBe("together");
+      }),
+    );
+
+    test.skipIf(!capabilities.records)(
+      "Stored messages of a node that is lost are delivered once by the node that its client comes to",
+      staged(async (stage) => {
+        const [a, b] = [
+          await stage.node("a", () => undefined, { resume: { store: clusterStore() } }),
+          await stage.node("b", () => undefined, { resume: { store: clusterStore() } }),
+        ];
+        await until(() => a.cluster?.nodes.length === 2);
+        const relay = new Relay(a.address.port);
+        await relay.start();
+        stage.defer(() => relay.kill());
+        const client = stage.client(relay, { ...ADA, resume: true, reconnect: RECONNECT });
+        const notes = heard(client, "note");
+        const resumed = new EventLog<unknown>();
+        client.onResume((resumption) => resumed.add(resumption));
+        await client.connect();
+        const [connection] = a.connections;
+        for (const n of [0, 1]) await connection?.send("note", n, { ack: { stored: true } });
+        expect(await notes.count(2)).toEqual([0, 1]);
+        // The network to the client, and then the node itself, is gone.
+        relay.silence();
+        for (const n of [2, 3, 4]) await connection?.send("note", n, { ack: { stored: true } });
+        await stage.cluster.cut("a");
+        await relay.kill();
+        relay.speak();
+        relay.leadTo(b.address.port);
+        await relay.start();
+        expect(await resumed.next()).toMatchObject({ restarted: true });
+        expect((await notes.count(5)).toSorted()).toEqual([0, 1, 2, 3, 4]);
+        await b.connections[0]?.send("note", 5, { ack: true });
+        expect(notes.all.length).toBe(6);
       }),
     );
 

@@ -8,7 +8,7 @@ type Pair = readonly [from: Socket, to: Socket];
  * as if the network between them carried nothing for a while.
  */
 export class Relay {
-  readonly #target: number;
+  #target: number;
   readonly #sockets = new Set<Socket>();
   /** Each socket's data goes to the other one of its pair. */
   readonly #pairs = new Set<Pair>();
@@ -44,6 +44,11 @@ export class Relay {
     listener.close();
     for (const socket of this.#sockets) socket.destroy();
     await closed;
+  }
+
+  /** New connections go to another port. */
+  leadTo(port: number): void {
+    this.#target = port;
   }
 
   /** Carries nothing any more, in either direction; connections stay, and new ones are accepted. */

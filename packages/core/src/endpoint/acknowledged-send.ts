@@ -56,6 +56,11 @@ export interface AckOptions {
   readonly deliveries?: number | undefined;
   /** Gives it up: it rejects with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * For a server with a store: resolve when the store has the message, instead of when its handler has returned. If this
+   * server's process ends first, the next server or node that the client's session goes on at delivers it. Default false.
+   */
+  readonly stored?: boolean | undefined;
   /** Identifies the message, so that it is handled once even if your program sends it again. Default: a new one. */
   readonly once?: string | undefined;
 }
@@ -64,7 +69,7 @@ const ATTEMPTS = 10;
 const DELAY_MS = 200;
 const MAX_DELAY_MS = 30_000;
 
-const ACK_OPTIONS = ["attempts", "delayMs", "timeoutMs", "deliveries", "signal", "once"];
+const ACK_OPTIONS = ["attempts", "delayMs", "timeoutMs", "deliveries", "signal", "once", "stored"];
 
 /** The option `ack`, checked. @throws ConduitError INVALID_CONFIG */
 export function ackOptions(type: string, ack: unknown): AckOptions {
@@ -79,11 +84,12 @@ export function ackOptions(type: string, ack: unknown): AckOptions {
   for (const name of Object.keys(options)) {
     mustBe(ACK_OPTIONS.includes(name), "an option of ack", ACK_OPTIONS.join(", "), name);
   }
-  const { attempts, delayMs, deliveries, once } = options;
+  const { attempts, delayMs, deliveries, once, stored } = options;
   mustBe(isCount(attempts, 1), "ack.attempts", "an integer of 1 or more", attempts);
   mustBe(isCount(delayMs), "ack.delayMs", "an integer of 0 or more", delayMs);
   const isCountOfDeliveries = isCount(deliveries, 1) && deliveries <= MAX_DELIVERIES;
   mustBe(isCountOfDeliveries, "ack.deliveries", `an integer from 1 to ${MAX_DELIVERIES}`, deliveries);
+  mustBe(typeof stored === "boolean", "ack.stored", "a boolean", stored);
   mustBe(isOnceKey(once), "ack.once", ONCE_KEY_RULE, once);
   return options;
 }

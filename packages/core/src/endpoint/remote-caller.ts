@@ -1,6 +1,6 @@
 import type { ConnectionSender, StreamConnection } from "../connection/connection-sender.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { withCallerStack } from "../errors.ts";
+import { ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
 import type {
   CallArguments,
@@ -24,7 +24,14 @@ import type {
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
-import { ackOptions, callOnce, noStreamOnce, type RepeatingSender, sendAcknowledged } from "./acknowledged-send.ts";
+import {
+  type AckOptions,
+  ackOptions,
+  callOnce,
+  noStreamOnce,
+  type RepeatingSender,
+  sendAcknowledged,
+} from "./acknowledged-send.ts";
 import { type Api, apiOf } from "./api.ts";
 import {
   type CallOptions,
@@ -73,8 +80,14 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     return null;
   }
 
-  /** Sends repeated attempts over the connection of that moment. */
-  get #repeating(): RepeatingSender {
+  /** @internal Sends a message that the store of a server keeps until it is handled. */
+  protected async _sendStored(type: string, _data: unknown, _options: AckOptions & SendOptions): Promise<void> {
+    const message = `Cannot send '${type}': ack.stored is for a connection of this server, as server.connection(id) returns it`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+
+  /** @internal Sends repeated attempts over the connection of that moment. */
+  protected get _repeating(): RepeatingSender {
     return { context: this._runtimeContext, outgoing: () => this._outgoing, isOver: () => this._hasEnded };
   }
 
@@ -236,7 +249,9 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     const { _middlewares } = this;
     const options = ackOptions(type, ack);
     const send = (given: SendOptions): Promise<void> =>
-      sendAcknowledged(this.#repeating, type, data, { ...options, meta: given.meta });
+      options.stored === true
+        ? this._sendStored(type, data, { ...options, meta: given.meta })
+        : sendAcknowledged(this._repeating, type, data, { ...options, meta: given.meta });
     if (_middlewares === null) await send({ meta });
     else await _middlewares.around("request", type, data, { meta }, send);
   }
@@ -247,7 +262,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     if (once !== undefined) {
       if (input !== undefined || onProgress !== undefined) throw noStreamOnce(method);
       const validator = resultValidator(options) ?? this._agreedResult(method);
-      return callOnce(this.#repeating, once, method, params, options, validator);
+      return callOnce(this._repeating, once, method, params, options, validator);
     }
     return input === undefined && onProgress === undefined
       ? this._outgoing.call(method, params, options, resultValidator(options))

@@ -85,12 +85,12 @@ export class ClientSessions<Peer> {
   }
 
   /** A client has logged in. It may resume its connection by this token, if that was agreed on. */
-  begin(protocol: ProtocolConnection<Peer>, step: AcceptedStep, token: string): void {
+  begin(protocol: ProtocolConnection<Peer>, step: AcceptedStep, token: string, recalled: RecalledSession | null): void {
     const resuming = protocol.extension(resume);
     if (resuming === undefined) return;
     const owner = identityOf(step.user);
     this.live.add(protocol, owner, token);
-    this.#host.stored?.begin(resuming, owner, token, () => this.#endMoved(protocol));
+    this.#host.stored?.begin(resuming, owner, token, recalled?.outbox ?? null, () => this.#endMoved(protocol));
   }
 
   #endMoved(protocol: ProtocolConnection<Peer>): void {

@@ -6,11 +6,14 @@ import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
-import { ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { resume } from "../extensions/resume/resume.ts";
 import type { ClientKind, ClientKinds, ForClient } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { withKindCheck } from "./kind-check.ts";
+import type { StoredSendOptions } from "./outbox.ts";
+import type { StoredSessions } from "./stored-sessions.ts";
 
 /** A login. It ends with its connection. */
 export interface Session {
@@ -37,6 +40,8 @@ export class Connection<
   #data: D | undefined;
   /** Null if the contract has no kinds of clients. */
   readonly #kinds: ClientKinds | null;
+  /** Null without a store. */
+  readonly #stored: StoredSessions | null;
 
   /** @internal */
   constructor(
@@ -45,7 +50,7 @@ export class Connection<
     session: Session,
     user: User,
     data: D | undefined,
-    kinds: ClientKinds | null,
+    { kinds, stored }: { readonly kinds: ClientKinds | null; readonly stored: StoredSessions | null },
   ) {
     super();
     this.#protocol = protocol;
@@ -54,6 +59,7 @@ export class Connection<
     this.#user = user;
     this.#data = data;
     this.#kinds = kinds;
+    this.#stored = stored;
   }
 
   /** The login. */
@@ -76,8 +82,26 @@ export class Connection<
   }
 
   /** @internal */
-  _restored(restored: { readonly unfinished: number }): void {
+  _restored(restored: { readonly unfinished: number }, hasOutbox: boolean): void {
     this.#restored = restored;
+    const session = this.#protocol.extension(resume);
+    if (hasOutbox && session !== undefined) void this.#stored?.outboxOf(session, this._repeating)?.redeliver();
+  }
+
+  /** @internal */
+  protected override async _sendStored(type: string, data: unknown, options: StoredSendOptions): Promise<void> {
+    if (this.#stored === null) {
+      const message = `Cannot send '${type}': ack.stored needs the server's option resume.store`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
+    const session = this.#protocol.extension(resume);
+    if (session === undefined && !this._hasEnded) {
+      const message = `Cannot send '${type}': ack.stored needs a client with the option resume, and this one has no session`;
+      throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+    }
+    const outbox = session === undefined ? null : this.#stored.outboxOf(session, this._repeating);
+    if (outbox !== null) return outbox.send(type, data, options);
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${type}': the connection has ended`);
   }
 
   /** @internal */

@@ -304,7 +304,10 @@ export class ServerConnections<C extends Contract, D extends object> {
     const token = newToken(core.runtimeContext);
     const login = { token, createdAt: this.#host.runtime.wallClock(), method: step.user.method };
     const { clientKinds } = this.#host;
-    const connection = new Connection<C, D>(protocol, this.#host.connectionId(), login, step.user, data, clientKinds);
+    const connection = new Connection<C, D>(protocol, this.#host.connectionId(), login, step.user, data, {
+      kinds: clientKinds,
+      stored: this.#host.storedSessions,
+    });
     this.#logins.leave(protocol);
     this.#descriptors.loggedIn();
     this.#loggedIn += 1;
@@ -322,8 +325,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
     if (isPlain) protocol.hold(NETCONDUIT_WELCOME_HOLD_MS);
     protocol.authenticated(step.peer, agreement);
-    sessions?.begin(protocol, step, token);
-    if (recalled !== null) connection._restored({ unfinished: recalled.unfinished });
+    sessions?.begin(protocol, step, token, recalled);
+    if (recalled !== null) connection._restored({ unfinished: recalled.unfinished }, recalled.outbox !== null);
     this.#expiries.watch(protocol, protocol.stream);
     if (hooks.connect.isEmpty) {
       protocol.setPhaseTimer(0);

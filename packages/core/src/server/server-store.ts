@@ -41,8 +41,7 @@ export class ServerStore<Peer> {
         ? null
         : { store, codec: core.codec, now: () => runtime.now(), storeFailed: (error) => this.failed(error) },
     );
-    this.sessions =
-      settings === null || store === null ? null : this.#storedSessions(runtime, store, settings.windowMs, place);
+    this.sessions = settings === null || store === null ? null : this.#storedSessions(runtime, store, settings, place);
     if (settings === null || store === null) return;
     core.keepDeadLetter = (letter: DeadLetter) => this.deadLetters._keep(letter);
     core.makeAnswers = () => {
@@ -76,17 +75,25 @@ export class ServerStore<Peer> {
     for (const { report, count } of this.#reports.end()) this.#core.report(report, { stage: "store", count });
   }
 
-  #storedSessions(runtime: Runtime, store: Store, windowMs: number, place: () => SessionPlace | null): StoredSessions {
+  #storedSessions(
+    runtime: Runtime,
+    store: Store,
+    { windowMs, maxBytes }: ServerResumeSettings,
+    place: () => SessionPlace | null,
+  ): StoredSessions {
     return new StoredSessions({
       store,
       codec: this.#core.codec,
       windowMs,
+      maxBytes,
       wheel: this.#core.runtimeContext.wheel,
       place,
       newToken: () => toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES)),
       sha256: (bytes) => runtime.crypto.sha256(bytes),
       every: (delayMs, task) => every(runtime, delayMs, task),
+      wallClock: () => runtime.wallClock(),
       storeFailed: (error) => this.failed(error),
+      undelivered: (error) => this.#core.report(error, { stage: "send" }),
     });
   }
 

@@ -186,20 +186,23 @@ describe("a session whose server was started anew", () => {
         decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
       },
       windowMs: 60_000,
+      maxBytes: 1_000_000,
       wheel: new TimerWheel(runtime),
       place: () => null,
       sha256: (bytes) => runtime.crypto.sha256(bytes),
       newToken: () => "fedcba9876543210".repeat(4),
       every: () => () => undefined,
+      wallClock: () => runtime.wallClock(),
       storeFailed: () => undefined,
+      undelivered: () => undefined,
     });
     const session = { handled: null, tellHandled: () => undefined } as unknown as ConnectionSession;
     const token = "0123456789abcdef".repeat(4);
-    sessions.begin(session, "ada", token, () => undefined);
+    sessions.begin(session, "ada", token, null, () => undefined);
     await sessions.settled();
     expect(await sessions.recall({ token, received: 0 }, "bob", 1000)).toBeNull();
     expect(await sessions.recall({ token: token.replace(/f$/, "0"), received: 0 }, "ada", 1000)).toBeNull();
-    const own = { handled: 0, above: [], unfinished: 0, place: null };
+    const own = { handled: 0, above: [], unfinished: 0, place: null, outbox: null };
     expect(await sessions.recall({ token, received: 0 }, "ada", 1000)).toEqual(own);
   });
 

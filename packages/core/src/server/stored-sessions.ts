@@ -10,6 +10,7 @@
  */
 
 import type { HandledByPeer } from "../connection/send/unhandled-messages.ts";
+import type { RepeatingSender } from "../endpoint/acknowledged-send.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ConnectionSession } from "../extensions/resume/resume.ts";
 import type { Codec } from "../rpc/answer-record.ts";
@@ -19,8 +20,10 @@ import { isMap } from "../util/is-map.ts";
 import { LATE, within } from "../util/time.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import { utf8 } from "../util/utf8.ts";
+import { Outbox } from "./outbox.ts";
 import type { ResumeRequest } from "./sessions.ts";
 
+const KEY_PREFIX = "session/";
 /** Hexadecimal digits of a token that stay. */
 const ID_DIGITS = 32;
 /**
@@ -36,6 +39,8 @@ export interface StoredSessionsHost {
   readonly store: Store;
   readonly codec: Codec;
   readonly windowMs: number;
+  /** Bytes of stored messages that may wait for one client. */
+  readonly maxBytes: number;
   readonly wheel: TimerWheel;
   /** The node that has the sessions of this process; null without a cluster. */
   place(): SessionPlace | null;
@@ -44,7 +49,11 @@ export interface StoredSessionsHost {
   newToken(): string;
   /** Runs `task` until the returned function is called. Doesn't keep the process running. */
   every(delayMs: number, task: () => void): () => void;
+  /** Unix milliseconds. */
+  wallClock(): number;
   storeFailed(error: unknown): void;
+  /** A stored message won't be delivered. */
+  undelivered(error: ConduitError): void;
 }
 
 /** A run of a node that has, or had, a session. */
@@ -59,6 +68,8 @@ export interface RecalledSession extends HandledByPeer {
   readonly unfinished: number;
   /** Null if its server was no node, or is this one. */
   readonly place: SessionPlace | null;
+  /** Id of the outbox in which its messages to the client are; null if there never were any. */
+  readonly outbox: string | null;
 }
 
 interface StoredSession {
@@ -72,6 +83,9 @@ interface StoredSession {
   saving: Promise<void> | null;
   /** Ends the connection, because another node has the session from now on. */
   readonly end: () => void;
+  /** Null until a message is stored. */
+  outboxId: string | null;
+  outbox: Outbox | null;
 }
 
 export class StoredSessions {
@@ -109,7 +123,8 @@ export class StoredSessions {
       const { handled, above, unfinished, tokens } = record;
       const isOwn = record["owner"] === owner && Array.isArray(tokens) && tokens.includes(await this.#hash(token));
       if (!isOwn || typeof handled !== "number" || !Array.isArray(above) || typeof unfinished !== "number") return null;
-      return { handled, above, unfinished, place: this.#otherPlace(record["place"]) };
+      const outbox = typeof record["outbox"] === "string" ? record["outbox"] : null;
+      return { handled, above, unfinished, place: this.#otherPlace(record["place"]), outbox };
     } catch (error) {
       storeFailed(error);
       return null;
@@ -136,12 +151,14 @@ export class StoredSessions {
 
   /**
    * A client that may resume has logged in.
+   * @param outboxId of the session that it goes on with; null if there is none
    * @param end ends its connection, because another node has the session from now on
    */
-  begin(session: ConnectionSession, owner: string, token: string, end: () => void): void {
+  begin(session: ConnectionSession, owner: string, token: string, outboxId: string | null, end: () => void): void {
     const key = keyOf(token);
     const tokens = [token, this.#tokenAfter(token)];
-    const stored: StoredSession = { key, owner, session, tokens, kept: [], isDirty: false, saving: null, end };
+    const state = { kept: [], isDirty: false, saving: null, outbox: null };
+    const stored: StoredSession = { key, owner, session, tokens, end, outboxId, ...state };
     this.#live.set(session, stored);
     this.#byKey.set(key, stored);
     session.handledMore = () => this.#save(stored);
@@ -172,8 +189,9 @@ export class StoredSessions {
     this.#live.delete(session);
     if (this.#byKey.get(stored.key) === stored) this.#byKey.delete(stored.key);
     session.handledMore = () => undefined;
+    stored.outbox?.ended(isKept);
     if (isKept) this.#save(stored);
-    else void this.#forget(stored);
+    else this.#untilSettled(this.#forget(stored));
     if (this.#live.size > 0) return;
     this.#endRenewal?.();
     this.#endRenewal = null;
@@ -189,6 +207,7 @@ export class StoredSessions {
     const stored = this.#byKey.get(key);
     if (stored === undefined) return false;
     stored.end();
+    await stored.outbox?.settled();
     await stored.saving;
     return true;
   }
@@ -196,6 +215,42 @@ export class StoredSessions {
   /** Resolves when everything has been written. */
   async settled(): Promise<void> {
     await Promise.all(this.#saving);
+  }
+
+  /** The messages to a session that the store has; null if the session has ended. */
+  outboxOf(session: ConnectionSession, sender: RepeatingSender): Outbox | null {
+    const stored = this.#live.get(session);
+    if (stored === undefined) return null;
+    if (stored.outbox !== null) return stored.outbox;
+    const { store, codec, maxBytes } = this.#host;
+    const id = stored.outboxId ?? stored.key.slice(KEY_PREFIX.length);
+    stored.outboxId = id;
+    const host = {
+      store,
+      codec,
+      maxBytes,
+      wallClock: () => this.#host.wallClock(),
+      recorded: () => this.#recorded(stored),
+      removing: (removal: Promise<void>) => this.#untilSettled(removal),
+      storeFailed: (error: unknown) => this.#host.storeFailed(error),
+      undelivered: (error: ConduitError) => this.#host.undelivered(error),
+    };
+    stored.outbox = new Outbox(id, host, sender);
+    this.#save(stored);
+    return stored.outbox;
+  }
+
+  #untilSettled(writing: Promise<void>): void {
+    this.#saving.add(writing);
+    void writing.finally(() => this.#saving.delete(writing));
+  }
+
+  /** @throws ConduitError STORE_FAILED */
+  async #recorded(stored: StoredSession): Promise<void> {
+    await stored.saving;
+    if (stored.isDirty && stored.saving === null) {
+      throw new ConduitError(ErrorCode.STORE_FAILED, "The store doesn't have the session");
+    }
   }
 
   #renew(): void {
@@ -223,13 +278,21 @@ export class StoredSessions {
     const { store, codec, windowMs, storeFailed } = this.#host;
     while (stored.isDirty) {
       stored.isDirty = false;
-      const { key, owner, session, tokens } = stored;
+      const { key, owner, session, tokens, outboxId: outbox } = stored;
       const handled = session.handled?.handled ?? 0;
       const above = session.handled?.handledAbove ?? [];
       const unfinished = session.handled?.unfinished ?? 0;
       try {
         const hashes = await Promise.all(tokens.map((token) => this.#hash(token)));
-        const record = codec.encode({ owner, tokens: hashes, handled, above, unfinished, place: this.#host.place() });
+        const record = codec.encode({
+          owner,
+          tokens: hashes,
+          handled,
+          above,
+          unfinished,
+          place: this.#host.place(),
+          ...(outbox === null ? {} : { outbox }),
+        });
         await store.put(key, record, 2 * windowMs);
         stored.kept = tokens;
         if (this.#live.has(session)) session.tellHandled(handled);
@@ -262,5 +325,5 @@ function unanswered(what: string): ConduitError {
 
 /** The key of a token. Tokens come from strangers, so only hexadecimal digits get into it. */
 export function keyOf(token: string): string {
-  return `session/${/^[0-9a-f]{64}$/.test(token) ? token.slice(0, ID_DIGITS) : "none"}`;
+  return `${KEY_PREFIX}${/^[0-9a-f]{64}$/.test(token) ? token.slice(0, ID_DIGITS) : "none"}`;
 }
