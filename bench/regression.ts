@@ -9,11 +9,12 @@ import { parseArgs } from "node:util";
 import { buildIfStale } from "../scripts/lib/build-if-stale.ts";
 import { formatNumber, formatTable } from "./lib/format.ts";
 import {
+  COMPARISONS,
   COST_TITLES,
   COSTS,
   type Cost,
+  compareCalls,
   judgeCosts,
-  measurePool,
   measureRound,
   type Recorded,
 } from "./lib/regression.ts";
@@ -25,9 +26,8 @@ const ROUNDS = 3;
 const DURATIONS = { warmupSeconds: 0.8, sliceSeconds: 0.15, slices: 12 };
 /** A median may be up to this factor of the recorded one. Between runs of equal code it moves by less than half. */
 const TOLERANCE = 1.15;
-/** A call through a pool of one takes at most this much of a client's CPU time. Runs of equal code differ by 5 %. */
-const MAX_POOL_RATIO = 1.1;
-const POOL_TOLERANCE = 1.05;
+/** Medians of equal code differ by 5 %. */
+const COMPARISON_TOLERANCE = 1.05;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { record: { type: "boolean" }, rounds: { type: "string" } } });
@@ -35,18 +35,16 @@ async function main(): Promise<number> {
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new Error(`--rounds must be a whole number of at least 1, got ${values.rounds}`);
   await buildIfStale();
-  const peers = {
-    ours: await loadPeer("netconduit"),
-    bare: await loadPeer("bare"),
-    pool: await loadPeer("netconduit-pool"),
-  };
+  const peers = { ours: await loadPeer("netconduit"), bare: await loadPeer("bare") };
   const ratios: Record<Cost, number[]> = { call: [], delivery: [], message: [] };
-  const poolRatios: number[] = [];
+  const compared = COMPARISONS.map(() => [] as number[]);
   for (let round = 0; round < rounds; round++) {
     process.stderr.write(`round ${round + 1} of ${rounds}\n`);
     const measured = await measureRound(peers.ours, peers.bare, DURATIONS);
     for (const cost of COSTS) ratios[cost].push(...measured[cost]);
-    poolRatios.push(...(await measurePool(peers.ours, peers.pool, DURATIONS)));
+    for (const [index, { of, to }] of COMPARISONS.entries()) {
+      compared[index]?.push(...(await compareCalls(await loadPeer(of), await loadPeer(to), DURATIONS)));
+    }
   }
   const recorded = JSON.parse(readFileSync(FILE, "utf8")) as Recorded;
   const verdicts = judgeCosts(ratios, recorded, TOLERANCE);
@@ -63,19 +61,28 @@ async function main(): Promise<number> {
       ]),
     ),
   );
-  const pool = summarize(poolRatios);
-  const isPoolCheap = pool.median <= MAX_POOL_RATIO * POOL_TOLERANCE;
-  const verdict = isPoolCheap ? "ok" : "SLOWER";
+  const comparisons = COMPARISONS.map(({ title, atMost }, index) => {
+    const ratio = summarize(compared[index] ?? []);
+    return { title, atMost, ratio, ok: ratio.median <= atMost * COMPARISON_TOLERANCE };
+  });
   console.log(
-    `A call through a pool of one: ${formatNumber(pool.median)} × a client's ` +
-      `(${formatNumber(pool.min)} – ${formatNumber(pool.max)}), at most ${formatNumber(MAX_POOL_RATIO)}: ${verdict}`,
+    formatTable(
+      ["CPU time of a call", "median", "range", "at most", ""],
+      comparisons.map(({ title, atMost, ratio, ok }) => [
+        title,
+        formatNumber(ratio.median),
+        `${formatNumber(ratio.min)} – ${formatNumber(ratio.max)}`,
+        formatNumber(atMost),
+        ok ? "ok" : "SLOWER",
+      ]),
+    ),
   );
   if (values.record === true) {
     const medians = COSTS.map((cost, index) => [cost, Math.round((verdicts[index]?.ratio.median ?? 0) * 1000) / 1000]);
     writeFileSync(FILE, `${JSON.stringify(Object.fromEntries(medians), null, 2)}\n`);
     return 0;
   }
-  return isPoolCheap && verdicts.every(({ ok }) => ok) ? 0 : 1;
+  return [...verdicts, ...comparisons].every(({ ok }) => ok) ? 0 : 1;
 }
 
 process.exitCode = await main();

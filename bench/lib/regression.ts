@@ -95,22 +95,41 @@ export async function measureRound(ours: Peer, bare: Peer, durations: Durations)
   return ratios;
 }
 
-/** CPU time of a call through a pool of one, in multiples of a client's, slice by slice. */
-export async function measurePool(client: Peer, pool: Peer, durations: Durations): Promise<number[]> {
+/** A variant whose calls may take only so much of another one's CPU time. */
+export interface Comparison {
+  readonly title: string;
+  /** Names of peers. */
+  readonly of: string;
+  readonly to: string;
+  readonly atMost: number;
+}
+
+export const COMPARISONS: readonly Comparison[] = [
+  { title: "through a pool of one, × a client's", of: "netconduit-pool", to: "netconduit", atMost: 1.1 },
+  { title: "to a server with unused features, × without", of: "netconduit-unused", to: "netconduit", atMost: 1 },
+  // Of handlers that return a promise, because a middleware makes one of any result.
+  { title: "with one middleware, × without", of: "netconduit-middleware", to: "netconduit-async", atMost: 1.1 },
+  // 0.9 x the rate.
+  { title: "with resume, × without", of: "netconduit-resume", to: "netconduit", atMost: 1 / 0.9 },
+  { title: "with its caller's stack, × without", of: "netconduit", to: "netconduit-direct", atMost: 1.05 },
+];
+
+/** CPU time of a call of one peer, in multiples of another one's, slice by slice. */
+export async function compareCalls(of: Peer, to: Peer, durations: Durations): Promise<number[]> {
   const { warmupSeconds, sliceSeconds, slices } = durations;
   const ratios: number[] = [];
   const sessions: Session[] = [];
   try {
-    for (const peer of [client, pool]) {
+    for (const peer of [to, of]) {
       const session = await Session.open(peer, NODE, OPTIONS);
       sessions.push(session);
       await session.connect(1);
       await WORK.call(session, warmupSeconds);
     }
-    const [ofClient, ofPool] = sessions as [Session, Session];
+    const [base, compared] = sessions as [Session, Session];
     for (let slice = 0; slice < slices; slice++) {
-      const base = await costOf(ofClient, WORK.call, sliceSeconds);
-      ratios.push((await costOf(ofPool, WORK.call, sliceSeconds)) / base);
+      const cost = await costOf(base, WORK.call, sliceSeconds);
+      ratios.push((await costOf(compared, WORK.call, sliceSeconds)) / cost);
     }
   } finally {
     for (const session of sessions) await session.close();

@@ -39,7 +39,19 @@ function maxMessageBytes(maxPayloadBytes: number): number {
   return Math.max(DEFAULT_MAX_MESSAGE_BYTES, maxPayloadBytes + KIB);
 }
 
-async function startServer(options: ServerOptions): Promise<BenchServer> {
+type Server = InstanceType<Netconduit["Server"]>;
+
+/** What a variant has beside the defaults. */
+export interface Variant {
+  readonly server?: Partial<import("@netconduit/node").ServerOptions>;
+  readonly client?: Partial<import("@netconduit/node").ClientSettings>;
+  /** Called before methods are registered. */
+  readonly prepare?: (server: Server) => void;
+  /** Whether the handler of calls returns a promise. */
+  readonly isAsync?: boolean;
+}
+
+export async function startServer(options: ServerOptions, variant: Variant = {}): Promise<BenchServer> {
   const { Server } = await library();
   const server = new Server({
     password: PASSWORD,
@@ -48,8 +60,12 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
     maxConnections: options.maxConnections,
     maxMessageBytes: maxMessageBytes(options.maxPayloadBytes),
     ...(options.tls === null ? {} : { tls: { cert: options.tls.cert, key: options.tls.key } }),
+    ...variant.server,
   });
-  for (let index = 0; index < options.methods; index++) server.rpc(methodName(index), AddSchema, ({ a, b }) => a + b);
+  variant.prepare?.(server);
+  const add = ({ a, b }: AddParams): number => a + b;
+  const handler = variant.isAsync === true ? async (params: AddParams) => add(params) : add;
+  for (let index = 0; index < options.methods; index++) server.rpc(methodName(index), AddSchema, handler);
   server.on("message", (_connection, data) => data);
   server.on("upload", (_connection, bytes) => mark(bytes as Uint8Array));
   server.on("download", (_connection, length) => servedBytes(length as number));
@@ -119,8 +135,8 @@ async function drained(connections: readonly { drained(): Promise<void> }[]): Pr
   await new Promise((resolve) => setImmediate(resolve));
 }
 
-class NetconduitClient implements BenchClient {
-  private readonly client: Client;
+export class NetconduitClient implements BenchClient {
+  readonly client: Client;
 
   constructor(client: Client) {
     this.client = client;
@@ -200,7 +216,11 @@ async function iterate<T>(items: AsyncIterable<T>, listener: (item: T) => void):
   for await (const item of items) listener(item);
 }
 
-async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientOptions): Promise<BenchClient> {
+export async function connect(
+  { host, port }: Target,
+  { tls, maxPayloadBytes }: ClientOptions,
+  variant: Variant = {},
+): Promise<NetconduitClient> {
   const { Client } = await library();
   const client = new Client({
     host,
@@ -209,6 +229,7 @@ async function connect({ host, port }: Target, { tls, maxPayloadBytes }: ClientO
     maxMessageBytes: maxMessageBytes(maxPayloadBytes),
     reconnect: { enabled: false },
     ...(tls === null ? {} : { tls: { ca: tls.ca } }),
+    ...variant.client,
   });
   await client.connect();
   return new NetconduitClient(client);
@@ -226,6 +247,6 @@ export const peer: Peer = {
   lacks: {},
   missing: async () => null,
   version: async () => packageVersion("@netconduit/node"),
-  startServer,
-  connect,
+  startServer: (options) => startServer(options),
+  connect: (target, options) => connect(target, options),
 };
