@@ -38,7 +38,10 @@ describe("send with ack", () => {
   test.each([
     [5, "ack must be true or an object of options, got 5"],
     [false, "ack must be true or an object of options, got false"],
-    [{ atempts: 2 }, 'an option of ack must be attempts, delayMs, timeoutMs, deliveries, signal, once, stored, got "atempts"'],
+    [
+      { atempts: 2 },
+      'an option of ack must be attempts, delayMs, timeoutMs, deliveries, signal, once, stored, got "atempts"',
+    ],
     [{ attempts: 0 }, "ack.attempts must be an integer of 1 or more, got 0"],
     [{ delayMs: -1 }, "ack.delayMs must be an integer of 0 or more, got -1"],
     [{ deliveries: 1001 }, "ack.deliveries must be an integer from 1 to 1000, got 1001"],
