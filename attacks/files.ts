@@ -1,9 +1,16 @@
 /** Attacks by peers that ask for files of a folder. */
 
-import { call } from "../packages/core/src/testing/raw-frames.ts";
+import process from "node:process";
+import { setTimeout as sleep } from "node:timers/promises";
+import { call, frame, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack, AttackContext } from "./lib/attack.ts";
+import { attack, BINARY, INPUT, type StreamAttacker } from "./streams.ts";
 
-const server = { files: true };
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const NO_DIGEST = "0".repeat(64);
+
+const server = { files: {} };
 
 /** Logs in and asks for files by each name in turn, again and again. The answers are read. */
 async function askFor(context: AttackContext, connections: number, names: readonly string[]): Promise<void> {
@@ -24,6 +31,46 @@ async function askFor(context: AttackContext, connections: number, names: readon
   });
 }
 
+/** What the attackers say of a file to upload. */
+function uploadOf(name: string, bytes: number, offset = 0): object {
+  return { folder: "box", name, bytes, modified: 1, resume: true, offset };
+}
+
+let names = 0;
+
+function newName(): string {
+  names += 1;
+  return `half-${process.pid}-${names}`;
+}
+
+const bytesOf = (id: number, count: number): Uint8Array =>
+  rawFrame(INPUT, new Uint8Array(count), { id, flags: BINARY });
+
+/** Begins this many uploads, each with some bytes. Returns their ids. */
+async function beginUploads(attacker: StreamAttacker, count: number, bytes: number): Promise<number[]> {
+  const ids: number[] = [];
+  while (ids.length < count) {
+    const frames: Uint8Array[] = [];
+    for (let i = 0; i < 100; i += 1) {
+      const [id, bytes] = await attacker.call("files:upload", { input: true }, uploadOf(newName(), 1024 * MIB));
+      ids.push(id);
+      frames.push(bytes);
+    }
+    await attacker.socket.write(Buffer.concat(frames));
+  }
+  while (ids.some((id) => !attacker.inputs.has(id) && !attacker.refused.has(id))) await attacker.next();
+  const open = ids.filter((id) => attacker.inputs.has(id));
+  for (const id of open) await attacker.socket.write(bytesOf(id, bytes));
+  return open;
+}
+
+/** Begins an upload, and goes on with it as `work` says. */
+async function upload(attacker: StreamAttacker, params: object, work: (id: number) => Promise<unknown>): Promise<void> {
+  const id = await attacker.openInput("files:upload", params);
+  if (attacker.inputs.has(id)) await work(id);
+  attacker.inputs.delete(id);
+}
+
 /** Bringing it into its composed form takes time quadratic in its length. */
 const MARKS = `a${"\u0301".repeat(40_000)}${"\u0316".repeat(40_000)}`;
 
@@ -34,4 +81,71 @@ export const fileAttacks: readonly Attack[] = [
     run: (context) => askFor(context, 1, ["../a", "NUL", "a/b", "..\\a", "\u202e", ".netconduit", "a".repeat(241)]),
   },
   { name: "requests for files by names of 160 KB of marks", server, run: (context) => askFor(context, 1, [MARKS]) },
+  {
+    name: "half uploads, 2,000 at a time, that end with their connection",
+    server,
+    run: (context) =>
+      attack(context, 2, async (attacker) => {
+        await beginUploads(attacker, 1000, 4 * KIB);
+        attacker.socket.destroy();
+        await attacker.next();
+      }),
+  },
+  {
+    name: "uploads of a byte a second, 1,000 at a time",
+    server,
+    run: (context) =>
+      attack(context, 1, async (attacker) => {
+        const ids = await beginUploads(attacker, 1000, 1);
+        while (!context.isStopped) {
+          for (const id of ids) await attacker.socket.write(bytesOf(id, 1));
+          await sleep(1000);
+        }
+      }),
+  },
+  {
+    name: "uploads that race for a quota, 20 connections",
+    server: { files: { quotaBytes: 16 * MIB } },
+    run: (context) =>
+      attack(context, 20, (attacker) =>
+        upload(attacker, uploadOf(newName(), 10 * MIB), async (id) => {
+          await attacker.socket.write(Buffer.concat([bytesOf(id, 32 * KIB), frame(Type.CANCEL, undefined, { id })]));
+        }),
+      ),
+  },
+  {
+    name: "uploads that continue at false offsets, and with false hashes, 10 connections",
+    server,
+    run: (context) =>
+      attack(context, 10, async (attacker) => {
+        const name = newName();
+        await upload(attacker, uploadOf(name, MIB, 5), async () => undefined);
+        await upload(attacker, uploadOf(name, MIB), async (id) => {
+          const mark = frame(INPUT, { at: 32 * KIB, sha256: NO_DIGEST }, { id });
+          await attacker.socket.write(Buffer.concat([bytesOf(id, 32 * KIB), mark]));
+        });
+      }),
+  },
+  {
+    name: "lists of 1,000 files, 10 connections",
+    server: { files: { count: 1000 } },
+    run: (context) =>
+      attack(context, 10, async (attacker) => {
+        const [, bytes] = await attacker.call("files:list", { output: MIB }, { folder: "box" });
+        await attacker.socket.write(bytes);
+      }),
+  },
+  {
+    name: "downloads of 1 MiB that stall in the middle, 1,000 at a time",
+    server: { files: { count: 10 } },
+    run: (context) =>
+      attack(context, 1, async (attacker) => {
+        for (let n = 0; n < 1000; n += 1) {
+          const params = { folder: "box", name: `file-${n % 10}`, offset: 0, bytes: null, modified: null };
+          const [, bytes] = await attacker.call("files:download", { output: 100 * KIB }, params);
+          await attacker.socket.write(bytes);
+        }
+        await context.hold();
+      }),
+  },
 ];

@@ -1,7 +1,8 @@
 /** The server under attack, on any runtime. */
+import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
-import type { ServerOptions } from "@netconduit/core";
+import type { FolderOptions, ServerOptions } from "@netconduit/core";
 import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { HOST, loadPackage, PASSWORD, type Place, SERVER_TLS } from "./lib/subject.ts";
 
@@ -16,8 +17,8 @@ export interface ServerSetup {
   readonly topics?: boolean;
   /** Has methods with streams: `items`, `blocks`, `hold`, `hold_input` and `drain`. */
   readonly streams?: boolean;
-  /** Serves a folder with files. */
-  readonly files?: boolean;
+  /** Serves a folder, with these options and so many files of a mebibyte. */
+  readonly files?: Partial<FolderOptions> & { readonly count?: number };
   /** Listens with TLS. */
   readonly tls?: boolean;
   /** Listens on a Unix socket. */
@@ -80,12 +81,24 @@ async function start({ setup, folder }: { setup: ServerSetup; folder: string }):
   fresh.onClientDisconnect((_client, { codeName }) => count(disconnects, codeName));
   fresh.onClientRejected(({ codeName }) => count(rejections, codeName));
   await fresh.start();
-  if (setup.files === true) fresh.files("box", { dir: folder, upload: true, download: true, remove: true });
+  if (setup.files !== undefined) await serveFiles(fresh, folder, setup.files);
   if (setup.streams === true) serveStreams(fresh);
   if (setup.topics === true) serveTopics(fresh);
   if (setup.broadcasts === true) setInterval(() => fresh.broadcast("news", new Uint8Array(65_536)), 20);
   const { port, path } = fresh.address;
   return path === null ? { port } : { port, path };
+}
+
+async function serveFiles(
+  fresh: InstanceType<typeof Server>,
+  folder: string,
+  { count: files = 0, ...options }: NonNullable<ServerSetup["files"]>,
+): Promise<void> {
+  for (let n = 0; n < files; n += 1) {
+    await writeFile(join(folder, `file-${n}`), "");
+    await truncate(join(folder, `file-${n}`), 1024 * 1024);
+  }
+  fresh.files("box", { dir: folder, upload: true, download: true, remove: true, ...options });
 }
 
 function serveTopics(fresh: InstanceType<typeof Server>): void {

@@ -7,10 +7,10 @@ import type { Attack, AttackContext } from "./lib/attack.ts";
 import type { AttackSocket } from "./lib/attack-socket.ts";
 import { codeNameOf } from "./lib/attack-socket.ts";
 
-const INPUT = 0x0120;
+export const INPUT = 0x0120;
 const INPUT_END = 0x0122;
 const INPUT_CREDIT = 0x0123;
-const BINARY = 0x0040;
+export const BINARY = 0x0040;
 const MORE = 0x2000;
 
 const MIB = 1024 * 1024;
@@ -29,13 +29,15 @@ const EXTENSIONS = {
 const server = { streams: true };
 
 /** A logged-in client that obeys the credit of calls, so that it isn't cut for them, and whatever else it is told to. */
-class StreamAttacker {
+export class StreamAttacker {
   readonly socket: AttackSocket;
   #id = 0;
   #calls = 1000;
   #wake: () => void = () => undefined;
   /** Credit of each input by the call's id. */
   readonly inputs = new Map<number, number>();
+  /** Calls that were answered with an error. */
+  readonly refused = new Set<number>();
 
   private constructor(context: AttackContext, socket: AttackSocket) {
     this.socket = socket;
@@ -48,18 +50,18 @@ class StreamAttacker {
   }
 
   /** The next call's id and frame, when the server takes another call. */
-  async call(method: string, keys: object): Promise<readonly [number, Uint8Array]> {
+  async call(method: string, keys: object, params: object = {}): Promise<readonly [number, Uint8Array]> {
     while (this.#calls === 0) await this.next();
     this.#calls -= 1;
     this.#id += 1;
-    return [this.#id, frame(Type.RPC_REQUEST, { method, ...keys, params: {} }, { id: this.#id })];
+    return [this.#id, frame(Type.RPC_REQUEST, { method, ...keys, params }, { id: this.#id })];
   }
 
   /** Calls a method with an input. Returns its id when the input is open. */
-  async openInput(method: string): Promise<number> {
-    const [id, bytes] = await this.call(method, { input: true });
+  async openInput(method: string, params: object = {}): Promise<number> {
+    const [id, bytes] = await this.call(method, { input: true }, params);
     await this.socket.write(bytes);
-    while (!this.inputs.has(id)) await this.next();
+    while (!this.inputs.has(id) && !this.refused.delete(id)) await this.next();
     return id;
   }
 
@@ -81,13 +83,16 @@ class StreamAttacker {
     const id = Number(received.id);
     if (type === Type.CREDIT) this.#calls += Number(frames);
     else if (type === INPUT_CREDIT) this.inputs.set(id, (this.inputs.get(id) ?? 0) + Number(bytes));
-    else context.count(`answered ${codeNameOf(code)}`);
+    else {
+      this.refused.add(id);
+      context.count(`answered ${codeNameOf(code)}`);
+    }
     this.#wake();
   }
 }
 
 /** Logs in this many times, and does `work` again and again; anew whenever it is cut. */
-async function attack(
+export async function attack(
   context: AttackContext,
   connections: number,
   work: (attacker: StreamAttacker) => Promise<void>,

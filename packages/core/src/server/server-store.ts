@@ -8,7 +8,6 @@ import { ConduitError, ErrorCode, isInstance, messageOf } from "../errors.ts";
 import { REPORT_WINDOW_MS } from "../limits.ts";
 import { StoredAnswers } from "../rpc/stored-answers.ts";
 import type { Runtime } from "../runtime.ts";
-import { AnsweringStore } from "../store/answering-store.ts";
 import type { Store } from "../store/store.ts";
 import { claimStore } from "../store/store-claims.ts";
 import { toHex } from "../util/hex.ts";
@@ -23,9 +22,7 @@ export class ServerStore<Peer> {
   /** Null without a store. */
   readonly sessions: StoredSessions | null;
   readonly #core: EndpointCore<Peer>;
-  /** The option; null for none. */
-  readonly #given: Store | null;
-  readonly #store: AnsweringStore | null;
+  readonly #store: Store | null;
   #answers: StoredAnswers | null = null;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
@@ -37,8 +34,7 @@ export class ServerStore<Peer> {
     place: () => SessionPlace | null,
   ) {
     this.#core = core;
-    this.#given = settings?.store ?? null;
-    const store = this.#given === null ? null : new AnsweringStore(this.#given, core.runtimeContext.wheel);
+    const store = settings?.store ?? null;
     this.#store = store;
     this.deadLetters = new DeadLetters(
       store === null
@@ -56,7 +52,7 @@ export class ServerStore<Peer> {
 
   /** Reserves the store for this server. Returns a function that ends that. @throws ConduitError STORE_IN_USE */
   claim(): () => void {
-    return this.#given === null ? () => undefined : claimStore(this.#given, this);
+    return this.#store === null ? () => undefined : claimStore(this.#store, this);
   }
 
   /** Reported once a second and code, with the number. */
@@ -76,13 +72,12 @@ export class ServerStore<Peer> {
       await deadline.race(this.sessions.settled());
       deadline.cancel();
     }
-    this.#store?.end();
     for (const { report, count } of this.#reports.end()) this.#core.report(report, { stage: "store", count });
   }
 
   #storedSessions(
     runtime: Runtime,
-    store: AnsweringStore,
+    store: Store,
     { windowMs, maxBytes }: ServerResumeSettings,
     place: () => SessionPlace | null,
   ): StoredSessions {
@@ -91,6 +86,7 @@ export class ServerStore<Peer> {
       codec: this.#core.codec,
       windowMs,
       maxBytes,
+      wheel: this.#core.runtimeContext.wheel,
       place,
       newToken: () => toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES)),
       sha256: (bytes) => runtime.crypto.sha256(bytes),

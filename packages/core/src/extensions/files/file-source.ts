@@ -98,9 +98,8 @@ class DiskSource implements FileSource {
 
   /** The next chunk is read while the last one leaves. */
   async *chunks(offset: number): AsyncGenerator<Uint8Array, undefined> {
-    const size = Math.min(READ_BYTES, Math.max(1, this.bytes - offset));
-    const [one, other] = [new Uint8Array(size), new Uint8Array(size)];
-    let [memory, spare] = [one, other];
+    let memory = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(1, this.bytes - offset)));
+    let spare = new Uint8Array(0);
     let reading = this.#read(memory, offset);
     let at = offset;
     try {
@@ -109,7 +108,9 @@ class DiskSource implements FileSource {
         if (count === 0) return;
         at += count;
         const bytes = memory.subarray(0, count);
-        [memory, spare] = [spare, memory];
+        // Reads double, so that files that stand still at their start take little memory.
+        const size = Math.min(2 * memory.length, READ_BYTES, Math.max(1, this.bytes - at));
+        [memory, spare] = [spare.length >= size ? spare : new Uint8Array(size), memory];
         reading = this.#read(memory, at);
         // It is awaited in the next round, or at the end.
         reading.catch(() => undefined);

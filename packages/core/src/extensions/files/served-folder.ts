@@ -13,6 +13,7 @@ import { FolderExpiry } from "./folder-expiry.ts";
 import type { FileRequest, FolderConfig } from "./folder-options.ts";
 import { existsError, type PartialFile, type ReceivedIdentity } from "./partial-file.ts";
 import { isSameVersion } from "./partial-state.ts";
+import { PeerTurns } from "./peer-turns.ts";
 import { Quota } from "./quota.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
 import { ReceivingFolder } from "./receiving-folder.ts";
@@ -97,6 +98,7 @@ export class ServedFolder<Peer> {
   readonly #quota: Quota;
   readonly #expiry: FolderExpiry;
   readonly #finished: FinishedUploads;
+  readonly #lists = new PeerTurns();
 
   constructor(name: string, config: FolderConfig<Peer>, host: FolderHost<Peer>) {
     this.name = name;
@@ -194,20 +196,24 @@ export class ServedFolder<Peer> {
   async *list(_params: Params, context: FolderContext<Peer>): AsyncGenerator<ListedFile[], undefined> {
     await this.#mustBeAllowed(context.client, { action: "list", folder: this.name, name: null });
     const { files } = this.#host.transfers;
-    const doing = `list '${this.name}'`;
-    const names = await this.#reporting(context, () => withFileErrors(doing, () => files.names(this.#config.dir)));
-    let entries: ListedFile[] = [];
+    const peer = context.client as object;
+    const inTurn = <T>(task: () => Promise<T>): Promise<T> =>
+      this.#reporting(context, () => this.#lists.run(peer, () => withFileErrors(`list '${this.name}'`, task)));
+    const names = await inTurn(() => files.names(this.#config.dir));
+    for (let at = 0; at < names.length; at += ENTRIES_PER_ITEM) {
+      const entries = await inTurn(() => this.#entriesOf(names.slice(at, at + ENTRIES_PER_ITEM)));
+      if (entries.length > 0) yield entries;
+    }
+  }
+
+  async #entriesOf(names: readonly string[]): Promise<ListedFile[]> {
+    const entries: ListedFile[] = [];
     for (const name of names) {
       if (!isServable(name)) continue;
-      const path = this.#receiving.pathOf(name);
-      const facts = await this.#reporting(context, () => withFileErrors(doing, () => files.facts(path)));
-      if (facts?.kind !== "file") continue;
-      entries.push({ name, bytes: facts.bytes, modified: facts.modifiedMs });
-      if (entries.length < ENTRIES_PER_ITEM) continue;
-      yield entries;
-      entries = [];
+      const facts = await this.#host.transfers.files.facts(this.#receiving.pathOf(name));
+      if (facts?.kind === "file") entries.push({ name, bytes: facts.bytes, modified: facts.modifiedMs });
     }
-    if (entries.length > 0) yield entries;
+    return entries;
   }
 
   async stat(params: Params, context: FolderContext<Peer>): Promise<unknown> {
