@@ -276,6 +276,28 @@ export function describeStreams(subject: Subject): void {
     );
 
     test(
+      "an input whose caller disconnects in the middle is an error at the handler, never the end",
+      staged(async (stage) => {
+        const { server, client } = await pair(stage);
+        const read = new EventLog<string>();
+        const outcome = new EventLog<unknown>();
+        server.rpc({ name: "take", input: true }, async (_params, { input }) => {
+          try {
+            for await (const _item of input) read.add("item");
+            outcome.add("the end");
+          } catch (failure) {
+            outcome.add((failure as { code?: number }).code);
+          }
+        });
+        const called = failureOf(client.call("take", {}, { input: producer().make(new AbortController().signal) }));
+        await read.next();
+        await client.close();
+        expect(await called).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+        expect(await outcome.next()).toBe(ErrorCode.CONNECTION_CLOSED);
+      }),
+    );
+
+    test(
       "a handler that takes no more input stops its source, and the result arrives",
       staged(async (stage) => {
         const { server, client } = await pair(stage);

@@ -257,7 +257,7 @@ export class ClusterNode implements Cluster {
     this.#membership.stop();
     this.topics.stop(reason);
     this.users.stop();
-    for (const node of this.#membership.nodes.values()) this.#requests.nodeGone(node);
+    this.#requests.stop();
     this.calls.stop();
     this.#setState("disconnected", reason);
     this.#losses.end();

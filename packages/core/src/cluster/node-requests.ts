@@ -195,11 +195,18 @@ export class NodeRequests {
   }
 
   /** A node is gone: nobody waits for it any more. */
-  nodeGone({ epoch, id }: Node): void {
+  nodeGone({ epoch, id }: NodeRun): void {
     for (const pending of [...this.#pending.values()]) {
       if (!pending.awaited.delete(epoch)) continue;
       pending.lost(id);
       if (pending.awaited.size === 0) pending.done();
+    }
+  }
+
+  /** This node leaves: nothing is answered any more. */
+  stop(): void {
+    for (const { awaited } of [...this.#pending.values()]) {
+      for (const [epoch, id] of [...awaited]) this.nodeGone({ epoch, id });
     }
   }
 

@@ -519,6 +519,20 @@ describe("a message", () => {
     expect(peer.sent).toMatchObject([{ lo: 1, code: ErrorCode.CANCELLED, message: "given up" }]);
   });
 
+  test("isn't answered if its handler gave up because the connection has ended", async () => {
+    const { runtime, dispatcher, peer, method, reports } = bench();
+    method((_params, context) => {
+      const { promise, fail } = gate<never>();
+      context.signal.addEventListener("abort", () => fail(context.signal.reason));
+      return promise;
+    });
+    dispatcher.dispatch(peer, incomingRequest(peer, { method: "m", value: {}, idHi: 0, idLo: 1, timeoutMs: 0 }));
+    peer.isOver = true;
+    for (const context of peer.running) context.abort(new ConduitError(ErrorCode.CONNECTION_CLOSED, "It has ended"));
+    await runtime.settle();
+    expect([reports, peer.running.size, peer.sent]).toEqual([[], 0, []]);
+  });
+
   test("goes to the handlers of its time, whatever handled the message before", async () => {
     const { on, message } = bench();
     const removeFirst = on(() => "first");

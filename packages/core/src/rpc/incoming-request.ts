@@ -78,6 +78,8 @@ export interface RequestSource<Peer> {
   readonly correlatesReplies: boolean;
   /** Whether the peer is the Python package netconduit. */
   readonly hasNetconduitPeer: boolean;
+  /** Whether the connection has ended, so that no reply is sent. */
+  readonly isOver: boolean;
   /** Fires when the server begins to stop. */
   readonly drainSignal: AbortSignal;
   /** An asynchronous handler started or settled. In between, it counts against `handlerConcurrency`. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
+import { gate } from "../test-support/gate.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
 import type { Codec } from "./answer-record.ts";
 import type { OnceRequest } from "./once-window.ts";
@@ -131,4 +132,29 @@ test("what another server carries out may be asked for again when that one's lea
   await answersOf("another process").begin("u", "id", REQUEST);
   clock.ms = 12_000;
   await expect(answers.begin("u", "id", REQUEST)).rejects.toMatchObject({ details: { retry_after: 18 } });
+});
+
+test("an answer is kept after the last sign of life, in whatever order the store writes", async () => {
+  const held = gate();
+  let writes = 0;
+  const { answers, answersOf, signs } = scene((store) => ({
+    isShared: true,
+    get: (key) => store.get(key),
+    create: (...args) => store.create(...args),
+    put: async (...args) => {
+      writes += 1;
+      if (writes === 1) await held.promise;
+      await store.put(...args);
+    },
+    delete: (key) => store.delete(key),
+    keys: (...args) => store.keys(...args),
+  }));
+  await answers.begin("u", "id", REQUEST);
+  for (const sign of signs) sign();
+  const ended = answers.end("u", "id", 1, { result: "done" });
+  await new Promise((resolve) => setImmediate(resolve));
+  held.open();
+  await ended;
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(await answersOf("another process").begin("u", "id", REQUEST)).toEqual({ result: "done" });
 });

@@ -37,6 +37,13 @@ const LEASE_MS = 30_000;
 const MIN_INTERRUPTED = 3;
 const RETRY_AFTER_SECONDS = 1;
 
+/** Shows other processes that a handler still runs. */
+interface SignsOfLife {
+  readonly end: () => void;
+  /** The last write; null if there was none. */
+  last: Promise<void> | null;
+}
+
 export interface StoredAnswersHost {
   readonly store: Store;
   readonly codec: Codec;
@@ -61,8 +68,8 @@ export class StoredAnswers implements Answers {
   /** Answers that the store couldn't keep. */
   readonly #unsaved: MemoryAnswers;
   readonly #budget: OwnerBudget;
-  /** Functions that stop the signs of life, by id. */
-  readonly #alive = new Map<string, () => void>();
+  /** Signs of life, by id. */
+  readonly #alive = new Map<string, SignsOfLife>();
 
   constructor(host: StoredAnswersHost) {
     this.#host = host;
@@ -136,15 +143,21 @@ export class StoredAnswers implements Answers {
   #started(id: string, key: string, delivery: number): number {
     const { store, every } = this.#host;
     if (store.isShared) {
-      const end = every(SIGN_OF_LIFE_MS, () => void this.#showLife(id, key, delivery));
-      this.#alive.set(id, end);
+      const signs: SignsOfLife = {
+        end: every(SIGN_OF_LIFE_MS, () => {
+          signs.last = this.#showLife(key, delivery);
+        }),
+        last: null,
+      };
+      this.#alive.set(id, signs);
     }
     return delivery;
   }
 
-  async #showLife(id: string, key: string, delivery: number): Promise<void> {
+  /** Never rejects. */
+  async #showLife(key: string, delivery: number): Promise<void> {
     try {
-      if (this.#alive.has(id)) await this.#host.store.put(key, this.#begunNow(delivery), this.#host.onceMs);
+      await this.#host.store.put(key, this.#begunNow(delivery), this.#host.onceMs);
     } catch (error) {
       this.#host.storeFailed(error);
     }
@@ -152,12 +165,15 @@ export class StoredAnswers implements Answers {
 
   async end(owner: string, id: string, delivery: number, answer: OnceAnswer): Promise<OnceAnswer> {
     const { store, codec } = this.#host;
-    this.#alive.get(id)?.();
+    const signs = this.#alive.get(id);
+    signs?.end();
     this.#alive.delete(id);
     const ended: Ended = { delivery, answer };
     const record = endedRecord(codec, ended);
     const sent = keptAnswer(codec, record, answer);
     const isKept = record.length <= MAX_ANSWER_BYTES && this.#budget.charge(owner, record.length, this.#host.now());
+    // A store may write in another order than it was asked to: the answer comes last.
+    await signs?.last;
     try {
       const kept = isKept ? record : notKept(codec, delivery, record.length);
       await store.put(await this.#keyOf(id), kept, this.#host.onceMs);
@@ -171,7 +187,7 @@ export class StoredAnswers implements Answers {
 
   /** The server has stopped: handlers that go on nevertheless count as interrupted when their lease has ended. */
   endSignsOfLife(): void {
-    for (const end of this.#alive.values()) end();
+    for (const { end } of this.#alive.values()) end();
     this.#alive.clear();
   }
 

@@ -8,6 +8,7 @@ import { ConduitError, ErrorCode, isInstance, messageOf } from "../errors.ts";
 import { REPORT_WINDOW_MS } from "../limits.ts";
 import { StoredAnswers } from "../rpc/stored-answers.ts";
 import type { Runtime } from "../runtime.ts";
+import { AnsweringStore } from "../store/answering-store.ts";
 import type { Store } from "../store/store.ts";
 import { claimStore } from "../store/store-claims.ts";
 import { toHex } from "../util/hex.ts";
@@ -22,7 +23,9 @@ export class ServerStore<Peer> {
   /** Null without a store. */
   readonly sessions: StoredSessions | null;
   readonly #core: EndpointCore<Peer>;
-  readonly #store: Store | null;
+  /** The option; null for none. */
+  readonly #given: Store | null;
+  readonly #store: AnsweringStore | null;
   #answers: StoredAnswers | null = null;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
@@ -34,7 +37,8 @@ export class ServerStore<Peer> {
     place: () => SessionPlace | null,
   ) {
     this.#core = core;
-    const store = settings?.store ?? null;
+    this.#given = settings?.store ?? null;
+    const store = this.#given === null ? null : new AnsweringStore(this.#given, core.runtimeContext.wheel);
     this.#store = store;
     this.deadLetters = new DeadLetters(
       store === null
@@ -52,7 +56,7 @@ export class ServerStore<Peer> {
 
   /** Reserves the store for this server. Returns a function that ends that. @throws ConduitError STORE_IN_USE */
   claim(): () => void {
-    return this.#store === null ? () => undefined : claimStore(this.#store, this);
+    return this.#given === null ? () => undefined : claimStore(this.#given, this);
   }
 
   /** Reported once a second and code, with the number. */
@@ -72,12 +76,13 @@ export class ServerStore<Peer> {
       await deadline.race(this.sessions.settled());
       deadline.cancel();
     }
+    this.#store?.end();
     for (const { report, count } of this.#reports.end()) this.#core.report(report, { stage: "store", count });
   }
 
   #storedSessions(
     runtime: Runtime,
-    store: Store,
+    store: AnsweringStore,
     { windowMs, maxBytes }: ServerResumeSettings,
     place: () => SessionPlace | null,
   ): StoredSessions {
@@ -86,7 +91,6 @@ export class ServerStore<Peer> {
       codec: this.#core.codec,
       windowMs,
       maxBytes,
-      wheel: this.#core.runtimeContext.wheel,
       place,
       newToken: () => toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES)),
       sha256: (bytes) => runtime.crypto.sha256(bytes),

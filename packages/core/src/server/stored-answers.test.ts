@@ -73,6 +73,22 @@ describe("once with a store", () => {
     expect(runs).toBe(1);
   });
 
+  test("doesn't wait for ever for a store that doesn't answer, and is carried out once when it does again", async () => {
+    const scenery = await scene();
+    const { client, start, runtime } = scenery;
+    let runs = 0;
+    await start((server) => server.rpc("charge", () => ++runs));
+    scenery.view.isDead = true;
+    const call = outcome(client.call("charge", {}, { once: "order 1", timeoutMs: 60_000 }));
+    await runtime.advance(9000);
+    expect(scenery.errors).toEqual([]);
+    await runtime.advance(2000);
+    expect(scenery.errors).toMatchObject([{ code: ErrorCode.STORE_FAILED, stage: "store" }]);
+    scenery.view.isDead = false;
+    await runtime.advance(15_000);
+    expect([call.value, runs]).toEqual([1, 1]);
+  });
+
   test("gives the same error after a restart", async () => {
     const { client, start, restart, runtime } = await scene();
     const prepare = (server: Server): void => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import type { ConnectionSession } from "../extensions/resume/resume.ts";
+import { AnsweringStore } from "../store/answering-store.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
@@ -180,14 +181,13 @@ describe("a session whose server was started anew", () => {
   test("isn't another user's", async () => {
     const runtime = fakeRuntime();
     const sessions = new StoredSessions({
-      store: memoryStore({ now: () => runtime.wallClock() }),
+      store: new AnsweringStore(memoryStore({ now: () => runtime.wallClock() }), new TimerWheel(runtime)),
       codec: {
         encode: (value) => utf8(JSON.stringify(value)),
         decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
       },
       windowMs: 60_000,
       maxBytes: 1_000_000,
-      wheel: new TimerWheel(runtime),
       place: () => null,
       sha256: (bytes) => runtime.crypto.sha256(bytes),
       newToken: () => "fedcba9876543210".repeat(4),

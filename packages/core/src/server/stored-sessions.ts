@@ -14,11 +14,9 @@ import type { RepeatingSender } from "../endpoint/acknowledged-send.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ConnectionSession } from "../extensions/resume/resume.ts";
 import type { Codec } from "../rpc/answer-record.ts";
-import type { Store } from "../store/store.ts";
+import type { AnsweringStore } from "../store/answering-store.ts";
 import { toHex } from "../util/hex.ts";
 import { isMap } from "../util/is-map.ts";
-import { LATE, within } from "../util/time.ts";
-import type { TimerWheel } from "../util/timer-wheel.ts";
 import { utf8 } from "../util/utf8.ts";
 import { Outbox } from "./outbox.ts";
 import type { ResumeRequest } from "./sessions.ts";
@@ -32,16 +30,13 @@ const ID_DIGITS = 32;
 const MAX_TOKENS = 3;
 /** Delay before a failed write is repeated. */
 const RETRY_MS = 1000;
-/** Reads that a store may leave unanswered; more aren't begun. */
-const MAX_READING = 10_000;
 
 export interface StoredSessionsHost {
-  readonly store: Store;
+  readonly store: AnsweringStore;
   readonly codec: Codec;
   readonly windowMs: number;
   /** Bytes of stored messages that may wait for one client. */
   readonly maxBytes: number;
-  readonly wheel: TimerWheel;
   /** The node that has the sessions of this process; null without a cluster. */
   place(): SessionPlace | null;
   sha256(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
@@ -93,8 +88,6 @@ export class StoredSessions {
   readonly #live = new Map<ConnectionSession, StoredSession>();
   readonly #byKey = new Map<string, StoredSession>();
   readonly #saving = new Set<Promise<void>>();
-  /** Reads that the store hasn't answered. */
-  #reading = 0;
   #endRenewal: (() => void) | null = null;
   #endRetries: (() => void) | null = null;
 
@@ -114,12 +107,11 @@ export class StoredSessions {
    * doesn't answer within `timeoutMs`.
    */
   async recall({ token }: ResumeRequest, owner: string, timeoutMs: number): Promise<RecalledSession | null> {
-    const { wheel, storeFailed } = this.#host;
+    const { store, codec, storeFailed } = this.#host;
     try {
-      if (this.#reading >= MAX_READING) throw unanswered(`${this.#reading} reads of sessions are unanswered`);
-      const record = await within(wheel, this.#read(keyOf(token)), timeoutMs);
-      if (record === LATE) throw unanswered(`a session wasn't read within ${timeoutMs} ms`);
-      if (record === null) return null;
+      const bytes = await store.get(keyOf(token), timeoutMs);
+      const record = bytes === null ? null : codec.decode(bytes);
+      if (!isMap(record)) return null;
       const { handled, above, unfinished, tokens } = record;
       const isOwn = record["owner"] === owner && Array.isArray(tokens) && tokens.includes(await this.#hash(token));
       if (!isOwn || typeof handled !== "number" || !Array.isArray(above) || typeof unfinished !== "number") return null;
@@ -128,18 +120,6 @@ export class StoredSessions {
     } catch (error) {
       storeFailed(error);
       return null;
-    }
-  }
-
-  async #read(key: string): Promise<Record<string, unknown> | null> {
-    const { store, codec } = this.#host;
-    this.#reading += 1;
-    try {
-      const bytes = await store.get(key);
-      const record = bytes === null ? null : codec.decode(bytes);
-      return isMap(record) ? record : null;
-    } finally {
-      this.#reading -= 1;
     }
   }
 
@@ -317,10 +297,6 @@ export class StoredSessions {
   async #hash(token: string): Promise<string> {
     return toHex(await this.#host.sha256(utf8(token)));
   }
-}
-
-function unanswered(what: string): ConduitError {
-  return new ConduitError(ErrorCode.STORE_FAILED, `The store doesn't answer: ${what}`);
 }
 
 /** The key of a token. Tokens come from strangers, so only hexadecimal digits get into it. */

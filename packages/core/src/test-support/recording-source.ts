@@ -11,6 +11,7 @@ export class RecordingSource implements RequestSource<string>, ReplySender<strin
   isAuthenticated = true;
   correlatesReplies = true;
   hasNetconduitPeer = false;
+  isOver = false;
   readonly drainSignal = new AbortController().signal;
   readonly sent: unknown[] = [];
   readonly running = new Set<IncomingRequest<string>>();

@@ -15,18 +15,6 @@ export class CallbackTimer extends TimerEntry {
   }
 }
 
-/** The outcome of work that took longer than it may. */
-export const LATE: unique symbol = Symbol("late");
-
-/** Settles as `work` does, or resolves with {@link LATE} after `delayMs`. Nothing stops the work. */
-export function within<T>(wheel: TimerWheel, work: Promise<T>, delayMs: number): Promise<T | typeof LATE> {
-  return new Promise((resolve, reject) => {
-    const timer = new CallbackTimer(() => resolve(LATE));
-    wheel.schedule(timer, delayMs);
-    work.then(resolve, reject).finally(() => wheel.cancel(timer));
-  });
-}
-
 /** Delay of a timer from which this process counts as having been stopped. */
 const STANDSTILL_MS = 1000;
 /** A wait is taken in so many steps. Each is at least a second, and so much is left after a standstill. */

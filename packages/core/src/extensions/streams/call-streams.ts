@@ -98,7 +98,7 @@ export class CallStreams implements Streams, OwnCall {
   lost(error: Error): void {
     this.#isAbandoned = true;
     this.output?.end(error);
-    this.#endInput(error);
+    this.#endInput(error, brokenOff(error));
   }
 
   answered(): void {
@@ -166,13 +166,16 @@ export class CallStreams implements Streams, OwnCall {
     this.#sendEnd(failure);
   }
 
-  /** Nobody takes more input: stops the source, and tells the peer that nothing follows. */
-  #endInput(reason: Error): void {
+  /**
+   * Nobody takes more input: stops the source, and tells the peer that nothing follows.
+   * @param failure for a handler that hears of it by nothing else: it must not take what it has for all of it
+   */
+  #endInput(reason: Error, failure: Record<string, unknown> | null = null): void {
     if (this.#isInputOver) return;
     this.#isInputOver = true;
     if (this.#sender === null) void this.#closeInput();
     else this.#sender.abort(reason);
-    if (this.#isInputOpen) this.#sendEnd(null);
+    if (this.#isInputOpen) this.#sendEnd(failure);
   }
 
   async #closeInput(): Promise<void> {
@@ -204,6 +207,11 @@ export class CallStreams implements Streams, OwnCall {
     const { idHi, idLo } = this.#call as CallHandle;
     this.#streams.deleteCall(idHi, idLo);
   }
+}
+
+/** The connection closes before the input has ended. */
+function brokenOff(error: Error): Record<string, unknown> {
+  return { error: clip(messageOf(error), MAX_TEXT_CHARS), code: codeOf(asConduitError(error)) };
 }
 
 /** An error for the peer: an RpcError as it is, of any other the fact. */

@@ -330,6 +330,14 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
     return this.#turns.pass(bytes);
   }
 
+  countTurn(bytes: number): void {
+    this.#turns.count(bytes);
+  }
+
+  beginTurn(): Promise<void> | null {
+    return this.#turns.begin();
+  }
+
   /** Open streams count as well, so that many of them can't take more memory than a server's budget. */
   #count(): void {
     const open = this.#calls.size + this.#peerCalls.size;

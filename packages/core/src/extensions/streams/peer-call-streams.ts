@@ -116,7 +116,7 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
     // An error takes longer to make than a call.
-    if (this.#sender?.isFinished === false) {
+    if (this.#sender?.isFinished === false && this.#sender.reason === null) {
       this.#sender.abort(new ConduitError(ErrorCode.INVALID_STATE, `'${this.#name}' has been answered`));
     }
     // The caller stops by itself; what is still on its way is dropped.

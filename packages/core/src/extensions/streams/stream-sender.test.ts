@@ -26,6 +26,8 @@ test("a large item behind small ones waits for the overdraft of other streams", 
       waiting += 1;
     },
     countHeld: () => undefined,
+    countTurn: () => undefined,
+    beginTurn: () => null,
     passTurn: () => null,
   };
   const sender = new StreamSender(host, "numbers", StreamFrame.INPUT, 0, 1, 1000);

@@ -36,6 +36,10 @@ export interface SenderHost {
   /** The stream's item waits until others have returned their overdraft. */
   waitForOverdraft(sender: StreamSender): void;
   countHeld(change: number): void;
+  /** Returns a promise if others are to be served before the stream's first item. */
+  beginTurn(): Promise<void> | null;
+  /** An item of so many bytes was taken from the application, and the stream waits before the next one. */
+  countTurn(bytes: number): void;
   /** An item of so many bytes was taken from the application. Returns a promise if others are to be served first. */
   passTurn(bytes: number): Promise<void> | null;
 }
@@ -92,6 +96,11 @@ export class StreamSender {
     return this.#reason;
   }
 
+  /** Returns a promise if others are to be served before the first item is made. */
+  begin(): Promise<void> | null {
+    return this.#host.beginTurn();
+  }
+
   /**
    * Sends an item.
    * @returns a promise if the caller must wait before the next item; until then the item must not change
@@ -102,7 +111,9 @@ export class StreamSender {
     const bytes = this.#accept(item);
     if (this.#item !== null || this.#gatheredBytes >= GATHERED_BYTES) this.#host.sendNow(this);
     else this.#host.sendLater(this);
-    return this.#mustWait ? this.#wait() : this.#host.passTurn(bytes);
+    if (!this.#mustWait) return this.#host.passTurn(bytes);
+    this.#host.countTurn(bytes);
+    return this.#wait();
   }
 
   /** Everything written leaves now, as far as it may. Returns a promise if something is left. */

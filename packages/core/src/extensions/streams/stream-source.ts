@@ -39,6 +39,8 @@ export async function sendAll(
     closing.catch(() => undefined);
   };
   try {
+    const turn = sender.begin();
+    if (turn !== null) await turn;
     if (sender.reason !== null) throw sender.reason;
     for (;;) {
       isOpen = false;

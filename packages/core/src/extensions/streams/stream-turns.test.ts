@@ -34,6 +34,26 @@ describe("turns of streams", () => {
     expect(woken).toEqual(Array.from({ length: 2000 }, (_, n) => n));
   });
 
+  test("of many that begin at once, each turn lets as many go on as have room in it if their items are like the last one", async () => {
+    const { turns, queued } = scene();
+    let begun = 0;
+    const begin = async (): Promise<void> => {
+      await turns.begin();
+      begun += 1;
+      turns.count(65_536);
+    };
+    for (let n = 0; n < 8; n += 1) {
+      void begin();
+      await Promise.resolve();
+    }
+    for (let n = 0; n < 100; n += 1) void begin();
+    await Promise.resolve();
+    expect(begun).toBe(8);
+    queued.shift()?.continueTurn();
+    await Promise.resolve();
+    expect(begun).toBe(16);
+  });
+
   test("the next turn has its whole share again", () => {
     const { turns, queued } = scene();
     const first = itemsInTurn(turns, 64);

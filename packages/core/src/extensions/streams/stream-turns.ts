@@ -21,18 +21,28 @@ export class StreamTurns implements Continuable {
   readonly #waiting = new Fifo<Waiter>();
   #isQueued = false;
   #work = 0;
+  #lastWork = 1;
 
   constructor(turns: Pick<TurnQueue, "add">) {
     this.#turns = turns;
   }
 
+  /** A stream begins. Returns a promise if its first item, which may be as large as the last one of another, must wait. */
+  begin(): Promise<void> | null {
+    return this.#work < WORK_PER_TURN ? null : this.#wait(this.#lastWork);
+  }
+
+  /** A stream has handled an item of so many bytes, and waits for something else before the next one. */
+  count(bytes: number): void {
+    this.#lastWork = 1 + bytes / BYTES_PER_UNIT;
+    this.#work += this.#lastWork;
+    if (this.#work >= WORK_PER_TURN) this.#queue();
+  }
+
   /** A stream has handled an item of so many bytes. Returns a promise if it must wait for its next turn. */
   pass(bytes: number): Promise<void> | null {
-    const work = 1 + bytes / BYTES_PER_UNIT;
-    this.#work += work;
-    if (this.#work < WORK_PER_TURN) return null;
-    this.#queue();
-    return new Promise((resolve) => this.#waiting.push({ work, resolve }));
+    this.count(bytes);
+    return this.#work < WORK_PER_TURN ? null : this.#wait(this.#lastWork);
   }
 
   /** The next turn: as many streams go on as it has room for, each with an item at least. */
@@ -46,6 +56,10 @@ export class StreamTurns implements Continuable {
       resolve();
     }
     if (this.#waiting.length > 0) this.#queue();
+  }
+
+  #wait(work: number): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push({ work, resolve }));
   }
 
   #queue(): void {
