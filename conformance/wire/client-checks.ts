@@ -6,6 +6,7 @@ import { chunkChecks } from "./both/chunks.ts";
 import { creditChecks } from "./both/credit.ts";
 import { onceChecks } from "./both/once.ts";
 import { refusalChecks } from "./both/refusal.ts";
+import { unaskedChecks } from "./both/unasked.ts";
 import { answersPingsInOrder, type Check, frameOf, isAlive, isClosedWith } from "./check.ts";
 import { clientSessionChecks } from "./client-session-checks.ts";
 import { clientTokenChecks } from "./client-token-checks.ts";
@@ -357,6 +358,7 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   ...chunkChecks(loggedIn),
   ...refusalChecks(loggedIn),
   ...onceChecks(loggedIn),
+  ...unaskedChecks(loggedIn),
   ...clientTokenChecks,
   ...clientTopicChecks,
   ...clientSessionChecks,

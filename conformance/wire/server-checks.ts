@@ -1,5 +1,6 @@
 import { onceChecks } from "./both/once.ts";
 import { refusalChecks } from "./both/refusal.ts";
+import { unaskedChecks } from "./both/unasked.ts";
 import type { Check } from "./check.ts";
 import { serverChunkChecks } from "./server/chunks.ts";
 import { connectionChecks } from "./server/connection.ts";
@@ -28,6 +29,7 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...serverChunkChecks,
   ...refusalChecks(loggedIn),
   ...onceChecks(loggedIn),
+  ...unaskedChecks(loggedIn),
   ...redeliveryChecks,
   ...streamChecks,
   ...topicChecks,
