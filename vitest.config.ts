@@ -24,6 +24,7 @@ export default defineConfig({
   test: {
     // Property tests take seconds, and machines are busy: no test is to fail for its time alone.
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     // By default one core is left free, which on two cores means one file at a time; most files wait for their programs.
     maxWorkers: Math.max(2, availableParallelism()),
     // Programs that tests start run from the sources; compiled code that is kept halves the time they take.

@@ -14,5 +14,11 @@ export default defineConfig({
       { find: "@netconduit/deno", replacement: source("src/index.ts") },
     ],
   },
-  test: { root: source("."), include: ["conformance/*.deno-test.ts"], pool: "forks", testTimeout: 60_000 },
+  test: {
+    root: source("."),
+    include: ["conformance/*.deno-test.ts"],
+    pool: "forks",
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+  },
 });
