@@ -57,7 +57,7 @@ export class StreamAttacker {
     return [this.#id, frame(Type.RPC_REQUEST, { method, ...keys, params }, { id: this.#id })];
   }
 
-  /** Calls a method with an input. Returns its id when the input is open. */
+  /** Calls a method with an input. Returns its id when the input is open, or refused. */
   async openInput(method: string, params: object = {}): Promise<number> {
     const [id, bytes] = await this.call(method, { input: true }, params);
     await this.socket.write(bytes);
@@ -135,6 +135,7 @@ const TINY_FULL = rawFrame(INPUT, new Uint8Array(CHUNK_BYTES).fill(1));
 async function flood(context: AttackContext, connections: number, one: Uint8Array): Promise<void> {
   await attack(context, connections, async (attacker) => {
     const id = await attacker.openInput("drain");
+    if (!attacker.inputs.has(id)) return;
     const bytes = Buffer.from(one);
     bytes.writeUInt32BE(id, 20);
     const batch = Buffer.concat(Array.from({ length: Math.floor(MIB / 4 / bytes.length) }, () => bytes));
