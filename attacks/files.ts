@@ -31,7 +31,7 @@ async function askFor(context: AttackContext, connections: number, names: readon
   });
 }
 
-/** What the attackers say of a file to upload. */
+/** Parameters of an upload, as attackers send them. */
 function uploadOf(name: string, bytes: number, offset = 0): object {
   return { folder: "box", name, bytes, modified: 1, resume: true, offset };
 }

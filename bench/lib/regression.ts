@@ -107,7 +107,7 @@ export interface Comparison {
 export const COMPARISONS: readonly Comparison[] = [
   { title: "through a pool of one, × a client's", of: "netconduit-pool", to: "netconduit", atMost: 1.1 },
   { title: "to a server with unused features, × without", of: "netconduit-unused", to: "netconduit", atMost: 1 },
-  // Of handlers that return a promise, because a middleware makes one of any result.
+  // Handlers return a promise, because a middleware makes one of any result.
   { title: "with one middleware, × without", of: "netconduit-middleware", to: "netconduit-async", atMost: 1.1 },
   // 0.9 x the rate.
   { title: "with resume, × without", of: "netconduit-resume", to: "netconduit", atMost: 1 / 0.9 },

@@ -41,7 +41,7 @@ function maxMessageBytes(maxPayloadBytes: number): number {
 
 type Server = InstanceType<Netconduit["Server"]>;
 
-/** What a variant has beside the defaults. */
+/** Options and handlers of a variant, beside the defaults. */
 export interface Variant {
   readonly server?: Partial<import("@netconduit/node").ServerOptions>;
   readonly client?: Partial<import("@netconduit/node").ClientSettings>;

@@ -26,7 +26,7 @@ export const unaskedChecks = <Target>(login: Login<Target>): readonly Check<Targ
     sentence: "The side that sent `CLOSE` ignores everything after it and need not wait for `CLOSE_ACK`.",
     async run(target) {
       const { peer } = await login(target, EXTENSIONS);
-      // Of an unknown type.
+      // A message of an unknown type.
       peer.write(frame(0x7000));
       await frameOf(peer, Type.CLOSE);
       const before = peer.frames.all.length;

@@ -91,7 +91,7 @@ interface Told {
 interface Entry {
   readonly topic: ClusterTopic;
   subscription: ClusterSubscription | null;
-  /** What others publish after this arrives, or is lost; in monotonic milliseconds. */
+  /** Messages that others publish after this time arrive, or count as lost; monotonic milliseconds. */
   receivesSinceMs: number;
   /** By epoch; also of runs that aren't heard any more: they may return. */
   readonly messages: Map<string, Received>;
@@ -352,7 +352,7 @@ export class ClusterTopics {
   gone({ epoch }: Node, why: NodeEnd): void {
     this.#asked.delete(epoch);
     for (const { topic, changes, messages } of this.#entries.values()) {
-      // One that was only cut off goes on with its numbers, which show what is missing.
+      // A node that was only cut off goes on with its numbers, which show what is missing.
       if (why !== "timeout") messages.delete(epoch);
       if (changes.delete(epoch)) topic.othersGone(epoch);
     }
