@@ -63,7 +63,10 @@ const ITEM_BYTES = 128;
 export class Subscription<T = unknown> implements AsyncIterableIterator<T, undefined> {
   /** The topic's name. */
   readonly topic: string;
-  /** Resolves when the server has subscribed this client; rejects if it refuses, or if the subscription ends first. */
+  /**
+   * Resolves when the server has subscribed this client, at a node also to messages of other nodes; rejects if it refuses,
+   * or if the subscription ends first.
+   */
   readonly ready: Promise<void>;
   /** @internal Whether the server began it by itself: it isn't asked for again after a reconnect. */
   readonly _isUnasked: boolean;
@@ -220,10 +223,14 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#recovered = !isNew && missed === 0;
     this.#hasStarted = true;
     this.#isLive = true;
-    this.#resolveReady();
     if (!isReturn) return;
     const resumption = { recovered: this.#recovered, missed };
     this.#resumeHooks.notify((error) => this.#owner.hookFailed("onResume", error), resumption);
+  }
+
+  /** @internal Messages arrive, and the server has answered the call for them, if there was one. */
+  _ready(): void {
+    this.#resolveReady();
   }
 
   /** @internal TOPIC_START arrived for another subscription to the same topic: the messages behind it come to both. */

@@ -10,7 +10,7 @@ import {
   TOPIC_UNSUBSCRIBE,
 } from "../../extensions/topics/topic.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
-import { testClient } from "../../test-support/peers.ts";
+import { outcome, testClient } from "../../test-support/peers.ts";
 import { type MemoryPeer, RawServer } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { taken, topicScene } from "../../test-support/topic-scene.ts";
@@ -89,6 +89,19 @@ describe("a subscription", () => {
     await runtime.settle();
     expect(await methodsOf(peer)).toEqual([TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE]);
     await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
+  });
+
+  test("is ready when its call has been answered, though it has started before", async () => {
+    const { client, runtime, peer } = await rawScene();
+    const subscription = client.subscribe("news");
+    const ready = outcome(subscription.ready);
+    const { id, topic, token } = await asked(peer);
+    peer.send(TOPIC_START_FRAME, { topic, epoch: "e", offset: 0, presence: false, token }, { id: 1 });
+    await runtime.settle();
+    expect([subscription.isLive, ready.state]).toEqual([true, "pending"]);
+    peer.send(Type.RPC_RESPONSE, { success: true, result: null }, { id });
+    await runtime.settle();
+    expect(ready.state).toBe("resolved");
   });
 
   test("that is refused throws the error once to a program that asks later, and is done then", async () => {

@@ -214,6 +214,8 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     for (const one of starting) {
       this.#dropRetries(entry, one);
       one._start(start);
+      // A node answers when it receives the messages of other nodes, too.
+      if (ask === undefined || ask.calling === null) one._ready();
     }
     if (isBegun) for (const one of starting) this.#tellBegun(one);
   }
@@ -351,7 +353,9 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     connection.sender.call(TOPIC_SUBSCRIBE, params, { signal: controller.signal }, null).then(
       () => {
         ask.calling = null;
-        if (ask.hasStarted) entry.asks.delete(ask.token);
+        if (!ask.hasStarted) return;
+        entry.asks.delete(ask.token);
+        for (const one of ask.subscriptions) one._ready();
       },
       (error: unknown) => {
         if (entry.asks.get(ask.token) !== ask) return;
