@@ -1,16 +1,22 @@
 /** Files that are measured, and those that arrive. */
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 
 const SHARED_MEMORY = "/dev/shm";
 const BLOCK_BYTES: number = 1024 * 1024;
 
-/** A new folder, in memory if the system has such a place: otherwise the disk would be measured. Its maker removes it. */
+/**
+ * A new folder, in memory if the system has such a place: otherwise the disk would be measured. Its maker removes it; a
+ * process that ends before does so as well, because what is left takes the machine's memory.
+ */
 export function newFolder(): string {
-  return mkdtempSync(join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), "bench-"));
+  const folder = mkdtempSync(join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), "bench-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
 }
 
 /** Makes a file whose blocks differ. Returns its SHA-256. */
