@@ -203,4 +203,19 @@ describe("options that change after they were given", () => {
     }
     expect(parseClientOptions(new Options()).name).toBe("inherited");
   });
+
+  test.each([
+    [
+      "credentials with an unknown part",
+      { credentials: { username: "ada", password: "p", realm: "x" } },
+      ["credentials"],
+    ],
+    ["credentials as text", { credentials: "ada" }, ["credentials"]],
+    ["a token that isn't text", { credentials: { token: 5 } }, ["credentials"]],
+    ["credentials and a password", { credentials: { token: "t" }, password: "p" }, ["password"]],
+    ["credentials and a username", { credentials: { token: "t" }, username: "ada" }, ["username"]],
+    ["a certificate without tls.cert", { credentials: { certificate: true } }, ["credentials"]],
+  ])("refuses %s", (_what, options, expected) => {
+    expect(problems({ host: "localhost", port: 8080, ...options })).toEqual(expected);
+  });
 });
