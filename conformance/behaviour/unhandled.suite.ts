@@ -138,9 +138,13 @@ export function describeUnhandledMessages(subject: Subject): void {
     test(
       "are told in the middle of the flush of an offline queue, too",
       staged(async (stage) => {
-        const { notes, losses } = await stoppedInFlush(stage, 0);
-        expect(losses.count).toBeGreaterThan(0);
-        expect(notes.all).toEqual(numbers(0, 500 - losses.count));
+        let lost = 0;
+        // On a busy machine, all of them may have been handled before the server is stopped: then once more.
+        while (lost === 0) {
+          const { notes, losses } = await stoppedInFlush(stage, 0);
+          lost = losses.count;
+          expect(notes.all).toEqual(numbers(0, 500 - lost));
+        }
       }),
     );
 
