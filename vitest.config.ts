@@ -5,7 +5,7 @@ import { defineConfig } from "vitest/config";
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** Percent of the core's branches that the tests must reach; null: the figure is reported and nothing is demanded. */
-const MINIMUM_BRANCH_COVERAGE: number | null = 94.5;
+const MINIMUM_BRANCH_COVERAGE: number | null = 95;
 
 /** Measures the heap of its process. */
 const HEAP_TEST = "packages/core/src/endpoint/heap.test.ts";

@@ -9,7 +9,8 @@
  *
  * Presence: each node tells the others who has joined and left on it, gathered for a moment and numbered, and sends everybody
  * who is there when asked. It is asked by a node that begins to receive the topic, that has missed something, or that meets
- * it (again). A question is repeated at the next heartbeats until it is answered. What a node has told counts while that run of it is alive, or until it says that it has nobody in the topic.
+ * it (again). A question is repeated at the next heartbeats until it is answered. The changes that a node has told count
+ * while that run of it is alive, or until it says that it has nobody in the topic.
  */
 
 import type { ConduitError } from "../errors.ts";

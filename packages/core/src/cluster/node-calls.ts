@@ -160,7 +160,7 @@ export class NodeCalls {
     }
   }
 
-  /** Encodes an error. One that can't be encoded, or is too large, is sent with its code alone. */
+  /** Encodes an error: its code alone if it can't be encoded or is too large. */
   #answerError(address: ClusterAddress, id: number, given: ConduitError): void {
     const { code, message, details } = given;
     const kind = isInstance(given, RpcError) ? { rpc: true } : {};

@@ -4,7 +4,7 @@
  * Theory of operation. A session is a client's connection, and the token by which its client may go on over another
  * stream. The token changes each time it is used. The earlier one stays valid until the client has sent something over
  * the new stream, and gives the same next token again: the answer with that may have been lost, or several logins with
- * the earlier one may succeed, the latest of them not last. Of a session that has expired, the number of bytes it had
+ * the earlier one may succeed, the latest of them not last. When a session has expired, the number of bytes that it had
  * received is remembered for as long again, so that its client hears which of its messages arrived.
  */
 

@@ -33,6 +33,18 @@ test("Answers and errors of the store are handed on", async () => {
   await expect(store.put("a", ONE, 1000)).rejects.toThrow("put fails");
 });
 
+test("A store that throws, instead of rejecting, leaves no timer behind", async () => {
+  const { runtime } = scene();
+  const wheel = new TimerWheel(runtime);
+  const get = (): never => {
+    throw new Error("no connection");
+  };
+  const store = new AnsweringStore(Object.assign(memoryStore(), { get }), wheel);
+  await expect(store.get("a")).rejects.toThrow("no connection");
+  wheel.disarmIfEmpty();
+  expect(runtime.timers.count).toBe(0);
+});
+
 test("Nothing is timed once the server has stopped", async () => {
   const { runtime, view, store } = scene();
   view.isDead = true;

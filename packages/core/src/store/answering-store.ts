@@ -57,23 +57,27 @@ export class AnsweringStore implements Store {
     if (this.#unanswered >= MAX_UNANSWERED) {
       throw unanswered(`${this.#unanswered} operations wait for an answer`);
     }
-    this.#unanswered += 1;
-    let timer: CallbackTimer | null = null;
+    let giveUp: (error: ConduitError) => void = () => undefined;
     const late = new Promise<never>((_resolve, reject) => {
-      timer = new CallbackTimer(() => reject(unanswered(`${method} took more than ${timeoutMs} ms`)));
-      this.#timers.add(timer);
-      this.#wheel.schedule(timer, timeoutMs);
+      giveUp = reject;
     });
-    const answered = operate().finally(() => {
-      this.#unanswered -= 1;
-    });
+    const timer = new CallbackTimer(() => giveUp(unanswered(`${method} took more than ${timeoutMs} ms`)));
+    this.#timers.add(timer);
+    this.#wheel.schedule(timer, timeoutMs);
     try {
-      return await Promise.race([answered, late]);
+      return await Promise.race([this.#counted(operate), late]);
     } finally {
-      if (timer !== null) {
-        this.#wheel.cancel(timer);
-        this.#timers.delete(timer);
-      }
+      this.#wheel.cancel(timer);
+      this.#timers.delete(timer);
+    }
+  }
+
+  async #counted<T>(operate: () => Promise<T>): Promise<T> {
+    this.#unanswered += 1;
+    try {
+      return await operate();
+    } finally {
+      this.#unanswered -= 1;
     }
   }
 }
