@@ -278,7 +278,7 @@ export class ClusterNode implements Cluster {
         },
         joined: (node, isBack) => {
           if (isBack) this.questions.isBack(node);
-          this.topics.meet(node);
+          this.topics.presence.meet(node);
           this.#joinedHooks.notify((error) => this.#local.hookFailed("onNodeJoined", error), infoOf(node));
         },
         gone: (node, why) => {
@@ -333,7 +333,7 @@ export class ClusterNode implements Cluster {
     this.#identity = { ...this.#identity, link: this.#identity.link + 1 };
     this.#beatToAll(true);
     this.topics.interrupted();
-    this.topics.reconnected();
+    this.topics.presence.reconnected();
   }
 
   #setState(to: ClusterState, reason: ConduitError | null): void {
@@ -511,7 +511,7 @@ export class ClusterNode implements Cluster {
   #isAlive({ id, epoch }: NodeIdentity): void {
     const node = this.#membership.nodes.get(id);
     if (node?.epoch !== epoch) return;
-    this.topics.heard(node);
+    this.topics.presence.heard(node);
     void this.questions.checkCalls(node);
   }
 
@@ -523,11 +523,11 @@ export class ClusterNode implements Cluster {
   #driverLost(direction: "sent" | "received", count: number): void {
     this.#losses.add({ direction, count, reason: "dropped" });
     if (direction === "sent") {
-      this.topics.mayBeBehind();
+      this.topics.presence.mayBeBehind();
       return;
     }
     this.topics.interrupted();
-    for (const node of this.#membership.nodes.values()) this.topics.meet(node);
+    for (const node of this.#membership.nodes.values()) this.topics.presence.meet(node);
   }
 }
 

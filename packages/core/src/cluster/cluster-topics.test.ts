@@ -1,7 +1,8 @@
 import { expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
-import { type ClusterTopic, ClusterTopics, type PresenceEntry } from "./cluster-topics.ts";
+import type { PresenceEntry } from "./cluster-presence.ts";
+import { type ClusterTopic, ClusterTopics } from "./cluster-topics.ts";
 import type { ClusterAddress } from "./driver.ts";
 import { DurableTopics } from "./durable-topics.ts";
 import { EnvelopeHead, EnvelopeKind, NO_BODY } from "./envelope.ts";
@@ -103,16 +104,16 @@ test.each([0, 1, 2])(
   (lost) => {
     const parts = answerInParts();
     const { topics, sent, others, receive } = scene();
-    topics.meet(B);
+    topics.presence.meet(B);
     sent.length = 0;
     for (const { kind, head } of parts.filter((_, index) => index !== lost)) receive(kind, head);
     expect(sent).toEqual([]);
-    topics.heard(B);
-    topics.heard(B);
+    topics.presence.heard(B);
+    topics.presence.heard(B);
     expect(sent).toEqual([QUESTION, QUESTION]);
     for (const { kind, head } of parts) receive(kind, head);
     expect(others.size).toBe(1200);
-    topics.heard(B);
+    topics.presence.heard(B);
     expect(sent).toHaveLength(2);
   },
 );
@@ -169,9 +170,9 @@ test("Presence of a run that isn't known to be alive is ignored", () => {
 
 test("Changes of presence are gathered, and somebody who came and went in between is told as gone", async () => {
   const { runtime, topics, topic, sent } = scene();
-  topics.presenceChanged(topic, "x", ["x", null]);
-  topics.presenceChanged(topic, "y", ["y", "ada"]);
-  topics.presenceChanged(topic, "x", null);
+  topics.presence.changed(topic, "x", ["x", null]);
+  topics.presence.changed(topic, "y", ["y", "ada"]);
+  topics.presence.changed(topic, "x", null);
   expect(sent).toEqual([]);
   await runtime.advance(200);
   expect(sent.map(({ head }) => head)).toEqual([{ topic: "t", i: 1, joined: [["y", "ada"]], left: ["x"] }]);

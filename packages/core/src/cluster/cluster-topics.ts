@@ -1,31 +1,20 @@
 /**
- * Topics across nodes: which this node receives, what it publishes to the others, and who is there on which node.
+ * Topics across nodes: which this node receives, and its messages to the others.
  *
- * Theory of operation. A node receives a topic while it has subscribers of it, or keeps its history. What it publishes goes to
- * its own subscribers at once and to the other nodes that receive the topic. Each node numbers its messages of a topic, so
- * the others notice when some are missing: then they tell their subscribers that messages were missed. Before each heartbeat, a
+ * Theory of operation. A node receives a topic while it has subscribers of it, or keeps its history. Its own messages go to
+ * its subscribers at once and to the other nodes that receive the topic. Each node numbers its messages of a topic, so the
+ * others notice when some are missing: then they tell their subscribers that messages were missed. Before each heartbeat, a
  * node also says its number to those that receive a topic to which it has published since the last one: that shows a loss
- * of its first and last messages.
- *
- * Presence: each node tells the others who has joined and left on it, gathered for a moment and numbered, and sends everybody
- * who is there when asked. It is asked by a node that begins to receive the topic, that has missed something, or that meets
- * it (again). A question is repeated at the next heartbeats until it is answered. The changes that a node has told count
- * while that run of it is alive, or until it says that it has nobody in the topic.
+ * of its first and last messages. {@link ClusterPresence} has who is there on which node.
  */
 
 import type { ConduitError } from "../errors.ts";
-import { MAX_PRESENCE_CHARS } from "../extensions/topics/topic.ts";
-import { PRESENCE_WINDOW_MS } from "../limits.ts";
-import { CallbackTimer } from "../util/time.ts";
-import type { TimerWheel } from "../util/timer-wheel.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
+import { ClusterPresence, type ClusterPresenceHost, type PresenceTopic } from "./cluster-presence.ts";
 import type { ClusterAddress, ClusterSubscription, PublishResult } from "./driver.ts";
 import type { DurableTopics } from "./durable-topics.ts";
-import { type Envelope, type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
+import { type Envelope, type EnvelopeHead, EnvelopeKind, type NodeIdentity } from "./envelope.ts";
 import type { Node, NodeEnd } from "./membership.ts";
-
-/** Somebody in a topic: id of the connection, and the user. */
-export type PresenceEntry = readonly [id: string, user: string | null];
 
 /** Recipients among the subscribers. */
 export interface TopicSelection {
@@ -34,23 +23,14 @@ export interface TopicSelection {
 }
 
 /** A topic on this node. */
-export interface ClusterTopic {
-  readonly name: string;
-  readonly hasPresence: boolean;
-  /** Subscribers on this node. */
-  ownPresence(): Iterable<PresenceEntry>;
+export interface ClusterTopic extends PresenceTopic {
   /** Another node has published. */
   deliver(data: EncodedValue, selection: TopicSelection | null): void;
   /** Messages from other nodes were or may have been missed. */
   interrupted(): void;
-  /** Others have joined and left on a run of a node. `isAll`: nobody else is there. */
-  othersChanged(epoch: string, joined: readonly PresenceEntry[], left: readonly string[], isAll: boolean): void;
-  /** A run of a node is gone, with its part of presence. */
-  othersGone(epoch: string): void;
 }
 
-export interface ClusterTopicsHost {
-  readonly wheel: TimerWheel;
+export interface ClusterTopicsHost extends ClusterPresenceHost {
   subscribe(address: ClusterAddress): ClusterSubscription | null;
   /** `isCounted`: a message of the application, whose loss counts. */
   publish(
@@ -62,8 +42,6 @@ export interface ClusterTopicsHost {
   ): PublishResult;
   /** @throws ConduitError MESSAGE_TOO_LARGE */
   mustFit(name: string, body: Uint8Array): void;
-  /** The run of this id that is alive. */
-  node(id: string): Node | undefined;
   /** Time between two signs of life of a node. */
   readonly heartbeatMs: number;
   /** Monotonic milliseconds. */
@@ -80,14 +58,6 @@ interface Received {
   readonly first: number | null;
 }
 
-/** Changes of presence on a run of a node. */
-interface Told {
-  /** Number of the last change. */
-  readonly number: number;
-  /** The part of it that comes next; null if it is complete. */
-  readonly nextPart: number | null;
-}
-
 /** A topic that this node receives. */
 interface Entry {
   readonly topic: ClusterTopic;
@@ -96,43 +66,24 @@ interface Entry {
   receivesSinceMs: number;
   /** By epoch; also of runs that aren't heard any more: they may return. */
   readonly messages: Map<string, Received>;
-  /** By epoch. */
-  readonly changes: Map<string, Told>;
-  /** Number of this node's last change of presence. */
-  ownChange: number;
-  /** Connections that have joined (with the user) or left (null) since the last change was sent. */
-  readonly untold: Map<string, PresenceEntry | null>;
-  /** Whether a change couldn't be sent. */
-  isBehind: boolean;
   /** When subscribers last heard that messages may be missing. */
   interruptedAtMs: number;
 }
 
-/** People in one message. */
-const MAX_PART = 500;
 /** Runs of nodes whose messages to a topic are counted. */
 const MAX_COUNTED = 1000;
 /** Topics whose messages are numbered. One that is numbered anew looks like a new publisher. */
 const MAX_NUMBERED = 10_000;
-/** Closed topics that others still have to hear of. */
-const MAX_UNSAID = 10_000;
 
 export class ClusterTopics {
   readonly durable: DurableTopics;
+  readonly presence: ClusterPresence;
   readonly #host: ClusterTopicsHost;
   readonly #entries = new Map<string, Entry>();
   /** Number of the last message of this node, by topic. */
   readonly #numbers = new Map<string, number>();
   /** Number of messages of this node since its last heartbeat, by topic. */
   readonly #published = new Map<string, number>();
-  /** Numbers of this node's last changes of presence, of topics with changes since its last heartbeat. */
-  readonly #told = new Map<string, number>();
-  /** Topics about whose presence a node was asked and hasn't answered, by epoch. */
-  readonly #asked = new Map<string, Set<string>>();
-  readonly #changed = new Set<Entry>();
-  readonly #timer: CallbackTimer;
-  /** Names of closed topics in which others may still see people of this node. */
-  readonly #unsaid = new Set<string>();
   /** When the subscribers of all topics last heard that messages may be missing. */
   #interruptedAtMs = Number.NEGATIVE_INFINITY;
   #hasStopped = false;
@@ -140,7 +91,7 @@ export class ClusterTopics {
   constructor(host: ClusterTopicsHost, durable: DurableTopics) {
     this.#host = host;
     this.durable = durable;
-    this.#timer = new CallbackTimer(() => this.#tell());
+    this.presence = new ClusterPresence(host);
   }
 
   /** Number of topics that this node receives. */
@@ -159,16 +110,11 @@ export class ClusterTopics {
   stop(reason: ConduitError | null): void {
     this.#hasStopped = true;
     this.durable.stop(reason);
-    this.#host.wheel.cancel(this.#timer);
-    this.#unsaid.clear();
+    this.presence.stop();
     this.#published.clear();
-    this.#told.clear();
-    this.#asked.clear();
     for (const entry of this.#entries.values()) {
       entry.subscription = null;
       entry.receivesSinceMs = Number.POSITIVE_INFINITY;
-      for (const epoch of entry.changes.keys()) entry.topic.othersGone(epoch);
-      entry.changes.clear();
     }
     this.interrupted();
   }
@@ -181,13 +127,10 @@ export class ClusterTopics {
       subscription: null,
       receivesSinceMs: Number.POSITIVE_INFINITY,
       messages: new Map(),
-      changes: new Map(),
-      ownChange: 0,
-      untold: new Map(),
-      isBehind: this.#unsaid.delete(topic.name),
       interruptedAtMs: this.#interruptedAtMs,
     };
     this.#entries.set(topic.name, entry);
+    this.presence.open(topic);
     this.#subscribe(entry);
   }
 
@@ -200,12 +143,9 @@ export class ClusterTopics {
   close(topic: ClusterTopic): void {
     const entry = this.#entries.get(topic.name);
     if (entry?.topic !== topic) return;
-    this.#tellOf(entry);
-    this.#changed.delete(entry);
     this.#entries.delete(topic.name);
-    if (entry.isBehind) this.#leaveUnsaid(topic.name);
+    this.presence.close(topic);
     entry.subscription?.unsubscribe();
-    for (const epoch of entry.changes.keys()) topic.othersGone(epoch);
     // If the topic is received again, messages that others publish until then are missing.
     topic.interrupted();
   }
@@ -236,23 +176,15 @@ export class ClusterTopics {
     this.#host.publish({ kind: "topic", name: topic }, EnvelopeKind.PUBLISH, head, data.bytes, true);
   }
 
-  /** Somebody has joined the topic on this node, has another user, or has left. */
-  presenceChanged(topic: ClusterTopic, id: string, entry: PresenceEntry | null): void {
-    const known = this.#entries.get(topic.name);
-    if (known === undefined) return;
-    known.untold.set(id, entry);
-    this.#changed.add(known);
-    if (!this.#timer.isScheduled) this.#host.wheel.schedule(this.#timer, PRESENCE_WINDOW_MS);
-  }
-
   /**
    * Says where this node is in the topics that it has published to, or whose presence has changed, since its last heartbeat.
    * Call it before the next one.
    * @param sequence number of the last heartbeat
    */
   sayPositions(sequence: number): void {
-    for (const topic of new Set([...this.#published.keys(), ...this.#told.keys()])) {
-      const change = this.#told.get(topic);
+    const told = this.presence.takeTold();
+    for (const topic of new Set([...this.#published.keys(), ...told.keys()])) {
+      const change = told.get(topic);
       const head = {
         topic,
         i: this.#numbers.get(topic) ?? 0,
@@ -263,7 +195,6 @@ export class ClusterTopics {
       this.#host.publish({ kind: "topic", name: topic }, EnvelopeKind.POSITION, head);
     }
     this.#published.clear();
-    this.#told.clear();
   }
 
   // --- from other nodes ---------------------------------------------------------------------------------------------
@@ -271,20 +202,15 @@ export class ClusterTopics {
   /** @throws ConduitError MALFORMED_PAYLOAD */
   received({ kind, from, head, body }: Envelope): void {
     if (kind === EnvelopeKind.PRESENCE_QUESTION) {
-      const unknown = (head.texts("topics") ?? []).filter((name) => !this.#answer(name, from));
-      if (unknown.length > 0) this.#sayNobody({ kind: "node", name: from.id }, unknown);
+      this.presence.questionArrived(from, head);
       return;
     }
-    if (kind === EnvelopeKind.PRESENCE && head.raw("nobody") !== undefined) {
-      for (const name of head.texts("nobody") ?? []) this.#nobodyAt(name, from);
+    if (kind === EnvelopeKind.PRESENCE) {
+      this.presence.received(from, head);
       return;
     }
     const entry = this.#entries.get(head.text("topic"));
     if (entry === undefined) return;
-    if (kind === EnvelopeKind.PRESENCE) {
-      this.#presenceArrived(entry, from, presencePartIn(head));
-      return;
-    }
     if (kind === EnvelopeKind.POSITION) {
       this.#positionArrived(entry, from, head);
       return;
@@ -299,50 +225,13 @@ export class ClusterTopics {
     entry.topic.deliver(new EncodedValue(body), selection);
   }
 
-  /** A run of a node was heard for the first time, or again, or messages of it are missing. */
-  meet(node: Node): void {
-    const topics = [...this.#entries.values()].filter(({ topic }) => topic.hasPresence).map(({ topic }) => topic.name);
-    if (topics.length > 0) this.#asked.set(node.epoch, new Set(topics));
-    this.#ask(node, topics);
-  }
-
-  /** A heartbeat of a node has arrived: it is asked again for what it hasn't answered. */
-  heard(node: NodeIdentity): void {
-    const asked = this.#asked.get(node.epoch);
-    if (asked === undefined) return;
-    for (const name of asked) if (this.#entries.get(name)?.topic.hasPresence !== true) asked.delete(name);
-    if (asked.size === 0) this.#asked.delete(node.epoch);
-    this.#ask(node, [...asked]);
-  }
-
-  #ask({ id }: Pick<NodeIdentity, "id">, topics: readonly string[]): void {
-    for (let from = 0; from < topics.length; from += MAX_PART) {
-      const head = { topics: topics.slice(from, from + MAX_PART) };
-      this.#host.publish({ kind: "node", name: id }, EnvelopeKind.PRESENCE_QUESTION, head);
-    }
-  }
-
-  /** Asks a node who is in a topic, unless it is being asked already. */
-  #askOnce(name: string, node: NodeIdentity): void {
-    const asked = this.#asked.get(node.epoch) ?? new Set();
-    if (asked.has(name)) return;
-    this.#asked.set(node.epoch, asked.add(name));
-    this.#ask(node, [name]);
-  }
-
-  #answered(name: string, epoch: string): void {
-    const asked = this.#asked.get(epoch);
-    asked?.delete(name);
-    if (asked?.size === 0) this.#asked.delete(epoch);
-  }
-
   /**
    * Messages of a node may be missing. Subscribers hear of an outage once: if they have heard of it since the node fell silent,
    * what is missing of it lies before and behind that, too.
    * @param heardAtMs when it was heard before
    */
   missedFrom(node: Node, heardAtMs: number): void {
-    this.meet(node);
+    this.presence.meet(node);
     // After its last heartbeat, it may have been heard until the next one was due.
     const fellSilentAtMs = heardAtMs + this.#host.heartbeatMs;
     for (const entry of [...this.#entries.values()]) {
@@ -350,37 +239,17 @@ export class ClusterTopics {
     }
   }
 
-  gone({ epoch }: Node, why: NodeEnd): void {
-    this.#asked.delete(epoch);
-    for (const { topic, changes, messages } of this.#entries.values()) {
-      // A node that was only cut off goes on with its numbers, which show what is missing.
-      if (why !== "timeout") messages.delete(epoch);
-      if (changes.delete(epoch)) topic.othersGone(epoch);
-    }
+  gone(node: Node, why: NodeEnd): void {
+    this.presence.gone(node);
+    // A node that was only cut off goes on with its numbers, which show what is missing.
+    if (why === "timeout") return;
+    for (const { messages } of this.#entries.values()) messages.delete(node.epoch);
   }
 
   /** Messages of other nodes may have been lost. */
   interrupted(): void {
     this.#interruptedAtMs = this.#host.now();
     for (const entry of [...this.#entries.values()]) this.#interrupt(entry);
-  }
-
-  /** This node's messages may not have arrived: all who are here are told again. */
-  mayBeBehind(): void {
-    for (const entry of this.#entries.values()) {
-      if (entry.topic.hasPresence) this.#tellAll(entry, { kind: "topic", name: entry.topic.name });
-    }
-  }
-
-  /** The link works again. */
-  reconnected(): void {
-    this.#sayUnsaid();
-    for (const entry of this.#entries.values()) {
-      if (!entry.topic.hasPresence) continue;
-      // Changes made without a link haven't been sent.
-      if (entry.isBehind) this.#tellAll(entry, { kind: "topic", name: entry.topic.name });
-      this.#askAll(entry);
-    }
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------
@@ -400,11 +269,7 @@ export class ClusterTopics {
     void subscription?.ready.then(() => {
       if (entry.subscription === subscription) entry.receivesSinceMs = this.#host.now();
     });
-    if (entry.topic.hasPresence) this.#askAll(entry);
-  }
-
-  #askAll({ topic }: Entry): void {
-    this.#host.publish({ kind: "topic", name: topic.name }, EnvelopeKind.PRESENCE_QUESTION, { topics: [topic.name] });
+    this.presence.ask(entry.topic);
   }
 
   #countMessage(entry: Entry, { id, epoch }: NodeIdentity, number: number): void {
@@ -432,7 +297,7 @@ export class ClusterTopics {
 
   /** A node says how many messages of a topic there were until now, and since its last heartbeat. */
   #positionArrived(entry: Entry, from: NodeIdentity, head: EnvelopeHead): void {
-    const { topic, messages, changes, receivesSinceMs } = entry;
+    const { topic, messages, receivesSinceMs } = entry;
     const { id, epoch } = from;
     const node = this.#host.node(id);
     if (node?.epoch !== epoch) return;
@@ -447,148 +312,6 @@ export class ClusterTopics {
     if (areAllHere && known === undefined) missing = count;
     else if (areAllHere && known?.first != null) missing += Math.max(0, known.first - before - 1);
     if (missing > 0) this.#missed(entry, id, missing);
-    if (!topic.hasPresence || head.raw("change") === undefined) return;
-    const told = changes.get(epoch);
-    if (told?.number !== head.count("change") || told.nextPart !== null) this.#askOnce(topic.name, from);
+    if (head.raw("change") !== undefined) this.presence.positionArrived(from, topic.name, head.count("change"));
   }
-
-  #presenceArrived({ topic, changes }: Entry, from: NodeIdentity, arrived: PresencePart): void {
-    const { number, part, parts, joined, left, isAll } = arrived;
-    const { id, epoch } = from;
-    // A run that isn't known to be alive is asked when it is.
-    if (!topic.hasPresence || this.#host.node(id)?.epoch !== epoch) return;
-    const { number: last, nextPart } = changes.get(epoch) ?? { number: 0, nextPart: null };
-    const isNext = nextPart === null ? part === 0 && (number === last || number === last + 1) : false;
-    const isRest = number === last && part === nextPart;
-    if (!isNext && !isRest && !(isAll && part === 0)) {
-      this.#askOnce(topic.name, from);
-      return;
-    }
-    const isComplete = part + 1 >= parts;
-    changes.set(epoch, { number, nextPart: isComplete ? null : part + 1 });
-    if (isComplete && isAll) this.#answered(topic.name, epoch);
-    topic.othersChanged(epoch, joined, left, isAll && part === 0);
-  }
-
-  /** Returns false if this node has nobody there. */
-  #answer(name: string, from: NodeIdentity): boolean {
-    const entry = this.#entries.get(name);
-    if (entry === undefined || !entry.topic.hasPresence) return false;
-    this.#tellOf(entry);
-    this.#changed.delete(entry);
-    this.#tellAll(entry, { kind: "node", name: from.id });
-    return true;
-  }
-
-  #sayNobody(to: ClusterAddress, nobody: readonly string[]): boolean {
-    return this.#host.publish(to, EnvelopeKind.PRESENCE, { nobody }) === "sent";
-  }
-
-  /** A node has nobody in the topic, and numbers its changes anew. */
-  #nobodyAt(name: string, { epoch }: NodeIdentity): void {
-    this.#answered(name, epoch);
-    const entry = this.#entries.get(name);
-    if (entry?.changes.delete(epoch) === true) entry.topic.othersGone(epoch);
-  }
-
-  #leaveUnsaid(name: string): void {
-    this.#unsaid.add(name);
-    if (this.#unsaid.size > MAX_UNSAID) this.#unsaid.delete(this.#unsaid.keys().next().value as string);
-  }
-
-  #sayUnsaid(): void {
-    const names = [...this.#unsaid];
-    for (let from = 0; from < names.length; from += MAX_PART) {
-      const part = names.slice(from, from + MAX_PART);
-      if (!this.#sayNobody({ kind: "all", name: "" }, part)) return;
-      for (const name of part) this.#unsaid.delete(name);
-    }
-  }
-
-  #tell(): void {
-    this.#sayUnsaid();
-    for (const entry of this.#changed) this.#tellOf(entry);
-    this.#changed.clear();
-  }
-
-  /** Sends the gathered changes to the other nodes. */
-  #tellOf(entry: Entry): void {
-    if (entry.untold.size === 0) return;
-    const joined = [...entry.untold.values()].filter((one) => one !== null);
-    const left = [...entry.untold].filter(([, one]) => one === null).map(([id]) => id);
-    entry.untold.clear();
-    entry.ownChange += 1;
-    this.#told.set(entry.topic.name, entry.ownChange);
-    if (!this.#send(entry, { kind: "topic", name: entry.topic.name }, joined, left, false)) entry.isBehind = true;
-  }
-
-  /** Sends everybody who is here to the others or to one node. */
-  #tellAll(entry: Entry, to: ClusterAddress): void {
-    const isTold = this.#send(entry, to, [...entry.topic.ownPresence()], [], true);
-    if (to.kind === "topic") entry.isBehind = !isTold;
-  }
-
-  /** In numbered parts, with the number of the change. Returns whether all were sent. */
-  #send(
-    { topic, ownChange }: Entry,
-    to: ClusterAddress,
-    joined: readonly PresenceEntry[],
-    left: readonly string[],
-    isAll: boolean,
-  ): boolean {
-    let isSent = true;
-    const parts = Math.max(1, Math.ceil(Math.max(joined.length, left.length) / MAX_PART));
-    for (let part = 0; part < parts; part += 1) {
-      const [from, end] = [part * MAX_PART, (part + 1) * MAX_PART];
-      const head = {
-        topic: topic.name,
-        i: ownChange,
-        joined: joined.slice(from, end),
-        left: left.slice(from, end),
-        ...(parts === 1 ? {} : { part, parts }),
-        ...(isAll ? { all: true } : {}),
-      };
-      if (this.#host.publish(to, EnvelopeKind.PRESENCE, head) !== "sent") isSent = false;
-    }
-    return isSent;
-  }
-}
-
-/** A part of a change of presence. */
-interface PresencePart {
-  readonly number: number;
-  readonly part: number;
-  readonly parts: number;
-  readonly joined: readonly PresenceEntry[];
-  readonly left: readonly string[];
-  /** Whether all parts together are everybody who is there. */
-  readonly isAll: boolean;
-}
-
-/** @throws ConduitError MALFORMED_PAYLOAD */
-function presencePartIn(head: EnvelopeHead): PresencePart {
-  return {
-    number: head.count("i"),
-    part: head.raw("part") === undefined ? 0 : head.count("part"),
-    parts: head.raw("parts") === undefined ? 1 : head.count("parts"),
-    joined: entriesIn(head.raw("joined")),
-    left: head.texts("left") ?? [],
-    isAll: head.raw("all") === true,
-  };
-}
-
-/** @throws ConduitError MALFORMED_PAYLOAD */
-function entriesIn(value: unknown): readonly PresenceEntry[] {
-  if (Array.isArray(value) && value.every(isEntry)) return value;
-  throw malformed("joined", "a list of ids and users");
-}
-
-function isEntry(value: unknown): value is PresenceEntry {
-  if (!Array.isArray(value)) return false;
-  const [id, user] = value as unknown[];
-  return isText(id) && (user === null || isText(user));
-}
-
-function isText(value: unknown): boolean {
-  return typeof value === "string" && value.length <= MAX_PRESENCE_CHARS;
 }

@@ -6,7 +6,8 @@
  * they wait for. The policy says when a member counts as slow, and what it misses.
  */
 
-import type { ClusterTopic, PresenceEntry } from "../../cluster/cluster-topics.ts";
+import type { PresenceEntry } from "../../cluster/cluster-presence.ts";
+import type { ClusterTopic } from "../../cluster/cluster-topics.ts";
 import type { ClusterLogLimits, LogPlace } from "../../cluster/driver.ts";
 import type { DurableTopic } from "../../cluster/durable-topics.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
@@ -330,7 +331,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
   #openPresence(): TopicPresence {
     const { cluster } = this.#host;
     const ownChanged =
-      cluster && ((id: string, entry: PresenceEntry | null) => cluster.presenceChanged(this, id, entry));
+      cluster && ((id: string, entry: PresenceEntry | null) => cluster.presence.changed(this, id, entry));
     this.#presence ??= new TopicPresence(this.#host, this.name, this.number, ownChanged);
     return this.#presence;
   }

@@ -4,7 +4,7 @@
  * thousand.
  */
 
-import type { PresenceEntry as Entry } from "../../cluster/cluster-topics.ts";
+import type { PresenceEntry as Entry } from "../../cluster/cluster-presence.ts";
 import { MIN_MESSAGE_BYTES } from "../../extensions/limits.ts";
 import { TOPIC_PRESENCE_FRAME } from "../../extensions/topics/topic.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
