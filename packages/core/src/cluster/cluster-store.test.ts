@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import type { Client } from "../client/client.ts";
 import { ErrorCode } from "../errors.ts";
-import type { Server } from "../server/server.ts";
+import { Server } from "../server/server.ts";
 import { ADA, clusterScene, type TestNode } from "../test-support/cluster-scene.ts";
+import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient } from "../test-support/peers.ts";
 import { clusterStore } from "./cluster-store.ts";
 
@@ -23,6 +24,15 @@ test("A call with a key is carried out once, on whatever node it comes again", a
   expect(await charge(await a.join())).toBe(1);
   expect(await charge(await b.join())).toBe(1);
   expect(charged).toEqual(["5 by a"]);
+});
+
+test("A server without the option cluster can't have the store of a cluster", () => {
+  expect(() => new Server({ password: "secret123", port: 0, resume: resume() }, fakeRuntime())).toThrow(
+    expect.objectContaining({
+      code: ErrorCode.INVALID_CONFIG,
+      message: "clusterStore() needs the server's option cluster",
+    }),
+  );
 });
 
 test("A store keeps, replaces, lists and forgets values, for all nodes", async () => {

@@ -79,7 +79,9 @@ export class OutgoingMiddlewares {
   ): T {
     const context = contextOf(kind, method, value, options);
     let sent: { readonly value: T } | { readonly error: unknown } | null = null;
+    let isRefused = false;
     const rest = this.#run(0, context, () => {
+      if (isRefused) throw new ConduitError(ErrorCode.INVALID_STATE, `'${method}' wasn't sent: next() came too late`);
       if (sent !== null) throw new ConduitError(ErrorCode.INVALID_STATE, `'${method}' was sent already`);
       try {
         sent = { value: send({ ...options, meta: context.meta } as O) };
@@ -94,6 +96,7 @@ export class OutgoingMiddlewares {
       if (outcome === null || !("error" in outcome) || outcome.error !== error) this.#failed(asError(error), method);
     });
     if (outcome === null) {
+      isRefused = true;
       const message = `'${method}' wasn't sent: a middleware must call next() for it before its first await`;
       throw new ConduitError(ErrorCode.INVALID_STATE, message);
     }

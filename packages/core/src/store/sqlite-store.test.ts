@@ -51,15 +51,47 @@ test("a file store that was full has room again when what it kept has expired", 
   expect(failures(await burst(500))).toEqual([]);
 });
 
+const HOST = {
+  prepare: async () => undefined,
+  open: () => new DatabaseSync(":memory:"),
+  nextTurn: setImmediate,
+  now: () => 0,
+};
+
 test.each(["", undefined])("a file store with the path %j is INVALID_CONFIG, and says what to do", async (path) => {
-  const host = {
-    prepare: async () => undefined,
-    open: () => new DatabaseSync(":memory:"),
-    nextTurn: setImmediate,
-    now: () => 0,
-  };
-  await expect(openSqliteStore(host, path as string)).rejects.toMatchObject({
+  await expect(openSqliteStore(HOST, path as string)).rejects.toMatchObject({
     code: ErrorCode.INVALID_CONFIG,
     message: `A store needs the path of its file, got ${JSON.stringify(path)}: await fileStore("netconduit.db")`,
   });
+});
+
+test.each([
+  ["fsync", { fsync: "always" }],
+  ["maxBytes", { maxBytes: 10 }],
+  ["maxBytes", { maxBytes: Number.NaN }],
+])("a file store with an invalid %s is INVALID_CONFIG", async (option, options) => {
+  await expect(openSqliteStore(HOST, "a.db", options as object)).rejects.toMatchObject({
+    code: ErrorCode.INVALID_CONFIG,
+    message: expect.stringContaining(option),
+  });
+});
+
+test("a database of another program is refused, and stays as it is", async () => {
+  const database = new DatabaseSync(":memory:");
+  database.exec("CREATE TABLE orders (id INTEGER)");
+  let isClosed = false;
+  const open = (): DatabaseSync =>
+    Object.assign(Object.create(database), {
+      prepare: database.prepare.bind(database),
+      exec: database.exec.bind(database),
+      close: () => {
+        isClosed = true;
+      },
+    }) as DatabaseSync;
+  await expect(openSqliteStore({ ...HOST, open }, "orders.db")).rejects.toMatchObject({
+    code: ErrorCode.STORE_FAILED,
+    message: expect.stringContaining("another program's database"),
+  });
+  expect(isClosed).toBe(true);
+  expect(database.prepare("SELECT name FROM sqlite_master").all()).toEqual([{ name: "orders" }]);
 });
