@@ -4,8 +4,8 @@ import { describe, test } from "vitest";
 export function describeAbsence(what: string, reason: string): void {
   const required = process.env.NETCONDUIT_INTEROP === "required";
   describe.skipIf(!required)(`${what} (${required ? "required" : "skipped"}: ${reason})`, () => {
-    test("netconduit can be run", () => {
-      throw new Error(`NETCONDUIT_INTEROP is "required", and netconduit cannot be run: ${reason}`);
+    test("Python has the packages", () => {
+      throw new Error(`NETCONDUIT_INTEROP is "required", and Python doesn't have the packages: ${reason}`);
     });
   });
 }

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-/** A Python that can import netconduit, or the reason why there is none. */
+/** A Python with the wanted packages, or the reason why there is none. */
 export type PythonEnvironment =
   | { readonly python: string; readonly version: string }
   | { readonly python: null; readonly reason: string };
@@ -11,18 +11,30 @@ const PREPARE: string = fileURLToPath(new URL("python/prepare.py", import.meta.u
 /** Ignored by git. Remove it to get the newest netconduit. */
 const FOLDER: string = fileURLToPath(new URL(".venv", import.meta.url));
 
-/**
- * Returns the environment in `interop/.venv`, creating it with pip if necessary. `PYTHON` selects the Python to create
- * it with, `NETCONDUIT_VERSION` a version of netconduit instead of the newest.
- */
-export async function pythonEnvironment(): Promise<PythonEnvironment> {
-  const { PYTHON, NETCONDUIT_VERSION: version } = process.env;
+/** The environment with netconduit: the newest, or the version `NETCONDUIT_VERSION`. */
+export function pythonEnvironment(): Promise<PythonEnvironment> {
+  const { NETCONDUIT_VERSION: version } = process.env;
   const requirement = version === undefined ? "netconduit>=2.0" : `netconduit==${version}`;
-  const folder = `${FOLDER}/${version ?? "newest"}`;
+  const check = "import conduit, importlib.metadata; print(importlib.metadata.version('netconduit'))";
+  return pythonWith(version ?? "newest", check, [requirement]);
+}
+
+/**
+ * Returns the environment `name` in `interop/.venv`, creating it with pip if necessary. `PYTHON` selects the Python to
+ * create it with.
+ * @param check Python code that imports the packages, and prints a version
+ */
+export async function pythonWith(
+  name: string,
+  check: string,
+  requirements: readonly string[],
+): Promise<PythonEnvironment> {
+  const { PYTHON } = process.env;
   const programs = PYTHON === undefined ? ["python3", "python"] : [PYTHON];
   for (const program of programs) {
     try {
-      const { stdout } = await promisify(execFile)(program, ["-X", "utf8", PREPARE, folder, requirement]);
+      const args = ["-X", "utf8", PREPARE, `${FOLDER}/${name}`, check, ...requirements];
+      const { stdout } = await promisify(execFile)(program, args);
       const answer = JSON.parse(stdout) as { python: string; version: string } | { reason: string };
       return "reason" in answer ? { python: null, reason: answer.reason } : answer;
     } catch (error) {

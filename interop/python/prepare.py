@@ -1,8 +1,10 @@
-"""Creates the Python environment for the interop tests, once, and prints its path.
+"""Creates a Python environment for tests, once, and prints its path.
 
-Usage: prepare.py FOLDER REQUIREMENT
+Usage: prepare.py FOLDER CHECK REQUIREMENT...
 
-Prints one line of JSON: {"python": path, "version": netconduit's version} or {"reason": why it failed}. Several test
+CHECK is Python code that runs in the environment and prints a version.
+
+Prints one line of JSON: {"python": path, "version": what CHECK printed} or {"reason": why it failed}. Several test
 files may run this concurrently: a lock, which the system releases with the process, lets one of them do the work.
 Runs on any Python 3, so that one that is too old can report that.
 """
@@ -51,10 +53,10 @@ def run(step, *command):
     return output
 
 
-def prepare(folder, requirement):
+def prepare(folder, check, requirements):
     if sys.version_info < OLDEST_PYTHON:
         found, wanted = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST_PYTHON))
-        raise Unavailable("netconduit needs Python %s or newer, found %s" % (wanted, found))
+        raise Unavailable("%s needs Python %s or newer, found %s" % (requirements[0], wanted, found))
     python = os.path.join(folder, "Scripts", "python.exe") if os.name == "nt" else os.path.join(folder, "bin", "python")
     # Written last, so that an unfinished environment has none. If its Python was removed, the link dangles.
     ready = os.path.join(folder, "ready.json")
@@ -64,20 +66,19 @@ def prepare(folder, requirement):
     run("python -m venv", sys.executable, "-m", "venv", "--clear", folder)
     retries = "5" if os.environ.get("NETCONDUIT_INTEROP") == "required" else "1"
     pip = [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "--retries", retries, "--timeout", "15"]
-    run('pip install "%s"' % requirement, *pip, "install", "--quiet", requirement)
-    code = "import conduit, importlib.metadata; print(importlib.metadata.version('netconduit'))"
-    found = {"python": python, "version": run("import conduit", python, "-c", code).splitlines()[-1]}
+    run('pip install "%s"' % '" "'.join(requirements), *pip, "install", "--quiet", *requirements)
+    found = {"python": python, "version": run("import", python, "-c", check).splitlines()[-1]}
     with open(ready + ".new", "w") as file:
         json.dump(found, file)
     os.replace(ready + ".new", ready)
     return found
 
 
-def main(folder, requirement):
+def main(folder, check, *requirements):
     try:
         os.makedirs(os.path.dirname(folder), exist_ok=True)
         with locked(folder + ".lock"):
-            answer = prepare(folder, requirement)
+            answer = prepare(folder, check, requirements)
     except (Unavailable, OSError) as error:
         answer = {"reason": str(error)}
     print(json.dumps(answer))
