@@ -60,7 +60,7 @@ test("an upload at an offset where nothing was verified is WRONG_OFFSET, which s
 
 test("a user's upload is continued by that user alone, whatever names others state", async () => {
   const { folder, contextOf } = await served();
-  const peer = (user: string, name: string) => ({ user: { name: user }, info: { name } });
+  const peer = (user: string, name: string, method = "scram") => ({ user: { name: user, method }, info: { name } });
   const part = CONTENT.subarray(0, 4);
   async function* lost() {
     yield part;
@@ -71,7 +71,8 @@ test("a user's upload is continued by that user alone, whatever names others sta
   const upload = folder.upload(resumed, { ...contextOf(peer("ada", "laptop")), input: lost() as never });
   await expect(upload).rejects.toMatchObject({ codeName: "CANCELLED" });
   const offsetFor = async (client: unknown) => await folder.offset(resumed, contextOf(client));
-  for (const other of [peer("bob", "laptop"), peer("", "laptop"), peer("", "ada")]) {
+  const stated = ["laptop", "ada", "user/ada", '["scram","ada"]'].map((name) => peer("", name));
+  for (const other of [peer("bob", "laptop"), peer("ada", "laptop", "token"), ...stated]) {
     expect(await offsetFor(other)).toEqual({ offset: 0, sha256: null });
   }
   expect(await offsetFor(peer("ada", "phone"))).toEqual({ offset: 4, sha256: sha256Of(part) });

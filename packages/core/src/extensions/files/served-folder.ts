@@ -1,5 +1,6 @@
 /** A folder that peers may use: what they ask for is judged, carried out and answered here. */
 
+import { identityOf, type User } from "../../auth/user.ts";
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { Access, AccessControl } from "../../rpc/access.ts";
 import { isCount } from "../../util/is-count.ts";
@@ -383,11 +384,14 @@ async function finish<T>(partial: PartialFile, step: () => Promise<T>): Promise<
   }
 }
 
-/** Peers don't continue each other's files: a user only its own, and others only those of the name that they state. */
+/**
+ * Peers don't continue each other's files: a user only its own, and others only those of the name that they state. A list
+ * of one text is no user's, whatever it says.
+ */
 function ownerOf(peer: unknown): string {
-  const { user, info } = (peer ?? {}) as { user?: { name?: unknown } | null; info?: { name?: unknown } | null };
-  if (typeof user?.name === "string" && user.name !== "") return `user/${user.name}`;
-  return typeof info?.name === "string" ? info.name : "";
+  const { user, info } = (peer ?? {}) as { user?: Partial<User> | null; info?: { name?: unknown } | null };
+  if (typeof user?.name === "string" && user.name !== "") return identityOf(user as User);
+  return JSON.stringify([typeof info?.name === "string" ? info.name : ""]);
 }
 
 function invalidParams(rule: string): RpcError {
