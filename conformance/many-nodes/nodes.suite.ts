@@ -6,7 +6,7 @@ import { failureOf } from "../support/failures.ts";
 import { Relay } from "../support/relay.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";
-import { type ClusterSubject, type TestCluster, TIMES } from "./subject.ts";
+import { type ClusterSubject, lossy, type TestCluster, TIMES } from "./subject.ts";
 
 const USERS = { ada: { password: "a", roles: ["admin"] }, bob: { password: "b" } };
 const ADA = { username: "ada", password: "a" };
@@ -104,6 +104,39 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         await a.peer(id).send("note", 3, { ack: true });
         expect(await notes.next()).toBe(3);
         expect((await failureOf(a.peer(id).call("missing", {}))).code).toBe(ErrorCode.METHOD_NOT_FOUND);
+      }),
+    );
+
+    test(
+      "A method that nobody on the other node waits for any more is cancelled, also if the cancellation is lost",
+      staged(async (stage) => {
+        const { driver, loseNext } = lossy(stage.cluster.driver({ nodeId: "a", ...TIMES }));
+        const a = await stage.node("a", () => undefined, { cluster: driver });
+        const b = await stage.node("b", () => undefined);
+        await until(() => a.cluster?.nodes.length === 2);
+        const client = await stage.join(b);
+        const ends = new EventLog<string>();
+        client.rpc("wait", ({ name }, { signal }) => {
+          ends.add(`${name} started`);
+          return new Promise((resolve) => {
+            signal.addEventListener("abort", () => {
+              ends.add(`${name} cancelled`);
+              resolve(null);
+            });
+          });
+        });
+        const peer = a.peer(b.connections[0]?.id ?? "");
+        const [first, second] = [new AbortController(), new AbortController()];
+        const wanted = peer.call("wait", { name: "wanted" }, { timeoutMs: 0, signal: first.signal });
+        const unwanted = peer.call("wait", { name: "unwanted" }, { timeoutMs: 0, signal: second.signal });
+        expect((await ends.count(2)).toSorted()).toEqual(["unwanted started", "wanted started"]);
+        loseNext();
+        second.abort();
+        expect((await failureOf(unwanted)).code).toBe(ErrorCode.CANCELLED);
+        expect((await ends.count(3))[2]).toBe("unwanted cancelled");
+        first.abort();
+        expect((await failureOf(wanted)).code).toBe(ErrorCode.CANCELLED);
+        expect((await ends.count(4))[3]).toBe("wanted cancelled");
       }),
     );
 

@@ -116,7 +116,7 @@ export class ClusterNode implements Cluster {
       requests: this.#requests,
       answerTimeoutMs: this.config.answerTimeoutMs,
       nodeTimeoutMs: this.config.nodeTimeoutMs,
-      isRunning: (epoch, id) => this.calls.isRunning(epoch, id),
+      calls: this.calls,
       get nodeId() {
         return self.nodeId;
       },
@@ -507,12 +507,12 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** A node says that it is alive: it is asked again for answers that it owes this node, or that were lost. */
+  /** A node says that it is alive: it is asked again for answers that it owes this node, and what else may have been lost. */
   #isAlive({ id, epoch }: NodeIdentity): void {
     const node = this.#membership.nodes.get(id);
     if (node?.epoch !== epoch) return;
     this.topics.presence.heard(node);
-    void this.questions.checkCalls(node);
+    this.questions.checkCalls(node);
   }
 
   async #answerQuestion(from: NodeIdentity, id: number, question: string, params: unknown): Promise<void> {

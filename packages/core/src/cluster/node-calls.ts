@@ -8,7 +8,8 @@ import type { ClusterAddress, PublishResult } from "./driver.ts";
 import { type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
 import type { LocalNode } from "./local-node.ts";
 import type { Node } from "./membership.ts";
-import type { NodeAnswer, NodeRequests } from "./node-requests.ts";
+import type { NodeAnswer, NodeRequests, NodeRun } from "./node-requests.ts";
+import { OpenCalls } from "./open-calls.ts";
 
 /** How another node's connection is called. */
 export interface RemoteCall {
@@ -48,9 +49,11 @@ export class NodeCalls {
   readonly #host: NodeCallsHost;
   /** Calls from other nodes that run here, by epoch and id. */
   readonly #running = new Map<string, AbortController>();
+  readonly #open: OpenCalls;
 
   constructor(host: NodeCallsHost) {
     this.#host = host;
+    this.#open = new OpenCalls(() => host.local.context.runtime.now());
   }
 
   /** This node has left the cluster. */
@@ -120,6 +123,7 @@ export class NodeCalls {
       const connection = this.#host.local.connection(to);
       if (connection === undefined) throw noConnection(to, name);
       this.#running.set(key, controller);
+      this.#open.add(from.epoch, id);
       const meta = head.raw("meta") as Metadata | undefined;
       const options = { timeoutMs: head.count("ms"), signal: controller.signal, meta };
       const value = new EncodedValue(body);
@@ -130,8 +134,16 @@ export class NodeCalls {
     } catch (error) {
       if (id > 0 && !controller.signal.aborted) this.answer(from, id, { error: asConduitError(error) });
     } finally {
-      if (this.#running.get(key) === controller) this.#running.delete(key);
+      if (this.#running.get(key) === controller) {
+        this.#running.delete(key);
+        this.#open.delete(from.epoch, id);
+      }
     }
+  }
+
+  /** Calls of a run of a node that have run here this long, or since they were last returned here. */
+  callsToCheck(epoch: string, runMs: number): number[] {
+    return this.#open.takeDue(epoch, runMs);
   }
 
   /** Whether a call of a run of a node is under way here. */
@@ -140,8 +152,8 @@ export class NodeCalls {
   }
 
   /** The caller gave up. */
-  cancel(from: NodeIdentity, id: number): void {
-    this.#running.get(`${from.epoch}/${id}`)?.abort();
+  cancel({ epoch }: NodeRun, id: number): void {
+    this.#running.get(`${epoch}/${id}`)?.abort();
   }
 
   /** Answers another node. An answer that can't be sent is replaced by its error. Never throws. */

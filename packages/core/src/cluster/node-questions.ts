@@ -9,6 +9,7 @@ import { EnvelopeKind } from "./envelope.ts";
 import type { LocalNode } from "./local-node.ts";
 import type { Node } from "./membership.ts";
 import { MissedRevocations } from "./missed-revocations.ts";
+import type { NodeCalls } from "./node-calls.ts";
 import type { NodeAnswer, NodeAnswers, NodeRequests, NodeRun } from "./node-requests.ts";
 
 /** The node of {@link NodeQuestions}. */
@@ -17,8 +18,7 @@ export interface NodeQuestionsHost {
   readonly requests: NodeRequests;
   readonly answerTimeoutMs: number;
   readonly nodeTimeoutMs: number;
-  /** Whether a call of a run of a node runs here. */
-  isRunning(epoch: string, id: number): boolean;
+  readonly calls: NodeCalls;
   readonly nodeId: string;
   /** Milliseconds until this node has heard every other one that is alive; 0 or less if it has. */
   readonly meetingMs: number;
@@ -102,17 +102,33 @@ export class NodeQuestions {
     return answers.get(id) === true;
   }
 
-  /** A node is alive: it is asked whether it still has the calls that it hasn't answered for long. */
-  async checkCalls(node: NodeRun): Promise<void> {
-    const { requests, nodeTimeoutMs, answerTimeoutMs } = this.#host;
-    const calls = requests.callsToCheck(node.epoch, nodeTimeoutMs);
+  /**
+   * A node is alive: it is asked whether it still has the calls that it hasn't answered for long, and whether it still waits for
+   * those of its own that have run here for long, since what it sent about them may have been lost.
+   */
+  checkCalls(node: NodeRun): void {
+    const { requests, calls, nodeTimeoutMs } = this.#host;
+    const unanswered = requests.callsToCheck(node.epoch, nodeTimeoutMs);
+    void this.#checkCalls(node, "unknown-calls", unanswered, (id) => requests.callUnknown(id, node));
+    const running = calls.callsToCheck(node.epoch, nodeTimeoutMs);
+    void this.#checkCalls(node, "unwanted-calls", running, (id) => calls.cancel(node, id));
+  }
+
+  /** @param found called with each call that the node names */
+  async #checkCalls(
+    node: NodeRun,
+    question: string,
+    calls: readonly number[],
+    found: (id: number) => void,
+  ): Promise<void> {
     if (calls.length === 0) return;
+    const { requests, answerTimeoutMs } = this.#host;
     const { answers } = await requests.ask([node], answerTimeoutMs, (id) => {
-      const head = { id, question: "unknown-calls", params: { calls } };
+      const head = { id, question, params: { calls } };
       return this.#host.publish({ kind: "node", name: node.id }, EnvelopeKind.QUESTION, head) === "sent";
     });
-    const unknown = answers.get(node.id);
-    if (Array.isArray(unknown)) for (const id of unknown) requests.callUnknown(id, node);
+    const named = answers.get(node.id);
+    if (Array.isArray(named)) for (const id of named) found(id);
   }
 
   /** A page of connections, node after node in the order of their ids. */
@@ -170,10 +186,10 @@ export class NodeQuestions {
         }
         case "revoke":
           return { value: typeof given["user"] === "string" ? this.#host.local.revoke(given["user"]) : 0 };
-        case "unknown-calls": {
-          const calls = Array.isArray(given["calls"]) ? given["calls"] : [];
-          return { value: calls.filter((id) => !this.#host.isRunning(epoch, id)) };
-        }
+        case "unknown-calls":
+          return { value: callsIn(given).filter((id) => !this.#host.calls.isRunning(epoch, id)) };
+        case "unwanted-calls":
+          return { value: callsIn(given).filter((id) => !this.#host.requests.isAwaited(epoch, id)) };
         case "release": {
           const { session } = given;
           return { value: typeof session === "string" && (await this.#host.local.release(session)) };
@@ -185,6 +201,10 @@ export class NodeQuestions {
       return { error: asConduitError(error) };
     }
   }
+}
+
+function callsIn({ calls }: Record<string, unknown>): number[] {
+  return Array.isArray(calls) ? calls : [];
 }
 
 function readCursor(after: string): readonly [node: string, connection: string] {

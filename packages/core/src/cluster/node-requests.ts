@@ -4,6 +4,7 @@ import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import { CallbackTimer } from "../util/time.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { Node } from "./membership.ts";
+import { OpenCalls } from "./open-calls.ts";
 
 /** Answers of other nodes. */
 export interface NodeAnswers {
@@ -45,21 +46,16 @@ export interface NodeCallOptions {
   cancel(id: number): void;
 }
 
-/** Calls in one question whether a node still has them. */
-const MAX_CHECKED = 1000;
-
 export class NodeRequests {
   readonly #wheel: TimerWheel;
-  readonly #now: () => number;
   readonly #pending = new Map<number, Pending>();
-  /** Calls to each run of a node, by epoch: when each was sent or the node was last asked about it, oldest first. */
-  readonly #calls = new Map<string, Map<number, number>>();
+  readonly #calls: OpenCalls;
   #nextId = 1;
 
   /** @param now monotonic milliseconds */
   constructor(wheel: TimerWheel, now: () => number) {
     this.#wheel = wheel;
-    this.#now = now;
+    this.#calls = new OpenCalls(now);
   }
 
   /** Number of requests that wait for answers. */
@@ -111,7 +107,7 @@ export class NodeRequests {
       const id = this.#nextId++;
       const end = (): void => {
         this.#remove(id);
-        this.#forgetCall(node.epoch, id);
+        this.#calls.delete(node.epoch, id);
         signal?.removeEventListener("abort", onAbort);
       };
       const giveUp = (error: Error): void => {
@@ -142,8 +138,7 @@ export class NodeRequests {
         timer: new CallbackTimer(timedOut),
       };
       this.#pending.set(id, pending);
-      const calls = this.#calls.get(node.epoch) ?? new Map<number, number>();
-      this.#calls.set(node.epoch, calls.set(id, this.#now()));
+      this.#calls.add(node.epoch, id);
       try {
         send(id);
       } catch (error) {
@@ -168,30 +163,18 @@ export class NodeRequests {
 
   /** Calls to a run of a node that have waited this long since they were sent, or since they were last returned here. */
   callsToCheck(epoch: string, waitedMs: number): number[] {
-    const calls = this.#calls.get(epoch);
-    const now = this.#now();
-    const due: number[] = [];
-    for (const [id, sinceMs] of calls ?? []) {
-      if (now - sinceMs < waitedMs || due.length === MAX_CHECKED) break;
-      due.push(id);
-    }
-    for (const id of due) {
-      calls?.delete(id);
-      calls?.set(id, now);
-    }
-    return due;
+    return this.#calls.takeDue(epoch, waitedMs);
+  }
+
+  /** Whether this node waits for a node's answer to this. */
+  isAwaited(epoch: string, id: number): boolean {
+    return this.#pending.get(id)?.awaited.has(epoch) === true;
   }
 
   /** A node doesn't have this call, and has sent its answer before it said so, if there was one. */
   callUnknown(id: number, { epoch, id: nodeId }: NodeRun): void {
     const pending = this.#pending.get(id);
     if (pending?.awaited.delete(epoch) === true) pending.unknown(nodeId);
-  }
-
-  #forgetCall(epoch: string, id: number): void {
-    const calls = this.#calls.get(epoch);
-    calls?.delete(id);
-    if (calls?.size === 0) this.#calls.delete(epoch);
   }
 
   /** A node is gone: nobody waits for it any more. */

@@ -85,15 +85,18 @@ async function longCall(all: ClusterScene, beforeCall: () => void = () => undefi
   const [a, b] = await three(all);
   const client = await b.join();
   const held = gate();
-  client.rpc("work", async () => {
+  const run: { signal?: AbortSignal } = {};
+  client.rpc("work", async (_params, { signal }) => {
+    run.signal = signal;
     await held.promise;
     return "done";
   });
   const peer = a.server.peer(firstIdOf(b));
   beforeCall();
-  const call = outcome(peer.call("work", {}, { timeoutMs: 0 }));
+  const controller = new AbortController();
+  const call = outcome(peer.call("work", {}, { timeoutMs: 0, signal: controller.signal }));
   await all.runtime.advance(10);
-  return { call, held };
+  return { call, held, run, giveUp: () => controller.abort() };
 }
 
 test("A call without a time limit whose answer got lost in a cut ends with NODE_UNAVAILABLE, though both nodes live", async () => {
@@ -128,4 +131,33 @@ test("A call without a time limit that takes long is answered, also after a cut"
   held.open();
   await all.runtime.advance(10);
   expect(call).toMatchObject({ state: "resolved", value: "done" });
+});
+
+test("A method stops when the caller on another node gives up, also if that message is lost", async () => {
+  const all = clusterScene({}, LIMITS);
+  const { call, run, giveUp } = await longCall(all);
+  all.cluster.dropNext(1);
+  giveUp();
+  await all.runtime.advance(200);
+  expect(call.error?.code).toBe(ErrorCode.CANCELLED);
+  expect(run.signal?.aborted).toBe(false);
+  await all.runtime.advance(300);
+  expect(run.signal?.aborted).toBe(true);
+});
+
+test("Methods that run for long are asked about in parts, and go on as long as they are wanted", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  const client = await b.join();
+  const held = gate();
+  client.rpc("work", async () => {
+    await held.promise;
+    return "done";
+  });
+  const peer = a.server.peer(firstIdOf(b));
+  const calls = Array.from({ length: 1200 }, () => outcome(peer.call("work", {}, { timeoutMs: 0 })));
+  await all.runtime.advance(2000);
+  held.open();
+  await all.runtime.advance(10);
+  expect(calls.filter(({ state }) => state === "resolved").length).toBe(1200);
 });

@@ -1,0 +1,41 @@
+/** Calls in one question to a node. */
+const MAX_CHECKED = 1000;
+
+/** Calls to or from runs of nodes that haven't ended, with the time since when the other node wasn't asked about each. */
+export class OpenCalls {
+  readonly #now: () => number;
+  /** By epoch and id, oldest first. */
+  readonly #sinceMs = new Map<string, Map<number, number>>();
+
+  /** @param now monotonic milliseconds */
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  add(epoch: string, id: number): void {
+    const calls = this.#sinceMs.get(epoch) ?? new Map<number, number>();
+    this.#sinceMs.set(epoch, calls.set(id, this.#now()));
+  }
+
+  delete(epoch: string, id: number): void {
+    const calls = this.#sinceMs.get(epoch);
+    calls?.delete(id);
+    if (calls?.size === 0) this.#sinceMs.delete(epoch);
+  }
+
+  /** Calls that are this old, or were last returned here that long ago. */
+  takeDue(epoch: string, ageMs: number): number[] {
+    const calls = this.#sinceMs.get(epoch);
+    const now = this.#now();
+    const due: number[] = [];
+    for (const [id, sinceMs] of calls ?? []) {
+      if (now - sinceMs < ageMs || due.length === MAX_CHECKED) break;
+      due.push(id);
+    }
+    for (const id of due) {
+      calls?.delete(id);
+      calls?.set(id, now);
+    }
+    return due;
+  }
+}
