@@ -1,12 +1,22 @@
 import { ErrorCode, RpcError } from "../../errors.ts";
 import type { FileAccess } from "../../util/file-access.ts";
 
-/** Counts the bytes of a folder's files, and of those that are on their way, against its quota. */
+/**
+ * Counts the bytes of a folder's files, and of those that are on their way, against its quota. Files that begin while the
+ * folder is looked up share the next look-up, so that a crowd of them doesn't cost one each.
+ */
 export class Quota {
   readonly #limit: number;
   /** Bytes of all files and unfinished files, as last looked up, without those of `#arriving`. */
   #used = 0;
   readonly #arriving = new Map<object, number>();
+  #arrivingBytes = 0;
+  /** The look-up under way; null if there is none. */
+  #measuring: Promise<void> | null = null;
+  /** The one that begins behind it. */
+  #next: Promise<void> | null = null;
+  /** Bytes of files that ended during the look-up, which may have missed them. */
+  #ended = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -27,7 +37,7 @@ export class Quota {
     isCounted: (path: string) => boolean,
   ): Promise<void> {
     if (this.#limit === Number.POSITIVE_INFINITY) return;
-    this.#used = await usedBytes(files, folders, isCounted);
+    await this.#measure(() => usedBytes(files, folders, isCounted));
     this.grow(file, bytes);
   }
 
@@ -36,21 +46,49 @@ export class Quota {
     if (this.#limit === Number.POSITIVE_INFINITY) return;
     const before = this.#arriving.get(file) ?? 0;
     if (bytes <= before) return;
-    let others = this.#used - before;
-    for (const arriving of this.#arriving.values()) others += arriving;
+    const others = this.#used + this.#arrivingBytes - before;
     if (others + bytes > this.#limit) {
       const message = `The folder's quota of ${this.#limit} bytes has no room for ${bytes}: ${others} are used`;
       const details = { quota: this.#limit, used: others };
       throw new RpcError(ErrorCode.QUOTA_EXCEEDED, message, { details });
     }
     this.#arriving.set(file, bytes);
+    this.#arrivingBytes += bytes - before;
   }
 
-  /** @param isKept whether its bytes stay in the folder */
-  end(file: object, isKept: boolean): void {
+  /**
+   * @param isKept whether its bytes stay in the folder
+   * @param mayRemain whether an unfinished part of it may
+   */
+  end(file: object, isKept: boolean, mayRemain: boolean): void {
     const bytes = this.#arriving.get(file) ?? 0;
     this.#arriving.delete(file);
+    this.#arrivingBytes -= bytes;
     if (isKept) this.#used += bytes;
+    if (isKept || mayRemain) this.#ended += bytes;
+  }
+
+  /** Looks the folder up, beginning no sooner than now: the caller's file is one of those that arrive. */
+  #measure(look: () => Promise<number>): Promise<void> {
+    if (this.#next !== null) return this.#next;
+    if (this.#measuring === null) return this.#look(look);
+    const begin = (): Promise<void> => this.#look(look);
+    this.#next = this.#measuring.then(begin, begin);
+    return this.#next;
+  }
+
+  #look(look: () => Promise<number>): Promise<void> {
+    this.#next = null;
+    this.#ended = 0;
+    const measuring = look()
+      .then((used) => {
+        this.#used = used + this.#ended;
+      })
+      .finally(() => {
+        this.#measuring = null;
+      });
+    this.#measuring = measuring;
+    return measuring;
   }
 }
 

@@ -308,7 +308,7 @@ export class ServedFolder<Peer> {
       const version = identity.isResumable ? await this.#versionOf(file.name) : null;
       return { name: file.name, bytes: file.bytes, sha256: file.sha256, version: version ?? "" };
     } finally {
-      this.#quota.end(partial, isKept);
+      this.#quota.end(partial, isKept, identity.isResumable);
       if (!isKept && identity.isResumable) this.#expiry.left();
     }
   }
