@@ -128,6 +128,9 @@ export const NETCONDUIT_WELCOME_HOLD_MS = 50;
  */
 export const NETCONDUIT_LINGER_MS = 500;
 
+/** A day: however long a peer says that this side should stay away, it doesn't wait longer. */
+export const MAX_RETRY_AFTER_MS = 86_400_000;
+
 /** Memory of large messages that is kept to be used again: so much for what arrives, and so much for what leaves. */
 export const MAX_SPARE_BYTES: number = 8 * 1024 * 1024;
 /** So often such memory is looked through; what was of no use since the last time is let go. */

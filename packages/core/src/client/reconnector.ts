@@ -7,7 +7,7 @@ import { asError, ConduitError, codeOf, ErrorCode, isInstance, messageOf } from 
 import { STABLE_CONNECTION_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 import type { TimerHandle } from "../util/clock.ts";
-import { isMap } from "../util/is-map.ts";
+import { retryAfterIn } from "../util/retry-after.ts";
 import { CallbackTimer } from "../util/time.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { DialController } from "./dial-controller.ts";
@@ -154,6 +154,11 @@ export class Reconnector<Peer> {
     if (!this.#comesBack(reason)) return false;
     this.lost(reason, () => Promise.resolve());
     return true;
+  }
+
+  /** Whether `callOff` ran after the last `connect`. */
+  get isCalledOff(): boolean {
+    return this.#leaving;
   }
 
   /** Whether an attempt is under way or follows. */
@@ -358,9 +363,8 @@ function retryAfterMs(error: unknown): number | null {
   if (!isInstance(error, ConduitError)) return null;
   if (codeOf(error) === ErrorCode.SESSION_EXPIRED) return 0;
   if (codeOf(error) !== ErrorCode.RATE_LIMITED) return null;
-  const seconds = isMap(error.details) ? error.details["retry_after"] : undefined;
-  if (typeof seconds !== "number" || !(seconds >= 0)) return null;
-  return Math.max(seconds * 1000, 50) + Math.random() * RETRY_JITTER_MS;
+  const waitMs = retryAfterIn(error.details);
+  return waitMs === null ? null : Math.max(waitMs, 50) + Math.random() * RETRY_JITTER_MS;
 }
 
 const loginProblems: ReadonlySet<number> = new Set<number>([

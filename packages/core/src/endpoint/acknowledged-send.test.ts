@@ -71,6 +71,22 @@ describe("send with ack", () => {
     expect(runs).toBe(1);
   });
 
+  test("waits a day at most, whatever time the peer asks for", async () => {
+    const { runtime, server, client } = await scene();
+    let runs = 0;
+    server.on("order", () => {
+      runs += 1;
+      if (runs > 1) return;
+      throw new RpcError(ErrorCode.RATE_LIMITED, "Later", { details: { retry_after: Number.POSITIVE_INFINITY } });
+    });
+    const ack = { delayMs: 0, deliveries: 2 };
+    const sent = outcome(client.send("order", {}, { ack }));
+    await runtime.settle();
+    expect(sent.state).toBe("pending");
+    await runtime.advance(24 * 60 * 60 * 1000 + BACK_MS);
+    expect([sent.state, sent.error]).toEqual(["resolved", undefined]);
+  });
+
   test("is sent again over the next connection, and handled once", async () => {
     const { runtime, server, client } = await scene();
     const open = gate();

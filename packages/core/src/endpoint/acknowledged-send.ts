@@ -11,7 +11,7 @@ import { isRedeliverable } from "../rpc/redelivery.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
 import { isCount } from "../util/is-count.ts";
-import { isMap } from "../util/is-map.ts";
+import { retryAfterIn } from "../util/retry-after.ts";
 import type { Metadata } from "../wire/metadata.ts";
 
 interface CallSettings {
@@ -187,8 +187,8 @@ const REFUSALS: ReadonlySet<number> = new Set<number>([
 function retryAfterMs(error: unknown, bound: number): number | null {
   const jittered = Math.random() * bound;
   if (isInstance(error, RpcError)) {
-    const seconds = isMap(error.details) ? error.details["retry_after"] : null;
-    return REFUSALS.has(codeOf(error)) && typeof seconds === "number" ? seconds * 1000 + jittered : null;
+    const waitMs = REFUSALS.has(codeOf(error)) ? retryAfterIn(error.details) : null;
+    return waitMs === null ? null : waitMs + jittered;
   }
   if (!isInstance(error, ConduitError)) return null;
   switch (codeOf(error)) {

@@ -5,6 +5,7 @@
 
 import { acceptWithoutParams, type DrainNotice, type Extension, type ExtensionHost } from "../connection/extension.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { MAX_RETRY_AFTER_MS } from "../limits.ts";
 
 /** `{ends_in_ms: int, retry_after_ms: int}`, from the server. */
 export const DRAIN_FRAME = 0x0108;
@@ -12,8 +13,6 @@ export const DRAIN_FRAME = 0x0108;
 export const DRAINED_FRAME = 0x0109;
 /** Room for two integers and their keys. */
 const MAX_DRAIN_BYTES = 128;
-/** A day. A client doesn't wait longer, whatever the server says. */
-const MAX_NOTICE_MS = 86_400_000;
 
 /** The drain of one connection. */
 export interface DrainState {
@@ -58,5 +57,5 @@ export function askToDrain(state: DrainState, notice: DrainNotice): Promise<void
 }
 
 function milliseconds(value: unknown): number {
-  return Number.isSafeInteger(value) && (value as number) > 0 ? Math.min(value as number, MAX_NOTICE_MS) : 0;
+  return Number.isSafeInteger(value) && (value as number) > 0 ? Math.min(value as number, MAX_RETRY_AFTER_MS) : 0;
 }

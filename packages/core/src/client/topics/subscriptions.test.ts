@@ -276,12 +276,15 @@ describe("a subscription that is refused for now", () => {
     expect(subscription.isLive).toBe(true);
   });
 
-  test("by RATE_LIMITED without a time ends with that error", async () => {
+  test.each([
+    ["without a time", {}],
+    ["with a time that is no number", { details: { retry_after: Number.NaN } }],
+  ])("by RATE_LIMITED %s ends with that error", async (_what, details) => {
     const { client, peer } = await rawScene();
     const subscription = client.subscribe("news");
     peer.send(
       Type.RPC_ERROR,
-      { code: ErrorCode.RATE_LIMITED, success: false, error: "slower" },
+      { code: ErrorCode.RATE_LIMITED, success: false, error: "slower", ...details },
       { id: (await asked(peer)).id },
     );
     await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.RATE_LIMITED });

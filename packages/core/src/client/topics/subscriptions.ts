@@ -23,7 +23,7 @@ import {
 import { isTopicName, MAX_TOPIC_CHARS } from "../../extensions/topics/topic-name.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { describeValue } from "../../util/describe-value.ts";
-import { isMap } from "../../util/is-map.ts";
+import { retryAfterIn } from "../../util/retry-after.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { TimerWheel } from "../../util/timer-wheel.ts";
 import { type AnySubscription, type SubscribeOptions, Subscription, type SubscriptionOwner } from "./subscription.ts";
@@ -477,10 +477,9 @@ function isTooEarly({ code }: ConduitError, { isSuspended }: Connection): boolea
 /** Milliseconds until what failed with this error may be tried again; null if it has failed for good. */
 function retryTimeOf({ code, details }: ConduitError): number | null {
   if (code === ErrorCode.SEND_QUEUE_FULL) return FULL_QUEUE_RETRY_MS;
-  const retryAfter: unknown = isMap(details) ? details["retry_after"] : undefined;
   const isForNow = code === ErrorCode.RATE_LIMITED || code === ErrorCode.CLUSTER_UNAVAILABLE;
-  if (!isForNow || typeof retryAfter !== "number") return null;
-  return Math.max(MIN_RETRY_MS, Math.min(retryAfter * 1000, MAX_RETRY_MS));
+  const waitMs = isForNow ? retryAfterIn(details) : null;
+  return waitMs === null ? null : Math.max(MIN_RETRY_MS, Math.min(waitMs, MAX_RETRY_MS));
 }
 
 /** @throws ConduitError INVALID_CONFIG */
