@@ -40,7 +40,7 @@ export class ClientLogin<Peer> {
   readonly #host: ClientLoginHost<Peer>;
   #attempt: Attempt<Peer> | null = null;
   /** The error of a login that the server ended, asking this client not to come back. */
-  #finalRefusal: unknown = null;
+  #finalRefusal: ConduitError | null = null;
 
   constructor(core: EndpointCore<Peer>, config: ClientConfig, host: ClientLoginHost<Peer>) {
     this.#core = core;
@@ -59,7 +59,8 @@ export class ClientLogin<Peer> {
 
   /** Whether the server ended a login with this error, and asked the client not to come back. */
   isFinal(error: unknown): boolean {
-    return error === this.#finalRefusal;
+    // A password function may throw null, too.
+    return this.#finalRefusal !== null && error === this.#finalRefusal;
   }
 
   /** Dials and logs in. Rejects on failure, and soon after an abort. */

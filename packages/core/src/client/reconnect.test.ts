@@ -308,6 +308,18 @@ describe("reconnecting ends with", () => {
     expect(client.isConnected).toBe(true);
   });
 
+  test("not a callback that throws null", async () => {
+    const passwords: unknown[] = [PASSWORD, null, PASSWORD];
+    const password = async (): Promise<string> => {
+      const next = passwords.shift();
+      return next === null ? Promise.reject(next) : String(next);
+    };
+    const { runtime, cut, errors, client } = await bench({}, { password });
+    await cut();
+    await runtime.advance(60_000);
+    expect([errors.length, client.isConnected, passwords]).toEqual([1, true, []]);
+  });
+
   test("a server that does not prove that it knows the password", async () => {
     const { runtime, goAway, errors, client } = await bench();
     await goAway();
