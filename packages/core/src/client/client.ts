@@ -613,12 +613,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#subscriptions?.endAll(null);
     this.#offlineSender.endPauses();
     this.#readyWaits.fail(calledOff());
-    const connection = this.#connection;
-    if (connection !== null) {
-      await connection.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
-    }
-    await this.#waiting.connection?.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false });
+    const request = { code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false };
+    const { connection: waiting } = this.#waiting;
+    await this.#connection?.close(request);
+    await waiting?.close(request);
     if (dial !== null) await dial.catch(ignore);
+    // Meanwhile `connect` may have been called.
+    if (!this.#reconnector.isCalledOff) return;
     if (this.state === "failed") this.#machine.transition("close", { message: reason });
     this.#core.end();
   }
@@ -811,7 +812,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
-    this.#earlyLeave?.end();
+    this.#earlyLeave?.ended(connection);
     if (this.#waiting.connection === connection) {
       this.#sessionEnded(reason);
       return;

@@ -3,6 +3,7 @@ import type { ByteStream } from "../bytes/byte-stream.ts";
 import { type ConduitError, ErrorCode } from "../errors.ts";
 import type { DialSignal } from "../runtime.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { lookedUp } from "../test-support/file-scene.ts";
 import { gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
@@ -505,6 +506,19 @@ describe("disconnect", () => {
       "ready:active",
     ]);
     expect([client.isConnected, server.stats.loggedIn]).toEqual([true, 2]);
+  });
+
+  test("and connect meanwhile: a folder that is served from then on is searched for unfinished files, as ever", async () => {
+    const runtime = fakeRuntime();
+    const paths = lookedUp(runtime);
+    await testServer(runtime);
+    const { client } = testClient(runtime);
+    await client.connect();
+    const closing = client.close();
+    await Promise.all([client.connect(), closing]);
+    client.files("box", { dir: "/box", upload: true });
+    await runtime.settle();
+    expect([client.isConnected, paths]).toEqual([true, ["/box/.netconduit"]]);
   });
 
   test("from an onConnect hook does not wait for the hook itself", async () => {

@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { memoryPair } from "../bytes/memory-pair.ts";
 import type { ServerInit } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
@@ -18,13 +19,14 @@ async function scene(options: Partial<ServerInit> = {}, client: object = {}) {
   const reasons: string[] = [];
   mover.onDisconnect((_client, { codeName }) => void reasons.push(codeName));
   const dial = runtime.connect.bind(runtime);
-  runtime.connect = (target, signal) => dial({ ...target, port: nextPort }, signal);
+  const leads = { to: nextPort };
+  runtime.connect = (target, signal) => dial({ ...target, port: leads.to }, signal);
   /** The first server is busy with a call of the patient client until `open` is open. */
   const open = gate();
   server.rpc("slow", () => open.promise);
   const call = outcome(patient.call("slow", {}, { timeoutMs: 0 }));
   await runtime.settle();
-  return { runtime, server, next, patient, mover, reasons, open, call };
+  return { runtime, server, next, leads, patient, mover, reasons, open, call };
 }
 
 test("a client leaves a server that is stopping for another one, while that still answers others", async () => {
@@ -83,6 +85,31 @@ test("a client that resumes stays until its messages were handled, and its messa
   hold.open();
   await runtime.advance(2000);
   expect([mover.state, reasons, handled]).toEqual(["active", ["SERVER_STOPPING"], [1, 2]]);
+});
+
+test("a client whose stream is lost meanwhile leaves early all the same, also if its first login fails", async () => {
+  const { runtime, server, next, leads, mover } = await scene({ resume: true }, { resume: true });
+  const hold = gate();
+  server.rpc("own", () => hold.promise);
+  const own = outcome(mover.call("own", {}, { timeoutMs: 0 }));
+  await runtime.settle();
+  const { to } = leads;
+  leads.to = server.address.port;
+  void server.stop({ drainMs: 20_000 });
+  await runtime.settle();
+  expect(mover.state).toBe("draining");
+  runtime.dialBehaviours.push(async () => {
+    const [near, far] = memoryPair();
+    far.destroy(null);
+    return near;
+  });
+  runtime.pairs[1]?.dialled.destroy(null);
+  await runtime.advance(1000);
+  expect([runtime.dials.length, mover.state]).toEqual([4, "draining"]);
+  leads.to = to;
+  hold.open();
+  await runtime.advance(2000);
+  expect([own.state, mover.state, next.connectionCount]).toEqual(["resolved", "active", 1]);
 });
 
 test("a client without the option stays until the server closes the connection", async () => {

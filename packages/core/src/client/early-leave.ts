@@ -22,9 +22,9 @@ export class EarlyLeave<Peer> extends TimerEntry {
     connection.context.wheel.schedule(this, spreadMs);
   }
 
-  /** The connection has ended. */
-  end(): void {
-    this.#connection.context.wheel.cancel(this);
+  /** A connection has ended. */
+  ended(connection: ProtocolConnection<Peer>): void {
+    if (connection === this.#connection) this.#connection.context.wheel.cancel(this);
   }
 
   override onTimer(): void {

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { lookedUp } from "../test-support/file-scene.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, withClients } from "../test-support/peers.ts";
 import { memoryPeer, PASSWORD, rawClient, rawDial } from "../test-support/raw-memory.ts";
@@ -144,6 +145,25 @@ describe("start", () => {
     await other.stop();
     await server.start();
     expect(server.isRunning).toBe(true);
+  });
+
+  test.each(["fails", "is stopped"])("that %s leaves the server's folders alone", async (how) => {
+    const { runtime, server } = idle({ port: 99 });
+    const paths = lookedUp(runtime);
+    const hook = gate();
+    server.onStartup(() => hook.promise);
+    const starting = outcome(server.start());
+    if (how === "fails") {
+      runtime.listen = () => Promise.reject(new ConduitError(ErrorCode.ADDRESS_IN_USE, "In use"));
+    } else {
+      await server.stop();
+    }
+    hook.open();
+    await runtime.settle();
+    expect([starting.state, server.state]).toEqual(["rejected", "stopped"]);
+    server.files("box", { dir: "/box", upload: true });
+    await runtime.settle();
+    expect(paths).toEqual([]);
   });
 
   test("is refused while the server stops", async () => {

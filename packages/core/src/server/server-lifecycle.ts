@@ -39,6 +39,8 @@ export interface LifeHost {
   ended(): Promise<unknown>;
   /** Calls the server's `stop`, which a subclass may override. */
   stop(options: StopOptions): Promise<void>;
+  /** A start has failed, or was stopped: undoes `prepare`. */
+  notStarted(): void;
   /** Reports that `stop` failed when no caller is waiting for it. */
   stopFailed(error: unknown): void;
 }
@@ -127,6 +129,7 @@ export class ServerLifecycle {
     } finally {
       release?.();
       if (this.#starting === start) this.#starting = null;
+      if (this.#state === "stopped" && this.#starting === null) this.#host.notStarted();
     }
   }
 

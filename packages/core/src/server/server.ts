@@ -172,6 +172,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       },
       ended: () => this.#hooks.allDisconnected(),
       stop: (options) => this.stop(options),
+      notStarted: () => this.#core.end(),
       stopFailed: (error) => this.#core.report(error, { stage: "hook" }),
     });
     this.#nodes = new ServerNodes(cluster, {

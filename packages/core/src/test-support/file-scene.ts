@@ -59,3 +59,14 @@ export function opening(change: (file: OpenFile, path: string) => Partial<OpenFi
     },
   };
 }
+
+/** The paths that a runtime looks up from now on. Nothing is there. */
+export function lookedUp(runtime: { readonly files: FileAccess | undefined }): string[] {
+  const paths: string[] = [];
+  const facts: FileAccess["facts"] = async (path) => {
+    paths.push(path);
+    return null;
+  };
+  Object.assign(runtime, { files: { ...diskFiles, facts } });
+  return paths;
+}
