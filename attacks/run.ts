@@ -1,32 +1,29 @@
-/**
- * `pnpm attacks [--runtime node,bun,deno] [--only TEXT] [--seconds 1.5] [--write] [--verbose]`: attacks servers of each
- * runtime and prints a table in Markdown, then the rows that miss a goal. With `--write` the table in SECURITY.md is
- * brought up to date after each row. Exit code 1 if a server ended or hung.
- */
+/** `pnpm attacks`; `--help` lists its options. Exit code 1 if a server ended or hung. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
-import { RUNTIMES, type RuntimeName } from "../docs-tests/lib/runtimes.ts";
+import { RUNTIMES } from "../docs-tests/lib/runtimes.ts";
+import { amount, commandLine, flag, list, text } from "../scripts/lib/command-line.ts";
 import { attacks } from "./index.ts";
 import { type AttackResult, runAttack } from "./lib/run-attack.ts";
 import { HEADING, missesOf, rowOf, withTable } from "./lib/table.ts";
 
 const DOCUMENT = fileURLToPath(new URL("../SECURITY.md", import.meta.url));
 
-const { values } = parseArgs({
+const { values } = commandLine({
+  name: "pnpm attacks",
+  about: "Attacks servers of each runtime, and prints a table in Markdown, then the rows that miss a goal.",
   options: {
-    runtime: { type: "string", default: RUNTIMES.join(",") },
-    only: { type: "string", default: "" },
-    seconds: { type: "string", default: "1.5" },
-    write: { type: "boolean", default: false },
-    verbose: { type: "boolean", default: false },
+    runtime: list("runtimes of the server", RUNTIMES),
+    only: text("attacks whose names contain it", "TEXT"),
+    seconds: amount("length of each attack at least", 1.5),
+    write: flag("brings the table in SECURITY.md up to date after each row"),
+    verbose: flag("prints the results as JSON, too"),
   },
 });
 
-const runtimes = values.runtime.split(",") as RuntimeName[];
-const times = { warmUpMs: 300, beforeMs: 600, attackMs: Number(values.seconds) * 1000 };
+const times = { warmUpMs: 300, beforeMs: 600, attackMs: values.seconds * 1000 };
 const results: AttackResult[] = [];
 
 function writeTable(): void {
@@ -38,8 +35,8 @@ function writeTable(): void {
 }
 
 console.log(HEADING);
-for (const attack of attacks.filter(({ name }) => name.includes(values.only))) {
-  for (const runtime of runtimes) {
+for (const attack of attacks.filter(({ name }) => name.includes(values.only ?? ""))) {
+  for (const runtime of values.runtime) {
     const result = await runAttack(attack, runtime, times);
     results.push(result);
     console.log(rowOf(result));

@@ -1,10 +1,9 @@
 /**
- * `node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts [deliveries] [receiving] [crossing] [latency] [idle] [messages] [topics] [--seconds 2] [--per-turn 1,10,100] [--only "2 nodes,nats.js"]`:
- * many nodes through NATS. Each node, and each of the two halves of the clients, is a process. Needs nats-server, and Linux for
+ * `node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts` (`--help` lists its options): many nodes through NATS. Each node, and each of the two halves of the clients, is a process. Needs nats-server, and Linux for
  * the CPU time of NATS. At most 999 in a turn: more than a send queue holds would disconnect subscribers.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
+import { amount, commandLine, counts, text } from "../scripts/lib/command-line.ts";
 import { Child, cpuMsOf } from "./lib/child.ts";
 import { formatNumber, formatTable } from "./lib/format.ts";
 import { rssOf } from "./lib/memory.ts";
@@ -12,15 +11,18 @@ import { percentile } from "./lib/statistics.ts";
 import type { BurstResult, NodeArgs, Roles } from "./nodes-process.ts";
 import { NatsServer } from "./peers/support/nats-server.ts";
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
+const MEASUREMENTS = ["deliveries", "receiving", "crossing", "latency", "idle", "messages", "topics"] as const;
+const { values, names } = commandLine({
+  name: "node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts",
+  about: "Measures many nodes through NATS.",
+  names: { help: "measurements, all if none is named", choices: MEASUREMENTS },
   options: {
-    seconds: { type: "string", default: "2" },
-    "per-turn": { type: "string", default: "1,10,100" },
-    only: { type: "string" },
+    seconds: amount("length of each measurement", 2),
+    "per-turn": counts("messages that are published in one turn of the event loop", [1, 10, 100]),
+    only: text("contenders of deliveries whose titles contain one of these, separated by commas", "TITLES"),
   },
 });
-const seconds = Number(values.seconds);
+const { seconds } = values;
 const WARMUP_SECONDS = 1;
 const SUBSCRIBERS = 1000;
 /** Processes that clients are spread over. */
@@ -184,7 +186,7 @@ async function deliveries(): Promise<void> {
   );
   const rows: string[][] = [];
   const ratios: string[][] = [];
-  for (const perTurn of values["per-turn"].split(",").map(Number)) {
+  for (const perTurn of values["per-turn"]) {
     const results = new Map<string, Deliveries>();
     for (const contender of contenders) {
       const result = await measureDeliveries(contender, perTurn);
@@ -225,7 +227,7 @@ async function deliveries(): Promise<void> {
 async function receiving(): Promise<void> {
   const subscribers = SUBSCRIBERS / 2;
   const rows: string[][] = [];
-  for (const perTurn of values["per-turn"].split(",").map(Number)) {
+  for (const perTurn of values["per-turn"]) {
     for (const [title, kind, nodes, served] of [
       ["a server without cluster", "alone", 1, 0],
       ["published on this node", "node", 1, 0],
@@ -408,7 +410,7 @@ async function countMessages(site: Site, nodes: number, withMembers: number): Pr
   ];
 }
 
-const measurements: Readonly<Record<string, () => Promise<void>>> = {
+const measurements: Readonly<Record<(typeof MEASUREMENTS)[number], () => Promise<void>>> = {
   deliveries,
   receiving,
   crossing,
@@ -417,10 +419,4 @@ const measurements: Readonly<Record<string, () => Promise<void>>> = {
   messages,
   topics,
 };
-const chosen = positionals.length === 0 ? Object.keys(measurements) : positionals;
-for (const name of chosen) {
-  const measure = measurements[name];
-  if (measure === undefined)
-    throw new Error(`Unknown measurement ${name}; there are ${Object.keys(measurements).join(", ")}`);
-  await measure();
-}
+for (const name of names.length === 0 ? MEASUREMENTS : names) await measurements[name]();

@@ -5,8 +5,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { parseArgs } from "node:util";
 import { buildIfStale } from "../scripts/lib/build-if-stale.ts";
+import { commandLine, count, flag } from "../scripts/lib/command-line.ts";
 import { formatNumber, formatTable } from "./lib/format.ts";
 import {
   COMPARISONS,
@@ -30,10 +30,12 @@ const TOLERANCE = 1.15;
 const COMPARISON_TOLERANCE = 1.05;
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({ options: { record: { type: "boolean" }, rounds: { type: "string" } } });
-  const rounds = Number(values.rounds ?? ROUNDS);
-  if (!Number.isInteger(rounds) || rounds < 1)
-    throw new Error(`--rounds must be a whole number of at least 1, got ${values.rounds}`);
+  const { values } = commandLine({
+    name: "pnpm bench:regression",
+    about: "Compares the CPU time of calls, deliveries and messages with what bench/regression.json recorded.",
+    options: { rounds: count("rounds, whose median counts", ROUNDS), record: flag("records what is measured") },
+  });
+  const { rounds } = values;
   await buildIfStale();
   const peers = { ours: await loadPeer("netconduit"), bare: await loadPeer("bare") };
   const ratios: Record<Cost, number[]> = { call: [], delivery: [], message: [] };
@@ -77,7 +79,7 @@ async function main(): Promise<number> {
       ]),
     ),
   );
-  if (values.record === true) {
+  if (values.record) {
     const medians = COSTS.map((cost, index) => [cost, Math.round((verdicts[index]?.ratio.median ?? 0) * 1000) / 1000]);
     writeFileSync(FILE, `${JSON.stringify(Object.fromEntries(medians), null, 2)}\n`);
     return 0;

@@ -1,15 +1,9 @@
-/**
- * `pnpm chaos [--messages 20000] [--pairs node-node,bun-deno] [--run cuts,kills,store,disk,network] [--seed N] [--actions 3]
- * [--mean-bytes 30000] [--write] [--verbose]`: a server and a client in processes of their own, whose connections are cut, and
- * which are stopped and killed. Counts what was lost, handled twice or out of order, and prints a row for each pair of
- * runtimes, server first. Exit code 1 if anything is wrong; the seed that is printed repeats the plan. With `--write` the
- * rows in docs/reliability.md are brought up to date.
- */
+/** `pnpm chaos`; `--help` lists its options. Exit code 1 if anything is wrong. */
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { RUNTIMES, type RuntimeName } from "../docs-tests/lib/runtimes.ts";
+import { amount, commandLine, count, flag, list } from "../scripts/lib/command-line.ts";
 import { Network } from "./lib/network.ts";
 import { runPair } from "./lib/pair-run.ts";
 import { HEADING, problemsOf, rowOf, withRow } from "./lib/table.ts";
@@ -18,19 +12,23 @@ import { MODES, type Mode } from "./lib/workload.ts";
 const DOCUMENT = fileURLToPath(new URL("../docs/reliability.md", import.meta.url));
 const ALL_PAIRS = RUNTIMES.flatMap((server) => RUNTIMES.map((client) => `${server}-${client}`));
 
-const { values } = parseArgs({
+const { values } = commandLine({
+  name: "pnpm chaos",
+  about:
+    "A server and a client in processes of their own, whose connections are cut, and which are stopped and killed.\n" +
+    "Counts what was lost, handled twice or out of order, and prints a row for each run.",
   options: {
-    messages: { type: "string", default: "20000" },
-    pairs: { type: "string", default: ALL_PAIRS.join(",") },
-    run: { type: "string", default: MODES.join(",") },
-    seed: { type: "string", default: String(Math.floor(Math.random() * 1_000_000)) },
-    actions: { type: "string", default: "3" },
-    "mean-bytes": { type: "string", default: "30000" },
-    write: { type: "boolean", default: false },
-    verbose: { type: "boolean", default: false },
+    messages: count("ids of each run", 20_000),
+    pairs: list("runtimes of the server and the client", ALL_PAIRS),
+    run: list("kinds of runs", MODES),
+    seed: count("repeats the plan of a run that printed it", 1 + Math.floor(Math.random() * 1_000_000)),
+    actions: count("times that processes are stopped or killed", 3),
+    "mean-bytes": amount("bytes between two cuts", 30_000),
+    write: flag("brings the rows in docs/reliability.md up to date"),
+    verbose: flag("prints what happens"),
   },
 });
-const seed = Number(values.seed);
+const { seed, run: modes } = values;
 
 async function openNetwork(): Promise<Network | null> {
   try {
@@ -50,9 +48,9 @@ async function play(pair: string, mode: Mode, network: Network | null): Promise<
     client,
     mode,
     seed,
-    messages: Number(values.messages),
-    actions: Number(values.actions),
-    meanBytes: Number(values["mean-bytes"]),
+    messages: values.messages,
+    actions: values.actions,
+    meanBytes: values["mean-bytes"],
     ...(mode === "network" && network !== null ? { network } : {}),
     ...(values.verbose ? { log: (line: string) => console.error(line) } : {}),
   });
@@ -68,11 +66,10 @@ async function play(pair: string, mode: Mode, network: Network | null): Promise<
   );
 }
 
-const modes = values.run.split(",") as Mode[];
 const network = modes.includes("network") ? await openNetwork() : null;
 try {
   console.log(`Seed ${seed}\n\n${HEADING}`);
-  for (const pair of values.pairs.split(",")) {
+  for (const pair of values.pairs) {
     for (const mode of modes) {
       if (mode !== "network" || network !== null) await play(pair, mode, network);
     }

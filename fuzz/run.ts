@@ -1,12 +1,9 @@
-/**
- * `pnpm fuzz [target…] [--executions N] [--seed N] [--save] [--corpus FOLDER] [--replay FILE]`: looks for inputs that break
- * a rule, in each target or in these. Ends with 1 if it finds one, which it leaves in the target's corpus.
- */
+/** `pnpm fuzz`; `--help` lists its options. Exit code 1 if an input breaks a rule. */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { commandLine, count, flag, text } from "../scripts/lib/command-line.ts";
 import { type FuzzResult, fuzz, replay } from "./lib/fuzzer.ts";
 import type { Target } from "./lib/target.ts";
 import { Watchdog } from "./lib/watchdog.ts";
@@ -15,19 +12,26 @@ import { planted, targets } from "./targets/index.ts";
 /** For one input; most take milliseconds. */
 const MAX_INPUT_MS = 60_000;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
+const known = [...targets, planted];
+const { values, names } = commandLine({
+  name: "pnpm fuzz",
+  about: "Looks for inputs that break a rule. Leaves one that does in the target's corpus.",
+  names: {
+    help: "targets, all if none is named but planted, which breaks a rule on purpose",
+    choices: known.map(({ name }) => name),
+  },
   options: {
-    executions: { type: "string", default: "100000" },
-    seed: { type: "string", default: "1" },
-    save: { type: "boolean", default: false },
-    corpus: { type: "string", default: fileURLToPath(new URL("corpus/", import.meta.url)) },
-    replay: { type: "string" },
+    executions: count("inputs that are tried with each target", 100_000),
+    seed: count("start of the random numbers", 1),
+    save: flag("adds inputs that reach something new to the corpus"),
+    corpus: text("folder of the corpus, instead of fuzz/corpus", "FOLDER"),
+    replay: text("tries this input only", "FILE"),
   },
 });
+const corpusFolder = values.corpus ?? fileURLToPath(new URL("corpus/", import.meta.url));
 
 function folderOf(target: Target): string {
-  return join(values.corpus, target.name);
+  return join(corpusFolder, target.name);
 }
 
 function corpusOf(target: Target): Uint8Array[] {
@@ -50,8 +54,8 @@ async function run(target: Target): Promise<boolean> {
   const watchdog = new Watchdog(MAX_INPUT_MS, join(folderOf(target), "hang.bin"));
   const startMs = performance.now();
   const result = await fuzz(target, {
-    executions: Number(values.executions),
-    seed: Number(values.seed),
+    executions: values.executions,
+    seed: values.seed,
     corpus: corpusOf(target),
     watchdog,
     progress: (executions, characters, inputs) => {
@@ -75,12 +79,10 @@ function report(target: Target, { executions, characters, corpus, finding }: Fuz
   console.log(finding.error);
 }
 
-const named = [...targets, planted].filter(({ name }) => positionals.includes(name));
-const chosen = positionals.length === 0 ? targets : named;
-if (chosen.length === 0) throw new Error(`The targets are ${targets.map(({ name }) => name).join(", ")}`);
+const chosen = names.length === 0 ? targets : known.filter(({ name }) => names.includes(name));
 let isClean = true;
 for (const target of chosen) {
-  if (values.replay === undefined) {
+  if (values.replay === null) {
     isClean = (await run(target)) && isClean;
     continue;
   }

@@ -1,5 +1,5 @@
 /**
- * `pnpm soak [--minutes 60] [--report FILE]`: a server and its clients in one process, with everything on, whose connections
+ * `pnpm soak` (`--help` lists its options): a server and its clients in one process, with everything on, whose connections
  * are cut again and again. Exit code 1 if an operation fails, or if the heap, the descriptors or the timers have grown between
  * the first third and the last. It works for a small part of the time, so that it can run beside other suites.
  *
@@ -11,8 +11,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
 import { Client, Server } from "@netconduit/core";
+import { amount, commandLine, text } from "../../scripts/lib/command-line.ts";
 import { subjectOf } from "../matrix/subject-of.ts";
 import { Relay } from "../support/relay.ts";
 import type { OpenClient, OpenServer } from "../support/subject.ts";
@@ -38,8 +38,13 @@ const WINDOW_MS = 1500;
 /** Growth that proves nothing. A round that leaks 7 KiB grows by more in three minutes. */
 const SLACK = { heap: 2 * 1024 * 1024, descriptors: 3, timers: 3 };
 
-const { values } = parseArgs({
-  options: { minutes: { type: "string", default: "60" }, report: { type: "string" } },
+const { values } = commandLine({
+  name: "pnpm soak",
+  about: "A server and its clients, with everything on, whose connections are cut again and again.",
+  options: {
+    minutes: amount("how long it runs", 60),
+    report: text("writes the result as JSON, like a test runner", "FILE"),
+  },
 });
 const runtime = "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
 const subject = await subjectOf(runtime);
@@ -279,7 +284,7 @@ async function soak(minutes: number): Promise<string[]> {
 
 const faults: string[] = [];
 try {
-  faults.push(...(await soak(Number(values.minutes))));
+  faults.push(...(await soak(values.minutes)));
 } catch (error) {
   faults.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
 }
@@ -287,7 +292,7 @@ await server.stop({ drainMs: 0 });
 await relay.kill();
 rmSync(folder, { recursive: true, force: true });
 for (const fault of faults) console.error(`Grown, or failed: ${fault}`);
-if (values.report !== undefined) {
+if (values.report !== null) {
   const status = faults.length === 0 ? "passed" : "failed";
   const file = { name: "conformance/soak/soak.ts", status, assertionResults: [{ status }] };
   writeFileSync(values.report, JSON.stringify({ testResults: [file] }));

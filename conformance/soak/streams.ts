@@ -1,21 +1,23 @@
 /**
- * `pnpm soak:streams [--minutes 5] [--streams 50]`: a server and a client over TCP that saturate each other with streams in
+ * `pnpm soak:streams` (`--help` lists its options): a server and a client over TCP that saturate each other with streams in
  * both directions, small calls beside them. Prints progress; exit code 1 if a direction, or the calls, stand still for ten
  * seconds, or an item is lost or out of order. With Bun: `bun conformance/soak/streams.ts --minutes 5`; Deno likewise.
  */
 
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { parseArgs } from "node:util";
+import { amount, commandLine, count } from "../../scripts/lib/command-line.ts";
 
 const SIZES = [1, 60, 3000, 70_000, 200_000] as const;
 const ITEMS = 400;
 const STILL_SECONDS = 10;
 
-const { values } = parseArgs({
-  options: { minutes: { type: "string", default: "5" }, streams: { type: "string", default: "50" } },
+const { values } = commandLine({
+  name: "pnpm soak:streams",
+  about: "A server and a client that saturate each other with streams in both directions.",
+  options: { minutes: amount("how long it runs", 5), streams: count("streams in each direction", 50) },
 });
-const endsAt = performance.now() + Number(values.minutes) * 60_000;
+const endsAt = performance.now() + values.minutes * 60_000;
 const runtime = "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
 const { Server, Client } = (await import(
   `../../packages/${runtime}/src/index.ts`
@@ -62,7 +64,7 @@ const again = async (work: () => Promise<unknown>): Promise<void> => {
   while (performance.now() < endsAt) await work();
 };
 const work: Promise<void>[] = [];
-for (let n = 0; n < Number(values.streams); n += 1) {
+for (let n = 0; n < values.streams; n += 1) {
   work.push(again(() => take(client.stream("items"), "server to client")));
   work.push(again(() => client.call("take", {}, { input: items() })));
   work.push(again(() => take(connection.stream("items"), "client to server")));

@@ -70,8 +70,10 @@ function refuse(problem: string): void {
 
 async function main(): Promise<void> {
   const text = { type: "string" } as const;
-  const options = { server: text, client: text, password: text, only: text, "timeout-ms": text };
+  const help = { type: "boolean", short: "h" } as const;
+  const options = { server: text, client: text, password: text, only: text, "timeout-ms": text, help };
   const { values } = parseArgs({ options });
+  if (values.help === true) return console.log(USAGE);
   const { server, client, only = "" } = values;
   const timeoutMs = Number(values["timeout-ms"] ?? CHECK_TIMEOUT_MS);
   if (!(timeoutMs > 0)) return refuse("--timeout-ms must be a number above 0");
