@@ -3,6 +3,7 @@
 import { platform } from "node:os";
 import { connect as connectNats, type Msg, type NatsConnection } from "@nats-io/transport-node";
 import * as v from "valibot";
+import { findNatsServer, HOW_TO_GET_NATS } from "../../scripts/lib/nats-server.ts";
 import { missingPackage, packageVersion } from "../lib/package-version.ts";
 import type {
   BenchClient,
@@ -14,7 +15,7 @@ import type {
   Target,
 } from "../lib/peer.ts";
 import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
-import { findNatsServer, NatsServer, natsServerVersion } from "./support/nats-server.ts";
+import { NatsServer } from "./support/nats-server.ts";
 
 /** For requests; the default of one second is too short for a thousand requests on a slow machine. */
 const TIMEOUT_MS = 30_000;
@@ -140,9 +141,7 @@ class NatsClient implements BenchClient {
 
 async function missing(): Promise<string | null> {
   if (platform() === "win32") return "nats-server is started by a POSIX shell here";
-  if (findNatsServer() === null) {
-    return "nats-server is not installed (go install github.com/nats-io/nats-server/v2@latest, or a package)";
-  }
+  if ((await findNatsServer()) === null) return HOW_TO_GET_NATS;
   return missingPackage("@nats-io/transport-node");
 }
 
@@ -157,7 +156,7 @@ export const peer: Peer = {
   mixed: false,
   lacks: {},
   missing,
-  version: async () => `${packageVersion("@nats-io/transport-node")}, nats-server ${await natsServerVersion()}`,
+  version: async () => `${packageVersion("@nats-io/transport-node")}, nats-server ${(await findNatsServer())?.version}`,
   startServer,
   async connect(target: Target, { tls }: ClientOptions): Promise<BenchClient> {
     return new NatsClient(await open(target, tls));

@@ -18,22 +18,27 @@ const ON_OTHERS = [
   { name: "deno-websocket", runtime: "deno" },
 ] as const;
 
+/** CI installs all peers. */
+function skipIfMissing(reason: string | null, skip: (note: string) => void): void {
+  if (reason === null) return;
+  if (process.env["CI"] !== undefined) throw new Error(reason);
+  skip(reason);
+}
+
 describe.each(ON_NODE)("the peer %s", (name) => {
   test.for([
     ["over TCP", null],
     ["over TLS", certificates()],
   ] as const)("does everything it has, %s", { timeout: TIMEOUT_MS }, async ([, tls], { skip }) => {
     const peer = await loadPeer(name);
-    const reason = await peer.missing();
-    if (reason !== null) skip(reason);
+    skipIfMissing(await peer.missing(), skip);
     await exercise(peer, tls);
   });
 });
 
 describe.each(ON_OTHERS)("the peer $name", ({ name, runtime }) => {
   test("does all its operations over TCP and TLS", { timeout: TIMEOUT_MS }, async ({ skip }) => {
-    const reason = await (await loadPeer(name)).missing();
-    if (reason !== null) skip(reason);
+    skipIfMissing(await (await loadPeer(name)).missing(), skip);
     const [command, args] = runtimeCommand(runtime);
     // Rejects with the output if the exit code isn't 0.
     await promisify(execFile)(command, [...args, MAIN, name], { cwd: BENCH });
@@ -47,8 +52,7 @@ describe.each([...ON_NODE, ...ON_OTHERS.map(({ name }) => name), "netconduit-pyt
     expect(peer.title).not.toBe("");
     expect(peer.usage).toMatch(/\.$/);
     expect(new URL(peer.documentation).protocol).toBe("https:");
-    const reason = await peer.missing();
-    if (reason !== null) skip(reason);
+    skipIfMissing(await peer.missing(), skip);
     expect(await peer.version()).toMatch(/^\d+\.\d+\.\d+/);
   });
 });

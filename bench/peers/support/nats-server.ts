@@ -1,56 +1,19 @@
-/** Finds, starts and stops nats-server. */
-import { type ChildProcessByStdio, execFile, spawn } from "node:child_process";
+/** Starts and stops nats-server. */
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { homedir, tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { Readable, Writable } from "node:stream";
-import { promisify } from "node:util";
+import { findNatsServer, HOW_TO_GET_NATS } from "../../../scripts/lib/nats-server.ts";
 import type { Certificates } from "../../lib/peer.ts";
 
-/** Where `go install`, Debian and Homebrew put it, beside the PATH. */
-const OTHER_FOLDERS = [
-  join(homedir(), "go/bin"),
-  "/usr/sbin",
-  "/usr/local/sbin",
-  "/usr/local/bin",
-  "/opt/homebrew/bin",
-] as const;
 /** Lines of its log once it is up; port -1 is a free port. */
 const CLIENT_PORT = /Listening for client connections on 127\.0\.0\.1:(\d+)/;
 const MONITOR_PORT = /Starting http monitor on 127\.0\.0\.1:(\d+)/;
 
 /** Starts it, prints its process id, and kills it when standard input ends, so that it can't outlive its parent. */
 const GUARD = '"$0" -c "$1" < /dev/null & echo $!; read -r line; kill $!; wait $!';
-
-/** Path of the program in the first folder that has it, or null. */
-export function findNatsServer(
-  folders: readonly string[] = [...(process.env["PATH"] ?? "").split(delimiter), ...OTHER_FOLDERS],
-): string | null {
-  for (const folder of folders) {
-    const path = join(folder, "nats-server");
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return null;
-}
-
-/** Its version: `v2.9.10`. */
-export async function natsServerVersion(): Promise<string> {
-  const { stdout } = await promisify(execFile)(requireNatsServer(), ["--version"]);
-  return stdout.trim().replace(/^nats-server:\s*/, "");
-}
-
-function requireNatsServer(): string {
-  const program = findNatsServer();
-  if (program === null) throw new Error("nats-server is not installed");
-  return program;
-}
 
 export interface NatsServerOptions {
   readonly tls: Certificates | null;
@@ -88,12 +51,13 @@ export class NatsServer {
   }
 
   static async start(options: NatsServerOptions): Promise<NatsServer> {
-    const program = requireNatsServer();
+    const program = await findNatsServer();
+    if (program === null) throw new Error(HOW_TO_GET_NATS);
     const folder = await mkdtemp(join(tmpdir(), "nats-"));
     try {
       const file = join(folder, "nats.conf");
       await writeFile(file, await configuration(folder, options));
-      const guard = spawn("sh", ["-c", GUARD, program, file], { stdio: ["pipe", "pipe", "pipe"] });
+      const guard = spawn("sh", ["-c", GUARD, program.path, file], { stdio: ["pipe", "pipe", "pipe"] });
       return new NatsServer(guard, folder, await started(guard));
     } catch (error) {
       await rm(folder, { recursive: true, force: true });
