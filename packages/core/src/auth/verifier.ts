@@ -7,6 +7,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_ITERATIONS, SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { decodeBase64, encodeBase64 } from "../util/base64.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import { deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
 
 const MECHANISM = "SCRAM-SHA-256";
@@ -23,6 +24,8 @@ export interface VerifierOptions {
   readonly iterations?: number | undefined;
 }
 
+const KNOWN = new KnownOptions<VerifierOptions>("scramVerifier", { iterations: true });
+
 /**
  * Makes a verifier of a password, with a new random salt.
  * @throws ConduitError INVALID_CONFIG for an empty password, or iterations out of range
@@ -32,6 +35,7 @@ export async function scramVerifier(
   runtime: { readonly crypto: RuntimeCrypto },
   options: VerifierOptions = {},
 ): Promise<string> {
+  KNOWN.check(options);
   const { iterations = SCRAM_ITERATIONS } = options;
   if (!isIterations(iterations)) {
     const range = `${SCRAM_MIN_ITERATIONS} to ${SCRAM_MAX_ITERATIONS}`;

@@ -74,7 +74,7 @@ import { EarlyLeave } from "./early-leave.ts";
 import { mustQueue } from "./must-queue.ts";
 import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
-import { type ConnectedOptions, ReadyWaits, wontConnect } from "./ready-waits.ts";
+import { type ConnectedOptions, checkConnectedOptions, ReadyWaits, wontConnect } from "./ready-waits.ts";
 import { calledOff, endpointOf, type FailedAttempt, Reconnector } from "./reconnector.ts";
 import { publishTopic } from "./topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "./topics/subscription.ts";
@@ -583,6 +583,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    *   TIMEOUT, CANCELLED
    */
   async connected(options: ConnectedOptions = {}): Promise<void> {
+    checkConnectedOptions(options);
     if (this.isConnected && !this.#login.isUnderWay) return;
     if (this._hasEnded) throw wontConnect(null);
     try {

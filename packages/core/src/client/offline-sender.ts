@@ -1,4 +1,4 @@
-import { checkOptions, checkTimeout } from "../connection/outgoing-calls.ts";
+import { checkResult, checkTimeout } from "../connection/outgoing-calls.ts";
 import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
@@ -120,7 +120,7 @@ export class OfflineSender implements Outgoing {
 
   /** @throws ConduitError INVALID_CONFIG, CANCELLED */
   #check(name: string, options: CallOptions | undefined): void {
-    checkOptions(name, options);
+    checkResult(name, options);
     checkTimeout(name, options?.timeoutMs ?? this.#host.rpcTimeoutMs);
     const signal = options?.signal;
     if (signal?.aborted === true) throw cancelledError(name, signal.reason);

@@ -1,7 +1,7 @@
 import { checkTimeout } from "../connection/outgoing-calls.ts";
 import { ConduitError, cancelledError, ErrorCode, messageOf } from "../errors.ts";
 import type { Clock } from "../util/clock.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { KnownOptions } from "../util/known-options.ts";
 
 /** Options of `client.connected`. */
 export interface ConnectedOptions {
@@ -11,6 +11,12 @@ export interface ConnectedOptions {
 }
 
 const NAME = "connected()";
+const KNOWN = new KnownOptions<ConnectedOptions>("connected", { timeoutMs: true, signal: true });
+
+/** @throws ConduitError INVALID_CONFIG */
+export function checkConnectedOptions(options: unknown): void {
+  KNOWN.check(options);
+}
 
 interface Wait {
   resolve(): void;
@@ -28,10 +34,6 @@ export class ReadyWaits {
 
   /** Resolves at the next `ready`. Rejects with the error of `fail`, TIMEOUT, CANCELLED, INVALID_CONFIG. */
   async wait(options: ConnectedOptions): Promise<void> {
-    if (typeof options !== "object" || options === null) {
-      const message = `The options of '${NAME}' must be an object ({ timeoutMs, signal }), got ${describeValue(options)}`;
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-    }
     const { timeoutMs = 0, signal } = options;
     checkTimeout(NAME, timeoutMs);
     if (signal?.aborted === true) throw cancelledError(NAME, signal.reason);

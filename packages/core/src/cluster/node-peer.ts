@@ -1,4 +1,4 @@
-import { checkOptions, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
+import { checkResult, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -133,7 +133,7 @@ class NodeSender implements Outgoing {
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
-    checkOptions(name, options);
+    checkResult(name, options);
     const timeoutMs = options?.timeoutMs ?? this.#host.rpcTimeoutMs;
     checkTimeout(name, timeoutMs);
     const meta = metadataIn(name, options);

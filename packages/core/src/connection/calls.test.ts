@@ -90,8 +90,8 @@ describe("a call", () => {
   );
 
   test.each([
-    [2, "The options of 'm' must be an object ({ timeoutMs, signal, result }), got 2"],
-    [null, "The options of 'm' must be an object ({ timeoutMs, signal, result }), got null"],
+    [2, '("m") must be an object ({ meta, timeoutMs, signal, parent, result'],
+    [null, "), got null"],
     [{ result: "number" }, "result of 'm' must be a schema that implements Standard Schema v1, got \"number\""],
     [{ result: null }, "result of 'm' must be a schema that implements Standard Schema v1, got null"],
   ])("rejects with INVALID_CONFIG for the options %o", async (options, message) => {

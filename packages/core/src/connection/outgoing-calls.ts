@@ -338,7 +338,7 @@ export class OutgoingCalls {
     resolve: (value: unknown) => void,
     reject: (error: Error) => void,
   ): OutgoingCall | null {
-    checkOptions(name, options);
+    checkResult(name, options);
     const timeoutMs = options?.timeoutMs ?? this.#host.settings.rpcTimeoutMs;
     checkTimeout(name, timeoutMs);
     const call = new OutgoingCall(this, name, timeoutMs, validator, resolve, reject);
@@ -437,16 +437,9 @@ export function mustAnswerCalls(host: { readonly answersCalls: boolean }, method
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 
-/** @throws ConduitError INVALID_CONFIG if the options aren't an object, as in `call("add", 1, 2)` */
-export function checkOptions(name: string, options: unknown): void {
-  if (options === undefined) return;
-  if (typeof options !== "object" || options === null) {
-    const message =
-      `The options of '${name}' must be an object ({ timeoutMs, signal, result }), got ${describeValue(options)}; ` +
-      "parameters are one object too, the argument before it";
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-  }
-  const { result } = options as { readonly result?: unknown };
+/** @throws ConduitError INVALID_CONFIG if the option `result` isn't a schema */
+export function checkResult(name: string, options: object | undefined): void {
+  const result = (options as { readonly result?: unknown } | undefined)?.result;
   if (result === undefined || isSchema(result)) return;
   const message = `result of '${name}' must be a schema that implements Standard Schema v1, got ${describeValue(result)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);

@@ -11,6 +11,7 @@ import { isRedeliverable } from "../rpc/redelivery.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
 import { isCount } from "../util/is-count.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import { retryAfterIn } from "../util/retry-after.ts";
 import type { Metadata } from "../wire/metadata.ts";
 
@@ -69,7 +70,15 @@ const ATTEMPTS = 10;
 const DELAY_MS = 200;
 const MAX_DELAY_MS = 30_000;
 
-const ACK_OPTIONS = ["attempts", "delayMs", "timeoutMs", "deliveries", "signal", "once", "stored"];
+const ACK = new KnownOptions<AckOptions>("send: ack", {
+  attempts: true,
+  delayMs: true,
+  timeoutMs: true,
+  deliveries: true,
+  signal: true,
+  stored: true,
+  once: true,
+});
 
 /** The option `ack`, checked. @throws ConduitError INVALID_CONFIG */
 export function ackOptions(type: string, ack: unknown): AckOptions {
@@ -81,9 +90,7 @@ export function ackOptions(type: string, ack: unknown): AckOptions {
   };
   mustBe(typeof ack === "object" && ack !== null, "ack", "true or an object of options", ack);
   const options = ack as AckOptions;
-  for (const name of Object.keys(options)) {
-    mustBe(ACK_OPTIONS.includes(name), "an option of ack", ACK_OPTIONS.join(", "), name);
-  }
+  ACK.check(options, type);
   const { attempts, delayMs, deliveries, once, stored } = options;
   mustBe(isCount(attempts, 1), "ack.attempts", "an integer of 1 or more", attempts);
   mustBe(isCount(delayMs), "ack.delayMs", "an integer of 0 or more", delayMs);

@@ -79,8 +79,7 @@ export interface TypedCallOptions<R extends Schema> extends CallOptions {
 }
 
 /**
- * Returns a validator for a call's result if the options have a schema. `checkOptions` validates the options
- * themselves.
+ * Returns a validator for a call's result if the options have a schema. `checkResult` validates the option itself.
  */
 export function resultValidator(
   options: CallOptions | TypedCallOptions<Schema> | undefined,

@@ -143,7 +143,7 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
       handler,
       this.#takesPeer,
       this.#middlewares,
-      options?.roles,
+      options,
       this.#roles,
     );
   }

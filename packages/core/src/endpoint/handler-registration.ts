@@ -6,10 +6,23 @@ import type { Items, MessageEntry, MethodEntry, Registry } from "../rpc/registry
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import { agreedData, agreedOn } from "./contract-option.ts";
-import type { Disposer, MethodDefinition, StreamDefinition } from "./method-types.ts";
+import type { Disposer, MessageOptions, MethodDefinition, StreamDefinition } from "./method-types.ts";
 
 type Handler = (...args: never[]) => unknown;
+
+const DEFINITION = {
+  name: true,
+  description: true,
+  params: true,
+  roles: true,
+  requiresAuth: true,
+  input: true,
+} as const;
+const RPC = new KnownOptions<MethodDefinition>("rpc", { ...DEFINITION, result: true });
+const STREAM = new KnownOptions<StreamDefinition>("stream", { ...DEFINITION, output: true });
+const ON = new KnownOptions<MessageOptions>("on", { roles: true });
 
 /**
  * Registers methods and message handlers. Input and results are validated with the schemas given with the handler, or
@@ -43,6 +56,7 @@ export class HandlerRegistration<Peer> {
   ): Disposer {
     const definition: MethodDefinition = typeof method === "string" ? { name: method } : method;
     const { name } = definition;
+    RPC.check(definition, name);
     const agreed = agreedOn(this.#contract?.methods, name);
     const form = `rpc(${JSON.stringify(name)}, (params) => …)`;
     return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares, roles);
@@ -58,6 +72,7 @@ export class HandlerRegistration<Peer> {
   ): Disposer {
     const definition: StreamDefinition = typeof stream === "string" ? { name: stream } : stream;
     const { name } = definition;
+    STREAM.check(definition, name);
     const agreed = agreedOn(this.#contract?.streams, name);
     const form = `stream(${JSON.stringify(name)}, async function* (params) { … })`;
     const output = checkedSchema(definition.output === undefined ? agreed?.output : definition.output, name);
@@ -123,8 +138,10 @@ export class HandlerRegistration<Peer> {
     maybeHandler: Handler | undefined,
     takesPeer: boolean,
     { current: middlewares }: MiddlewareList<Peer> = this.middlewares,
-    ...roles: readonly (readonly string[] | undefined)[]
+    options?: MessageOptions,
+    groupRoles?: readonly string[],
   ): Disposer {
+    ON.check(options, type);
     const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
     const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
     const types = typeof type === "string" ? [type] : type;
@@ -132,7 +149,7 @@ export class HandlerRegistration<Peer> {
       const entry = agreedOn(this.#contract?.messages, one);
       const agreed = entry === undefined ? undefined : agreedData(entry);
       const check = schema ?? checkedSchema(agreed?.schema, one);
-      const access = this.#accessOf(one, agreed?.roles, ...roles);
+      const access = this.#accessOf(one, agreed?.roles, options?.roles, groupRoles);
       return this.#registry.addHandler({
         type: one,
         access,

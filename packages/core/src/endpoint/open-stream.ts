@@ -1,7 +1,7 @@
 /** Calls with streams: the caller's side. */
 
 import type { StreamConnection } from "../connection/connection-sender.ts";
-import { checkOptions } from "../connection/outgoing-calls.ts";
+import { checkResult } from "../connection/outgoing-calls.ts";
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { CallStreams } from "../extensions/streams/call-streams.ts";
 import type { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
@@ -82,7 +82,7 @@ function callStreams(
   options: StreamOptions | undefined,
   wantsOutput: boolean,
 ): CallStreams {
-  checkOptions(name, options);
+  checkResult(name, options);
   const { input, onProgress, output } = (options ?? {}) as Partial<TypedStreamOptions<never>>;
   if (input !== undefined && !hasItems(input)) {
     const rule = "must be an async iterable, an iterable or a ReadableStream";

@@ -45,6 +45,14 @@ import {
   type TypedCallOptions,
   type TypedStreamOptions,
 } from "./call-options.ts";
+import {
+  CALL_NO_WAIT_OPTIONS,
+  CALL_OPTIONS,
+  DISCOVER_OPTIONS,
+  REQUEST_OPTIONS,
+  SEND_OPTIONS,
+  STREAM_OPTIONS,
+} from "./known-call-options.ts";
 import { withParent } from "./nested-call.ts";
 import { callWithStreams, failedStream, openStream } from "./open-stream.ts";
 import type { OutgoingMiddlewares } from "./outgoing-middleware.ts";
@@ -109,15 +117,15 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
    *
    * @returns false if the message was accepted but the caller should wait for `drained()` before the next one
    * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing
-   *   was queued), UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE
+   *   was queued), UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE, INVALID_CONFIG
    */
   send<T extends NameBound<MessageType<C, S>>, O extends SendingOptions = Record<never, never>>(
     type: T & string,
     ...dataAndOptions: MessageArguments<C, S, T, O>
   ): Sent<O>;
   send(type: string, data?: unknown, options?: SendingOptions): boolean | Promise<void> {
-    const { ack } = options ?? {};
-    if (ack !== undefined) return this.#sendAcknowledged(type, data, ack, options?.meta);
+    if (options?.ack !== undefined) return this.#sendAcknowledged(type, data, options);
+    SEND_OPTIONS.check(options, type);
     const { _middlewares } = this;
     if (_middlewares === null) return this._outgoing.sendMessage(type, data, options);
     const send = (given: SendOptions): boolean => this._outgoing.sendMessage(type, data, given);
@@ -134,8 +142,8 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   /**
    * Calls a method that the peer registered with `rpc`. Without a contract, `T` states the type of the result, which
    * isn't validated. Rejects with RpcError (from the peer, with code, message and details), TIMEOUT, CANCELLED,
-   * CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE, INVALID_RESULT, and PEER_UNSUPPORTED for a
-   * netconduit client, which answers no calls.
+   * CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE, INVALID_RESULT, INVALID_CONFIG (an
+   * option is unknown or invalid), and PEER_UNSUPPORTED for a netconduit client, which answers no calls.
    */
   call<
     T extends StatedResult<C, S> = StatedResult<C, S>,
@@ -188,6 +196,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     ...paramsAndOptions: CallArguments<C, S, M, SendOptions>
   ): boolean;
   callNoWait(method: string, params?: unknown, options?: SendOptions): boolean {
+    CALL_NO_WAIT_OPTIONS.check(options, method);
     const { _middlewares } = this;
     if (_middlewares === null) return this._outgoing.callNoWait(method, params, options);
     const send = (given: SendOptions): boolean => this._outgoing.callNoWait(method, params, given);
@@ -209,6 +218,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
       this._outgoing.request(type, data, withParent(type, given), resultValidator(given));
     const { _middlewares } = this;
     try {
+      REQUEST_OPTIONS.check(options, type);
       return await (_middlewares === null ? send(options) : _middlewares.around("request", type, data, options, send));
     } catch (error) {
       throw withCallerStack(error);
@@ -217,12 +227,14 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
 
   /** Lists the methods that the peer offers. Rejects like `call`. */
   async discover(options?: CallOptions): Promise<MethodInfo[]> {
+    DISCOVER_OPTIONS.check(options);
     return parseDiscovery(await this.#call("listall", {}, options));
   }
 
   async #call(method: string, params: unknown, given: CallOptions | undefined): Promise<unknown> {
     const { _middlewares } = this;
     try {
+      CALL_OPTIONS.check(given, method);
       if (_middlewares === null) return await this.#callNow(method, params, given);
       const send = (options: CallOptions): Promise<unknown> => this.#callNow(method, params, options);
       return await _middlewares.around("call", method, params, given, send);
@@ -236,8 +248,9 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     const { _middlewares } = this;
     const open = (given: StreamOptions | undefined): ItemStream<unknown> =>
       openStream(this._outgoing, name, params, given);
-    if (_middlewares === null) return open(options);
     try {
+      STREAM_OPTIONS.check(options, name);
+      if (_middlewares === null) return open(options);
       return _middlewares.aroundSending("stream", name, params, options, open);
     } catch (error) {
       return failedStream(error);
@@ -245,13 +258,15 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   }
 
   /** Middlewares see it as a request, since it waits for an answer. */
-  async #sendAcknowledged(type: string, data: unknown, ack: unknown, meta: SendOptions["meta"]): Promise<void> {
+  async #sendAcknowledged(type: string, data: unknown, given: SendingOptions): Promise<void> {
+    SEND_OPTIONS.check(given, type);
     const { _middlewares } = this;
+    const { ack, meta } = given;
     const options = ackOptions(type, ack);
-    const send = (given: SendOptions): Promise<void> =>
+    const send = (sent: SendOptions): Promise<void> =>
       options.stored === true
-        ? this._sendStored(type, data, { ...options, meta: given.meta })
-        : sendAcknowledged(this._repeating, type, data, { ...options, meta: given.meta });
+        ? this._sendStored(type, data, { ...options, meta: sent.meta })
+        : sendAcknowledged(this._repeating, type, data, { ...options, meta: sent.meta });
     if (_middlewares === null) await send({ meta });
     else await _middlewares.around("request", type, data, { meta }, send);
   }

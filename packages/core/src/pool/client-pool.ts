@@ -24,6 +24,7 @@ import {
   topicValidator,
 } from "../endpoint/contract-option.ts";
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
+import { CALL_ALL_OPTIONS } from "../endpoint/known-call-options.ts";
 import type {
   Awaitable,
   Disposer,
@@ -34,6 +35,7 @@ import type {
   StreamDefinition,
   StreamHandler,
 } from "../endpoint/method-types.ts";
+import { withParent } from "../endpoint/nested-call.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
 import { asConduitError, asError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import type { RemoteFiles } from "../extensions/files/remote-files.ts";
@@ -67,6 +69,7 @@ import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Attempt, failuresOf, notConnected } from "./connect-failures.ts";
 import { isUsable, type PoolConnection } from "./pool-connection.ts";
@@ -86,6 +89,8 @@ export interface PoolConnectOptions {
   /** Wait for every server, not just for the first. Default false. */
   readonly all?: boolean | undefined;
 }
+
+const CONNECT = new KnownOptions<PoolConnectOptions>("pool.connect", { all: true });
 
 /** The answer of one server, or why there is none. `server` is its address: `10.0.0.1:8080`, `unix:/run/app.sock`. */
 export type PoolResult<T> =
@@ -211,7 +216,9 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     method: M & string,
     ...paramsAndOptions: CallArguments<C, "server", M, CallOptions | TypedCallOptions<R>>
   ): Promise<PoolResult<CallResult<C, "server", NoInfer<T>, M, R>>[]>;
-  async callAll(method: string, params?: unknown, options?: CallOptions): Promise<PoolResult<unknown>[]> {
+  async callAll(method: string, params?: unknown, given?: CallOptions): Promise<PoolResult<unknown>[]> {
+    CALL_ALL_OPTIONS.check(given, method);
+    const options = withParent(method, given);
     const value = this.#writer.encodeParams(method, params);
     const validator = resultValidator(options);
     const one = async (server: string, connections: readonly PoolConnection<C>[]): Promise<PoolResult<unknown>> => {
@@ -412,8 +419,10 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
    * @throws the error of the only connection. Of several, a ConduitError with the code of the first failure, and all of
    *   them as `details.servers`: `{server, code, message}`. If none is connected, nothing is tried again
    */
-  async connect({ all = false }: PoolConnectOptions = {}): Promise<void> {
+  async connect(options: PoolConnectOptions = {}): Promise<void> {
     try {
+      CONNECT.check(options);
+      const { all = false } = options;
       this.#connecting ??= this.#connect();
       const attempts = await this.#connecting;
       const failures = all ? await failuresOf(attempts) : [];

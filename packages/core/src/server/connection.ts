@@ -11,6 +11,7 @@ import { resume } from "../extensions/resume/resume.ts";
 import type { ClientKind, ClientKinds, ForClient } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Validator } from "../rpc/validation.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import { withKindCheck } from "./kind-check.ts";
 import type { StoredSendOptions } from "./outbox.ts";
 import type { StoredSessions } from "./stored-sessions.ts";
@@ -24,6 +25,8 @@ export interface Session {
   /** How the client proved who it is. */
   readonly method: AuthMethod;
 }
+
+const CLOSE = new KnownOptions<{ reconnect: boolean }>("connection.close", { reconnect: true });
 
 /** A server's view of a connected client. */
 export class Connection<
@@ -184,9 +187,10 @@ export class Connection<
    * @param reason for the client's `onDisconnect` and this server's. Default `"Closed by the server"`.
    * @param options.reconnect whether the client may reconnect automatically. Default false.
    */
-  close(reason = "Closed by the server", options: { readonly reconnect?: boolean } = {}): Promise<void> {
+  async close(reason = "Closed by the server", options: { readonly reconnect?: boolean } = {}): Promise<void> {
+    CLOSE.check(options);
     const reconnect = options.reconnect ?? false;
-    return this.#protocol.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect });
+    await this.#protocol.close({ code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect });
   }
 }
 

@@ -4,6 +4,7 @@ import { DEAD_LETTER_MS, MAX_DEAD_LETTER_BYTES } from "../limits.ts";
 import type { Codec } from "../rpc/answer-record.ts";
 import { OwnerBudget } from "../rpc/owner-budget.ts";
 import type { Store } from "../store/store.ts";
+import { KnownOptions } from "../util/known-options.ts";
 
 const PREFIX = "dead/";
 const MAX_LISTED = 1000;
@@ -15,6 +16,8 @@ interface DeadLettersHost {
   now(): number;
   storeFailed(error: unknown): void;
 }
+
+const LIST = new KnownOptions<{ limit: number }>("deadLetters.list", { limit: true });
 
 /** The dead letters in a server's store. They are kept for seven days. */
 export class DeadLetters {
@@ -31,7 +34,9 @@ export class DeadLetters {
    * @param options.limit a whole number from 1; more than 1,000 counts as 1,000. Default 100
    * @throws ConduitError INVALID_STATE if the server has no store, INVALID_CONFIG; the store's own errors
    */
-  async list({ limit = 100 }: { readonly limit?: number } = {}): Promise<DeadLetter[]> {
+  async list(options: { readonly limit?: number } = {}): Promise<DeadLetter[]> {
+    LIST.check(options);
+    const { limit = 100 } = options;
     const { store, codec, storeFailed } = this.#mustHaveStore();
     if (!Number.isSafeInteger(limit) || limit < 1) {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, `limit must be a whole number from 1, got ${limit}`);

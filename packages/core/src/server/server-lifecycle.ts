@@ -3,6 +3,7 @@
 import type { DrainNotice } from "../connection/extension.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Listener, Runtime } from "../runtime.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import { withDeadline } from "../util/time.ts";
 
 /** State of a server. */
@@ -15,6 +16,9 @@ export interface StopOptions {
   /** When clients should come back, in milliseconds after their connection has closed. Default 0. */
   readonly retryAfterMs?: number | undefined;
 }
+
+const STOP = new KnownOptions<StopOptions>("server.stop", { drainMs: true, retryAfterMs: true });
+const RUN = new KnownOptions<{ signal: AbortSignal }>("server.run", { signal: true });
 
 /** The steps of a server's life cycle, implemented by the server. */
 export interface LifeHost {
@@ -135,6 +139,7 @@ export class ServerLifecycle {
 
   /** As `Server.run`. */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    RUN.check(options);
     const host = this.#host;
     const { config, runtime } = host;
     let count = 0;
@@ -159,6 +164,11 @@ export class ServerLifecycle {
 
   /** As `Server.stop`. */
   stop(options: StopOptions = {}): Promise<void> {
+    try {
+      STOP.check(options);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     if (this.#state === "stopped") return Promise.resolve();
     if (this.#stopping !== null) {
       if (options.drainMs !== undefined) this.#hurry?.(options.drainMs);

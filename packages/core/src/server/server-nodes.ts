@@ -20,11 +20,12 @@ import type { ClusterDriver } from "../cluster/driver.ts";
 import type { Recipients } from "../cluster/local-node.ts";
 import { NodePeer } from "../cluster/node-peer.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { SendOptions } from "../endpoint/call-options.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ClientKinds } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
-import type { Metadata } from "../wire/metadata.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import { type BroadcastOptions, encodeShared, idSet, sendToSelected } from "./broadcast.ts";
 import type { AnyConnection } from "./connection.ts";
 import type { ServerConfig } from "./server-options.ts";
@@ -63,6 +64,15 @@ export interface ListOptions {
 
 const MAX_LIMIT = 1000;
 const DEFAULT_LIMIT = 100;
+const BROADCAST = new KnownOptions<BroadcastOptions<Contract, object>>("broadcast", {
+  exclude: true,
+  include: true,
+  where: true,
+  local: true,
+});
+const SEND = new KnownOptions<SendOptions>("server.send", { meta: true });
+const COUNT = new KnownOptions<{ where: ConnectionFilter }>("server.count", { where: true });
+const LIST = new KnownOptions<ListOptions>("server.listConnections", { where: true, limit: true, after: true });
 /** Answers of this node alone. */
 const HERE_ALONE = { missing: [], isAlone: false } as const;
 
@@ -165,8 +175,10 @@ export class ServerNodes {
   broadcast<C extends Contract, D extends object>(
     type: string,
     data: unknown,
-    { where, exclude, include, local = false }: BroadcastOptions<C, D>,
+    options: BroadcastOptions<C, D>,
   ): number {
+    BROADCAST.check(options, type);
+    const { where, exclude, include, local = false } = options;
     const isPredicate = typeof where === "function";
     const isForOthers = this.node !== null && !local;
     if (isPredicate && isForOthers) {
@@ -190,17 +202,17 @@ export class ServerNodes {
   }
 
   /** Returns the number of this node's connections that it was queued for. */
-  send(
-    to: string | { readonly user: string },
-    type: string,
-    data: unknown,
-    options: { readonly meta?: Metadata | undefined } | undefined,
-  ): number {
+  send(to: string | { readonly user: string }, type: string, data: unknown, options: SendOptions | undefined): number {
+    SEND.check(options, to);
     if (typeof to === "string") {
       const peer = this.peer(to);
       const isHere = peer.isLocal;
       peer.send(type, data, options ?? {});
       return isHere ? 1 : 0;
+    }
+    if (options?.meta !== undefined) {
+      const message = `Cannot send '${type}' to a user with meta: it goes as a broadcast, which carries none; use peer(id).send`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
     const kinds = this.#host.kinds?.ofMessage(type);
     return this.broadcast(type, data, { where: { user: to.user, ...(kinds === undefined ? {} : { role: kinds }) } });
@@ -222,7 +234,9 @@ export class ServerNodes {
 
   // --- asking -------------------------------------------------------------------------------------------------------
 
-  async count(where: ConnectionFilter | undefined): Promise<ConnectionCount> {
+  async count(options: { readonly where?: ConnectionFilter | undefined }): Promise<ConnectionCount> {
+    COUNT.check(options);
+    const { where } = options;
     const filter = where === undefined ? null : checkFilter(where);
     const here = this.#countHere(filter);
     if (this.node === null) return { count: here, ...HERE_ALONE };
@@ -231,7 +245,9 @@ export class ServerNodes {
     return { count: here + sumOf(answers), missing, isAlone };
   }
 
-  async list({ where, limit = DEFAULT_LIMIT, after }: ListOptions): Promise<ConnectionPage> {
+  async list(options: ListOptions): Promise<ConnectionPage> {
+    LIST.check(options);
+    const { where, limit = DEFAULT_LIMIT, after } = options;
     const filter = where === undefined ? null : checkFilter(where);
     if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, `limit must be an integer from 1 to ${MAX_LIMIT}, got ${limit}`);

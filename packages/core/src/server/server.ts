@@ -232,7 +232,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /** Counts the logged-in clients on all nodes. `missing` names those that didn't answer. */
   count(options: { readonly where?: ConnectionFilter | undefined } = {}): Promise<ConnectionCount> {
-    return this.#nodes.count(options.where);
+    return this.#nodes.count(options);
   }
 
   /**
@@ -392,7 +392,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const isHandler = typeof handlerOrOptions === "function";
     const handler = isHandler ? handlerOrOptions : undefined;
     const options = isHandler ? maybeOptions : handlerOrOptions;
-    return this.#core.registration.addMessageHandler(type, schemaOrHandler, handler, true, undefined, options?.roles);
+    return this.#core.registration.addMessageHandler(type, schemaOrHandler, handler, true, undefined, options);
   }
 
   /**

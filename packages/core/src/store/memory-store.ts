@@ -1,3 +1,4 @@
+import { KnownOptions } from "../util/known-options.ts";
 import type { Store } from "./store.ts";
 
 interface Entry {
@@ -12,11 +13,15 @@ export interface MemoryStoreOptions {
   readonly now?: (() => number) | undefined;
 }
 
+const KNOWN = new KnownOptions<MemoryStoreOptions>("memoryStore", { now: true });
+
 /**
  * A store in the memory of this process, for tests, and for servers that follow each other in one process. It forgets
  * expired values when something is kept.
  */
-export function memoryStore({ now = () => Date.now() }: MemoryStoreOptions = {}): Store {
+export function memoryStore(options: MemoryStoreOptions = {}): Store {
+  KNOWN.check(options);
+  const { now = () => Date.now() } = options;
   return new MemoryStore(now);
 }
 

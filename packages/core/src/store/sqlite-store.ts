@@ -12,6 +12,7 @@
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { describeValue } from "../util/describe-value.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import type { Store } from "./store.ts";
 
 /** The values of one row. */
@@ -65,6 +66,7 @@ export interface SqliteHost {
   now(): number;
 }
 
+const KNOWN = new KnownOptions<FileStoreOptions>("fileStore", { fsync: true, maxBytes: true });
 const MIN_FILE_BYTES: number = 1024 * 1024;
 const DEFAULT_FILE_BYTES: number = 1024 * 1024 * 1024;
 const PAGE_BYTES = 4096;
@@ -98,6 +100,7 @@ export async function openSqliteStore(
   path: string,
   options: FileStoreOptions = {},
 ): Promise<FileStore> {
+  KNOWN.check(options, path);
   const { fsync = "checkpoint", maxBytes = DEFAULT_FILE_BYTES } = options;
   if (typeof path !== "string" || path === "") {
     const message = `A store needs the path of its file, got ${describeValue(path)}: await fileStore("netconduit.db")`;

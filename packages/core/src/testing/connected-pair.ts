@@ -3,6 +3,7 @@ import type { Awaitable } from "../endpoint/method-types.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Connection } from "../server/connection.ts";
 import type { Server } from "../server/server.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import type { FrameRecorder } from "./frame-recorder.ts";
 import {
   type TestClientOptions,
@@ -40,6 +41,15 @@ export interface ConnectedPair<C extends Contract, D extends object> {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+const KNOWN = new KnownOptions<PairOptions<Contract, object>>("connectedPair", {
+  runtime: true,
+  maxChunkBytes: true,
+  contract: true,
+  server: true,
+  client: true,
+  prepare: true,
+});
+
 /**
  * Makes a server, and a client that is logged in to it, in memory. Nothing of them keeps the process running, so a test
  * needn't close them.
@@ -48,6 +58,7 @@ export interface ConnectedPair<C extends Contract, D extends object> {
 export async function connectedPair<C extends Contract = Contract, D extends object = Record<string, unknown>>(
   options: PairOptions<C, D> = {},
 ): Promise<ConnectedPair<C, D>> {
+  KNOWN.check(options);
   const { contract, server: serverOptions, client: clientOptions, prepare, ...rest } = options;
   const network = new TestNetwork(rest);
   const shared = contract === undefined ? {} : { contract };

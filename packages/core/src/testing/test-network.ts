@@ -6,6 +6,7 @@ import { SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Runtime } from "../runtime.ts";
 import { Server, type ServerInit } from "../server/server.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import { FrameRecorder } from "./frame-recorder.ts";
 import { MemoryRuntime } from "./memory-runtime.ts";
 import { RawClient } from "./raw-client.ts";
@@ -37,6 +38,8 @@ export interface TestNetworkOptions {
   /** Bytes that a chunk has at most; 1 delivers byte by byte. Default: as they were written. */
   readonly maxChunkBytes?: number | undefined;
 }
+
+const KNOWN = new KnownOptions<TestNetworkOptions>("new TestNetwork", { runtime: true, maxChunkBytes: true });
 
 /** Options of a server, all of them optional: it has a password and a port already. */
 export type TestServerOptions<C extends Contract, D extends object> = Partial<ServerInit<C, D>>;
@@ -84,7 +87,9 @@ export class TestNetwork {
   readonly #ends: (() => Promise<void>)[] = [];
   #port = FIRST_PORT - 1;
 
-  constructor({ runtime: parts = webParts, maxChunkBytes }: TestNetworkOptions = {}) {
+  constructor(options: TestNetworkOptions = {}) {
+    KNOWN.check(options);
+    const { runtime: parts = webParts, maxChunkBytes } = options;
     const memory = new NetworkRuntime(parts, maxChunkBytes === undefined ? {} : { maxChunkBytes });
     this.frames = memory.frames;
     this.runtime = memory;

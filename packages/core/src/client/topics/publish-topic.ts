@@ -1,4 +1,6 @@
 import type { CallOptions } from "../../endpoint/call-options.ts";
+import { PUBLISH_OPTIONS } from "../../endpoint/known-call-options.ts";
+import { withParent } from "../../endpoint/nested-call.ts";
 import type { Outgoing } from "../../endpoint/remote-caller.ts";
 import { withCallerStack } from "../../errors.ts";
 import { TOPIC_PUBLISH } from "../../extensions/topics/topic.ts";
@@ -13,8 +15,9 @@ export async function publishTopic(
   options: CallOptions | undefined,
 ): Promise<void> {
   try {
+    PUBLISH_OPTIONS.check(options, name);
     const checked: unknown = validator === null ? data : await validator.run(data, name);
-    await outgoing.call(TOPIC_PUBLISH, { topic: name, data: checked ?? null }, options, null);
+    await outgoing.call(TOPIC_PUBLISH, { topic: name, data: checked ?? null }, withParent(name, options), null);
   } catch (error) {
     throw withCallerStack(error);
   }

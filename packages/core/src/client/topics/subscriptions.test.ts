@@ -63,7 +63,7 @@ describe("a subscription", () => {
       "a handler",
       "news",
       () => undefined,
-      "messages are read by `for await (const data of subscription)`, got a function",
+      "got a function; messages are read by `for await (const data of subscription)`",
     ],
     ["a buffer of 0", "news", { buffer: 0 }, "buffer must be an integer of 1 or more for 'news', got"],
     ["a buffer of 1.5", "news", { buffer: 1.5 }, "buffer must be an integer of 1 or more for 'news', got"],

@@ -23,6 +23,7 @@ import {
 import { isTopicName, MAX_TOPIC_CHARS } from "../../extensions/topics/topic-name.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { describeValue } from "../../util/describe-value.ts";
+import { KnownOptions } from "../../util/known-options.ts";
 import { retryAfterIn } from "../../util/retry-after.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { TimerWheel } from "../../util/timer-wheel.ts";
@@ -482,6 +483,12 @@ function retryTimeOf({ code, details }: ConduitError): number | null {
   return waitMs === null ? null : Math.max(MIN_RETRY_MS, Math.min(waitMs, MAX_RETRY_MS));
 }
 
+const SUBSCRIBE = new KnownOptions<SubscribeOptions>(
+  "subscribe",
+  { since: true, buffer: true, slow: true, presence: true },
+  "; messages are read by `for await (const data of subscription)`",
+);
+
 /** @throws ConduitError INVALID_CONFIG */
 export function makeSubscription(owner: SubscriptionOwner, name: string, options: SubscribeOptions): AnySubscription {
   checkArguments(name, options);
@@ -494,11 +501,7 @@ function checkArguments(name: unknown, options: SubscribeOptions): void {
     const message = `The name of a topic must be a string of 1 to ${MAX_TOPIC_CHARS} characters, got ${describeValue(name)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
-  if (typeof options !== "object" || options === null) {
-    const rule = "must be an object, and messages are read by `for await (const data of subscription)`";
-    const message = `The options of the subscription to '${name}' ${rule}, got ${describeValue(options)}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-  }
+  SUBSCRIBE.check(options, name);
   const { buffer, slow, since } = options;
   const fail = (rule: string, value: unknown): never => {
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `${rule} for '${name}', got ${describeValue(value)}`);

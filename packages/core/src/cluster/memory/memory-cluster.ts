@@ -1,3 +1,4 @@
+import { KnownOptions } from "../../util/known-options.ts";
 import type { ClusterOptions } from "../cluster-options.ts";
 import type { ClusterDriver, PublishResult } from "../driver.ts";
 import { MemoryLink } from "./memory-link.ts";
@@ -13,6 +14,12 @@ export interface MemoryClusterOptions {
   /** Whether there are logs of durable topics, and records. Default true. */
   readonly isDurable?: boolean | undefined;
 }
+
+const KNOWN = new KnownOptions<MemoryClusterOptions>("new MemoryCluster", {
+  maxPayloadBytes: true,
+  delayMs: true,
+  isDurable: true,
+});
 
 /**
  * Connects servers of one process, for tests: each is given a driver of this cluster. Faults are made on demand.
@@ -44,7 +51,9 @@ export class MemoryCluster {
   readonly #logs = new MemoryLogs();
   readonly #records = new MemoryRecords();
 
-  constructor({ maxPayloadBytes = 1024 * 1024, delayMs = 0, isDurable = true }: MemoryClusterOptions = {}) {
+  constructor(options: MemoryClusterOptions = {}) {
+    KNOWN.check(options);
+    const { maxPayloadBytes = 1024 * 1024, delayMs = 0, isDurable = true } = options;
     this.maxPayloadBytes = maxPayloadBytes;
     this.delayMs = delayMs;
     this.#isDurable = isDurable;

@@ -26,7 +26,7 @@ test.each<[string, unknown, unknown, RegExp]>([
     "an unknown option",
     "box",
     { dir: "/srv", uploads: true },
-    /option uploads of files: is not known; there are dir, .*/,
+    /^Unknown option uploads of files\("box"\); did you mean upload\?$/,
   ],
   ["no dir", "box", {}, /option dir of files: must be a path, got undefined/],
   ["an empty dir", "box", { dir: "" }, /option dir of files: must be a path/],

@@ -1,6 +1,7 @@
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { type Access, accessOf } from "../../rpc/access.ts";
 import { describeValue } from "../../util/describe-value.ts";
+import { KnownOptions } from "../../util/known-options.ts";
 import type { OverwritePolicy } from "./partial-file.ts";
 
 /** An operation of a peer in a folder. */
@@ -45,7 +46,19 @@ export interface FolderOptions<Peer = unknown> {
 
 const BOOLEANS = ["upload", "download", "remove", "netconduit"] as const;
 const SIZES = ["maxFileBytes", "quotaBytes", "expireMs"] as const;
-const KNOWN = ["dir", ...BOOLEANS, ...SIZES, "overwrite", "authorize", "roles"];
+const KNOWN = new KnownOptions<FolderOptions>("files", {
+  dir: true,
+  upload: true,
+  download: true,
+  remove: true,
+  maxFileBytes: true,
+  quotaBytes: true,
+  overwrite: true,
+  expireMs: true,
+  netconduit: true,
+  roles: true,
+  authorize: true,
+});
 const POLICIES = ["fail", "replace", "rename"];
 const DAY_MS: number = 24 * 60 * 60 * 1000;
 
@@ -76,8 +89,7 @@ export function parseFolderOptions<Peer>(
 ): FolderConfig<Peer> {
   if (typeof name !== "string" || name === "") throw invalid("name", "must be a non-empty string", name);
   if (typeof options !== "object" || options === null) throw invalid("options", "must be an object", options);
-  const unknown = Object.keys(options).find((key) => !KNOWN.includes(key));
-  if (unknown !== undefined) throw invalid(unknown, `is not known; there are ${KNOWN.join(", ")}`, "");
+  KNOWN.check(options, name);
   const { dir, overwrite = "fail", authorize } = options;
   if (typeof dir !== "string" || dir === "" || dir.includes("\0")) throw invalid("dir", "must be a path", dir);
   for (const key of BOOLEANS) {
@@ -110,6 +122,6 @@ export function parseFolderOptions<Peer>(
 }
 
 function invalid(option: string, rule: string, value: unknown): ConduitError {
-  const message = `Invalid option ${option} of files: ${rule}${value === "" ? "" : `, got ${describeValue(value)}`}`;
+  const message = `Invalid option ${option} of files: ${rule}, got ${describeValue(value)}`;
   return new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }

@@ -3,6 +3,7 @@
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
+import { KnownOptions } from "../../util/known-options.ts";
 import { checkFileName } from "./checked-name.ts";
 import { untilComplete, withinTime } from "./file-attempts.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
@@ -77,6 +78,20 @@ export interface WritableLike {
   };
 }
 
+const CALL = { signal: true } as const;
+const TRANSFER = { ...CALL, timeoutMs: true, onProgress: true } as const;
+const UPLOAD = new KnownOptions<UploadOptions>("files.upload", {
+  ...TRANSFER,
+  name: true,
+  resume: true,
+  maxBytesPerSecond: true,
+});
+const DOWNLOAD = new KnownOptions<DownloadOptions>("files.download", { ...TRANSFER, resume: true, overwrite: true });
+const BYTES = new KnownOptions<BytesOptions>("files.bytes", { ...TRANSFER, maxBytes: true });
+const LIST = new KnownOptions<FileCallOptions>("files.list", CALL);
+const STAT = new KnownOptions<FileCallOptions>("files.stat", CALL);
+const REMOVE = new KnownOptions<FileCallOptions>("files.remove", CALL);
+
 const MAX_BYTES: number = 64 * 1024 * 1024;
 
 /** The first item of a download. */
@@ -112,6 +127,7 @@ export class RemoteFiles {
 
   /** Sends a file. Resolves when the peer has all of it, verified and on its disk. */
   async upload(source: UploadSource, options: UploadOptions = {}): Promise<FileResult> {
+    UPLOAD.check(options);
     const { maxBytesPerSecond } = options;
     if (typeof maxBytesPerSecond === "number") checkedRate(maxBytesPerSecond);
     const opened = await openSource(source, () => this.#transfers().files);
@@ -133,6 +149,7 @@ export class RemoteFiles {
    * @param target path of a folder, or of the file to make; or a `WritableStream`
    */
   async download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
+    DOWNLOAD.check(options, name);
     return await withinTime("download", this.#transfers(), options, async (signal) => {
       const bounded = { ...options, signal };
       if (typeof target === "string") return await this.#fetchTo(target, name, bounded);
@@ -154,6 +171,7 @@ export class RemoteFiles {
 
   /** Fetches a file into memory. Rejects with FILE_TOO_LARGE if it exceeds `maxBytes`. */
   async bytes(name: string, options: BytesOptions = {}): Promise<Uint8Array> {
+    BYTES.check(options, name);
     const { maxBytes = MAX_BYTES } = options;
     let content = new Uint8Array(0);
     let at = 0;
@@ -176,6 +194,7 @@ export class RemoteFiles {
 
   /** Files that the peer lets this side see; no folders, and none whose name is refused. */
   async list(options: FileCallOptions = {}): Promise<FileEntry[]> {
+    LIST.check(options);
     const entries: FileEntry[] = [];
     try {
       for await (const item of this.#stream(FileMethod.LIST, {}, options)) {
@@ -189,11 +208,13 @@ export class RemoteFiles {
   }
 
   async stat(name: string, options: FileCallOptions = {}): Promise<FileEntry> {
+    STAT.check(options, name);
     return entryOf(await this.#call(FileMethod.STAT, { name }, options));
   }
 
   /** Removes a file. */
   async remove(name: string, options: FileCallOptions = {}): Promise<void> {
+    REMOVE.check(options, name);
     await this.#call(FileMethod.REMOVE, { name }, options);
   }
 

@@ -1,4 +1,5 @@
 import type { TopicNameOf } from "../../rpc/contract.ts";
+import { KnownOptions } from "../../util/known-options.ts";
 import { idSet } from "../broadcast.ts";
 import type { AnyConnection } from "../connection.ts";
 import type { Selection, TopicChannel, TopicStats } from "./topic-channel.ts";
@@ -20,6 +21,10 @@ export interface PresenceMember {
   /** As returned by `authorize`, or passed to `add`; null if there is none. */
   readonly user: string | null;
 }
+
+const PUBLISH = new KnownOptions<PublishOptions>("topic.publish", { exclude: true, include: true });
+const APPEND = new KnownOptions<{ id: string }>("topic.append", { id: true });
+const ADD = new KnownOptions<Admission>("topic.add", { user: true });
 
 const NO_STATS: TopicStats = Object.freeze({
   subscribers: 0,
@@ -54,6 +59,7 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
    *   Nothing was sent then
    */
   publish(data: Data, options?: PublishOptions): number {
+    PUBLISH.check(options);
     return this.#hub.publish(this.name, this.#rules, data, selectionOf(options));
   }
 
@@ -65,8 +71,9 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
    * @throws ConduitError INVALID_STATE (not durable, or ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE, CLUSTER_UNAVAILABLE (it may
    *   be stored nevertheless); RpcError VALIDATION
    */
-  append(data: Data, options: { readonly id?: string | undefined } = {}): Promise<string> {
-    return this.#hub.append(this.name, this.#rules, data, options.id ?? crypto.randomUUID());
+  async append(data: Data, options: { readonly id?: string | undefined } = {}): Promise<string> {
+    APPEND.check(options);
+    return await this.#hub.append(this.name, this.#rules, data, options.id ?? crypto.randomUUID());
   }
 
   /**
@@ -76,6 +83,7 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
    *   TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL, INVALID_STATE
    */
   add(connection: Peer, options: Admission = {}): boolean {
+    ADD.check(options);
     return this.#hub.add(this.name, this.#rules, connection as AnyConnection, options);
   }
 
