@@ -214,7 +214,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "Counts, lists and revoking are for all nodes, and name those that don't answer",
+      "Counts, lists, revoked and changed users are for all nodes, and name those that don't answer",
       staged(async (stage) => {
         const [a, b, c] = await stage.three();
         const ends = new EventLog<number>();
@@ -228,6 +228,12 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         expect(next).toBeNull();
         expect(await b.revoke("ada")).toEqual({ connections: 3, missing: [], isAlone: false });
         expect(await ends.count(3)).toEqual(Array.from({ length: 3 }, () => ErrorCode.IDENTITY_REVOKED));
+        const set = { password: "new", roles: ["admin", "operator"], claims: { since: new Date(0), team: 7 } };
+        expect(await b.setUser("ada", set)).toEqual({ missing: [], isAlone: false });
+        const again = stage.client(c, ADA);
+        expect((await failureOf(again.connect())).code).toBe(ErrorCode.AUTH_FAILED);
+        await stage.join(c, { ...ADA, password: "new" });
+        expect(c.connections[1]?.user).toMatchObject({ name: "ada", roles: set.roles, claims: set.claims });
       }),
     );
 

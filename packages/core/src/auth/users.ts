@@ -10,7 +10,7 @@ import type { RuntimeCrypto } from "../runtime.ts";
 import { utf8 } from "../util/utf8.ts";
 import { deriveServerKeys, SALT_BYTES, type ScramServerKeys } from "./scram-keys.ts";
 import { makeUser, type User, usernameProblem } from "./user.ts";
-import { parseVerifier } from "./verifier.ts";
+import { formatVerifier, parseVerifier } from "./verifier.ts";
 
 /** A user of the option `users`: `password` or `verifier`, and what it may do. */
 export interface UserOptions {
@@ -22,6 +22,13 @@ export interface UserOptions {
   readonly roles?: readonly string[] | undefined;
   /** Facts about the user for your handlers, as `connection.user.claims`. Default: none. */
   readonly claims?: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A user without its password: what other nodes of a cluster need to know. */
+export interface VerifiedUser {
+  readonly verifier: string;
+  readonly roles: readonly string[];
+  readonly claims: Readonly<Record<string, unknown>>;
 }
 
 /** A user that your program looked up: the verifier alone, or with what the user may do. */
@@ -69,7 +76,22 @@ export class Users {
 
   /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG */
   async set(name: string, options: UserOptions): Promise<void> {
-    this.#table.set(name, await this.#credentialOf(name, options));
+    this.put(name, await this.verified(name, options));
+  }
+
+  /** Replaces the password by a verifier. @throws ConduitError INVALID_CONFIG */
+  async verified(name: string, { password, verifier = NO_TEXT, ...rest }: UserOptions): Promise<VerifiedUser> {
+    const { roles, claims } = makeUser({ ...rest, name }, "scram");
+    if (password === undefined) return { verifier, roles, claims };
+    const { iterations, crypto } = this.#settings;
+    return { verifier: formatVerifier(await deriveServerKeys(password, iterations, crypto)), roles, claims };
+  }
+
+  /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG */
+  put(name: string, { verifier, roles, claims }: VerifiedUser): void {
+    const keys = parseVerifier(verifier);
+    if (keys === null) throw invalidVerifier(name);
+    this.#table.set(name, { keys, user: makeUser({ name, roles, claims }, "scram") });
   }
 
   /** Returns whether there was such a user. */
@@ -95,17 +117,6 @@ export class Users {
     return user.expiresAt !== undefined && user.expiresAt <= wallClock() ? madeUp : { keys, user };
   }
 
-  async #credentialOf(name: string, { password, verifier, ...rest }: UserOptions): Promise<Credential> {
-    const user = makeUser({ ...rest, name }, "scram");
-    if (password !== undefined) {
-      const { iterations, crypto } = this.#settings;
-      return { keys: await deriveServerKeys(password, iterations, crypto), user };
-    }
-    const keys = parseVerifier(verifier);
-    if (keys === null) throw invalidVerifier(name);
-    return { keys, user };
-  }
-
   async #madeUp(name: string): Promise<Credential> {
     const { crypto, secret, iterations } = this.#settings;
     const derive = async (what: string): Promise<Uint8Array> => crypto.hmacSha256(secret, utf8(`${what},${name}`));
@@ -116,6 +127,8 @@ export class Users {
     };
   }
 }
+
+const NO_TEXT = "";
 
 function invalidVerifier(name: string): ConduitError {
   return new ConduitError(

@@ -41,8 +41,11 @@ export async function scramVerifier(
     const range = `${SCRAM_MIN_ITERATIONS} to ${SCRAM_MAX_ITERATIONS}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `iterations must be an integer from ${range}`);
   }
-  const keys = await deriveServerKeys(password, iterations, runtime.crypto);
-  const { salt, storedKey, serverKey } = keys;
+  return formatVerifier(await deriveServerKeys(password, iterations, runtime.crypto));
+}
+
+/** The verifier with these keys. */
+export function formatVerifier({ iterations, salt, storedKey, serverKey }: ScramServerKeys): string {
   const [saltText, storedText, serverText] = [salt, storedKey, serverKey].map(encodeBase64);
   return `${MECHANISM}$${iterations}:${saltText}$${storedText}:${serverText}`;
 }

@@ -213,6 +213,50 @@ test("Connections are listed page by page over all nodes", async () => {
   expect(seen.map((text) => text.slice(0, 1)).join("")).toBe("aaabbbccc");
 });
 
+test("A user is set on all nodes, with the roles and claims, and without the password", async () => {
+  const all = scene();
+  const [a, b] = await three(all);
+  const dana = { username: "dana", password: "secret of dana" };
+  const host = { nodeId: "x", clock: all.runtime, stateChanged: () => undefined, messagesLost: () => undefined };
+  const sent: string[] = [];
+  const listener = await all.cluster.driver().start(host);
+  listener.subscribe({ kind: "all", name: "" }, (payload) => sent.push(new TextDecoder().decode(payload)));
+  const set = { password: dana.password, roles: ["admin"], claims: { team: 7 } };
+  expect(await a.server.setUser("dana", set)).toEqual({ missing: [], isAlone: false });
+  await b.join(dana);
+  expect(b.server.connections[0]?.user).toMatchObject({ name: "dana", roles: ["admin"], claims: { team: 7 } });
+  expect(sent.join()).toContain("SCRAM-SHA-256");
+  expect(sent.join()).not.toContain(dana.password);
+});
+
+test.each([
+  ["can't be encoded", { secret: Symbol("s") }, ErrorCode.UNSERIALIZABLE],
+  ["are larger than the link takes", { text: "x".repeat(2000) }, ErrorCode.MESSAGE_TOO_LARGE],
+])("A user whose claims %s is set nowhere", async (_what, claims, code) => {
+  const all = scene({ maxPayloadBytes: 2048 });
+  const [a] = await three(all);
+  await expect(a.server.setUser("ada", { password: "new", claims })).rejects.toMatchObject({ code });
+  await a.join(ADA);
+});
+
+test("A user isn't set on a node that has no users, which is named", async () => {
+  const all = scene();
+  const a = await all.node("a");
+  await all.node("b", { users: undefined, password: "of all" });
+  await all.runtime.settle();
+  expect(await a.server.setUser("ada", { password: "new" })).toEqual({ missing: ["b"], isAlone: false });
+});
+
+test("A change of a user that a node makes before it has met the others reaches them", async () => {
+  const all = scene({ delayMs: 50 });
+  const b = await all.node("b");
+  const a = await all.node("a");
+  expect(idsOf(a)).toEqual(["a"]);
+  await a.server.setUser("dana", { password: "new" });
+  await all.runtime.advance(100);
+  await b.join({ username: "dana", password: "new" });
+});
+
 test("A revoked user is disconnected everywhere", async () => {
   const all = scene();
   const [a, b, c] = await three(all);

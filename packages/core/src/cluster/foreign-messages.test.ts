@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type ClusterScene, clusterScene } from "../test-support/cluster-scene.ts";
+import { ADA, type ClusterScene, clusterScene } from "../test-support/cluster-scene.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";
 import type { ClusterAddress, ClusterLink } from "./driver.ts";
 import { EnvelopeKind, encodeEnvelope, type NodeIdentity } from "./envelope.ts";
@@ -40,6 +40,21 @@ test("A message of another version or of an unknown kind is dropped and counted"
   await send(Uint8Array.from(good, (byte, index) => (index === 0 ? 2 : byte)));
   await send(Uint8Array.from(good, (byte, index) => (index === 1 ? 200 : byte)));
   expect([heard, stats()]).toMatchObject([[1], { unknown: 2, malformed: 0 }]);
+});
+
+test("A user that isn't valid isn't set", async () => {
+  const { all, a, send } = await scene();
+  for (const [user, set] of [
+    ["ada", null],
+    ["ada", { password: "x" }],
+    ["ada", { verifier: "x" }],
+    [5, { password: "x" }],
+  ]) {
+    await send(envelope(EnvelopeKind.QUESTION, { id: 1, question: "set-user", params: { user, set } }));
+  }
+  await a.join(ADA);
+  await expect(a.join({ username: "ada", password: "x" })).rejects.toThrow();
+  await all.runtime.settle();
 });
 
 test("Keys of a head that this version doesn't know are ignored", async () => {

@@ -1,3 +1,4 @@
+import type { VerifiedUser } from "../auth/users.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
@@ -40,6 +41,8 @@ export interface LocalNode {
   count(where: ConnectionFilter | null): number;
   /** The first connections after this id, in the order of their ids. */
   describe(where: ConnectionFilter | null, after: string, limit: number): ConnectionDescription[];
+  /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
+  setUser(name: string, user: VerifiedUser): void;
   /** Ends a user's connections, and doesn't let it in again. Returns their number. */
   revoke(user: string): number;
   /** Ends a session, because another node has it from now on. Resolves with whether it was here. */

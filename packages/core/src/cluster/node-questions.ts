@@ -1,5 +1,6 @@
 /** Questions to other nodes about their connections, and the answers to theirs. */
 
+import type { VerifiedUser } from "../auth/users.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import type { ClusterAnswer, ConnectionDescription, ConnectionPage } from "./cluster.ts";
@@ -8,7 +9,7 @@ import type { ClusterAddress, PublishResult } from "./driver.ts";
 import { EnvelopeKind } from "./envelope.ts";
 import type { LocalNode } from "./local-node.ts";
 import type { Node } from "./membership.ts";
-import { MissedRevocations } from "./missed-revocations.ts";
+import { MissedUserChanges } from "./missed-user-changes.ts";
 import type { NodeCalls } from "./node-calls.ts";
 import type { NodeAnswer, NodeAnswers, NodeRequests, NodeRun } from "./node-requests.ts";
 
@@ -37,7 +38,7 @@ const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
 
 export class NodeQuestions {
   readonly #host: NodeQuestionsHost;
-  readonly #missedRevocations = new MissedRevocations();
+  readonly #missedUserChanges = new MissedUserChanges();
 
   constructor(host: NodeQuestionsHost) {
     this.#host = host;
@@ -58,31 +59,44 @@ export class NodeQuestions {
   }
 
   /** Revokes a user on all other nodes. Those that don't answer are told when they are back. */
-  async revoke(user: string): Promise<NodeAnswers & ClusterAnswer> {
+  revoke(user: string): Promise<NodeAnswers & ClusterAnswer> {
+    return this.#changeUser(user, null);
+  }
+
+  /** Adds or replaces a user on all other nodes. Those that don't answer are told when they are back. */
+  setUser(user: string, set: VerifiedUser): Promise<NodeAnswers & ClusterAnswer> {
+    return this.#changeUser(user, set);
+  }
+
+  async #changeUser(user: string, set: VerifiedUser | null): Promise<NodeAnswers & ClusterAnswer> {
+    const missed = this.#missedUserChanges;
     const asked = [...this.#host.nodes().values(), ...this.#host.lost()];
-    const result = await this.askAll("revoke", { user });
-    const unanswered = asked.filter(({ id }) => !result.answers.has(id));
-    this.#missedRevocations.add(
-      user,
-      unanswered.map(({ epoch }) => epoch),
-    );
+    // A revocation that may be lost comes first, so that it doesn't take back this change.
+    for (const node of asked) if (set !== null && missed.isRevoked(node.epoch, user)) this.#tellUser(node, user, null);
+    const epochs = asked.map(({ epoch }) => epoch);
+    const number = missed.add(user, set, epochs);
+    const { question, params } = userQuestion(user, set);
+    const result = await this.askAll(question, params);
+    for (const { id, epoch } of asked) if (result.answers.has(id)) missed.confirmed(epoch, user, number);
     return result;
   }
 
-  /** Forgets a user's revocation, because the user may log in again. */
-  welcomed(user: string): void {
-    this.#missedRevocations.delete(user);
+  /** A node is heard again, in the same run: it is told what it missed. */
+  isBack(node: Node): void {
+    const changes = this.#missedUserChanges.take(node.epoch);
+    for (const { user, isRevoked, set } of changes) {
+      const isTold =
+        (!isRevoked || this.#tellUser(node, user, null)) && (set === null || this.#tellUser(node, user, set));
+      if (isTold) continue;
+      if (isRevoked) this.#missedUserChanges.add(user, null, [node.epoch]);
+      if (set !== null) this.#missedUserChanges.add(user, set, [node.epoch]);
+    }
   }
 
-  /** A node is heard again, in the same run: it is told what it missed. */
-  isBack({ id: nodeId, epoch }: Node): void {
-    const address = { kind: "node", name: nodeId } as const;
-    for (const user of this.#missedRevocations.take(epoch)) {
-      // Nobody waits for the answer.
-      const head = { id: 0, question: "revoke", params: { user } };
-      if (this.#host.publish(address, EnvelopeKind.QUESTION, head) !== "sent")
-        this.#missedRevocations.add(user, [epoch]);
-    }
+  /** Changes a user on one node. Nobody waits for the answer. Returns whether it was sent. */
+  #tellUser({ id }: NodeRun, user: string, set: VerifiedUser | null): boolean {
+    const head = { id: 0, ...userQuestion(user, set) };
+    return this.#host.publish({ kind: "node", name: id }, EnvelopeKind.QUESTION, head) === "sent";
   }
 
   /**
@@ -184,6 +198,9 @@ export class NodeQuestions {
           const from = typeof after === "string" ? after : NO_TEXT;
           return { value: this.#host.local.describe(readFilter(given["where"]), from, size) };
         }
+        case "set-user":
+          this.#host.local.setUser(given["user"] as string, given["set"] as VerifiedUser);
+          return { value: true };
         case "revoke":
           return { value: typeof given["user"] === "string" ? this.#host.local.revoke(given["user"]) : 0 };
         case "unknown-calls":
@@ -201,6 +218,10 @@ export class NodeQuestions {
       return { error: asConduitError(error) };
     }
   }
+}
+
+function userQuestion(user: string, set: VerifiedUser | null) {
+  return set === null ? { question: "revoke", params: { user } } : { question: "set-user", params: { user, set } };
 }
 
 function callsIn({ calls }: Record<string, unknown>): number[] {

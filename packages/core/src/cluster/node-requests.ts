@@ -90,7 +90,9 @@ export class NodeRequests {
         timer: new CallbackTimer(end),
       };
       this.#pending.set(id, pending);
-      if (awaited.size === 0 || !send(id)) end();
+      // Also if no node is known: one that this node hasn't met may hear it.
+      const isSent = send(id);
+      if (awaited.size === 0 || !isSent) end();
       else this.#wheel.schedule(pending.timer, timeoutMs);
     });
   }

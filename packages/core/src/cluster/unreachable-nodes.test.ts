@@ -1,6 +1,15 @@
 import { expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
-import { ADA, BOB, type ClusterScene, clusterScene, firstIdOf, three } from "../test-support/cluster-scene.ts";
+import {
+  ADA,
+  BOB,
+  type ClusterScene,
+  clusterScene,
+  firstIdOf,
+  idsOf,
+  type TestNode,
+  three,
+} from "../test-support/cluster-scene.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome } from "../test-support/peers.ts";
 
@@ -32,17 +41,97 @@ test("A user who is revoked by a node that is cut off is disconnected elsewhere 
   expect(b.server.connectionCount).toBe(0);
 });
 
-test("A user who is welcome again isn't revoked on a node that comes back", async () => {
+/** Whether a node lets a user in with this password. */
+async function isIn(node: TestNode, username: string, password: string): Promise<boolean> {
+  try {
+    await node.join({ username, password, reconnect: { enabled: false } });
+    return true;
+  } catch (error) {
+    expect(error).toMatchObject({ code: ErrorCode.AUTH_FAILED });
+    return false;
+  }
+}
+
+test("A user who was changed while a node is cut off is changed there when the node is back", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  await b.join(BOB);
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
+  expect(await a.server.setUser("bob", { password: "old" })).toEqual({ missing: ["b"], isAlone: false });
+  expect(await a.server.setUser("bob", { password: "new" })).toEqual({ missing: ["b"], isAlone: false });
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  expect([await isIn(b, "bob", "b"), await isIn(b, "bob", "old"), await isIn(b, "bob", "new")]).toEqual([
+    false,
+    false,
+    true,
+  ]);
+  // The connection from before stays.
+  expect(b.server.connectionCount).toBe(2);
+});
+
+test("A user who was revoked and set anew while a node is cut off loses the former connections there, and can log in", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   await b.join(BOB);
   all.cluster.partition(["a", "c"], ["b"]);
   await all.runtime.advance(1000);
   await a.server.revoke("bob");
-  await a.server.setUser("bob", { password: "b" });
+  await a.server.setUser("bob", { password: "new" });
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  expect(b.server.connectionCount).toBe(0);
+  expect(await isIn(b, "bob", "new")).toBe(true);
+  await all.runtime.advance(2000);
+  expect(b.server.connectionCount).toBe(1);
+});
+
+test("A revocation that a node has lost reaches it before the user is set anew", async () => {
+  const all = clusterScene({}, { ...LIMITS, answerTimeoutMs: 500 });
+  const [a, b] = await three(all);
+  await b.join(BOB);
+  // To b, then to c.
+  all.cluster.dropNext(2);
+  const revoked = a.server.revoke("bob");
+  await all.runtime.advance(600);
+  expect((await revoked).missing).toEqual(["b", "c"]);
+  expect(b.server.connectionCount).toBe(1);
+  expect(await a.server.setUser("bob", { password: "new" })).toEqual({ missing: [], isAlone: false });
+  await all.runtime.settle();
+  expect(b.server.connectionCount).toBe(0);
+  expect(await isIn(b, "bob", "new")).toBe(true);
+  // Nothing is left to tell.
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
   all.cluster.partition();
   await all.runtime.advance(500);
   expect(b.server.connectionCount).toBe(1);
+});
+
+test("Changes that can't be sent when a node comes back are sent when it comes back again", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  await b.join(BOB);
+  const isolate = async (): Promise<void> => {
+    all.cluster.partition(["a", "c"], ["b"]);
+    await all.runtime.advance(1000);
+  };
+  await isolate();
+  await a.server.revoke("bob");
+  await a.server.setUser("bob", { password: "new" });
+  all.cluster.partition();
+  // Enough for heartbeats, and not for a user.
+  all.cluster.maxPayloadBytes = 150;
+  await all.runtime.advance(500);
+  expect(idsOf(b)).toContain("a");
+  expect(await isIn(b, "bob", "new")).toBe(false);
+  all.cluster.maxPayloadBytes = 1024 * 1024;
+  await isolate();
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  expect(b.server.connectionCount).toBe(0);
+  expect(await isIn(b, "bob", "new")).toBe(true);
 });
 
 test("A count names nodes that were lost a short time ago, and a node that has stopped isn't missing", async () => {

@@ -10,7 +10,7 @@ import { GuessQueue, type Verdict } from "../auth/guess-queue.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
 import { AuthThrottle, throttleKey } from "../auth/throttle.ts";
 import type { User } from "../auth/user.ts";
-import { type UserOptions, Users } from "../auth/users.ts";
+import { Users, type VerifiedUser } from "../auth/users.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -156,16 +156,19 @@ export class LoginManager<Peer> {
     return (await this.#authenticator?.userOfToken(token)) ?? null;
   }
 
+  /** The users. @throws ConduitError INVALID_STATE if there are none */
+  users(): Users {
+    if (this.#users !== null) return this.#users;
+    const message = "Cannot set a user: the server was made without the option users";
+    throw new ConduitError(ErrorCode.INVALID_STATE, message);
+  }
+
   /**
    * Adds or replaces a user. Its logins under way are told to try again.
-   * @throws ConduitError INVALID_CONFIG
+   * @throws ConduitError INVALID_CONFIG, INVALID_STATE
    */
-  async setUser(name: string, options: UserOptions): Promise<void> {
-    if (this.#users === null) {
-      const message = "Cannot set a user: the server was made without the option users";
-      throw new ConduitError(ErrorCode.INVALID_STATE, message);
-    }
-    await this.#users.set(name, options);
+  setUser(name: string, user: VerifiedUser): void {
+    this.users().put(name, user);
     this.#failPending(name, "replaced");
   }
 

@@ -9,7 +9,7 @@
 
 import { infoPayload } from "../auth/peer-info.ts";
 import type { User } from "../auth/user.ts";
-import type { UserOptions } from "../auth/users.ts";
+import type { UserOptions, VerifiedUser } from "../auth/users.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
@@ -390,9 +390,14 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#host.userChanged(protocol, roles);
   }
 
+  /** Replaces the password of a user by a verifier. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
+  async verifiedUser(name: string, options: UserOptions): Promise<VerifiedUser> {
+    return this.#logins.users().verified(name, options);
+  }
+
   /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
-  setUser(name: string, options: UserOptions): Promise<void> {
-    return this.#logins.setUser(name, options);
+  setUser(name: string, user: VerifiedUser): void {
+    this.#logins.setUser(name, user);
   }
 
   /** Removes a user and ends its connections. Returns their number. */

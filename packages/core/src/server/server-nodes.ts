@@ -3,8 +3,10 @@
  * option `cluster` this node is the only one, and all of it works on it alone.
  */
 
+import type { VerifiedUser } from "../auth/users.ts";
 import type {
   Cluster,
+  ClusterAnswer,
   ConnectionCount,
   ConnectionDescription,
   ConnectionPage,
@@ -44,6 +46,8 @@ export interface ServerNodesHost {
   clients(): ReadonlyMap<string, Protocol>;
   /** The connections that are subscribed to a topic. */
   subscribers(topic: string): ReadonlySet<Protocol>;
+  /** Adds or replaces a user here. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
+  setUser(name: string, user: VerifiedUser): void;
   /** Ends a user's connections here. Returns their number. */
   revoke(user: string): number;
   /** Ends a session here, because another node has it from now on. Resolves with whether it was here. */
@@ -109,6 +113,7 @@ export class ServerNodes {
       broadcast: (type, data, recipients) => this.#broadcastHere(type, data, recipients),
       count: (where) => this.#countHere(where),
       describe: (where, after, limit) => this.#describeHere(where, after, limit),
+      setUser: (name, user) => host.setUser(name, user),
       revoke: (user) => host.revoke(user),
       release: (key) => host.release(key),
       report: (error) => core.report(error, { stage: "cluster" }),
@@ -260,6 +265,16 @@ export class ServerNodes {
       next: connections.length < limit || last === undefined ? null : `/${last.id}`,
       ...HERE_ALONE,
     };
+  }
+
+  /** @throws ConduitError INVALID_CONFIG, INVALID_STATE, UNSERIALIZABLE, MESSAGE_TOO_LARGE */
+  async setUser(name: string, user: VerifiedUser): Promise<ClusterAnswer> {
+    // Before anything has changed here.
+    this.node?.mustFit(name, this.#host.core.writer.encodeData(name, user).bytes);
+    this.#host.setUser(name, user);
+    if (this.node === null) return HERE_ALONE;
+    const { missing, isAlone } = await this.node.questions.setUser(name, user);
+    return { missing, isAlone };
   }
 
   async revoke(user: string): Promise<Revocation> {

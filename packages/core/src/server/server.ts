@@ -3,7 +3,7 @@
 import { identityOf } from "../auth/user.ts";
 import type { UserOptions } from "../auth/users.ts";
 import { ServerAddress } from "../bytes/address.ts";
-import type { Cluster, ConnectionCount, ConnectionPage, Revocation } from "../cluster/cluster.ts";
+import type { Cluster, ClusterAnswer, ConnectionCount, ConnectionPage, Revocation } from "../cluster/cluster.ts";
 import type { ConnectionFilter } from "../cluster/connection-filter.ts";
 import type { ClusterDriver } from "../cluster/driver.ts";
 import type { NodePeer } from "../cluster/node-peer.ts";
@@ -181,6 +181,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       kinds: this.#kinds,
       clients: () => this.#connections.clients,
       subscribers: (topic) => this.#topics.channel(topic)?.members ?? NOBODY,
+      setUser: (name, user) => {
+        parseUser(name, user);
+        this.#connections.setUser(name, user);
+      },
       revoke: (user) => this.#connections.revoke(user),
       release: async (key) => (await this.#store.sessions?.release(key)) ?? false,
       slowConsumer: (protocol) =>
@@ -542,14 +546,16 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Adds a user, or replaces its password and roles, until the server ends. The user's connections stay as they are: to
-   * end them, call `revoke` first. Needs the option `users` or `authenticate.scram`.
-   * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the server has no users, or was never started
+   * Adds a user, or replaces its password and roles, until the server ends, on all nodes; `missing` names those that didn't
+   * answer. The user's connections stay as they are: to end them, call `revoke` first. Needs the option `users` or
+   * `authenticate.scram`.
+   * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the server has no users, or was never started; UNSERIALIZABLE,
+   *   MESSAGE_TOO_LARGE if other nodes can't be sent it
    */
-  async setUser(name: string, user: UserOptions): Promise<void> {
+  async setUser(name: string, user: UserOptions): Promise<ClusterAnswer> {
     parseUser(name, user);
-    await this.#connections.setUser(name, user);
-    this.#nodes.node?.questions.welcomed(name);
+    const verified = await this.#connections.verifiedUser(name, user);
+    return this.#nodes.setUser(name, verified);
   }
 
   /**
