@@ -613,6 +613,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#giveUpUnhandled(calledOff());
     this.#subscriptions?.endAll(null);
     this.#offlineSender.endPauses();
+    this._endPauses();
     this.#readyWaits.fail(calledOff());
     const request = { code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false };
     const { connection: waiting } = this.#waiting;
@@ -661,6 +662,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#offline.rejectAll(error);
     this.#giveUpUnhandled(error);
     this.#subscriptions?.endAll(asConduitError(error));
+    this._endPauses();
     this.#readyWaits.fail(wontConnect(error));
   }
 

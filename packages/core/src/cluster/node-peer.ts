@@ -1,5 +1,6 @@
 import { checkResult, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
+import type { Pauses } from "../endpoint/acknowledged-send.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
@@ -18,6 +19,8 @@ export interface NodePeerHost {
   readonly cluster: ClusterNode | null;
   /** A connection of this node. */
   connection(id: string): Outgoing | undefined;
+  /** They end with the server. */
+  readonly pauses: Pauses;
 }
 
 /**
@@ -28,14 +31,14 @@ export interface NodePeerHost {
 export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "client"> {
   /** Id of the connection. */
   readonly id: string;
-  readonly #context: RuntimeContext;
+  readonly #host: NodePeerHost;
   readonly #sender: NodeSender;
 
   /** @internal */
   constructor(host: NodePeerHost, id: string) {
     super();
     this.id = id;
-    this.#context = host.context;
+    this.#host = host;
     this.#sender = new NodeSender(host, id);
   }
 
@@ -50,8 +53,18 @@ export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "cl
   }
 
   /** @internal */
+  protected override get _pauses(): Pauses {
+    return this.#host.pauses;
+  }
+
+  /** @internal A connection of another node is told by the cluster. */
+  protected override get _hasEnded(): boolean {
+    return this.#host.cluster === null && !this.isLocal;
+  }
+
+  /** @internal */
   protected get _runtimeContext(): RuntimeContext {
-    return this.#context;
+    return this.#host.context;
   }
 }
 

@@ -37,6 +37,31 @@ export interface RepeatingSender {
   outgoing(): Calls;
   /** Whether no attempt can succeed any more. */
   isOver(): boolean;
+  readonly pauses: Pauses;
+}
+
+/** The delays before further attempts. They end when no attempt can succeed any more. */
+export class Pauses {
+  readonly #ends = new Set<() => void>();
+
+  /** Resolves after this time, when the signal fires, or by `end`. */
+  wait({ runtime }: RuntimeContext, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const end = (): void => {
+        runtime.clearTimer(timer);
+        signal?.removeEventListener("abort", end);
+        this.#ends.delete(end);
+        resolve();
+      };
+      const timer = runtime.setTimer(end, delayMs, true);
+      signal?.addEventListener("abort", end);
+      this.#ends.add(end);
+    });
+  }
+
+  end(): void {
+    for (const end of [...this.#ends]) end();
+  }
 }
 
 /** How an acknowledged message is sent again. */
@@ -123,10 +148,10 @@ export async function sendAcknowledged(
       if (waitMs !== null) {
         if (attempt >= attempts || sender.isOver()) throw notDelivered(type, attempt, asConduitError(error));
         attempt += 1;
-        await pause(sender.context, waitMs, signal);
+        await sender.pauses.wait(sender.context, waitMs, signal);
       } else {
         if (delivery >= deliveries || !hasFailedThere(error)) throw error;
-        await pause(sender.context, Math.random() * backOff(delayMs, delivery), signal);
+        await sender.pauses.wait(sender.context, Math.random() * backOff(delayMs, delivery), signal);
         delivery += 1;
       }
     }
@@ -169,7 +194,7 @@ export async function callOnce(
       const waitMs = isTimeout ? null : retryAfterMs(error, backOff(DELAY_MS, attempt));
       const isLast = timeoutMs > 0 ? waitMs !== null && waitMs >= leftMs : attempt >= ATTEMPTS;
       if (waitMs === null || isLast || sender.isOver()) throw error;
-      await pause(sender.context, waitMs, signal);
+      await sender.pauses.wait(sender.context, waitMs, signal);
     }
   }
 }
@@ -214,16 +239,4 @@ function retryAfterMs(error: unknown, bound: number): number | null {
 function notDelivered(type: string, attempts: number, cause: ConduitError): ConduitError {
   const message = `'${type}' was not acknowledged in ${attempts} ${attempts === 1 ? "attempt" : "attempts"}: ${cause.message}`;
   return new ConduitError(ErrorCode.NOT_DELIVERED, message, { cause, details: { attempts } });
-}
-
-function pause({ runtime }: RuntimeContext, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve) => {
-    const end = (): void => {
-      runtime.clearTimer(timer);
-      signal?.removeEventListener("abort", end);
-      resolve();
-    };
-    const timer = runtime.setTimer(end, delayMs, true);
-    signal?.addEventListener("abort", end);
-  });
 }

@@ -29,6 +29,7 @@ import {
   ackOptions,
   callOnce,
   noStreamOnce,
+  Pauses,
   type RepeatingSender,
   sendAcknowledged,
 } from "./acknowledged-send.ts";
@@ -69,6 +70,9 @@ export type Outgoing = Pick<ConnectionSender, "call" | "callNoWait" | "request" 
  */
 // biome-ignore lint/suspicious/noExplicitAny: a caller with any contract fits
 export abstract class RemoteCaller<C extends Contract = any, S extends Side = any> {
+  /** Null until something is sent that may be sent again. */
+  #pauses: Pauses | null = null;
+
   // It isn't in the published declarations. The underscore keeps it apart from fields of applications' subclasses.
   /** @internal */
   protected abstract get _outgoing(): Outgoing;
@@ -96,7 +100,19 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
 
   /** @internal Sends repeated attempts over the connection of that moment. */
   protected get _repeating(): RepeatingSender {
-    return { context: this._runtimeContext, outgoing: () => this._outgoing, isOver: () => this._hasEnded };
+    const { _runtimeContext: context, _pauses: pauses } = this;
+    return { context, outgoing: () => this._outgoing, isOver: () => this._hasEnded, pauses };
+  }
+
+  /** @internal */
+  protected get _pauses(): Pauses {
+    this.#pauses ??= new Pauses();
+    return this.#pauses;
+  }
+
+  /** @internal Nothing can be sent any more: what waits for another attempt fails now. */
+  _endPauses(): void {
+    this.#pauses?.end();
   }
 
   /**

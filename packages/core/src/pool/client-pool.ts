@@ -197,6 +197,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   /** @internal */
+  protected override get _hasEnded(): boolean {
+    return this.#isClosed || (this.#phase === "open" && !this.#mayConnect);
+  }
+
+  /** @internal */
   protected override _agreedResult(method: string): Validator<unknown> | null {
     return this.#results?.get(method) ?? null;
   }
@@ -448,6 +453,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     if (this.#queue.size > 0) this.#queue.rejectAll(calledOff());
     this.#subscriptions.endAll(null);
     this.#offline.endPauses();
+    this._endPauses();
     await this.#end(reason);
   }
 
@@ -559,6 +565,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     if (this.#mayConnect) return;
     if (this.#queue.size > 0) this.#queue.rejectAll(error);
     this.#subscriptions.endAll(asConduitError(error));
+    this._endPauses();
   }
 
   /** @throws ConduitError CONNECTION_CLOSED unless what is sent is queued and may still be sent */

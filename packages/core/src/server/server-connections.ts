@@ -479,6 +479,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     const connection = clientOf(protocol);
     if (connection === undefined) return;
     this.#expiries.end(protocol);
+    connection._endPauses();
     this.#clients.delete(connection.id);
     this.#leaving.delete(protocol);
     this.#host.clientEnded(protocol);

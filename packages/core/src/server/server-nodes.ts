@@ -22,6 +22,7 @@ import type { ClusterDriver } from "../cluster/driver.ts";
 import type { Recipients } from "../cluster/local-node.ts";
 import { NodePeer } from "../cluster/node-peer.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import { Pauses } from "../endpoint/acknowledged-send.ts";
 import type { SendOptions } from "../endpoint/call-options.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -86,6 +87,7 @@ export class ServerNodes {
   /** Clients that the cluster knows; null without one. */
   readonly #known: Set<Protocol> | null;
   readonly node: ClusterNode | null;
+  readonly #pauses = new Pauses();
 
   /** @throws ConduitError INVALID_CONFIG */
   constructor(cluster: ClusterDriver | undefined, host: ServerNodesHost) {
@@ -150,6 +152,7 @@ export class ServerNodes {
 
   async stop(): Promise<void> {
     await this.node?.stop();
+    this.#pauses.end();
   }
 
   /** An id for a new connection; null for any UUID. */
@@ -232,6 +235,7 @@ export class ServerNodes {
         rpcTimeoutMs: config.rpcTimeoutMs,
         cluster: this.node,
         connection: (known) => openConnection(clients().get(known))?.peer._outgoing,
+        pauses: this.#pauses,
       },
       id,
     );
