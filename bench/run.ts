@@ -103,7 +103,11 @@ async function main(args: readonly string[]): Promise<number> {
   );
   const table = new ResultTable();
   for (const [peer, reason] of missing) {
-    for (const { name } of scenarios) table.addAbsence({ scenario: name, pair: "node", peer, variant: null, reason });
+    const itsScenarios = known.find(({ name }) => name === peer)?.scenarios;
+    for (const { name } of scenarios) {
+      if (itsScenarios?.includes(name) === false) continue;
+      table.addAbsence({ scenario: name, pair: "node", peer, variant: null, reason });
+    }
   }
   const choice = {
     scenarios,

@@ -119,8 +119,9 @@ class FileMover {
     if (direction === "upload") this.sha256 = await makeFile(path, bytes);
     else await rm(path, { force: true });
     const started = performance.now();
-    const sha256 = await (direction === "upload" ? sendFile : fetchFile).call(client, path);
+    const hash = await (direction === "upload" ? sendFile : fetchFile).call(client, path);
     const seconds = (performance.now() - started) / 1000;
+    const sha256 = typeof hash === "string" ? hash : await hash();
     if (sha256 !== this.sha256) throw new Error(`The ${direction} has the hash ${sha256}, not ${this.sha256}`);
     return { seconds };
   }

@@ -29,6 +29,11 @@ export function obstacle(peer: Peer, scenario: Scenario, pair: Pair): string | n
   return lacked === undefined ? null : (peer.lacks[lacked] as string);
 }
 
+/** Whether a peer takes part in a scenario. */
+export function takesPart({ scenarios }: Peer, { name }: Scenario): boolean {
+  return scenarios === undefined || scenarios.includes(name);
+}
+
 /** Whether a peer is measured on a pair by default. */
 function isUsual({ usual }: Peer, { server, client }: Pair): boolean {
   return usual === undefined || (usual.includes(server) && usual.includes(client));
@@ -65,6 +70,7 @@ export function planTasks(choice: Choice, table: ResultTable): Task[] {
     for (const pair of choice.pairs ?? pairsOf(scenario, choice)) {
       const peers = choice.peers.filter((peer) => {
         if (!choice.peersNamed && scenario.peers !== null && !scenario.peers.includes(peer.name)) return false;
+        if (!takesPart(peer, scenario)) return false;
         const reason = obstacle(peer, scenario, pair);
         if (reason === null) return choice.peersNamed || isUsual(peer, pair);
         // The list of peers says where each runs; an absence is recorded for Node and for pairs that were asked for.

@@ -85,6 +85,9 @@ export interface BenchServer {
   close(): Promise<void>;
 }
 
+/** SHA-256 of a file in hex, or a function that computes it, if the peer doesn't. */
+export type FileHash = string | (() => Promise<string>);
+
 /** An open connection; logged in, if there is a login. */
 export interface BenchClient {
   /** Calls `methodName(method)`, by default `add`; resolves with the sum that the server computed. */
@@ -110,10 +113,10 @@ export interface BenchClient {
   openStream?(): Promise<number>;
   /** Opens a stream whose items of 64 KiB are made for it, takes one, and leaves the stream open. */
   stallStream?(): Promise<void>;
-  /** Sends the file at `path`, under one name; resolves with its SHA-256 in hex, as the server has it on its disk. */
-  sendFile?(path: string): Promise<string>;
-  /** Fetches the file that was sent to `path`; resolves with its SHA-256 in hex when it is there. */
-  fetchFile?(path: string): Promise<string>;
+  /** Sends the file at `path`, under one name; resolves with its hash, as the server has it on its disk. */
+  sendFile?(path: string): Promise<FileHash>;
+  /** Fetches the file that was sent to `path`; resolves with its hash when it is there. */
+  fetchFile?(path: string): Promise<FileHash>;
   /** Ends the connection; resolves once this end has closed. */
   close(): Promise<void>;
 }
@@ -132,6 +135,8 @@ export interface Peer {
   readonly runtimes: { readonly server: readonly RuntimeName[]; readonly client: readonly RuntimeName[] };
   /** Runtimes on which it is measured by default, without `--peers`. Default: all it runs on. */
   readonly usual?: readonly RuntimeName[];
+  /** Scenarios that it takes part in. Default: all. */
+  readonly scenarios?: readonly string[];
   /** Whether server and client may run on different runtimes. */
   readonly mixed: boolean;
   /** Features that it lacks, or that can't be measured, with the reason to print. */

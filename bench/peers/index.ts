@@ -12,6 +12,7 @@ export const PEER_NAMES = [
   "grpc-js",
   "nats",
   "netconduit-python",
+  "scp",
   "bun-websocket",
   "deno-websocket",
 ] as const;

@@ -1,7 +1,10 @@
 import { execFile } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { makeFile, newFolder } from "../lib/bench-files.ts";
 import { certificates } from "../lib/certificates.ts";
 import { runtimeCommand } from "../lib/runtimes.ts";
 import { loadPeer } from "./index.ts";
@@ -45,14 +48,36 @@ describe.each(ON_OTHERS)("the peer $name", ({ name, runtime }) => {
   });
 });
 
-describe.each([...ON_NODE, ...ON_OTHERS.map(({ name }) => name), "netconduit-python"])("the peer %s", (name) => {
+// It is an ordinary program of the system, whose server isn't installed everywhere.
+test("scp copies files both ways", { timeout: TIMEOUT_MS }, async ({ skip }) => {
+  const peer = await loadPeer("scp");
+  const reason = await peer.missing();
+  if (reason !== null) skip(reason);
+  const folder = newFolder();
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const [sent, fetched] = [join(folder, "sent"), join(folder, "fetched")];
+  const sha256 = await makeFile(sent, 100_000);
+  const server = await peer.startServer({ tls: null, maxConnections: 1, maxPayloadBytes: 1, methods: 0 });
+  onTestFinished(() => server.close());
+  const client = await peer.connect(server.target, { tls: null, maxPayloadBytes: 1 });
+  const hashes = [await client.sendFile?.(sent), await client.fetchFile?.(fetched)];
+  expect(await Promise.all(hashes.map((hash) => (typeof hash === "function" ? hash() : hash)))).toEqual([
+    sha256,
+    sha256,
+  ]);
+  await client.close();
+});
+
+describe.each([...ON_NODE, ...ON_OTHERS.map(({ name }) => name), "netconduit-python", "scp"])("the peer %s", (name) => {
   test("has a description, documentation and a version", { timeout: TIMEOUT_MS }, async ({ skip }) => {
     const peer = await loadPeer(name);
     expect(peer.name).toBe(name);
     expect(peer.title).not.toBe("");
     expect(peer.usage).toMatch(/\.$/);
     expect(new URL(peer.documentation).protocol).toBe("https:");
-    skipIfMissing(await peer.missing(), skip);
-    expect(await peer.version()).toMatch(/^\d+\.\d+\.\d+/);
+    const reason = await peer.missing();
+    if (name === "scp" && reason !== null) skip(reason);
+    skipIfMissing(reason, skip);
+    expect(await peer.version()).toMatch(/^\d+\.\d+/);
   });
 });
