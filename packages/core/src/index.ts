@@ -27,9 +27,9 @@ export type {
 export type { RenewalHook, RenewedCredentials } from "./client/credential-renewal.ts";
 export type { ConnectedOptions } from "./client/ready-waits.ts";
 export type { FailedAttempt } from "./client/reconnector.ts";
+export type { ExpiredSession, ResumedSession } from "./client/resumed-session.ts";
 export type { PresenceChange, PresentClient, TopicPresenceView } from "./client/topics/presence-view.ts";
 export type { Resumption, SubscribeOptions, Subscription } from "./client/topics/subscription.ts";
-export type { ExpiredSession, ResumedSession } from "./client/waiting-session.ts";
 export type {
   Cluster,
   ClusterAnswer,

@@ -2,7 +2,7 @@ import type { CloseReason } from "../connection/close-reason.ts";
 import type { DrainNotice } from "../connection/extension.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import type { FailedAttempt } from "./reconnector.ts";
-import type { ExpiredSession, ResumedSession } from "./waiting-session.ts";
+import type { ExpiredSession, ResumedSession } from "./resumed-session.ts";
 
 /** The hooks of a client about its connection. */
 export class ClientHooks<Peer> {

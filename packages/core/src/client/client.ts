@@ -71,15 +71,15 @@ import { type ClientConfig, type ClientOptions, parseClientOptions } from "./cli
 import { CredentialRenewal, type RenewalHook } from "./credential-renewal.ts";
 import type { DialController } from "./dial-controller.ts";
 import { EarlyLeave } from "./early-leave.ts";
-import { mustQueue } from "./must-queue.ts";
-import { OfflineQueue } from "./offline-queue.ts";
-import { OfflineSender } from "./offline-sender.ts";
+import { mustQueue, serverStopping } from "./must-queue.ts";
 import { type ConnectedOptions, checkConnectedOptions, ReadyWaits, wontConnect } from "./ready-waits.ts";
 import { calledOff, endpointOf, type FailedAttempt, Reconnector } from "./reconnector.ts";
+import type { ExpiredSession, ResumedSession } from "./resumed-session.ts";
 import { publishTopic } from "./topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "./topics/subscription.ts";
 import { Subscriptions, type SubscriptionsHost } from "./topics/subscriptions.ts";
-import { type ExpiredSession, type ResumableSession, type ResumedSession, WaitingSession } from "./waiting-session.ts";
+import { WaitingMessages } from "./waiting-messages.ts";
+import { type ResumableSession, WaitingSession } from "./waiting-session.ts";
 
 /** A snapshot of a client's state. */
 export interface ClientHealth {
@@ -129,8 +129,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** Null until a server stops that the client leaves early. */
   #earlyLeave: EarlyLeave<Client<C>> | null = null;
   readonly #waiting: WaitingSession<Client<C>>;
-  readonly #offline: OfflineQueue<Outgoing>;
-  readonly #offlineSender: OfflineSender;
+  readonly #messages: WaitingMessages<Client<C>>;
   readonly #reconnector: Reconnector<Client<C>>;
   readonly #contract: C | null;
   #middlewares: OutgoingMiddlewares | null = null;
@@ -174,19 +173,15 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#renewal = new CredentialRenewal(config, (error) => this.#core.hookFailed("onCredentialsExpiring", error));
     this.#hooks = new ClientHooks<this>(this, (name, error) => this.#core.hookFailed(name, error));
     this.#readyWaits = new ReadyWaits(runtime);
-    this.#waiting = new WaitingSession(this.#core.runtimeContext);
     this.#stateListeners = new StateListeners(this.#core);
     this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
-    this.#offline = new OfflineQueue(this.#core.wheel, config);
-    this.#offlineSender = new OfflineSender(this.#offline, {
-      rpcTimeoutMs: config.rpcTimeoutMs,
-      writer: this.#core.writer,
+    this.#messages = new WaitingMessages(this.#core, config, {
       mustQueue: (name) =>
         mustQueue(name, { config, state: this.state, connection: this.#connection, reconnector: this.#reconnector }),
-      clock: runtime,
       isTemporary: () => this.#connection !== null || this.#reconnector.isConnecting,
-      sendFailed: (error, stage, name) => this.#core.reportError(error, stage, undefined, name),
+      streamConnection: () => this.#openConnection?.sender.streamConnection() ?? null,
     });
+    this.#waiting = new WaitingSession(this.#core.runtimeContext, this.#messages);
     this.#reconnector = new Reconnector(this.#core, config, {
       open: (abort) => this.#dial(abort),
       isFinal: (error) => this.#login.isFinal(error),
@@ -227,8 +222,22 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** @internal */
   protected get _outgoing(): Outgoing {
+    return this.#readyConnection?.sender ?? this.#messages.sender;
+  }
+
+  /**
+   * The connection, if it takes calls. One that waits for another stream does, also during a login. Before its own login is
+   * complete, it doesn't: they would overtake what waits for that.
+   */
+  get #readyConnection(): ProtocolConnection<Client<C>> | null {
+    const connection = this.#openConnection;
+    return connection !== null && !this.#login.isFor(connection) ? connection : null;
+  }
+
+  /** The connection, if its server takes calls, perhaps after its connect hooks. */
+  get #openConnection(): ProtocolConnection<Client<C>> | null {
     const connection = this.#current;
-    return connection?.isOpen === true && connection.draining === null ? connection.sender : this.#offlineSender;
+    return connection?.isOpen === true && connection.draining === null ? connection : null;
   }
 
   /** The connection to send by: one that has lost its stream takes everything until it has another. */
@@ -549,13 +558,6 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#subscriptions;
   }
 
-  /** The connection, if it takes calls. One that waits for another stream does, also during a login. */
-  get #readyConnection(): ProtocolConnection<Client<C>> | null {
-    const connection = this.#current;
-    if (connection?.isOpen !== true || connection.draining !== null) return null;
-    return !this.#login.isUnderWay || connection === this.#waiting.connection ? connection : null;
-  }
-
   // --- life ---------------------------------------------------------------------------------------------------------
 
   /**
@@ -609,10 +611,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    */
   async close(reason = "Closed by the client"): Promise<void> {
     const dial = this.#reconnector.callOff(calledOff);
-    if (this.#offline.size > 0) this.#offline.rejectAll(calledOff());
-    this.#giveUpUnhandled(calledOff());
+    this.#messages.giveUp(calledOff());
     this.#subscriptions?.endAll(null);
-    this.#offlineSender.endPauses();
     this._endPauses();
     this.#readyWaits.fail(calledOff());
     const request = { code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false };
@@ -659,8 +659,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** @internal The client won't connect again by itself. */
   protected _gaveUp(error: Error): void {
     this.#waiting.connection?.destroy(asConduitError(error));
-    this.#offline.rejectAll(error);
-    this.#giveUpUnhandled(error);
+    this.#messages.giveUp(error);
     this.#subscriptions?.endAll(asConduitError(error));
     this._endPauses();
     this.#readyWaits.fail(wontConnect(error));
@@ -699,6 +698,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const [code, message] = [codeOf(error), messageOf(error)];
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
     if (isLast) this._gaveUp(error);
+    else this.#messages.loginFailed(error);
   }
 
   #opened(again: boolean): Promise<void> | null {
@@ -758,14 +758,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (!this.#login.isFor(connection)) return;
     this.#login.succeed();
     this.#reconnector.loggedIn();
-    // A server that is stopping already takes no more: they wait for the next connection.
-    let restored: ResumedSession | null = null;
-    if (connection.draining === null) {
-      restored = this.#waiting.sendUnhandled(connection.sender, (error, name) =>
-        this.#core.reportError(error, "send", this, name),
-      );
-      this.#offline.sendAll(connection.sender);
-    }
+    // A server that is stopping already takes no more.
+    const { draining } = connection;
+    const restored = draining === null ? this.#messages.sendAll(connection) : null;
+    if (draining !== null) this.#messages.loginFailed(serverStopping("Not sent", draining, this.config));
     connection.activate();
     this.#subscriptions?.connected(connection);
     this.#readyWaits.ready();
@@ -796,13 +792,6 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#reconnector.lost(reason, () => Promise.resolve());
   }
 
-  #giveUpUnhandled(cause: Error): void {
-    const count = this.#waiting.giveUp();
-    if (count === 0) return;
-    const message = `No server has handled the last ${count} of send() and callNoWait(): ${messageOf(cause)}`;
-    this.#core.report(new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { cause }), { stage: "send", count });
-  }
-
   /** A connection that waited for another stream has ended. */
   #sessionEnded(reason: CloseReason): void {
     this.#waiting.end();
@@ -811,7 +800,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (state === "suspended") this.#machine.transition("fail", { code, message });
     this.#subscriptions?.disconnected();
     void this.#hooks.disconnected(reason);
-    if (!this.#waiting.isRestored) this.#hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
+    if (!this.#messages.isRestored) this.#hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
   }
 
   #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
@@ -827,7 +816,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     }
     if (!connection.isAuthenticated) return;
     this.#subscriptions?.disconnected();
-    if (this.#reconnector.mayConnect(reason)) this.#waiting.keep(connection.sender.takeNotTaken());
+    if (this.#reconnector.mayConnect(reason)) this.#messages.keep(connection.sender.takeNotTaken());
     else connection.sender.reportNotTaken();
     const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
     this.#reconnector.lost(reason, () => this.#hooks.disconnected(reason), retryAfterMs);

@@ -14,13 +14,13 @@ export interface UnconnectedClient {
   readonly reconnector: Pick<Reconnector<never>, "isConnecting" | "mayConnect" | "mayReconnect">;
 }
 
-/** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues and may still send */
+/** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues and may still send, or its login is about to end */
 export function mustQueue(name: string, { config, state, connection, reconnector }: UnconnectedClient): void {
   const isQueued = config.queueWhileDisconnected === "send";
-  const draining = connection?.isOpen === true ? connection.draining : null;
-  if (draining !== null) {
-    if (isQueued && reconnector.mayReconnect) return;
-    throw serverStopping(name, draining, config);
+  if (connection?.isOpen === true) {
+    const { draining } = connection;
+    if (draining === null || (isQueued && reconnector.mayReconnect)) return;
+    throw serverStopping(`Cannot send '${name}'`, draining, config);
   }
   if (isQueued && reconnector.mayConnect(connection?.closeReason ?? null)) return;
   const remedy = reconnector.isConnecting
@@ -29,9 +29,14 @@ export function mustQueue(name: string, { config, state, connection, reconnector
   throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${state}); ${remedy}`);
 }
 
-function serverStopping(name: string, { endsInMs, retryAfterMs }: DrainNotice, config: ClientConfig): ConduitError {
+/** @param what the beginning of the message */
+export function serverStopping(
+  what: string,
+  { endsInMs, retryAfterMs }: DrainNotice,
+  config: ClientConfig,
+): ConduitError {
   const waitMs = endsInMs + retryAfterMs;
-  const message = `Cannot send '${name}': the server ${endpointOf(config)} is stopping; try again in ${waitMs} ms`;
+  const message = `${what}: the server ${endpointOf(config)} is stopping; try again in ${waitMs} ms`;
   const details = { retry_after: waitMs / 1000, started: false };
   return new ConduitError(ErrorCode.SERVER_STOPPING, message, { details });
 }

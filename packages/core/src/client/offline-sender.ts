@@ -1,3 +1,4 @@
+import type { StreamConnection } from "../connection/connection-sender.ts";
 import { checkResult, checkTimeout } from "../connection/outgoing-calls.ts";
 import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
@@ -20,6 +21,8 @@ export interface OfflineHost {
   readonly clock: Clock;
   /** Whether what can't be sent now may be sent later, so that programs try again. */
   isTemporary(): boolean;
+  /** The connection for a call with streams, which can't wait; null if there is none. */
+  streamConnection(): StreamConnection | null;
   /** A message, or a call without a reply, couldn't be sent. */
   sendFailed(error: Error, stage: "message" | "rpc", name: string): void;
 }
@@ -69,12 +72,15 @@ export class OfflineSender implements Outgoing {
     data: unknown,
     options: CallOptions | undefined,
     validator: Validator<unknown> | null,
+    replyType: string | null = null,
   ): Promise<unknown> {
     this.#check(type, options);
     const refusal = this.#refusal(type);
     if (refusal !== null) throw await refusal;
     const value = this.#host.writer.encodeData(type, data);
-    return this.#call(type, options, value, (connection, rest) => connection.request(type, value, rest, validator));
+    return this.#call(type, options, value, (connection, rest) =>
+      connection.request(type, value, rest, validator, replyType),
+    );
   }
 
   waitForRoom(): Promise<void> {
@@ -82,7 +88,9 @@ export class OfflineSender implements Outgoing {
   }
 
   /** Streams aren't queued. */
-  streamConnection(name: string): never {
+  streamConnection(name: string): StreamConnection {
+    const connection = this.#host.streamConnection();
+    if (connection !== null) return connection;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot call '${name}' with a stream: not connected`);
   }
 

@@ -1,11 +1,15 @@
 import { getEventListeners } from "node:events";
 import * as v from "valibot";
-import { describe, expect, test } from "vitest";
-import { ErrorCode } from "../errors.ts";
+import { describe, expect, test, vi } from "vitest";
+import { runtimeContextOf } from "../context/runtime-context.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
+import { ErrorCode, RpcError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import type { ClientInit } from "./client.ts";
+import { OfflineQueue } from "./offline-queue.ts";
+import { OfflineSender } from "./offline-sender.ts";
 
 /** A client that was connected and waits to dial again, for `delayMs`. */
 async function away(options: Partial<ClientInit> = {}) {
@@ -43,6 +47,47 @@ describe("with queueWhileDisconnected: send", () => {
     await runtime.advance(1000);
     expect(received).toEqual([1, { n: 2 }, { n: 3 }, 5, "from the hook"]);
     expect([call.value, request.value]).toEqual([{ n: 2 }, { asked: 4 }]);
+  });
+
+  test("what is sent while the server's connect hooks run doesn't overtake what waited", async () => {
+    const runtime = fakeRuntime();
+    const received: unknown[] = [];
+    const hook = gate();
+    await testServer(runtime, {}, (server) => {
+      server.on("note", (_connection, data) => void received.push(data));
+      server.onClientConnect(async (connection) => {
+        connection.send("hello");
+        await hook.promise;
+      });
+    });
+    const { client } = testClient(runtime, { queueWhileDisconnected: "send" });
+    client.on("hello", () => void client.send("note", 2));
+    client.send("note", 1);
+    const connecting = outcome(client.connect());
+    await runtime.settle();
+    client.send("note", 3);
+    hook.open();
+    await runtime.settle();
+    expect([connecting.state, received]).toEqual(["resolved", [1, 2, 3]]);
+  });
+
+  test("what is sent while the server's connect hooks run waits for the next server, if they take too long", async () => {
+    const runtime = fakeRuntime();
+    const received: unknown[] = [];
+    const hooks = [gate().promise, undefined];
+    await testServer(runtime, { connectionTimeoutMs: 1000 }, (server) => {
+      server.on("note", (_connection, data) => void received.push(data));
+      server.onClientConnect(() => hooks.shift());
+    });
+    const { client, errors } = testClient(runtime, { queueWhileDisconnected: "send" });
+    const first = outcome(client.connect());
+    await runtime.settle();
+    client.send("note", 1);
+    await runtime.advance(1100);
+    expect([first.error?.code, received]).toEqual([ErrorCode.CONNECT_TIMEOUT, []]);
+    await client.connect();
+    await runtime.settle();
+    expect([received, errors]).toEqual([[1], []]);
   });
 
   test("a call leaves no listener on its signal, whether it is sent, times out or is rejected", async () => {
@@ -320,4 +365,86 @@ describe("with queueWhileDisconnected: reject", () => {
   test("is the default", () => {
     expect(testClient(fakeRuntime()).client.config.queueWhileDisconnected).toBe("reject");
   });
+});
+
+describe("with queueWhileDisconnected: reject", () => {
+  /** A client at a server whose connect hook is still running. */
+  async function letIn() {
+    const runtime = fakeRuntime();
+    const received: unknown[] = [];
+    const hook = gate();
+    const { server } = await testServer(runtime, {}, (fresh) => {
+      fresh.on("note", (_connection, data) => void received.push(data));
+      fresh.rpc("echo", (params) => params);
+      fresh.stream("count", async function* () {
+        yield 1;
+      });
+      fresh.onClientConnect(({ info }) => (info.name === "late" ? hook.promise : undefined));
+    });
+    const { client, errors } = testClient(runtime, { name: "late" });
+    const connecting = outcome(client.connect());
+    await runtime.settle();
+    return { runtime, server, client, errors, received, hook, connecting };
+  }
+
+  test("messages, calls and streams may be sent while the server's connect hooks run", async () => {
+    const { runtime, client, received, hook } = await letIn();
+    client.send("note", 1);
+    const call = outcome(client.call("echo", { n: 2 }));
+    const item = outcome(client.stream("count").next());
+    hook.open();
+    await runtime.settle();
+    expect([received, call.value, item.value]).toEqual([[1], { n: 2 }, { done: false, value: 1 }]);
+  });
+
+  test("they fail if the hooks refuse the client", async () => {
+    const { runtime, client, errors, received, hook, connecting } = await letIn();
+    client.send("note", 1);
+    const call = outcome(client.call("echo"));
+    hook.fail(new RpcError(7001, "Not you"));
+    await runtime.settle();
+    expect([connecting.error?.code, call.error?.code, received]).toEqual([7001, 7001, []]);
+    expect(errors).toMatchObject([{ code: 7001, stage: "message", name: "note" }]);
+    expect(() => client.send("note", 2)).toThrow("not connected");
+  });
+
+  test("they fail if the server stops meanwhile, and may be sent to another one", async () => {
+    const { runtime, server, client, errors, received, hook, connecting } = await letIn();
+    const busy = testClient(runtime).client;
+    await busy.connect();
+    server.rpc("slow", () => new Promise(() => undefined));
+    busy.callNoWait("slow");
+    client.send("note", 1);
+    const call = outcome(client.call("echo"));
+    await runtime.settle();
+    void server.stop({ drainMs: 5000 });
+    await runtime.settle();
+    expect([client.state, call.state]).toEqual(["connected", "pending"]);
+    hook.open();
+    await runtime.settle();
+    expect([client.state, connecting.state]).toEqual(["draining", "resolved"]);
+    expect(call.error).toMatchObject({ code: ErrorCode.SERVER_STOPPING, details: { started: false } });
+    expect([errors[0]?.code, received]).toEqual([ErrorCode.SERVER_STOPPING, []]);
+  });
+});
+
+test("a request that waits keeps the type of its reply", async () => {
+  const runtime = fakeRuntime();
+  const context = runtimeContextOf(runtime);
+  const queue = new OfflineQueue<Outgoing>(context.wheel, { sendQueueSize: 10, sendQueueBytes: 1000 });
+  const sender = new OfflineSender(queue, {
+    rpcTimeoutMs: 0,
+    writer: context.writer(1000, false),
+    mustQueue: () => undefined,
+    clock: runtime,
+    isTemporary: () => true,
+    streamConnection: () => null,
+    sendFailed: () => undefined,
+  });
+  const answer = sender.request("get", {}, undefined, null, "file");
+  const request = vi.fn(() => Promise.resolve("sent"));
+  queue.sendAll({ request } as unknown as Outgoing);
+  expect(await answer).toBe("sent");
+  expect(request).toHaveBeenCalledWith("get", expect.anything(), expect.anything(), null, "file");
+  expect(() => sender.streamConnection("items")).toThrow("Cannot call 'items' with a stream: not connected");
 });

@@ -1,9 +1,7 @@
-import type { CloseReason } from "../connection/close-reason.ts";
 import type { ConnectionResumption } from "../connection/connection-resumption.ts";
-import type { ConnectionSender } from "../connection/connection-sender.ts";
 import type { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import { handledIn, type UnhandledMessage } from "../connection/send/unhandled-messages.ts";
+import { handledIn } from "../connection/send/unhandled-messages.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { resume } from "../extensions/resume/resume.ts";
@@ -11,26 +9,8 @@ import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 import { RunningTimer } from "../util/time.ts";
 import type { AcceptedLogin } from "./client-login.ts";
-
-/** A session that goes on over another stream. */
-export interface ResumedSession {
-  /** Messages, calls, replies and items that were sent again, because the server had not received them. */
-  readonly replayed: number;
-  /**
-   * Messages that were lost: 0, unless the server was started anew and more than `maxBytes` of them hadn't been handled. Calls,
-   * requests and streams under way have ended then, with CONNECTION_CLOSED.
-   */
-  readonly lost: number;
-  /** Whether the server was started anew: this is a new connection, and the server's state of the former one is gone. */
-  readonly restarted: boolean;
-}
-
-/** A session that ended because the client couldn't go on with it. */
-export interface ExpiredSession {
-  /** Messages, calls, replies and items of this client that the server may not have received. */
-  readonly lost: number;
-  readonly reason: CloseReason;
-}
+import type { ResumedSession } from "./resumed-session.ts";
+import type { WaitingMessages } from "./waiting-messages.ts";
 
 /** A session that the server goes on with. */
 export interface ResumableSession<Peer> {
@@ -43,16 +23,15 @@ export interface ResumableSession<Peer> {
 /** The connection of a client that has lost its stream, until it goes on over another, or is given up. */
 export class WaitingSession<Peer> {
   readonly #context: RuntimeContext;
+  /** Gets those of its messages that go on with a server that was started anew. */
+  readonly #messages: Pick<WaitingMessages<Peer>, "restored">;
   #connection: ProtocolConnection<Peer> | null = null;
   #expiry: RunningTimer | null = null;
-  /** Messages of former connections that no server has handled, for the next connection. */
-  #unhandled: UnhandledMessage[] = [];
-  /** How many of them can't be sent again; null if no server was started anew. */
-  #lost: number | null = null;
   #resumed: ResumedSession | null = null;
 
-  constructor(context: RuntimeContext) {
+  constructor(context: RuntimeContext, messages: Pick<WaitingMessages<Peer>, "restored">) {
     this.#context = context;
+    this.#messages = messages;
   }
 
   get connection(): ProtocolConnection<Peer> | null {
@@ -88,6 +67,7 @@ export class WaitingSession<Peer> {
     const stream = this.#connection?.resumption?.stream;
     return stream === undefined || token === undefined ? undefined : { token, received: stream.received };
   }
+
   /**
    * The server has accepted a login. If it doesn't know the session that waits, that one ends.
    * @returns the session, if it goes on
@@ -112,8 +92,7 @@ export class WaitingSession<Peer> {
     const handled = handledIn(expired);
     const rest = handled === null ? null : (connection.sender.unhandled?.rest(handled) ?? null);
     if (rest !== null) {
-      this.keep(rest.messages);
-      this.#lost = rest.lost;
+      this.#messages.restored(rest.messages, rest.lost);
       connection.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server was started anew"));
       return null;
     }
@@ -140,42 +119,6 @@ export class WaitingSession<Peer> {
     // Shows the server that the new token has arrived.
     connection.extension(resume)?.acknowledge();
     this.#resumed = { replayed, lost: 0, restarted: false };
-  }
-
-  /** Whether the session that ends goes on with a server that was started anew. */
-  get isRestored(): boolean {
-    return this.#lost !== null;
-  }
-
-  /** Keeps messages for the next connection. */
-  keep(messages: readonly UnhandledMessage[]): void {
-    this.#unhandled.push(...messages);
-  }
-
-  /** Ends, because no connection will follow. Returns how many messages no server has handled. */
-  giveUp(): number {
-    const { length } = this.#unhandled;
-    this.#unhandled = [];
-    this.#lost = null;
-    return length;
-  }
-
-  /**
-   * Sends messages that no server has handled. Returns the event for `onResume`; null if no server was started anew.
-   */
-  sendUnhandled(sender: ConnectionSender, failed: (error: unknown, name: string) => void): ResumedSession | null {
-    const messages = this.#unhandled;
-    const lost = this.#lost;
-    this.#unhandled = [];
-    this.#lost = null;
-    for (const message of messages) {
-      try {
-        sender.sendAgain(message);
-      } catch (error) {
-        failed(error, message.name);
-      }
-    }
-    return lost === null ? null : { replayed: messages.length, lost, restarted: true };
   }
 }
 

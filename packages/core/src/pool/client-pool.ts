@@ -148,6 +148,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
       writer: this.#context.writer(maxMessageBytes, false),
       mustQueue: (name) => this.#mustQueue(name),
       clock: runtime,
+      streamConnection: () => null,
       isTemporary: () => !this.#isUnused && this.#mayConnect,
       sendFailed: (error, stage, name) => this.#members.connections[0]?.report(error, stage, name),
     });

@@ -1,0 +1,92 @@
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { UnhandledMessage } from "../connection/send/unhandled-messages.ts";
+import type { EndpointCore } from "../endpoint/endpoint-core.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
+import { ConduitError, ErrorCode, messageOf } from "../errors.ts";
+import type { ClientConfig } from "./client-options.ts";
+import { OfflineQueue } from "./offline-queue.ts";
+import { type OfflineHost, OfflineSender } from "./offline-sender.ts";
+import type { ResumedSession } from "./resumed-session.ts";
+
+/** The client of {@link WaitingMessages}. */
+export type WaitingMessagesHost = Pick<OfflineHost, "isTemporary" | "mustQueue" | "streamConnection">;
+
+/**
+ * What waits for the end of a client's next login: messages of former connections that no server has handled, and messages
+ * and calls made since. They leave in this order, before anything else.
+ */
+export class WaitingMessages<Peer> {
+  /** Takes what is sent meanwhile. */
+  readonly sender: OfflineSender;
+  readonly #core: EndpointCore<Peer>;
+  readonly #isQueued: boolean;
+  readonly #queue: OfflineQueue<Outgoing>;
+  #unhandled: UnhandledMessage[] = [];
+  /** How many of them can't be sent again; null if no server was started anew. */
+  #lost: number | null = null;
+
+  constructor(core: EndpointCore<Peer>, config: ClientConfig, host: WaitingMessagesHost) {
+    this.#core = core;
+    this.#isQueued = config.queueWhileDisconnected === "send";
+    this.#queue = new OfflineQueue(core.wheel, config);
+    this.sender = new OfflineSender(this.#queue, {
+      rpcTimeoutMs: config.rpcTimeoutMs,
+      writer: core.writer,
+      mustQueue: (name) => host.mustQueue(name),
+      clock: core.runtimeContext.runtime,
+      isTemporary: () => host.isTemporary(),
+      streamConnection: () => host.streamConnection(),
+      sendFailed: (error, stage, name) => core.reportError(error, stage, undefined, name),
+    });
+  }
+
+  /** Messages that a server has not taken. */
+  keep(messages: readonly UnhandledMessage[]): void {
+    this.#unhandled.push(...messages);
+  }
+
+  /** The server was started anew. Messages that it hasn't handled are kept; `lost` further ones can't be sent again. */
+  restored(messages: readonly UnhandledMessage[], lost: number): void {
+    this.keep(messages);
+    this.#lost = lost;
+  }
+
+  /** Whether a server that was started anew gets messages of a session that has ended. */
+  get isRestored(): boolean {
+    return this.#lost !== null;
+  }
+
+  /** The login is complete. Returns the event for `onResume`; null if no server was started anew. */
+  sendAll({ peer, sender }: ProtocolConnection<Peer>): ResumedSession | null {
+    const messages = this.#unhandled;
+    const lost = this.#lost;
+    this.#unhandled = [];
+    this.#lost = null;
+    for (const message of messages) {
+      try {
+        sender.sendAgain(message);
+      } catch (error) {
+        this.#core.reportError(error, "send", peer, message.name);
+      }
+    }
+    this.#queue.sendAll(sender);
+    return lost === null ? null : { replayed: messages.length, lost, restarted: true };
+  }
+
+  /** The login has failed, or the server is stopping. Only with `queueWhileDisconnected: "send"` they wait for the next one. */
+  loginFailed(error: Error): void {
+    if (!this.#isQueued) this.#queue.rejectAll(error);
+  }
+
+  /** No connection will follow. */
+  giveUp(cause: Error): void {
+    this.#queue.rejectAll(cause);
+    this.sender.endPauses();
+    const { length: count } = this.#unhandled;
+    this.#unhandled = [];
+    this.#lost = null;
+    if (count === 0) return;
+    const message = `No server has handled the last ${count} of send() and callNoWait(): ${messageOf(cause)}`;
+    this.#core.report(new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { cause }), { stage: "send", count });
+  }
+}
