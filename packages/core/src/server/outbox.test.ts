@@ -3,6 +3,7 @@ import { ErrorCode } from "../errors.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate } from "../test-support/gate.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 
@@ -53,14 +54,15 @@ async function scene(resume: { maxBytes?: number } = {}) {
       for (const resolve of held.splice(0)) resolve();
     },
     cut: () => runtime.pairs.at(-1)?.accepted.destroy(null),
-    /** The process of the server ends as by `kill -9`, and another begins. */
-    async restart(): Promise<void> {
+    /** The process of the server ends as by `kill -9`, and another begins. @param prepare changes its view of the store */
+    async restart(prepare: () => void = () => undefined): Promise<void> {
       view.isDead = true;
       for (const { accepted } of runtime.pairs) accepted.destroy(null);
       const stopped = current.server.stop({ drainMs: 0 });
       await runtime.advance(200);
       await stopped;
       view = mortalStore(store);
+      prepare();
       current = await begin();
       await runtime.advance(BACK_MS);
     },
@@ -167,6 +169,131 @@ test("It rejects if the store fails, and if more than maxBytes wait", async () =
   await expect(all.connection.send("n", "x".repeat(40_000), STORED)).rejects.toMatchObject({
     code: ErrorCode.SEND_QUEUE_FULL,
   });
+});
+
+test("A message that is refused because the store didn't answer well isn't delivered by the next process", async () => {
+  const all = await scene();
+  await all.connection.send("n", 0, STORED);
+  const { put } = all.view;
+  all.view.put = async (key, value, ttlMs) => {
+    await put(key, value, ttlMs);
+    if (key.startsWith("outbox/")) throw new Error("Connection reset");
+  };
+  all.cut();
+  await expect(all.connection.send("n", 1, STORED)).rejects.toMatchObject({ code: ErrorCode.STORE_FAILED });
+  await all.restart();
+  expect(all.handled).toEqual([0]);
+  expect(await all.stored()).toEqual([]);
+});
+
+test("A signal gives a message up until the store has it", async () => {
+  const all = await scene();
+  await all.connection.send("n", 0, STORED);
+  await all.runtime.settle();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const sent = outcome(all.connection.send("n", 1, { ack: { stored: true, signal } }));
+  controller.abort();
+  await all.runtime.settle();
+  expect(sent.error?.code).toBe(ErrorCode.CANCELLED);
+  const late = all.connection.send("n", 2, { ack: { stored: true, signal } });
+  await expect(late).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
+  await all.runtime.settle();
+  expect(all.handled).toEqual([0]);
+  expect(await all.stored()).toEqual([]);
+});
+
+/** Reads of stored messages wait for `open`. */
+function holdReads(all: Awaited<ReturnType<typeof scene>>) {
+  const reading = gate();
+  const { get } = all.view;
+  all.view.get = async (key) => {
+    if (key.startsWith("outbox/")) await reading.promise;
+    return get(key);
+  };
+  return reading;
+}
+
+test("Messages of a former process are reported and removed if the session ends while they are read", async () => {
+  const all = await scene();
+  all.cut();
+  for (const n of [1, 2, 3]) await all.connection.send("n", n, STORED);
+  let reading = gate();
+  await all.restart(() => {
+    reading = holdReads(all);
+  });
+  expect(all.handled).toEqual([]);
+  await all.client.close();
+  await all.runtime.advance(100);
+  reading.open();
+  await all.runtime.settle();
+  expect(all.errors).toContainEqual(expect.objectContaining({ code: ErrorCode.NOT_DELIVERED }));
+  expect(await all.stored()).toEqual([]);
+  expect(all.handled).toEqual([]);
+});
+
+test("Messages of a former process stay in the store if the server stops while they are read", async () => {
+  const all = await scene();
+  all.cut();
+  await all.connection.send("n", 1, STORED);
+  let reading = gate();
+  await all.restart(() => {
+    reading = holdReads(all);
+  });
+  const stopped = all.stop();
+  reading.open();
+  await all.runtime.advance(200);
+  await stopped;
+  expect(await all.stored()).toHaveLength(1);
+  await all.start();
+  expect(all.handled).toEqual([1]);
+});
+
+test("Messages of a former process are delivered later if the store can't be read at first", async () => {
+  const all = await scene();
+  all.cut();
+  for (const n of [1, 2]) await all.connection.send("n", n, STORED);
+  await all.restart(() => {
+    const { get } = all.view;
+    let reads = 0;
+    all.view.get = async (key) => {
+      if (key.startsWith("outbox/")) reads += 1;
+      if (reads === 2) throw new Error("Connection reset");
+      return get(key);
+    };
+  });
+  await all.runtime.advance(2000);
+  expect(all.handled).toEqual([1, 2]);
+  expect(await all.stored()).toEqual([]);
+});
+
+test("A message that is being stored when the session ends rejects, and isn't reported as well", async () => {
+  const all = await scene();
+  await all.connection.send("n", 0, STORED);
+  await all.runtime.settle();
+  const writing = gate();
+  const { put } = all.view;
+  all.view.put = async (key, value, ttlMs) => {
+    if (key.startsWith("outbox/")) await writing.promise;
+    await put(key, value, ttlMs);
+  };
+  const sent = outcome(all.connection.send("n", 1, STORED));
+  await all.runtime.settle();
+  await all.client.close();
+  await all.runtime.advance(200);
+  writing.open();
+  await all.runtime.settle();
+  expect(sent.error?.code).toBe(ErrorCode.CONNECTION_CLOSED);
+  expect(all.errors).toEqual([]);
+  expect(await all.stored()).toEqual([]);
+});
+
+test("At most 10,000 messages wait for one client, as many as the next process looks up", async () => {
+  const all = await scene({ maxBytes: 64 * 1024 * 1024 });
+  const { connection } = all;
+  all.cut();
+  for (let n = 0; n < 10_000; n += 1) await connection.send("n", n, STORED);
+  await expect(connection.send("n", 0, STORED)).rejects.toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL });
 });
 
 test("It needs a store, a client with a session, and a server's own connection", async () => {

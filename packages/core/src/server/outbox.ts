@@ -7,7 +7,7 @@
  */
 
 import { type AckOptions, type RepeatingSender, sendAcknowledged } from "../endpoint/acknowledged-send.ts";
-import { ConduitError, ErrorCode, isInstance, messageOf } from "../errors.ts";
+import { ConduitError, cancelledError, ErrorCode, isInstance, messageOf } from "../errors.ts";
 import type { Codec } from "../rpc/answer-record.ts";
 import type { Store } from "../store/store.ts";
 import { isMap } from "../util/is-map.ts";
@@ -15,8 +15,12 @@ import type { Metadata } from "../wire/metadata.ts";
 
 /** How long the store keeps a message at most. */
 const KEPT_MS = 3_600_000;
-/** Messages that another server has left. */
-const MAX_LISTED = 20_000;
+/** Messages that may wait for one client. */
+const MAX_WAITING = 10_000;
+/** Messages that another server has left, with those that are stored while they are looked up. */
+const MAX_LISTED: number = 2 * MAX_WAITING;
+/** Delay before those are looked up again, if the store failed. */
+const RETRY_MS = 1000;
 const TIME_DIGITS = 14;
 const NUMBER_DIGITS = 6;
 
@@ -36,11 +40,15 @@ export interface OutboxHost {
   storeFailed(error: unknown): void;
   /** A stored message won't be delivered. */
   undelivered(error: ConduitError): void;
+  /** Runs `task` until the returned function is called. Doesn't keep the process running. */
+  every(delayMs: number, task: () => void): () => void;
 }
 
 interface Waiting {
   readonly type: string;
   readonly bytes: number;
+  /** Whether the store has it. Until then, its sender hears of a failure. */
+  isStored: boolean;
 }
 
 export class Outbox {
@@ -52,6 +60,10 @@ export class Outbox {
   readonly #writing = new Set<Promise<void>>();
   #bytes = 0;
   #count = 0;
+  /** How the connection has ended: its client may go on at another server, or not. Null while it hasn't. */
+  #end: "kept" | "dropped" | null = null;
+  #isListing = false;
+  #endRetries: (() => void) | null = null;
 
   constructor(id: string, host: OutboxHost, sender: RepeatingSender) {
     this.#id = id;
@@ -61,60 +73,83 @@ export class Outbox {
 
   /**
    * Resolves when the store has the message.
-   * @throws ConduitError UNSERIALIZABLE, SEND_QUEUE_FULL, STORE_FAILED, CONNECTION_CLOSED
+   * @throws ConduitError UNSERIALIZABLE, SEND_QUEUE_FULL, STORE_FAILED, CONNECTION_CLOSED, CANCELLED
    */
   async send(type: string, data: unknown, options: StoredSendOptions): Promise<void> {
     const { codec, maxBytes, wallClock } = this.#host;
     this.#mustBeOpen(type);
-    const { once = crypto.randomUUID(), deliveries, meta } = options;
+    const { once = crypto.randomUUID(), deliveries, meta, signal } = options;
+    const isGivenUp = (): boolean => signal?.aborted === true;
+    if (isGivenUp()) throw cancelledError(type, signal?.reason);
     const record = codec.encode({ once, type, data: data ?? null, deliveries, meta });
-    if (this.#bytes + record.length > maxBytes) {
-      const message = `Cannot send '${type}': ${this.#bytes} bytes of stored messages wait for this client, of at most ${maxBytes}`;
+    if (this.#bytes + record.length > maxBytes || this.#waiting.size >= MAX_WAITING) {
+      const message =
+        `Cannot send '${type}': ${this.#waiting.size} stored messages with ${this.#bytes} bytes wait for this client, of ` +
+        `at most ${MAX_WAITING} with ${maxBytes} bytes`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }
     const time = String(wallClock()).padStart(TIME_DIGITS, "0");
     const number = String(this.#count++).padStart(NUMBER_DIGITS, "0");
     const key = `outbox/${this.#id}/${time}${number}-${crypto.randomUUID()}`;
-    this.#waiting.set(key, { type, bytes: record.length });
+    const waiting: Waiting = { type, bytes: record.length, isStored: false };
+    this.#waiting.set(key, waiting);
     this.#bytes += record.length;
     const writing = this.#write(key, record);
     this.#writing.add(writing);
     try {
       await writing;
     } catch (cause) {
-      this.#forget(key);
+      // The store may have it nevertheless, or get it later, if it doesn't answer in time.
+      this.#remove(key);
       if (isInstance(cause, ConduitError)) throw cause;
       const message = `Cannot send '${type}': the store failed: ${messageOf(cause)}`;
       throw new ConduitError(ErrorCode.STORE_FAILED, message, { cause });
     } finally {
       this.#writing.delete(writing);
     }
-    if (!this.#waiting.has(key)) {
-      // The session has ended for good meanwhile.
-      this.#delete(key);
-      throw closed(type);
+    if (isGivenUp() || this.#end === "dropped") {
+      this.#remove(key);
+      throw isGivenUp() ? cancelledError(type, signal?.reason) : closed(type);
     }
+    waiting.isStored = true;
     void this.#deliver(key, type, data, { ...options, once, signal: undefined });
   }
 
   /** Sends what another server has left. Never rejects. */
   async redeliver(): Promise<void> {
-    const { store, codec, storeFailed } = this.#host;
+    if (this.#isListing) return;
+    this.#isListing = true;
+    const { storeFailed, every } = this.#host;
     try {
-      for (const key of await store.keys(`outbox/${this.#id}/`, MAX_LISTED)) {
-        if (this.#waiting.has(key)) continue;
-        const bytes = await store.get(key);
-        const record = bytes === null ? null : codec.decode(bytes);
-        if (bytes === null || !isMap(record)) continue;
-        const { once, type, data, deliveries, meta } = record;
-        if (typeof once !== "string" || typeof type !== "string") continue;
-        this.#waiting.set(key, { type, bytes: bytes.length });
-        this.#bytes += bytes.length;
-        const options = { once, deliveries: deliveries ?? undefined, meta: meta ?? undefined };
-        void this.#deliver(key, type, data, options as StoredSendOptions);
-      }
+      await this.#takeOver();
+      this.#endRetries?.();
+      this.#endRetries = null;
     } catch (error) {
       storeFailed(error);
+      if (this.#end === null) this.#endRetries ??= every(RETRY_MS, () => void this.redeliver());
+    } finally {
+      this.#isListing = false;
+    }
+  }
+
+  async #takeOver(): Promise<void> {
+    const { store, codec } = this.#host;
+    const listed = await store.keys(`outbox/${this.#id}/`, MAX_LISTED);
+    const keys = listed.filter((key) => !this.#waiting.has(key));
+    for (const [index, key] of keys.entries()) {
+      const bytes = this.#end === null ? await store.get(key) : null;
+      if (this.#end !== null) {
+        if (this.#end === "dropped") this.#drop(keys.slice(index), "an earlier server has left");
+        return;
+      }
+      const record = bytes === null ? null : codec.decode(bytes);
+      if (bytes === null || !isMap(record)) continue;
+      const { once, type, data, deliveries, meta } = record;
+      if (typeof once !== "string" || typeof type !== "string") continue;
+      this.#waiting.set(key, { type, bytes: bytes.length, isStored: true });
+      this.#bytes += bytes.length;
+      const options = { once, deliveries: deliveries ?? undefined, meta: meta ?? undefined };
+      void this.#deliver(key, type, data, options as StoredSendOptions);
     }
   }
 
@@ -128,12 +163,21 @@ export class Outbox {
    * @param isKept whether its client may go on at another server
    */
   ended(isKept: boolean): void {
+    this.#end = isKept ? "kept" : "dropped";
+    this.#endRetries?.();
+    this.#endRetries = null;
     if (isKept) return;
-    const keys = [...this.#waiting.keys()];
-    const [first] = this.#waiting.values();
-    this.#waiting.clear();
+    const stored = [...this.#waiting].filter(([, { isStored }]) => isStored);
+    const [first] = stored;
     if (first === undefined) return;
-    const message = `${keys.length} stored messages, of which the first is '${first.type}', were not delivered: the session has ended`;
+    const keys = stored.map(([key]) => key);
+    for (const key of keys) this.#forget(key);
+    this.#drop(keys, `of which the first is '${first[1].type}'`);
+  }
+
+  /** These messages aren't delivered any more. */
+  #drop(keys: readonly string[], which: string): void {
+    const message = `${keys.length} stored messages, ${which}, were not delivered: the session has ended`;
     this.#host.undelivered(new ConduitError(ErrorCode.NOT_DELIVERED, message, { details: { count: keys.length } }));
     for (const key of keys) this.#delete(key);
   }
@@ -152,6 +196,10 @@ export class Outbox {
       const message = `A stored message '${type}' was not delivered: ${messageOf(error)}`;
       this.#host.undelivered(new ConduitError(ErrorCode.NOT_DELIVERED, message, { cause: error }));
     }
+    this.#remove(key);
+  }
+
+  #remove(key: string): void {
     this.#forget(key);
     this.#delete(key);
   }

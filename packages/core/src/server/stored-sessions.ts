@@ -214,6 +214,7 @@ export class StoredSessions {
       removing: (removal: Promise<void>) => this.#untilSettled(removal),
       storeFailed: (error: unknown) => this.#host.storeFailed(error),
       undelivered: (error: ConduitError) => this.#host.undelivered(error),
+      every: (delayMs: number, task: () => void) => this.#host.every(delayMs, task),
     };
     stored.outbox = new Outbox(id, host, sender);
     this.#save(stored);
