@@ -16,6 +16,8 @@ function worstCaseMiB(): number {
     maxPendingLogins * 2 * limits.MAX_HANDSHAKE_BYTES +
     limits.DECODED_FACTOR * maxMessageBytes +
     2 * sendQueueBytes +
+    limits.MAX_ONCE_BYTES +
+    limits.MAX_ABANDONED_ONCE_BYTES +
     2 * limits.MAX_SPARE_BYTES;
   return Math.round(bytes / 1024 ** 2);
 }
@@ -42,8 +44,15 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["docs/guide.md", "(16 KiB + bufferSize)", limits.UNCOUNTED_BYTES / 1024],
   ["docs/guide.md", "besides the pending logins; 10 seconds each", TLS_HANDSHAKE_TIMEOUT_MS / 1000],
   ["docs/guide.md", "× 32 KiB", (2 * limits.MAX_HANDSHAKE_BYTES) / 1024],
+  [
+    "docs/guide.md",
+    "128 MiB for calls of ack and once",
+    (limits.MAX_ONCE_BYTES + limits.MAX_ABANDONED_ONCE_BYTES) / 1024 ** 2,
+  ],
+  ["PROTOCOL.md", "10,000 such calls", limits.MAX_ABANDONED_ONCE],
+  ["PROTOCOL.md", "100,000 keys", limits.MAX_ONCE_KEYS],
   ["docs/guide.md", "16 MiB of memory that is kept", (2 * limits.MAX_SPARE_BYTES) / 1024 ** 2],
-  ["docs/guide.md", "383 MiB with the defaults", worstCaseMiB()],
+  ["docs/guide.md", "511 MiB with the defaults", worstCaseMiB()],
   ["README.md", "send at most 16 KiB per frame", limits.MAX_HANDSHAKE_BYTES / 1024],
 ];
 

@@ -141,6 +141,9 @@ export const ONCE_WINDOW_MS = 120_000;
 export const MAX_ONCE_KEYS = 100_000;
 /** Memory of their answers. */
 export const MAX_ONCE_BYTES: number = 64 * 1024 * 1024;
+/** Such calls that run on although their callers have given up or gone, and their memory. */
+export const MAX_ABANDONED_ONCE = 10_000;
+export const MAX_ABANDONED_ONCE_BYTES: number = 64 * 1024 * 1024;
 /** With a store, keys are remembered for so long, and dead letters; and one user's keys and letters are so many bytes. */
 export const DEFAULT_ONCE_MS = 600_000;
 export const MAX_STORED_ONCE_BYTES: number = 256 * 1024 * 1024;

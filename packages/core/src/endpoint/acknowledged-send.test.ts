@@ -310,4 +310,48 @@ describe("call with once", () => {
     await expect(client.send("purge", {}, { ack: true })).rejects.toMatchObject(denied);
     expect(runs).toBe(0);
   });
+
+  test("is refused while too much runs on without callers, who have gone or given up, until that has ended", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, { maxMessageBytes: 8 * 1024 * 1024, maxConnections: 10 });
+    const open = gate();
+    server.rpc("slow", () => open.promise);
+    server.rpc("quick", () => 1);
+    const blob = new Uint8Array(5 * 1024 * 1024);
+    // Each connection has its own limits, which end with it. One of two callers shares the run of the other.
+    for (const key of ["1", "1", "2", "3", "4"]) {
+      const { client } = testClient(runtime);
+      await client.connect();
+      const gone = outcome(client.call("$once", { key, method: "slow", params: { blob } }));
+      await runtime.settle();
+      await client.close();
+      expect(gone.state).toBe("rejected");
+    }
+    const { client } = testClient(runtime);
+    await client.connect();
+    const controller = new AbortController();
+    const givenUp = { key: "5", method: "slow", params: { blob } };
+    const cancelled = outcome(client.call("$once", givenUp, { signal: controller.signal }));
+    await runtime.settle();
+    expect(await client.call("quick", {}, { once: "a" })).toBe(1);
+    controller.abort();
+    await runtime.settle();
+    expect(cancelled.error?.code).toBe(ErrorCode.CANCELLED);
+    for (const key of ["6", "7"]) {
+      const gone = outcome(client.call("$once", { ...givenUp, key }, { timeoutMs: 1000 }));
+      await runtime.settle();
+      expect(gone.state).toBe(key === "6" ? "pending" : "rejected");
+      await client.close();
+      await client.connect();
+    }
+    const refused = client.call("$once", { key: "b", method: "quick", params: {} });
+    await expect(refused).rejects.toMatchObject({ code: ErrorCode.RATE_LIMITED, details: { started: false } });
+    expect(await client.call("quick")).toBe(1);
+    const waiting = outcome(client.call("quick", {}, { once: "c" }));
+    await runtime.settle();
+    expect(waiting.state).toBe("pending");
+    open.open();
+    await runtime.advance(2000);
+    expect(waiting).toMatchObject({ state: "resolved", value: 1 });
+  });
 });

@@ -2,6 +2,7 @@
 
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
+import { AbandonedCalls } from "./abandoned-calls.ts";
 import type { AccessControl } from "./access.ts";
 import { type IncomingRequest, KeyedRequest, type RequestSource } from "./incoming-request.ts";
 import { runThrough } from "./middleware.ts";
@@ -79,6 +80,7 @@ export class Dispatcher<Peer> {
   #only: MessageEntry<Peer> | null = null;
   /** Made with the first call that is carried out once. */
   #once: OnceWindow | null = null;
+  readonly #abandoned = new AbandonedCalls();
 
   constructor(host: DispatchHost<Peer>) {
     this.#host = host;
@@ -198,15 +200,37 @@ export class Dispatcher<Peer> {
     try {
       const wanted = onceRequest(request.value);
       this.#once ??= new OnceWindow(this.#host.makeAnswers());
+      const once = this.#once;
       const owner = this.#host.onceOwner(request.client);
       const carryOut = (count: number): Promise<OnceAnswer> => this.#deliver(source, request, wanted, count);
-      const answer = await this.#once.run(owner, wanted, carryOut);
+      const answer = await this.#untilAnswered(owner, request, () => once.run(owner, wanted, carryOut));
       request.finish();
       this.#reply(source, request, "error" in answer ? answer.error : answer.result);
     } catch (error) {
       this.#callFailed(source, request, error);
     } finally {
       source.handlerSettled(request);
+    }
+  }
+
+  /** Counts the call while it runs without its caller. */
+  async #untilAnswered(
+    owner: string,
+    request: IncomingRequest<Peer>,
+    run: () => Promise<OnceAnswer>,
+  ): Promise<OnceAnswer> {
+    request.throwIfAborted();
+    this.#abandoned.mustHaveRoom(owner);
+    let isAbandoned = false;
+    request.onAbort = () => {
+      isAbandoned = true;
+      this.#abandoned.add(owner, request.bytes);
+    };
+    try {
+      return await run();
+    } finally {
+      request.onAbort = null;
+      if (isAbandoned) this.#abandoned.delete(owner, request.bytes);
     }
   }
 

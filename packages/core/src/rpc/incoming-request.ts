@@ -112,6 +112,8 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   meta: Metadata = NO_METADATA;
   /** Fields that middlewares have added. The handlers of a message share them. */
   addedNames: ReadonlySet<string> | null = null;
+  /** Called when its caller gives up or goes. */
+  onAbort: (() => void) | null = null;
   #controller: AbortController | null = null;
   #abortReason: ConduitError | null = null;
 
@@ -215,6 +217,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     if (this.#abortReason !== null) return;
     this.#abortReason = reason;
     this.finish();
+    this.onAbort?.();
     this.#controller?.abort(reason);
     this.streams?.abort(reason);
   }
