@@ -97,6 +97,30 @@ test("The next process delivers what the former one had stored, in order, once f
   expect(await stored()).toEqual([]);
 });
 
+test("Their order is that of sending, also if the system's clock is set back", async () => {
+  const bench = await scene();
+  const { runtime, handled, stored } = bench;
+  const wallClock = runtime.wallClock.bind(runtime);
+  const setBack = (seconds: number): void => {
+    runtime.wallClock = () => wallClock() - seconds * 1000;
+  };
+  const { connection } = bench;
+  bench.cut();
+  for (const n of [1, 2, 3]) {
+    setBack(n);
+    await connection.send("n", n, STORED);
+  }
+  await bench.restart();
+  expect(handled).toEqual([1, 2, 3]);
+  bench.hold();
+  await bench.connection.send("n", 4, STORED);
+  const [fourth] = await stored();
+  await bench.restart();
+  setBack(10);
+  await bench.connection.send("n", 5, STORED);
+  expect((await stored()).indexOf(String(fourth))).toBe(0);
+});
+
 test("A message that was handled isn't handled again, though the former process couldn't remove it", async () => {
   const all = await scene();
   all.view.failing.add("delete");

@@ -22,7 +22,7 @@ const MAX_LISTED: number = 2 * MAX_WAITING;
 /** Delay before those are looked up again, if the store failed. */
 const RETRY_MS = 1000;
 const TIME_DIGITS = 14;
-const NUMBER_DIGITS = 6;
+const NUMBER_DIGITS = 9;
 
 export type StoredSendOptions = AckOptions & { readonly meta?: Metadata | undefined };
 
@@ -64,6 +64,8 @@ export class Outbox {
   #end: "kept" | "dropped" | null = null;
   #isListing = false;
   #endRetries: (() => void) | null = null;
+  /** The time in the last key, of this process or an earlier one. */
+  #lastTime = 0;
 
   constructor(id: string, host: OutboxHost, sender: RepeatingSender) {
     this.#id = id;
@@ -88,7 +90,9 @@ export class Outbox {
         `at most ${MAX_WAITING} with ${maxBytes} bytes`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }
-    const time = String(wallClock()).padStart(TIME_DIGITS, "0");
+    // Keys are delivered in their order, whatever the system's clock is set to meanwhile.
+    this.#lastTime = Math.max(this.#lastTime, wallClock());
+    const time = String(this.#lastTime).padStart(TIME_DIGITS, "0");
     const number = String(this.#count++).padStart(NUMBER_DIGITS, "0");
     const key = `outbox/${this.#id}/${time}${number}-${crypto.randomUUID()}`;
     const waiting: Waiting = { type, bytes: record.length, isStored: false };
@@ -134,7 +138,11 @@ export class Outbox {
 
   async #takeOver(): Promise<void> {
     const { store, codec } = this.#host;
-    const listed = await store.keys(`outbox/${this.#id}/`, MAX_LISTED);
+    const prefix = `outbox/${this.#id}/`;
+    const listed = await store.keys(prefix, MAX_LISTED);
+    const last = listed.at(-1)?.slice(prefix.length) ?? "";
+    // Behind those of that time, whose numbers began anew.
+    this.#lastTime = Math.max(this.#lastTime, Number(last.slice(0, TIME_DIGITS)) + 1);
     const keys = listed.filter((key) => !this.#waiting.has(key));
     for (const [index, key] of keys.entries()) {
       const bytes = this.#end === null ? await store.get(key) : null;
