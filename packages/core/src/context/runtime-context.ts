@@ -53,8 +53,9 @@ export class RuntimeContext implements CallClock {
   /** Number of chunks being processed, nested. */
   #receiving = 0;
   #endsWithChunk = false;
-  /** 0 until first read in this turn. */
+  /** 0 until first read in this turn, like the next one. */
   #wallClockMs = 0;
+  #turnMs = 0;
 
   constructor(runtime: Runtime) {
     this.runtime = runtime;
@@ -82,6 +83,15 @@ export class RuntimeContext implements CallClock {
       this.#endTurnLater();
     }
     return this.#wallClockMs;
+  }
+
+  /** Whole monotonic milliseconds when this turn first read them. */
+  turnMs(): number {
+    if (this.#turnMs === 0) {
+      this.#turnMs = Math.ceil(this.runtime.now());
+      this.#endTurnLater();
+    }
+    return this.#turnMs;
   }
 
   /** The writer for these settings. Its frame is valid until the next call by any user. */
@@ -161,6 +171,7 @@ export class RuntimeContext implements CallClock {
   readonly #endTurn = (): void => {
     this.#isTurnEnding = false;
     this.#wallClockMs = 0;
+    this.#turnMs = 0;
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const item of dirty) item.flush();

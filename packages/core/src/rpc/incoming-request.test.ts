@@ -7,9 +7,9 @@ function bench(timeoutMs = 0) {
   const runtime = fakeRuntime();
   const source = new RecordingSource(runtime);
   let clockReads = 0;
-  source.context.wallClock = () => {
+  source.context.turnMs = () => {
     clockReads += 1;
-    return runtime.wallClock();
+    return runtime.now();
   };
   const context = incomingRequest(source, { idHi: 1, idLo: 2, timeoutMs });
   return { runtime, context, clockReads: () => clockReads };
@@ -47,6 +47,19 @@ describe("IncomingRequest", () => {
     const { signal } = context;
     await runtime.advance(30);
     expect(signal.aborted).toBe(true);
+  });
+
+  test("doesn't count the time by which the system's clock is set", async () => {
+    const { context, runtime } = bench(100);
+    const wallClock = runtime.wallClock.bind(runtime);
+    runtime.wallClock = () => wallClock() + 3_600_000;
+    const { signal } = context;
+    await runtime.advance(90);
+    expect([context.isExpired, context.remainingMs, signal.aborted]).toEqual([false, 10, false]);
+    expect(context.deadline).toBe(runtime.wallClock() + 10);
+    runtime.wallClock = () => wallClock() - 3_600_000;
+    await runtime.advance(30);
+    expect([context.isExpired, signal.aborted]).toEqual([true, true]);
   });
 
   test("a signal first looked at after the deadline fires with the next tick", async () => {

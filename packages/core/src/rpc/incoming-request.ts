@@ -52,6 +52,8 @@ export interface CallClock {
   readonly wheel: TimerWheel;
   /** Unix milliseconds; may be the start of the current turn. */
   wallClock(): number;
+  /** Whole monotonic milliseconds; may be the start of the current turn. */
+  turnMs(): number;
 }
 
 /** Answers requests. */
@@ -106,6 +108,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   /** Whether the sender, which expects no reply, wants to hear of a failure. */
   readonly reportsRefusal: boolean;
   readonly #source: RequestSource<Peer>;
+  /** Monotonic, so that a change of the system's clock ends no request; 0 for none. */
   readonly #deadlineMs: number;
   /** Null if it has none. */
   streams: RequestStreams | null = null;
@@ -117,7 +120,10 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   #controller: AbortController | null = null;
   #abortReason: ConduitError | null = null;
 
-  /** @param timeoutMs how long the caller waits; 0 if it sent no deadline */
+  /**
+   * @param timeoutMs how long the caller waits; 0 if it sent no deadline
+   * @param receivedAtMs when it arrived, in monotonic milliseconds; null if that is now
+   */
   constructor(
     source: RequestSource<Peer>,
     isCall: boolean,
@@ -127,7 +133,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     idLo: number,
     timeoutMs: number,
     bytes: number,
-    receivedAtMs: number = 0,
+    receivedAtMs: number | null = null,
     reportsRefusal: boolean = false,
   ) {
     super();
@@ -142,7 +148,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.#source = source;
     // A peer may send any number; an infinite one means no deadline.
     const hasDeadline = timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY;
-    this.#deadlineMs = hasDeadline ? (receivedAtMs || source.context.wallClock()) + timeoutMs : 0;
+    this.#deadlineMs = hasDeadline ? (receivedAtMs ?? source.context.turnMs()) + timeoutMs : 0;
   }
 
   /** Whether it has a correlation id, so that a reply can be sent. */
@@ -180,16 +186,18 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
 
   /** The caller has given up. */
   get isExpired(): boolean {
-    return this.#deadlineMs > 0 && this.#source.context.wallClock() >= this.#deadlineMs;
+    return this.#deadlineMs > 0 && this.#source.context.turnMs() >= this.#deadlineMs;
   }
 
   get deadline(): number | null {
-    return this.#deadlineMs === 0 ? null : this.#deadlineMs;
+    if (this.#deadlineMs === 0) return null;
+    const { context } = this.#source;
+    return context.wallClock() + this.#deadlineMs - context.turnMs();
   }
 
   /** Milliseconds until the deadline, at least 1; null if there is none. */
   get remainingMs(): number | null {
-    return this.#deadlineMs === 0 ? null : Math.max(1, this.#deadlineMs - this.#source.context.wallClock());
+    return this.#deadlineMs === 0 ? null : Math.max(1, this.#deadlineMs - this.#source.context.turnMs());
   }
 
   get signal(): AbortSignal {
@@ -198,7 +206,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
       if (this.#abortReason !== null) this.#controller.abort(this.#abortReason);
       else if (this.#deadlineMs > 0) {
         const { context } = this.#source;
-        context.wheel.schedule(this, Math.max(0, this.#deadlineMs - context.wallClock()));
+        context.wheel.schedule(this, Math.max(0, this.#deadlineMs - context.turnMs()));
       }
     }
     return this.#controller.signal;

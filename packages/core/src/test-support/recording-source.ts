@@ -5,7 +5,7 @@ import type { FakeRuntime } from "./fake-runtime.ts";
 
 /** A connection that records what the dispatcher sends. */
 export class RecordingSource implements RequestSource<string>, ReplySender<string> {
-  readonly context: { readonly wheel: TimerWheel; wallClock(): number };
+  readonly context: { readonly wheel: TimerWheel; wallClock(): number; turnMs(): number };
   readonly replies = this;
   readonly peer = "the peer";
   isAuthenticated = true;
@@ -19,7 +19,11 @@ export class RecordingSource implements RequestSource<string>, ReplySender<strin
   refuse: Error | null = null;
 
   constructor(runtime: FakeRuntime) {
-    this.context = { wheel: new TimerWheel(runtime), wallClock: () => runtime.wallClock() };
+    this.context = {
+      wheel: new TimerWheel(runtime),
+      wallClock: () => runtime.wallClock(),
+      turnMs: () => runtime.now(),
+    };
   }
 
   sendResult({ idHi, idLo }: IncomingRequest<string>, result: unknown): void {

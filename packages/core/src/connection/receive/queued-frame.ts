@@ -41,7 +41,7 @@ export class QueuedFrame implements RequestFrame {
   isShared = true;
   /** Whether the peer expects a reply. */
   readonly wantsReply: boolean;
-  /** Wall clock, Unix milliseconds. */
+  /** Monotonic milliseconds. */
   readonly receivedAtMs: number;
 
   /** Keeps the frame's own memory, or copies the frame from a chunk. */

@@ -226,7 +226,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return true;
   }
 
-  startRequest(frame: RequestFrame, receivedAtMs: number): void {
+  startRequest(frame: RequestFrame, queuedAtMs: number | null): void {
     const host = this.#host;
     const { reader } = host;
     const { correlationHi: idHi, correlationLo: idLo, type } = frame;
@@ -260,12 +260,12 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       idLo,
       timeoutMs,
       size,
-      receivedAtMs,
+      queuedAtMs,
       isReported,
     );
     if (isReported) this.handledMessages?.started(request);
     if (meta !== null && host.features.carriesMetadata) request.meta = meta;
-    if (receivedAtMs > 0 && request.isExpired) {
+    if (queuedAtMs !== null && request.isExpired) {
       this.handledMessages?.settled(request);
       const message = `The deadline of '${name}' passed before it started`;
       if (request.wantsReply) host.replies.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));

@@ -17,7 +17,7 @@ import { RequestQueue } from "./request-queue.ts";
 
 /** The scheduler's connection. */
 export interface SchedulerHost {
-  readonly context: Pick<RuntimeContext, "slice" | "turns" | "wallClock">;
+  readonly context: Pick<RuntimeContext, "slice" | "turns" | "turnMs">;
   readonly settings: {
     readonly receiveQueueSize: number;
     readonly receiveQueueBytes: number;
@@ -28,9 +28,9 @@ export interface SchedulerHost {
   readonly isOver: boolean;
   /**
    * Decodes the request and starts its handler. Answers a request that is invalid or has expired.
-   * @param receivedAtMs when it arrived, in Unix milliseconds; 0 if that is now
+   * @param queuedAtMs when it arrived, in monotonic milliseconds; null if that is now
    */
-  startRequest(frame: RequestFrame, receivedAtMs: number): void;
+  startRequest(frame: RequestFrame, queuedAtMs: number | null): void;
   /** Whether the peer expects a reply to this request. */
   wantsReply(frame: RequestFrame): boolean;
   /** Answers a request whose handler won't start. */
@@ -116,10 +116,10 @@ export class RequestScheduler<Peer> implements Continuable {
       this.#host.requestTaken(wireBytes(frame));
     } else if (this.#canStart && this.queuedHandlers === 0) {
       this.#host.requestTaken(wireBytes(frame));
-      this.#host.startRequest(frame, 0);
+      this.#host.startRequest(frame, null);
     } else {
       this.#queue ??= new RequestQueue();
-      const queued = new QueuedFrame(frame, this.#host.wantsReply(frame), this.#host.context.wallClock());
+      const queued = new QueuedFrame(frame, this.#host.wantsReply(frame), this.#host.context.turnMs());
       this.#queue.push(queued);
       this.#addId(queued);
       if (this.#fill >= 1) this.#host.receiveQueueFull();
