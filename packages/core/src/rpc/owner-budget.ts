@@ -27,6 +27,12 @@ export class OwnerBudget {
     return true;
   }
 
+  /** It wasn't kept after all. */
+  refund(owner: string, bytes: number): void {
+    const use = this.#uses.get(owner);
+    if (use !== undefined) use.bytes = Math.max(0, use.bytes - bytes);
+  }
+
   #useOf(owner: string, nowMs: number): Use {
     const known = this.#uses.get(owner);
     if (known !== undefined && nowMs - known.sinceMs < this.#windowMs) return known;

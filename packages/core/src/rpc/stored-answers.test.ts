@@ -18,7 +18,7 @@ const codec: Codec = {
 };
 
 /** Answers in a store, with a clock. */
-function scene(makeView: (store: Store) => Store = (store) => store) {
+function scene(makeView: (store: Store) => Store = (store) => store, maxOwnerBytes = 256 * 1024 * 1024) {
   const clock = { ms: 0 };
   const store = makeView(memoryStore({ now: () => clock.ms }));
   const signs = new Set<() => void>();
@@ -37,6 +37,7 @@ function scene(makeView: (store: Store) => Store = (store) => store) {
       },
       storeFailed: () => undefined,
       interrupted: () => undefined,
+      maxOwnerBytes,
     });
   return { answers: answersOf("this process"), answersOf, clock, signs };
 }
@@ -157,4 +158,15 @@ test("an answer is kept after the last sign of life, in whatever order the store
   await ended;
   await new Promise((resolve) => setImmediate(resolve));
   expect(await answersOf("another process").begin("u", "id", REQUEST)).toEqual({ result: "done" });
+});
+
+test("asking again for an answer takes nothing of what the user may keep", async () => {
+  const { answers } = scene(undefined, 4096);
+  const begin = async (id: string) => await answers.begin("u", id, REQUEST);
+  expect(await begin("id")).toBe(1);
+  await answers.end("u", "id", 1, { result: 1 });
+  for (let i = 0; i < 100; i += 1) expect(await begin("id")).toEqual({ result: 1 });
+  expect(await begin("another id")).toBe(1);
+  const crowd = Array.from({ length: 20 }, (_, index) => begin(`id ${index}`));
+  await expect(Promise.all(crowd)).rejects.toMatchObject({ codeName: "STORE_FULL" });
 });

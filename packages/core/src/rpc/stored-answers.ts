@@ -8,7 +8,6 @@
  */
 
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { MAX_STORED_ONCE_BYTES } from "../limits.ts";
 import type { Store } from "../store/store.ts";
 import { toHex } from "../util/hex.ts";
 import { utf8 } from "../util/utf8.ts";
@@ -61,6 +60,8 @@ export interface StoredAnswersHost {
   storeFailed(error: unknown): void;
   /** A message's handlers were interrupted as often as is allowed. */
   interrupted(owner: string, request: OnceRequest, error: RpcError, delivery: number): void;
+  /** Bytes that one user's keys may take within one to two times `onceMs`. */
+  readonly maxOwnerBytes: number;
 }
 
 export class StoredAnswers implements Answers {
@@ -74,7 +75,7 @@ export class StoredAnswers implements Answers {
   constructor(host: StoredAnswersHost) {
     this.#host = host;
     this.#unsaved = new MemoryAnswers(host.codec, () => host.now(), host.onceMs);
-    this.#budget = new OwnerBudget(host.onceMs, MAX_STORED_ONCE_BYTES);
+    this.#budget = new OwnerBudget(host.onceMs, host.maxOwnerBytes);
   }
 
   async begin(owner: string, id: string, request: OnceRequest): Promise<OnceAnswer | number> {
@@ -99,6 +100,8 @@ export class StoredAnswers implements Answers {
     const { store, codec } = this.#host;
     const key = await this.#keyOf(id);
     if (await store.create(key, this.#begunNow(1), this.#host.onceMs)) return this.#started(id, key, 1);
+    // The key was there already.
+    this.#budget.refund(owner, RECORD_BYTES);
     const bytes = await store.get(key);
     const record = bytes === null ? null : readRecord(codec, bytes);
     if (record === null) throw refusal(ErrorCode.STORE_FAILED, "The key has just expired, or isn't readable");

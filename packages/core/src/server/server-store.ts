@@ -5,7 +5,7 @@ import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import type { ServerResumeSettings } from "../endpoint/resume-option.ts";
 import { ConduitError, ErrorCode, isInstance, messageOf } from "../errors.ts";
-import { REPORT_WINDOW_MS } from "../limits.ts";
+import { MAX_STORED_ONCE_BYTES, REPORT_WINDOW_MS } from "../limits.ts";
 import { StoredAnswers } from "../rpc/stored-answers.ts";
 import type { Runtime } from "../runtime.ts";
 import { AnsweringStore } from "../store/answering-store.ts";
@@ -106,6 +106,7 @@ export class ServerStore<Peer> {
       store,
       codec: this.#core.codec,
       onceMs,
+      maxOwnerBytes: MAX_STORED_ONCE_BYTES,
       run: crypto.randomUUID(),
       now: () => runtime.now(),
       wallClock: () => runtime.wallClock(),
