@@ -19,6 +19,10 @@ const fleet = {
 } satisfies Contract;
 type Fleet = typeof fleet;
 
+const text = v.string();
+const first = v.object({ x: v.boolean() });
+const second = v.object({ y: v.number() });
+
 declare const server: Server<Fleet, { count: number }>;
 declare const connection: Connection<Fleet, { count: number }>;
 
@@ -70,6 +74,29 @@ describe("a contract with kinds of clients", () => {
     // @ts-expect-error: operators have it
     devices.broadcast("alarm", "smoke");
     for (const device of devices.connections) device.send("limit", 1);
+  });
+
+  test("lets a server send what one kind has to a user or a connection, whose kind it may not know", () => {
+    server.send({ user: "pump" }, "limit", 1);
+    server.send("id", "alarm", "smoke");
+    // @ts-expect-error: the limit is a number
+    server.send({ user: "pump" }, "limit", "1");
+    // @ts-expect-error: nobody has it
+    server.send({ user: "pump" }, "limits", 1);
+    const both = {} as Server<{
+      client: { messages: { news: typeof text } };
+      clients: { a: { messages: { set: typeof first } }; b: { messages: { set: { data: typeof second } } } };
+    }>;
+    both.send("id", "news", "new");
+    both.send("id", "set", { x: true, y: 1 });
+    // @ts-expect-error: clients of the kind b need y
+    both.send("id", "set", { x: true });
+    const open = {} as Server;
+    open.send("id", "anything", 5);
+    const simple = {} as Server<{ client: { messages: { news: typeof text } } }>;
+    simple.send("id", "news", "new");
+    // @ts-expect-error: news are text
+    simple.send("id", "news", 5);
   });
 
   test("types the clients of a kind", () => {

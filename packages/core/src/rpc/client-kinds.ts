@@ -1,8 +1,9 @@
 /** Kinds of clients in a contract: devices, operators. A client is of each kind that is one of its user's roles. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
-import type { Contract, SideContract } from "./contract.ts";
+import type { Contract, MessageInput, SideContract } from "./contract.ts";
 import { didYouMean } from "./nearest-name.ts";
+import type { Schema } from "./schema.ts";
 
 /** Resolves to the names themselves, so that the compiler shows them. */
 type Names<T> = keyof T & string extends infer N extends string ? N : never;
@@ -22,6 +23,26 @@ type ContractOf<C extends Contract, K> = Pick<C, Extract<keyof C, "server" | "to
 /** A contract as the clients of one kind see it: their part and that of all clients are the part `client`. */
 export type ForClient<C extends Contract, K extends string> =
   string extends ClientKind<C> ? C : ContractOf<C, K> extends infer F extends Contract ? F : never;
+
+type KindsOf<C extends Contract> = NonNullable<C["clients"]>;
+/** A function for each kind that has the message `T`; the data that fit all of them are its parameter. */
+type Takers<C extends Contract, T> = {
+  [K in ClientKind<C>]: T extends keyof PartOf<KindsOf<C>[K], "messages">
+    ? (data: MessageInput<{ readonly client: KindsOf<C>[K] }, "client", T & string>) => void
+    : never;
+}[ClientKind<C>];
+type KindMessage<C extends Contract> = {
+  [K in ClientKind<C>]: Names<PartOf<KindsOf<C>[K], "messages">>;
+}[ClientKind<C>];
+type KindMessages<C extends Contract> = {
+  readonly [T in KindMessage<C>]: Takers<C, T> extends (data: infer D) => void ? Schema<D> : never;
+};
+/** A contract whose part `client` has the messages of all clients and of each kind. */
+export type AnyClient<C extends Contract> = [ClientKind<C>] extends [never]
+  ? C
+  : string extends ClientKind<C>
+    ? C
+    : { readonly client: { readonly messages: PartOf<C["client"], "messages"> & KindMessages<C> } };
 
 const PARTS: readonly Part[] = ["methods", "streams", "messages", "files"];
 

@@ -31,7 +31,7 @@ import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Denial } from "../rpc/access.ts";
-import { anyClientSide, type ClientKind, ClientKinds } from "../rpc/client-kinds.ts";
+import { type AnyClient, anyClientSide, type ClientKind, ClientKinds } from "../rpc/client-kinds.ts";
 import type {
   Contract,
   FolderName,
@@ -657,10 +657,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; for a connection also CONNECTION_CLOSED, SEND_QUEUE_FULL,
    *   CLUSTER_UNAVAILABLE, and PEER_UNSUPPORTED if it is this node's and of another kind
    */
-  send<T extends NameBound<MessageType<C, "client">>>(
+  send<T extends NameBound<MessageType<AnyClient<C>, "client">>>(
     to: string | { readonly user: string },
     type: T & string,
-    ...dataAndOptions: MessageArguments<C, "client", T, SendOptions>
+    ...dataAndOptions: MessageArguments<AnyClient<C>, "client", T, SendOptions>
   ): number;
   send(to: string | { readonly user: string }, type: string, data?: unknown, options?: SendOptions): number {
     return this.#nodes.send(to, type, data, options);
