@@ -8,6 +8,7 @@
 
 import type { ExtensionHost, ReceivedFrame, StreamLimits } from "../../connection/extension.ts";
 import { BYTES_PER_ACK } from "../../connection/send/chunk-window.ts";
+import type { Continuable } from "../../context/turn-queue.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import {
   HEADER_BYTES,
@@ -30,6 +31,8 @@ import { StreamTurns } from "./stream-turns.ts";
 
 /** A window of the usual size is a small part of what is left of the total, so that later streams get theirs. */
 const WINDOW_SHARE = 64;
+/** Streams that wait for the overdraft and are tried in one turn. */
+const TRIED_PER_TURN = 64;
 
 /** The streams of a call of this side, as frames concern them. */
 export interface OwnCall {
@@ -49,7 +52,7 @@ export interface PeerCall {
   inputEnded(error: Record<string, unknown> | null): void;
 }
 
-export class ConnectionStreams implements ReceiverHost, SenderHost {
+export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable {
   readonly connection: ExtensionHost;
   readonly writer: FrameWriter;
   readonly reader: PayloadReader;
@@ -63,8 +66,12 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
   #heldBytes = 0;
   #receivedOverdraft = 0;
   #sentOverdraft = 0;
-  /** Streams with an item that waits for the overdraft of others. */
+  /** Streams with an item that waits for the overdraft of others, in the order in which they are tried. */
   readonly #waitingForOverdraft = new Set<StreamSender>();
+  /** How many of them haven't been tried since the overdraft last became less. */
+  #untried = 0;
+  /** Whether they are being tried, now or in a later turn. */
+  #isTrying = false;
   /** Calls that wait for room in the send queue. */
   readonly #opening = new Fifo<() => void>();
   #unacknowledged = 0;
@@ -315,10 +322,31 @@ export class ConnectionStreams implements ReceiverHost, SenderHost {
 
   countSentOverdraft(change: number): void {
     this.#sentOverdraft += change;
-    if (change > 0 || this.#waitingForOverdraft.size === 0) return;
-    const waiting = [...this.#waitingForOverdraft];
-    this.#waitingForOverdraft.clear();
-    for (const sender of waiting) this.outlet.sendNow(sender);
+    if (change > 0) return;
+    this.#untried = this.#waitingForOverdraft.size;
+    if (this.#untried > 0 && !this.#isTrying) this.continueTurn();
+  }
+
+  /**
+   * Streams whose items have room now go on. The peer may have thousands of streams wait, and return one byte at a time, so
+   * few are tried in one turn.
+   */
+  continueTurn(): void {
+    this.#isTrying = true;
+    for (let tried = 0; this.#untried > 0; tried += 1) {
+      if (tried === TRIED_PER_TURN) {
+        this.connection.context.turns.add(this);
+        return;
+      }
+      this.#untried -= 1;
+      const [sender] = this.#waitingForOverdraft;
+      if (sender === undefined) break;
+      this.#waitingForOverdraft.delete(sender);
+      if (sender.isSendable) this.outlet.sendNow(sender);
+      else if (sender.hasCredit) this.#waitingForOverdraft.add(sender);
+    }
+    this.#untried = 0;
+    this.#isTrying = false;
   }
 
   countReceivedOverdraft(change: number): boolean {

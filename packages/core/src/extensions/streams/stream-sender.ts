@@ -175,8 +175,13 @@ export class StreamSender {
       this.#updateOverdraft();
       this.#wakeIfRoom();
     }
-    if (this.hasData && this.#credit > 0 && !this.isSendable) this.#host.waitForOverdraft(this);
+    if (this.hasCredit && !this.isSendable) this.#host.waitForOverdraft(this);
     return bytes;
+  }
+
+  /** Whether items wait, and their stream has credit. */
+  get hasCredit(): boolean {
+    return this.hasData && this.#credit > 0;
   }
 
   get #gatheredBytes(): number {

@@ -2,7 +2,7 @@
 
 import { getEventListeners } from "node:events";
 import { encode } from "@msgpack/msgpack";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { ErrorCode } from "../../errors.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
@@ -12,6 +12,7 @@ import { frame, type ReceivedFrame, rawFrame, Type } from "../../testing/raw-fra
 import { Flag } from "../../wire/constants.ts";
 import { CANCEL_FRAME } from "../cancel.ts";
 import { StreamFlag, StreamFrame } from "./stream-frames.ts";
+import { StreamSender } from "./stream-sender.ts";
 
 const MIB = 1024 * 1024;
 const STREAM = { streams: 3, overdraft: 32 * MIB };
@@ -120,6 +121,36 @@ describe("many streams that nobody reads", () => {
       return length;
     });
     expect(new Set(await Promise.all(lengths))).toEqual(new Set([180_000]));
+  });
+});
+
+describe("many streams that wait for the overdraft of another", () => {
+  test("aren't all tried for each byte of credit that a peer returns", async () => {
+    const { runtime, peer, open } = await toServer({ streams: 1000, overdraft: 1 }, { receiveQueueSize: 1000 });
+    const sizes = [100_000];
+    open(1, "bytes", { sizes }, { output: 1 });
+    await runtime.settle();
+    for (let id = 2; id <= 901; id += 1) open(id, "bytes", { sizes }, { output: 1 });
+    peer.send(StreamFrame.STREAM_ACK, { bytes: 200_000 });
+    await runtime.settle();
+    const sendable = vi.spyOn(StreamSender.prototype, "isSendable", "get");
+    const returned = 200;
+    for (let n = 0; n < returned; n += 1) peer.send(StreamFrame.OUTPUT_CREDIT, { bytes: 1 }, { id: 1 });
+    await runtime.settle();
+    const tried = sendable.mock.calls.length;
+    sendable.mockRestore();
+    // 900 for each byte would be 180,000.
+    expect(tried).toBeLessThan(returned * 100);
+    // They go on when the first one has returned all.
+    peer.send(StreamFrame.OUTPUT_CREDIT, { bytes: 200_000 }, { id: 1 });
+    for (let id = 2; id <= 901; id += 1) {
+      peer.send(StreamFrame.STREAM_ACK, { bytes: 200_000 });
+      peer.send(StreamFrame.OUTPUT_CREDIT, { bytes: 200_000 }, { id });
+      await runtime.settle();
+    }
+    await runtime.settle();
+    const ended = (await peer.received()).filter(({ type }) => type === Type.RPC_RESPONSE);
+    expect(ended).toHaveLength(901);
   });
 });
 
