@@ -1,4 +1,4 @@
-import { clusterStore, ErrorCode, type ServerInit } from "@netconduit/core";
+import { clusterStore, ErrorCode, RpcError, type ServerInit } from "@netconduit/core";
 import { EventLog } from "@netconduit/core/testing";
 import { describe, expect, test } from "vitest";
 import { PATIENT, Stage } from "../behaviour/stage.ts";
@@ -104,6 +104,73 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         await a.peer(id).send("note", 3, { ack: true });
         expect(await notes.next()).toBe(3);
         expect((await failureOf(a.peer(id).call("missing", {}))).code).toBe(ErrorCode.METHOD_NOT_FOUND);
+      }),
+    );
+
+    test(
+      "Streams go to a connection on another node and come back, with back-pressure, errors and an early end",
+      staged(async (stage) => {
+        const [a, b] = await stage.three();
+        const client = await stage.join(b);
+        const ends = new EventLog<string>();
+        let made = 0;
+        client.stream("count", async function* ({ to }) {
+          try {
+            for (let n = 0; n < Number(to); n += 1) {
+              made += 1;
+              yield { n, text: "x".repeat(4096) };
+            }
+            throw new RpcError(2000, "that is all");
+          } finally {
+            ends.add("closed");
+          }
+        });
+        client.stream({ name: "echo", input: true }, async function* (_params, { input }) {
+          yield* input;
+        });
+        const peer = a.peer(b.connections[0]?.id ?? "");
+        const numbers: number[] = [];
+        const failure = (async () => {
+          for await (const { n } of peer.stream<{ n: number }>("count", { to: 500 })) numbers.push(n);
+        })();
+        expect((await failureOf(failure)).code).toBe(2000);
+        expect(numbers).toEqual(Array.from({ length: 500 }, (_, n) => n));
+        expect(await ends.next()).toBe("closed");
+        made = 0;
+        for await (const { n } of peer.stream<{ n: number }>("count", { to: 1_000_000 })) if (n === 9) break;
+        expect(await ends.next()).toBe("closed");
+        expect(made).toBeLessThan(2000);
+        const echoed: unknown[] = [];
+        for await (const item of peer.stream("echo", {}, { input: numbers })) echoed.push(item);
+        expect(echoed).toEqual(numbers);
+      }),
+    );
+
+    test(
+      "A stream to another node fails if an item is lost, and ends if that node is lost",
+      staged(async (stage) => {
+        const a = await stage.node("a", () => undefined);
+        const { driver, loseNext } = lossy(stage.cluster.driver({ nodeId: "b", ...TIMES }));
+        const b = await stage.node("b", () => undefined, { cluster: driver });
+        await until(() => a.cluster?.nodes.length === 2);
+        const client = await stage.join(b);
+        const ends = new EventLog<string>();
+        client.stream("wait", async function* (_params, { signal }) {
+          const aborted = new Promise((resolve) => signal.addEventListener("abort", resolve));
+          yield 1;
+          await aborted;
+          ends.add("aborted");
+        });
+        const peer = a.peer(b.connections[0]?.id ?? "");
+        loseNext();
+        expect((await failureOf(peer.stream("wait").next())).code).toBe(ErrorCode.NODE_UNAVAILABLE);
+        expect(await ends.next()).toBe("aborted");
+        const stream = peer.stream("wait");
+        expect((await stream.next()).value).toBe(1);
+        await stage.cluster.cut("b");
+        expect((await failureOf(stream.next())).code).toBe(ErrorCode.NODE_UNAVAILABLE);
+        expect(await ends.next()).toBe("aborted");
+        await stage.cluster.heal("b");
       }),
     );
 

@@ -496,6 +496,9 @@ export class ClusterNode implements Cluster {
       case EnvelopeKind.CANCEL:
         this.calls.cancel(from, head.count("id"));
         return;
+      case EnvelopeKind.STREAM:
+        this.calls.streams.received(from, head, body);
+        return;
       case EnvelopeKind.QUESTION:
         void this.#answerQuestion(from, head.count("id"), head.text("question"), head.raw("params"));
         return;
@@ -513,6 +516,7 @@ export class ClusterNode implements Cluster {
     if (node?.epoch !== epoch) return;
     this.topics.presence.heard(node);
     this.questions.checkCalls(node);
+    this.calls.streams.heard(node);
   }
 
   async #answerQuestion(from: NodeIdentity, id: number, question: string, params: unknown): Promise<void> {

@@ -53,6 +53,8 @@ export const EnvelopeKind = {
   LOG_ENTRY: 12,
   /** How many messages a node has published to a topic, and which change of presence was its last. */
   POSITION: 13,
+  /** An item of a stream, or a word about it between its two ends. */
+  STREAM: 14,
 } as const;
 export type EnvelopeKind = (typeof EnvelopeKind)[keyof typeof EnvelopeKind];
 
@@ -169,6 +171,13 @@ export class EnvelopeHead {
     if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value as string[];
     throw malformed(key, "a list of texts");
   }
+}
+
+/** The value in a body. @throws ConduitError MALFORMED_PAYLOAD */
+export function valueIn(reader: PayloadReader, body: Uint8Array): unknown {
+  const value = reader.readItem(body, 0, body.length);
+  if (reader.itemEnd !== body.length) throw malformed("body", "one value");
+  return value;
 }
 
 /** The error for an invalid field of a head. */

@@ -57,6 +57,16 @@ test("A user that isn't valid isn't set", async () => {
   await all.runtime.settle();
 });
 
+test("Words about streams that aren't open are ignored, and those that can't be read are counted", async () => {
+  const { send, stats } = await scene();
+  for (const is of ["item", "taken", "at", "end", "stop", "progress", "later"]) {
+    await send(envelope(EnvelopeKind.STREAM, { id: 7, is, i: 1 }));
+  }
+  expect(stats()?.malformed).toBe(0);
+  await send(envelope(EnvelopeKind.STREAM, { is: "item" }));
+  expect(stats()?.malformed).toBe(1);
+});
+
 test("Keys of a head that this version doesn't know are ignored", async () => {
   const { heard, send } = await scene();
   await send(envelope(EnvelopeKind.BROADCAST, { type: "news", later: { a: [1] } }));

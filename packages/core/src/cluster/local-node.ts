@@ -1,4 +1,5 @@
 import type { VerifiedUser } from "../auth/users.ts";
+import type { StreamConnection } from "../connection/connection-sender.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
@@ -20,6 +21,7 @@ export interface LocalConnection {
   callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean;
   call(method: string, params: unknown, options: LocalCallOptions, validator: null): Promise<unknown>;
   request(type: string, data: unknown, options: LocalCallOptions, validator: null): Promise<unknown>;
+  streamConnection(name: string): StreamConnection;
 }
 
 interface LocalCallOptions {

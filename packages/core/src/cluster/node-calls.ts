@@ -4,11 +4,12 @@ import { asConduitError, ConduitError, ErrorCode, isInstance, RpcError } from ".
 import { isMap } from "../util/is-map.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 import type { Metadata } from "../wire/metadata.ts";
-import type { ClusterAddress, PublishResult } from "./driver.ts";
-import { type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
-import type { LocalNode } from "./local-node.ts";
+import type { ClusterAddress } from "./driver.ts";
+import { type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity, valueIn } from "./envelope.ts";
+import type { LocalConnection } from "./local-node.ts";
 import type { Node } from "./membership.ts";
-import type { NodeAnswer, NodeRequests, NodeRun } from "./node-requests.ts";
+import type { NodeAnswer, NodeRun } from "./node-requests.ts";
+import { NodeStreams, type NodeStreamsHost } from "./node-streams.ts";
 import { OpenCalls } from "./open-calls.ts";
 
 /** How another node's connection is called. */
@@ -24,28 +25,13 @@ export interface RemoteCall {
 }
 
 /** The node of {@link NodeCalls}. */
-export interface NodeCallsHost {
-  readonly local: LocalNode;
-  readonly requests: NodeRequests;
-  publish(
-    address: ClusterAddress,
-    kind: EnvelopeKind,
-    head: Readonly<Record<string, unknown>>,
-    body?: Uint8Array,
-  ): PublishResult;
-  /** @throws ConduitError CLUSTER_UNAVAILABLE, MESSAGE_TOO_LARGE */
-  mustPublish(
-    name: string,
-    address: ClusterAddress,
-    kind: EnvelopeKind,
-    head: Readonly<Record<string, unknown>>,
-    body: Uint8Array,
-  ): void;
+export interface NodeCallsHost extends NodeStreamsHost {
   /** @throws ConduitError MESSAGE_TOO_LARGE */
   mustFit(name: string, body: Uint8Array): void;
 }
 
 export class NodeCalls {
+  readonly streams: NodeStreams;
   readonly #host: NodeCallsHost;
   /** Calls from other nodes that run here, by epoch and id. */
   readonly #running = new Map<string, AbortController>();
@@ -53,6 +39,7 @@ export class NodeCalls {
 
   constructor(host: NodeCallsHost) {
     this.#host = host;
+    this.streams = new NodeStreams(host);
     this.#open = new OpenCalls(() => host.local.context.runtime.now());
   }
 
@@ -127,9 +114,7 @@ export class NodeCalls {
       const meta = head.raw("meta") as Metadata | undefined;
       const options = { timeoutMs: head.count("ms"), signal: controller.signal, meta };
       const value = new EncodedValue(body);
-      const result = await (head.text("what") === "call"
-        ? connection.call(name, value, options, null)
-        : connection.request(name, value, options, null));
+      const result = await this.#run(head, connection, name, value, options, { from, id });
       if (this.#running.get(key) === controller) this.answer(from, id, { value: result });
     } catch (error) {
       if (id > 0 && !controller.signal.aborted) this.answer(from, id, { error: asConduitError(error) });
@@ -139,6 +124,21 @@ export class NodeCalls {
         this.#open.delete(from.epoch, id);
       }
     }
+  }
+
+  #run(
+    head: EnvelopeHead,
+    connection: LocalConnection,
+    name: string,
+    value: EncodedValue,
+    options: Parameters<LocalConnection["call"]>[2],
+    { from, id }: { readonly from: NodeIdentity; readonly id: number },
+  ): Promise<unknown> {
+    const what = head.text("what");
+    if (what === "streams") return this.streams.run(from, id, connection, name, value, options, head.raw("kinds"));
+    return what === "call"
+      ? connection.call(name, value, options, null)
+      : connection.request(name, value, options, null);
   }
 
   /** Calls of a run of a node that have run here this long, or since they were last returned here. */
@@ -192,12 +192,7 @@ export class NodeCalls {
   /** An answer of another node. @throws ConduitError MALFORMED_PAYLOAD */
   answerIn(head: EnvelopeHead, body: Uint8Array): NodeAnswer {
     const error = head.raw("error");
-    if (error === undefined) {
-      const { reader } = this.#host.local;
-      const value = reader.readItem(body, 0, body.length);
-      if (reader.itemEnd !== body.length) throw malformed("body", "one value");
-      return { value };
-    }
+    if (error === undefined) return { value: valueIn(this.#host.local.reader, body) };
     if (!isMap(error)) throw malformed("error", "a map");
     const { code, message, details, rpc } = error;
     const Class = rpc === true ? RpcError : ConduitError;

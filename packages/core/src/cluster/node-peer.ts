@@ -1,14 +1,25 @@
 import { checkResult, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { Pauses } from "../endpoint/acknowledged-send.ts";
+import {
+  type CallOptions,
+  type CallStreamOptions,
+  resultValidator,
+  type StreamOptions,
+} from "../endpoint/call-options.ts";
+import { withParent } from "../endpoint/nested-call.ts";
+import { checkStreams, failedStream } from "../endpoint/open-stream.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
+import type { ItemStream } from "../rpc/request-streams.ts";
+import { StreamItems } from "../rpc/stream-items.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Metadata, metadataOf } from "../wire/metadata.ts";
 import type { ClusterNode } from "./cluster-node.ts";
+import { noConnection } from "./node-calls.ts";
 
 /** The server of a {@link NodePeer}. */
 export interface NodePeerHost {
@@ -26,7 +37,7 @@ export interface NodePeerHost {
 /**
  * A client by the id of its connection, on whatever node it is. Sends and calls as `Connection` does. To a client of another
  * node, `send` and `callNoWait` hand the message to the cluster, which isn't told whether it arrives: use `call`, `request` or
- * `send` with `ack` to hear. Streams, inputs and progress are for this node's clients.
+ * `send` with `ack` to hear.
  */
 export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "client"> {
   /** Id of the connection. */
@@ -60,6 +71,25 @@ export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "cl
   /** @internal A connection of another node is told by the cluster. */
   protected override get _hasEnded(): boolean {
     return this.#host.cluster === null && !this.isLocal;
+  }
+
+  /** @internal */
+  protected override _openStream(
+    name: string,
+    params: unknown,
+    options: StreamOptions | undefined,
+  ): ItemStream<unknown> {
+    return this.isLocal ? super._openStream(name, params, options) : this.#sender.openStream(name, params, options);
+  }
+
+  /** @internal */
+  protected override _callWithStreams(
+    method: string,
+    params: unknown,
+    options: (CallOptions & CallStreamOptions<unknown>) | undefined,
+  ): Promise<unknown> {
+    if (this.isLocal) return super._callWithStreams(method, params, options);
+    return this.#sender.callWithStreams(method, params, options);
   }
 
   /** @internal */
@@ -132,11 +162,41 @@ class NodeSender implements Outgoing {
   streamConnection(name: string): ReturnType<Outgoing["streamConnection"]> {
     const local = this.#host.connection(this.#id);
     if (local !== undefined) return local.streamConnection(name);
-    // With its error if the client is on no node.
-    this.#cluster(name).mustKnow(this.#id, name);
-    const why = `connection ${this.#id} is on another node, and streams go to a node's own clients only`;
-    const how = "Open it on that node, or call the client without streams";
-    throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `Cannot open the stream '${name}': ${why}. ${how}`);
+    throw noConnection(this.#id, name);
+  }
+
+  /** A stream of a connection on another node. */
+  openStream(name: string, params: unknown, given: StreamOptions | undefined): ItemStream<unknown> {
+    try {
+      const options = withParent(name, given);
+      const { output, ...streams } = checkStreams(name, options);
+      const { node, call } = this.#streamCall(name, params, options, options?.timeoutMs ?? 0);
+      return new StreamItems(this.#cluster(name).calls.streams.open(node, { ...call, ...streams }, output));
+    } catch (error) {
+      return failedStream(error);
+    }
+  }
+
+  /** A call with an input, or with progress, of a connection on another node. */
+  async callWithStreams(
+    method: string,
+    params: unknown,
+    options: (CallOptions & CallStreamOptions<unknown>) | undefined,
+  ): Promise<unknown> {
+    const { input, onProgress } = checkStreams(method, options);
+    const timeoutMs = options?.timeoutMs ?? (input === undefined ? this.#host.rpcTimeoutMs : 0);
+    const { node, call } = this.#streamCall(method, params, options, timeoutMs);
+    const value = await this.#cluster(method).calls.streams.call(node, { ...call, input, onProgress });
+    const validator = resultValidator(options);
+    return validator === null ? value : validator.run(value, method);
+  }
+
+  #streamCall(name: string, params: unknown, options: OutgoingCallOptions | undefined, timeoutMs: number) {
+    checkTimeout(name, timeoutMs);
+    const meta = metadataIn(name, options);
+    const { bytes } = this.#host.writer.encodeParams(name, params);
+    const node = this.#cluster(name).mustKnow(this.#id, name);
+    return { node, call: { to: this.#id, name, body: bytes, timeoutMs, signal: options?.signal, meta } };
   }
 
   async #ask(

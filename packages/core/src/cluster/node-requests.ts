@@ -102,7 +102,7 @@ export class NodeRequests {
    * or the answer is lost, TIMEOUT, CANCELLED
    * @param send sends the call with this id. Throws if it can't be sent
    */
-  call(node: Node, options: NodeCallOptions, send: (id: number) => void): Promise<unknown> {
+  call(node: NodeRun, options: NodeCallOptions, send: (id: number) => void): Promise<unknown> {
     return new Promise((resolve, reject) => {
       const { name, timeoutMs, signal } = options;
       if (signal?.aborted === true) throw cancelledError(name, signal.reason);

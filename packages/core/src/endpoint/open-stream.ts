@@ -82,6 +82,28 @@ function callStreams(
   options: StreamOptions | undefined,
   wantsOutput: boolean,
 ): CallStreams {
+  const { input, onProgress, output } = checkStreams(name, options);
+  const streams = streamsOf(connection, name);
+  const checks = streams.connection.itemChecks(name);
+  return new CallStreams(streams, {
+    name,
+    input,
+    inputCheck: checks?.input ?? null,
+    wantsOutput,
+    outputCheck: output ?? checks?.output ?? null,
+    onProgress,
+  });
+}
+
+/** The checked options of a call's streams; `output` validates items. */
+export interface CheckedStreams {
+  readonly input: unknown;
+  readonly onProgress: ((value: unknown) => void) | undefined;
+  readonly output: Validator<unknown> | null;
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+export function checkStreams(name: string, options: object | undefined): CheckedStreams {
   checkResult(name, options);
   const { input, onProgress, output } = (options ?? {}) as Partial<TypedStreamOptions<never>>;
   if (input !== undefined && !hasItems(input)) {
@@ -95,16 +117,7 @@ function callStreams(
   if (output !== undefined && !isSchema(output)) {
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `output of '${name}' ${SCHEMA_RULE}`);
   }
-  const streams = streamsOf(connection, name);
-  const checks = streams.connection.itemChecks(name);
-  return new CallStreams(streams, {
-    name,
-    input,
-    inputCheck: checks?.input ?? null,
-    wantsOutput,
-    outputCheck: output === undefined ? (checks?.output ?? null) : new Validator(output, "result"),
-    onProgress,
-  });
+  return { input, onProgress, output: output === undefined ? null : new Validator(output, "result") };
 }
 
 /** @throws ConduitError PEER_UNSUPPORTED, TOO_MANY_STREAMS */

@@ -262,8 +262,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   /** @internal */
   protected _stream(name: string, params: unknown, options: StreamOptions | undefined): ItemStream<unknown> {
     const { _middlewares } = this;
-    const open = (given: StreamOptions | undefined): ItemStream<unknown> =>
-      openStream(this._outgoing, name, params, given);
+    const open = (given: StreamOptions | undefined): ItemStream<unknown> => this._openStream(name, params, given);
     try {
       STREAM_OPTIONS.check(options, name);
       if (_middlewares === null) return open(options);
@@ -271,6 +270,20 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     } catch (error) {
       return failedStream(error);
     }
+  }
+
+  /** @internal */
+  protected _openStream(name: string, params: unknown, options: StreamOptions | undefined): ItemStream<unknown> {
+    return openStream(this._outgoing, name, params, options);
+  }
+
+  /** @internal */
+  protected _callWithStreams(
+    method: string,
+    params: unknown,
+    options: (CallOptions & CallStreamOptions<unknown>) | undefined,
+  ): Promise<unknown> {
+    return callWithStreams(this._outgoing, method, params, options);
   }
 
   /** Middlewares see it as a request, since it waits for an answer. */
@@ -297,6 +310,6 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     }
     return input === undefined && onProgress === undefined
       ? this._outgoing.call(method, params, options, resultValidator(options))
-      : callWithStreams(this._outgoing, method, params, options);
+      : this._callWithStreams(method, params, options);
   }
 }

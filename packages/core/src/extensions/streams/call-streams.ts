@@ -215,7 +215,7 @@ function brokenOff(error: Error): Record<string, unknown> {
 }
 
 /** An error for the peer: an RpcError as it is, of any other the fact. */
-function outward(error: unknown): Record<string, unknown> {
+export function outward(error: unknown): Record<string, unknown> {
   if (!isInstance(error, RpcError)) return { error: "The caller's input failed", code: ErrorCode.INTERNAL };
   return { error: clip(messageOf(error), MAX_TEXT_CHARS), code: codeOf(error) };
 }

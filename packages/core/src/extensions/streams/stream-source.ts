@@ -5,6 +5,9 @@ import type { Validator } from "../../rpc/validation.ts";
 import { describeValue } from "../../util/describe-value.ts";
 import type { StreamSender } from "./stream-sender.ts";
 
+/** The sending end of a stream, as its source uses it. */
+export type ItemSink = Pick<StreamSender, "begin" | "write" | "finish" | "reason" | "onAbort">;
+
 type Source = AsyncIterable<unknown> & Iterable<unknown> & ReadableStream<unknown>;
 
 interface Items {
@@ -21,7 +24,7 @@ interface Items {
  */
 export async function sendAll(
   source: unknown,
-  sender: StreamSender,
+  sender: ItemSink,
   check: Validator<unknown> | null,
   name: string,
   what: string,

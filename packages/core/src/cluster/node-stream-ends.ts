@@ -1,0 +1,230 @@
+/** The two ends of a stream between nodes. Items are numbered from 1, so that the loss of one is noticed. */
+
+import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
+import type { ItemSink } from "../extensions/streams/stream-source.ts";
+import type { Validator } from "../rpc/validation.ts";
+import { Fifo } from "../util/fifo.ts";
+
+/** Bytes of items that are on their way or wait on the other node, and one item more. */
+const WINDOW_BYTES = 256 * 1024;
+/** An item that waits takes so many bytes besides its own: those of its message and objects. */
+const ITEM_BYTES = 256;
+
+/** Sends items to the other node. */
+export class NodeItemSender implements ItemSink {
+  readonly #send: (number: number, item: unknown) => number;
+  readonly #sizes = new Fifo<number>();
+  #bytes = 0;
+  #taken = 0;
+  #reason: Error | null = null;
+  #waiter: { resolve(): void; reject(error: Error): void } | null = null;
+  /** Number of items that were sent. */
+  count = 0;
+  onAbort: (() => void) | null = null;
+
+  /** @param send sends an item. Returns its bytes. Throws if it can't be sent */
+  constructor(send: (number: number, item: unknown) => number) {
+    this.#send = send;
+  }
+
+  get reason(): Error | null {
+    return this.#reason;
+  }
+
+  /** Whether the other node hasn't taken all of it. */
+  get isWaiting(): boolean {
+    return this.#taken < this.count;
+  }
+
+  begin(): null {
+    return null;
+  }
+
+  /** @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE, CLUSTER_UNAVAILABLE; the reason of `abort` */
+  write(item: unknown): Promise<void> | null {
+    if (this.#reason !== null) throw this.#reason;
+    const bytes = this.#send(this.count + 1, item) + ITEM_BYTES;
+    this.count += 1;
+    this.#sizes.push(bytes);
+    this.#bytes += bytes;
+    if (this.#bytes < WINDOW_BYTES) return null;
+    return new Promise((resolve, reject) => {
+      this.#waiter = { resolve, reject };
+    });
+  }
+
+  finish(): null {
+    return null;
+  }
+
+  /** The other node's application has taken so many items. */
+  taken(count: number): void {
+    while (this.#taken < Math.min(count, this.count)) {
+      this.#taken += 1;
+      this.#bytes -= this.#sizes.shift() as number;
+    }
+    if (this.#bytes >= WINDOW_BYTES) return;
+    this.#waiter?.resolve();
+    this.#waiter = null;
+  }
+
+  /** Sends nothing more. */
+  abort(reason: Error): void {
+    if (this.#reason !== null) return;
+    this.#reason = reason;
+    this.#waiter?.reject(reason);
+    this.#waiter = null;
+    this.onAbort?.();
+  }
+}
+
+/** What {@link NodeItemReceiver} tells the other node. */
+export interface NodeItemReceiverHost {
+  /** The method, for errors. */
+  readonly name: string;
+  readonly check: Validator<unknown> | null;
+  /** @throws ConduitError MALFORMED_PAYLOAD */
+  decode(bytes: Uint8Array): unknown;
+  /** The application has taken so many items. With 0, it waits for the first one. */
+  taken(count: number): void;
+  /** The application takes no more items. */
+  stopped(): void;
+}
+
+type Step = IteratorResult<unknown, undefined>;
+const DONE: Step = { done: true, value: undefined };
+
+/** Items from the other node. */
+export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefined> {
+  readonly #host: NodeItemReceiverHost;
+  readonly #items = new Fifo<Uint8Array>();
+  #last = 0;
+  #taken = 0;
+  /** Bytes that were taken since the other node was told. */
+  #untold = 0;
+  #isOpen = false;
+  #hasEnded = false;
+  #isStopped = false;
+  #error: Error | null = null;
+  #arrival: { readonly promise: Promise<void>; resolve(): void } | null = null;
+
+  constructor(host: NodeItemReceiverHost) {
+    this.#host = host;
+  }
+
+  receive(number: number, bytes: Uint8Array): void {
+    if (number !== this.#last + 1) {
+      this.#lost();
+      return;
+    }
+    this.#last = number;
+    if (this.#isStopped || this.#hasEnded) return;
+    this.#items.push(bytes);
+    this.#wake();
+  }
+
+  /** The other node has sent so many items, and waits; a message of either may be lost. */
+  sentSoFar(count: number, hasEnded: boolean): void {
+    if (this.#isStopped) this.#host.stopped();
+    else if (count !== this.#last || (hasEnded && !this.#hasEnded)) this.#lost();
+    else if (this.#isOpen) this.#host.taken(this.#taken);
+  }
+
+  /** No more items come; those that are here come first. @param count how many there were; null if that isn't known */
+  end(error: Error | null, count: number | null = null): void {
+    if (this.#hasEnded) return;
+    if (count !== null && count !== this.#last) {
+      this.#lost();
+      return;
+    }
+    this.#hasEnded = true;
+    this.#error ??= error;
+    this.#wake();
+  }
+
+  /** The stream is given up: drops the items that are here. */
+  abort(error: Error): void {
+    if (this.#hasEnded || this.#isStopped) return;
+    this.#items.clear();
+    this.end(error);
+  }
+
+  async next(): Promise<Step> {
+    if (!this.#isOpen) {
+      this.#isOpen = true;
+      this.#host.taken(0);
+    }
+    while (this.#items.length === 0) {
+      if (this.#isStopped || this.#hasEnded) return this.#finish();
+      await this.#arrived();
+    }
+    const { name, check, decode } = this.#host;
+    const bytes = this.#items.shift() as Uint8Array;
+    this.#take(bytes.length + ITEM_BYTES);
+    try {
+      const item = decode(bytes);
+      return { done: false, value: check === null ? item : await check.run(item, name) };
+    } catch (error) {
+      this.#stop();
+      throw asConduitError(error);
+    }
+  }
+
+  async return(): Promise<Step> {
+    this.#stop();
+    return DONE;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  #take(bytes: number): void {
+    this.#taken += 1;
+    this.#untold += bytes;
+    if (2 * this.#untold < WINDOW_BYTES) return;
+    this.#untold = 0;
+    this.#host.taken(this.#taken);
+  }
+
+  #stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#items.clear();
+    this.#error = null;
+    this.#wake();
+    if (!this.#hasEnded) this.#host.stopped();
+  }
+
+  #lost(): void {
+    if (this.#isStopped || this.#hasEnded) return;
+    const message = `Items of '${this.#host.name}' were lost between the nodes`;
+    this.end(new ConduitError(ErrorCode.NODE_UNAVAILABLE, message));
+    // The other node needn't go on.
+    this.#host.stopped();
+  }
+
+  /** An error is thrown once. */
+  #finish(): Step {
+    const error = this.#error;
+    this.#error = null;
+    if (error !== null) throw error;
+    return DONE;
+  }
+
+  #arrived(): Promise<void> {
+    if (this.#arrival === null) {
+      let resolve: () => void = () => undefined;
+      const promise = new Promise<void>((settle) => {
+        resolve = settle;
+      });
+      this.#arrival = { promise, resolve };
+    }
+    return this.#arrival.promise;
+  }
+
+  #wake(): void {
+    this.#arrival?.resolve();
+    this.#arrival = null;
+  }
+}
