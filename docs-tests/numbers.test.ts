@@ -50,7 +50,7 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
     (limits.MAX_ONCE_BYTES + limits.MAX_ABANDONED_ONCE_BYTES) / 1024 ** 2,
   ],
   ["PROTOCOL.md", "10,000 such calls", limits.MAX_ABANDONED_ONCE],
-  ["PROTOCOL.md", "100,000 keys", limits.MAX_ONCE_KEYS],
+  ["PROTOCOL.md", "200,000 keys", limits.MAX_ONCE_KEYS],
   ["docs/guide.md", "16 MiB of memory that is kept", (2 * limits.MAX_SPARE_BYTES) / 1024 ** 2],
   ["docs/guide.md", "511 MiB with the defaults", worstCaseMiB()],
   ["README.md", "send at most 16 KiB per frame", limits.MAX_HANDSHAKE_BYTES / 1024],

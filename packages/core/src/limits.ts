@@ -136,9 +136,9 @@ export const MAX_SPARE_BYTES: number = 8 * 1024 * 1024;
 /** So often such memory is looked through; what was of no use since the last time is let go. */
 export const SPARE_MEMORY_MS = 5000;
 
-/** How long a call or message that was carried out once is remembered by its key, and how many are. */
+/** How long a call or message that was carried out once is remembered by its key, and how many are; half for one user. */
 export const ONCE_WINDOW_MS = 120_000;
-export const MAX_ONCE_KEYS = 100_000;
+export const MAX_ONCE_KEYS = 200_000;
 /** Memory of their answers. */
 export const MAX_ONCE_BYTES: number = 64 * 1024 * 1024;
 /** Such calls that run on although their callers have given up or gone, and their memory. */

@@ -2,20 +2,25 @@ import { ErrorCode, RpcError } from "../errors.ts";
 import { MAX_ONCE_BYTES, MAX_ONCE_KEYS, ONCE_WINDOW_MS } from "../limits.ts";
 import { type Codec, type Ended, endedRecord, notKept, readRecord } from "./answer-record.ts";
 import type { Answers, OnceAnswer, OnceRequest } from "./once-window.ts";
+import { OwnerShares } from "./owner-shares.ts";
 
 interface Kept {
+  readonly owner: string;
   readonly record: Uint8Array;
   readonly untilMs: number;
 }
 
-/** Answers in this process. If there are too many, new keys are refused: none is forgotten before its time. */
+/**
+ * Answers in this process. If there are too many, of all users or of one, new keys are refused: none is forgotten before
+ * its time.
+ */
 export class MemoryAnswers implements Answers {
   readonly #codec: Codec;
   readonly #now: () => number;
   readonly #windowMs: number;
   /** In the order in which they are forgotten. */
   readonly #kept = new Map<string, Kept>();
-  #bytes = 0;
+  readonly #shares = new OwnerShares(MAX_ONCE_KEYS, MAX_ONCE_BYTES);
 
   /**
    * @param now in monotonic milliseconds
@@ -35,29 +40,30 @@ export class MemoryAnswers implements Answers {
 
   /** Whether there is room for another key with so much of an answer. */
   hasRoom(bytes: number): boolean {
-    return !this.isFull && this.#bytes + bytes <= MAX_ONCE_BYTES;
+    return !this.isFull && this.#shares.bytes + bytes <= MAX_ONCE_BYTES;
   }
 
-  begin(_owner: string, id: string, { delivery }: OnceRequest): OnceAnswer | number {
+  begin(owner: string, id: string, { delivery }: OnceRequest): OnceAnswer | number {
     this.#forgetOld();
     const ended = this.find(id);
     if (ended !== null) this.#renew(id);
     if (ended !== null) return isRepeatable(ended, delivery) ? ended.delivery + 1 : ended.answer;
-    if (this.#kept.size >= MAX_ONCE_KEYS || this.#bytes >= MAX_ONCE_BYTES) {
+    if (!this.#shares.hasRoom(owner)) {
       const details = { retry_after: this.#windowMs / 1000 };
-      const message = `${this.#kept.size} keys are remembered, with ${this.#bytes} bytes of answers`;
+      const { count, bytes } = this.#shares;
+      const message = `${count} keys are remembered, with ${bytes} bytes of answers`;
       throw new RpcError(ErrorCode.RATE_LIMITED, message, { details });
     }
     return 1;
   }
 
-  end(_owner: string, id: string, delivery: number, answer: OnceAnswer): OnceAnswer {
+  end(owner: string, id: string, delivery: number, answer: OnceAnswer): OnceAnswer {
     this.#forgetOld();
     this.#forget(id);
     let record = endedRecord(this.#codec, { delivery, answer });
-    if (this.#bytes + record.length > MAX_ONCE_BYTES) record = notKept(this.#codec, delivery, record.length);
-    this.#bytes += record.length;
-    this.#kept.set(id, { record, untilMs: this.#now() + this.#windowMs });
+    if (!this.#shares.hasRoomFor(owner, record.length)) record = notKept(this.#codec, delivery, record.length);
+    this.#shares.add(owner, record.length);
+    this.#kept.set(id, { owner, record, untilMs: this.#now() + this.#windowMs });
     return answer;
   }
 
@@ -71,9 +77,9 @@ export class MemoryAnswers implements Answers {
 
   /** Its sender has not got the answer, and may ask again. */
   #renew(id: string): void {
-    const { record } = this.#kept.get(id) as Kept;
+    const kept = this.#kept.get(id) as Kept;
     this.#kept.delete(id);
-    this.#kept.set(id, { record, untilMs: this.#now() + this.#windowMs });
+    this.#kept.set(id, { ...kept, untilMs: this.#now() + this.#windowMs });
   }
 
   #forgetOld(): void {
@@ -87,7 +93,7 @@ export class MemoryAnswers implements Answers {
   #forget(id: string): void {
     const kept = this.#kept.get(id);
     if (kept === undefined) return;
-    this.#bytes -= kept.record.length;
+    this.#shares.delete(kept.owner, kept.record.length);
     this.#kept.delete(id);
   }
 }
