@@ -190,6 +190,54 @@ export function describeFiles(subject: Subject): void {
     );
 
     test(
+      "errors name the operation and the file, and not the methods of the protocol",
+      PATIENT,
+      staged(async (stage) => {
+        const { here, there, server, client, box } = await scene(stage);
+        const names: (string | undefined)[] = [];
+        server.onError((_error, { name }) => names.push(name));
+        await writeFile(join(here, "a.bin"), "a");
+        const signal = AbortSignal.abort();
+        const messageOf = async (operation: Promise<unknown>): Promise<string> => {
+          const error = await operation.then(
+            () => new Error("It was done"),
+            (reason: Error) => reason,
+          );
+          return error.message;
+        };
+        const operations = (given: { readonly signal?: AbortSignal }): Promise<unknown>[] => [
+          box.upload(join(here, "a.bin"), given),
+          box.upload(join(here, "a.bin"), { resume: true, ...given }),
+          box.download("a.bin", join(here, "fetched.bin"), given),
+          box.bytes("a.bin", given),
+          box.list(given),
+          box.stat("a.bin", given),
+          box.remove("a.bin", given),
+        ];
+        const called = [
+          'upload "a.bin"',
+          'upload "a.bin"',
+          'download "a.bin"',
+          'download "a.bin"',
+          'list "box"',
+          'stat "a.bin"',
+          'remove "a.bin"',
+        ];
+        expect(await Promise.all(operations({ signal }).map(messageOf))).toEqual(
+          called.map((name) => `${name} was cancelled`),
+        );
+        await rm(there, { recursive: true });
+        await messageOf(box.list());
+        expect(names).toEqual(['list "box"']);
+        await client.disconnect();
+        const messages = await Promise.all(operations({}).map(messageOf));
+        for (const [index, message] of messages.entries()) {
+          expect(message).toMatch(new RegExp(`^Cannot ${called[index]}: not connected`));
+        }
+      }),
+    );
+
+    test(
       "a file is fetched to a folder, to a path, to a WritableStream and into memory",
       PATIENT,
       staged(async (stage) => {

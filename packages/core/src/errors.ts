@@ -341,17 +341,43 @@ export class RpcError extends ConduitError {
   }
 }
 
+/** What a program called, if that isn't a method or message of its own: `publish to "room:7"`. For messages. */
+export class Operation {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  toString(): string {
+    return this.text;
+  }
+}
+
+/** A method or message type, or an operation. */
+export type Called = string | Operation;
+
+/** As the subject of a message. */
+export function quoted(called: Called): string {
+  return typeof called === "string" ? `'${called}'` : called.text;
+}
+
+/** The begin of a message: `Cannot send 'add'`, `Cannot publish to "room:7"`. */
+export function cannot(verb: string, called: Called): string {
+  return typeof called === "string" ? `Cannot ${verb} '${called}'` : `Cannot ${called.text}`;
+}
+
 /**
  * The error of a call whose `AbortSignal` fired: TIMEOUT for a signal from `AbortSignal.timeout`, else CANCELLED. The
  * signal's reason is the cause.
  */
-export function cancelledError(name: string, reason: unknown): ConduitError {
+export function cancelledError(called: Called, reason: unknown): ConduitError {
   // The latter is the reason of a handler's signal.
   const timedOut =
     isInstance(reason, Error) &&
     (textOf(() => reason.name) === "TimeoutError" || codeOf(reason as ConduitError) === ErrorCode.TIMEOUT);
   const code = timedOut ? ErrorCode.TIMEOUT : ErrorCode.CANCELLED;
-  return new ConduitError(code, `'${name}' ${timedOut ? "timed out" : "was cancelled"}`, { cause: reason });
+  return new ConduitError(code, `${quoted(called)} ${timedOut ? "timed out" : "was cancelled"}`, { cause: reason });
 }
 
 // Programs throw any value, and return or reject with it: a revoked Proxy throws at `instanceof`, and an Error's message

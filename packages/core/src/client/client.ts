@@ -176,8 +176,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#stateListeners = new StateListeners(this.#core);
     this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
     this.#messages = new WaitingMessages(this.#core, config, {
-      mustQueue: (name) =>
-        mustQueue(name, { config, state: this.state, connection: this.#connection, reconnector: this.#reconnector }),
+      mustQueue: (called) =>
+        mustQueue(called, { config, state: this.state, connection: this.#connection, reconnector: this.#reconnector }),
       isTemporary: () => this.#connection !== null || this.#reconnector.isConnecting,
       streamConnection: () => this.#openConnection?.sender.streamConnection() ?? null,
     });

@@ -1,7 +1,7 @@
 import type { ConnectionState } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { type Called, ConduitError, cannot, ErrorCode } from "../errors.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { endpointOf, type Reconnector } from "./reconnector.ts";
 
@@ -15,18 +15,18 @@ export interface UnconnectedClient {
 }
 
 /** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues and may still send, or its login is about to end */
-export function mustQueue(name: string, { config, state, connection, reconnector }: UnconnectedClient): void {
+export function mustQueue(called: Called, { config, state, connection, reconnector }: UnconnectedClient): void {
   const isQueued = config.queueWhileDisconnected === "send";
   if (connection?.isOpen === true) {
     const { draining } = connection;
     if (draining === null || (isQueued && reconnector.mayReconnect)) return;
-    throw serverStopping(`Cannot send '${name}'`, draining, config);
+    throw serverStopping(cannot("send", called), draining, config);
   }
   if (isQueued && reconnector.mayConnect(connection?.closeReason ?? null)) return;
   const remedy = reconnector.isConnecting
     ? "the client is connecting (the option queueWhileDisconnected keeps what is sent meanwhile)"
     : "call connect() first";
-  throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': not connected (${state}); ${remedy}`);
+  throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `${cannot("send", called)}: not connected (${state}); ${remedy}`);
 }
 
 /** @param what the beginning of the message */

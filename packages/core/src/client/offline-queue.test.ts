@@ -9,7 +9,7 @@ function bench(maxItems = 10) {
   const queue = new OfflineQueue<string>(new TimerWheel(runtime), { sendQueueSize: maxItems, sendQueueBytes: 1000 });
   const log: string[] = [];
   const item = (name: string, timeoutMs = 0, failure?: Error): OfflineItem<string> => ({
-    name,
+    called: name,
     timeoutMs,
     bytes: 10,
     send: (connection) => {

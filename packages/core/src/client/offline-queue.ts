@@ -1,11 +1,10 @@
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
 import { HIGH_WATER_RATIO } from "../limits.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
 
 /** A message or call to send once the client is connected again. */
 export interface OfflineItem<Connection> {
-  /** Method or message type. */
-  readonly name: string;
+  readonly called: Called;
   /** Milliseconds until it times out; 0 waits without limit. */
   readonly timeoutMs: number;
   /** Size of its encoded data or params. */
@@ -27,8 +26,10 @@ class Entry<Connection> extends TimerEntry {
 
   override onTimer(): void {
     this.#queue.remove(this.item);
-    const { name, timeoutMs, reject } = this.item;
-    reject(new ConduitError(ErrorCode.TIMEOUT, `'${name}' timed out after ${timeoutMs} ms without a connection`));
+    const { called, timeoutMs, reject } = this.item;
+    reject(
+      new ConduitError(ErrorCode.TIMEOUT, `${quoted(called)} timed out after ${timeoutMs} ms without a connection`),
+    );
   }
 }
 
@@ -64,7 +65,7 @@ export class OfflineQueue<Connection> {
     if (this.#fill >= 1) {
       const { sendQueueSize, sendQueueBytes } = this.#limits;
       const message =
-        `Cannot send '${item.name}': ${this.size} items, ${this.#bytes} bytes are waiting for a connection ` +
+        `${cannot("send", item.called)}: ${this.size} items, ${this.#bytes} bytes are waiting for a connection ` +
         `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }

@@ -2,9 +2,10 @@ import type { StreamConnection } from "../connection/connection-sender.ts";
 import { checkResult, checkTimeout } from "../connection/outgoing-calls.ts";
 import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
-import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
+import { type Called, ConduitError, cancelledError, cannot, ErrorCode } from "../errors.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { Clock } from "../util/clock.ts";
+import { calledAs } from "../wire/called-as.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { OfflineItem, OfflineQueue } from "./offline-queue.ts";
@@ -17,7 +18,7 @@ export interface OfflineHost {
   readonly rpcTimeoutMs: number;
   readonly writer: FrameWriter;
   /** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING if messages and calls can't be queued now */
-  mustQueue(name: string): void;
+  mustQueue(called: Called): void;
   readonly clock: Clock;
   /** Whether what can't be sent now may be sent later, so that programs try again. */
   isTemporary(): boolean;
@@ -60,11 +61,12 @@ export class OfflineSender implements Outgoing {
     options: CallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
-    this.#check(method, options);
-    const refusal = this.#refusal(method);
+    const called = calledAs(method, params);
+    this.#check(called, options);
+    const refusal = this.#refusal(called);
     if (refusal !== null) throw await refusal;
     const value = this.#host.writer.encodeParams(method, params);
-    return this.#call(method, options, value, (connection, rest) => connection.call(method, value, rest, validator));
+    return this.#call(called, options, value, (connection, rest) => connection.call(method, value, rest, validator));
   }
 
   async request(
@@ -88,10 +90,11 @@ export class OfflineSender implements Outgoing {
   }
 
   /** Streams aren't queued. */
-  streamConnection(name: string): StreamConnection {
+  streamConnection(called: Called): StreamConnection {
     const connection = this.#host.streamConnection();
     if (connection !== null) return connection;
-    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot call '${name}' with a stream: not connected`);
+    const how = typeof called === "string" ? " with a stream" : "";
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `${cannot("call", called)}${how}: not connected`);
   }
 
   /** Ends the pauses of calls that are about to reject. */
@@ -100,9 +103,9 @@ export class OfflineSender implements Outgoing {
   }
 
   /** Resolves with the error of a call that can't be queued, after a pause if it may be sent later; null if it can. */
-  #refusal(name: string): Promise<unknown> | null {
+  #refusal(called: Called): Promise<unknown> | null {
     try {
-      this.#host.mustQueue(name);
+      this.#host.mustQueue(called);
       return null;
     } catch (error) {
       return this.#host.isTemporary() ? this.#pause(error) : Promise.resolve(error);
@@ -123,19 +126,19 @@ export class OfflineSender implements Outgoing {
 
   #send(name: string, stage: "message" | "rpc", value: EncodedValue, send: (connection: Outgoing) => boolean): boolean {
     const reject = (error: Error): void => this.#host.sendFailed(error, stage, name);
-    return this.#queue.add({ name, timeoutMs: 0, bytes: value.bytes.length, send, reject });
+    return this.#queue.add({ called: name, timeoutMs: 0, bytes: value.bytes.length, send, reject });
   }
 
   /** @throws ConduitError INVALID_CONFIG, CANCELLED */
-  #check(name: string, options: CallOptions | undefined): void {
-    checkResult(name, options);
-    checkTimeout(name, options?.timeoutMs ?? this.#host.rpcTimeoutMs);
+  #check(called: Called, options: CallOptions | undefined): void {
+    checkResult(called, options);
+    checkTimeout(called, options?.timeoutMs ?? this.#host.rpcTimeoutMs);
     const signal = options?.signal;
-    if (signal?.aborted === true) throw cancelledError(name, signal.reason);
+    if (signal?.aborted === true) throw cancelledError(called, signal.reason);
   }
 
   #call(
-    name: string,
+    called: Called,
     options: CallOptions | undefined,
     value: EncodedValue,
     send: (connection: Outgoing, options: CallOptions) => Promise<unknown>,
@@ -144,7 +147,7 @@ export class OfflineSender implements Outgoing {
     return new Promise((resolve, reject) => {
       const queuedAt = this.#host.clock.now();
       const item: OfflineItem<Outgoing> = {
-        name,
+        called,
         timeoutMs,
         bytes: value.bytes.length,
         send: (connection) => {
@@ -159,7 +162,7 @@ export class OfflineSender implements Outgoing {
       };
       const onAbort = (): void => {
         this.#queue.remove(item);
-        reject(cancelledError(name, signal?.reason));
+        reject(cancelledError(called, signal?.reason));
       };
       this.#queue.add(item);
       signal?.addEventListener("abort", onAbort, { once: true });

@@ -32,7 +32,7 @@ export class WaitingMessages<Peer> {
     this.sender = new OfflineSender(this.#queue, {
       rpcTimeoutMs: config.rpcTimeoutMs,
       writer: core.writer,
-      mustQueue: (name) => host.mustQueue(name),
+      mustQueue: (called) => host.mustQueue(called),
       clock: core.runtimeContext.runtime,
       isTemporary: () => host.isTemporary(),
       streamConnection: () => host.streamConnection(),

@@ -1,7 +1,8 @@
 /** Calls between nodes: those of this node to connections of others, and those of others to connections here. */
 
-import { asConduitError, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
+import { asConduitError, type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
+import { calledAs, isReserved } from "../wire/called-as.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 import type { Metadata } from "../wire/metadata.ts";
 import type { ClusterAddress } from "./driver.ts";
@@ -18,6 +19,8 @@ export interface RemoteCall {
   readonly to: string;
   readonly what: "call" | "request";
   readonly name: string;
+  /** For messages. */
+  readonly called: string;
   readonly body: Uint8Array;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
@@ -76,13 +79,13 @@ export class NodeCalls {
    * Calls a connection on another node. Rejects with what its node's call rejects with, NODE_UNAVAILABLE, CLUSTER_UNAVAILABLE,
    * TIMEOUT, CANCELLED or MESSAGE_TOO_LARGE.
    */
-  call(node: Node, { to, what, name, body, timeoutMs, signal, meta }: RemoteCall): Promise<unknown> {
+  call(node: Node, { to, what, name, called, body, timeoutMs, signal, meta }: RemoteCall): Promise<unknown> {
     const host = this.#host;
     const address = { kind: "node", name: node.id } as const;
     const cancel = (id: number): void => void host.publish(address, EnvelopeKind.CANCEL, { id });
-    return host.requests.call(node, { name, timeoutMs, signal, cancel }, (id) => {
+    return host.requests.call(node, { name: called, timeoutMs, signal, cancel }, (id) => {
       const head = { id, to, what, name, ms: timeoutMs, ...(meta === undefined ? {} : { meta }) };
-      host.mustPublish(name, address, EnvelopeKind.CALL, head, body);
+      host.mustPublish(called, address, EnvelopeKind.CALL, head, body);
     });
   }
 
@@ -113,7 +116,7 @@ export class NodeCalls {
       this.#open.add(from.epoch, id);
       const meta = head.raw("meta") as Metadata | undefined;
       const options = { timeoutMs: head.count("ms"), signal: controller.signal, meta };
-      const value = new EncodedValue(body);
+      const value = new EncodedValue(body, this.#calledAs(name, body));
       const result = await this.#run(head, connection, name, value, options, { from, id });
       if (this.#running.get(key) === controller) this.answer(from, id, { value: result });
     } catch (error) {
@@ -124,6 +127,11 @@ export class NodeCalls {
         this.#open.delete(from.epoch, id);
       }
     }
+  }
+
+  #calledAs(name: string, body: Uint8Array): Called {
+    if (!isReserved(name)) return name;
+    return calledAs(name, this.#host.local.reader.readItem(body, 0, body.length));
   }
 
   #run(

@@ -10,11 +10,12 @@ import {
 import { withParent } from "../endpoint/nested-call.ts";
 import { checkStreams, failedStream } from "../endpoint/open-stream.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { type Called, ConduitError, ErrorCode } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import { StreamItems } from "../rpc/stream-items.ts";
 import type { Validator } from "../rpc/validation.ts";
+import { calledAs } from "../wire/called-as.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Metadata, metadataOf } from "../wire/metadata.ts";
@@ -140,7 +141,14 @@ class NodeSender implements Outgoing {
   ): Promise<unknown> {
     const local = this.#host.connection(this.#id);
     if (local !== undefined) return local.call(method, params, options, validator);
-    return this.#ask("call", method, () => this.#host.writer.encodeParams(method, params), options, validator);
+    return this.#ask(
+      "call",
+      method,
+      String(calledAs(method, params)),
+      () => this.#host.writer.encodeParams(method, params),
+      options,
+      validator,
+    );
   }
 
   async request(
@@ -151,7 +159,7 @@ class NodeSender implements Outgoing {
   ): Promise<unknown> {
     const local = this.#host.connection(this.#id);
     if (local !== undefined) return local.request(type, data, options, validator);
-    return this.#ask("request", type, () => this.#host.writer.encodeData(type, data), options, validator);
+    return this.#ask("request", type, type, () => this.#host.writer.encodeData(type, data), options, validator);
   }
 
   /** Messages to other nodes don't wait here. */
@@ -159,10 +167,10 @@ class NodeSender implements Outgoing {
     return this.#host.connection(this.#id)?.waitForRoom() ?? Promise.resolve();
   }
 
-  streamConnection(name: string): ReturnType<Outgoing["streamConnection"]> {
+  streamConnection(called: Called): ReturnType<Outgoing["streamConnection"]> {
     const local = this.#host.connection(this.#id);
-    if (local !== undefined) return local.streamConnection(name);
-    throw noConnection(this.#id, name);
+    if (local !== undefined) return local.streamConnection(called);
+    throw noConnection(this.#id, String(called));
   }
 
   /** A stream of a connection on another node. */
@@ -196,26 +204,28 @@ class NodeSender implements Outgoing {
     const meta = metadataIn(name, options);
     const { bytes } = this.#host.writer.encodeParams(name, params);
     const node = this.#cluster(name).mustKnow(this.#id, name);
-    return { node, call: { to: this.#id, name, body: bytes, timeoutMs, signal: options?.signal, meta } };
+    return { node, call: { to: this.#id, name, called: name, body: bytes, timeoutMs, signal: options?.signal, meta } };
   }
 
   async #ask(
     what: "call" | "request",
     name: string,
+    called: string,
     encode: () => EncodedValue,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
-    checkResult(name, options);
+    checkResult(called, options);
     const timeoutMs = options?.timeoutMs ?? this.#host.rpcTimeoutMs;
-    checkTimeout(name, timeoutMs);
-    const meta = metadataIn(name, options);
+    checkTimeout(called, timeoutMs);
+    const meta = metadataIn(called, options);
     const { bytes } = encode();
     const signal = options?.signal;
-    const cluster = this.#cluster(name);
-    const node = cluster.mustKnow(this.#id, name);
-    const value = await cluster.calls.call(node, { to: this.#id, what, name, body: bytes, timeoutMs, signal, meta });
-    return validator === null ? value : validator.run(value, name);
+    const cluster = this.#cluster(called);
+    const node = cluster.mustKnow(this.#id, called);
+    const call = { to: this.#id, what, name, called, body: bytes, timeoutMs, signal, meta };
+    const value = await cluster.calls.call(node, call);
+    return validator === null ? value : validator.run(value, called);
   }
 
   /** @throws ConduitError CONNECTION_CLOSED without a cluster */

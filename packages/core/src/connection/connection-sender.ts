@@ -1,5 +1,5 @@
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { type Called, ConduitError, cannot, ErrorCode, quoted, RpcError } from "../errors.ts";
 import { UNCOUNTED_BYTES } from "../limits.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { Flag } from "../wire/constants.ts";
@@ -216,10 +216,10 @@ export class ConnectionSender {
   }
 
   /** Queues a message or request. @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE */
-  sendBounded(name: string, frame: FrameWriter, owner: RequestOwner | null = null): void {
+  sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner | null = null): void {
     const host = this.#host;
-    if (frame.payloadBytes > host.maxPeerPayloadBytes) throw this.#tooLargeForPeer(`'${name}'`, frame.payloadBytes);
-    if (!host.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(name);
+    if (frame.payloadBytes > host.maxPeerPayloadBytes) throw this.#tooLargeForPeer(quoted(called), frame.payloadBytes);
+    if (!host.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(called);
     this.messagesSent += 1;
     host.sendQueue.push(frame, "message", owner);
     if (host.sendQueue.hasWaiting) host.countHeldBytes();
@@ -302,10 +302,10 @@ export class ConnectionSender {
     return messageTooLarge(what, payloadBytes, maxPeerPayloadBytes, role === "server" ? "client" : "server");
   }
 
-  #sendQueueFull(name: string): ConduitError {
+  #sendQueueFull(called: Called): ConduitError {
     const { sendQueue, settings } = this.#host;
     const message =
-      `Cannot send '${name}': the send queue holds ${sendQueue.queuedFrames} messages, ${sendQueue.bufferedBytes} bytes ` +
+      `${cannot("send", called)}: the send queue holds ${sendQueue.queuedFrames} messages, ${sendQueue.bufferedBytes} bytes ` +
       `(sendQueueSize ${settings.sendQueueSize}, sendQueueBytes ${settings.sendQueueBytes})`;
     return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
   }

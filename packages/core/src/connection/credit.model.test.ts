@@ -321,7 +321,16 @@ class End {
       this.handled.push(idLo);
       return;
     }
-    const facts = { idHi, idLo, wantsReply: true, bytes: wireBytes(frame), hasStream: false, abort: () => undefined };
+    const facts = {
+      isCall: false,
+      method: "m",
+      idHi,
+      idLo,
+      wantsReply: true,
+      bytes: wireBytes(frame),
+      hasStream: false,
+      abort: () => undefined,
+    };
     const request = facts as unknown as IncomingRequest<null>;
     this.#running.push(request);
     this.scheduler.handlerStarted(request);

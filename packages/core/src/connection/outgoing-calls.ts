@@ -10,13 +10,23 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { Address } from "../bytes/byte-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, ConduitError, cancelledError, ErrorCode, RpcError } from "../errors.ts";
+import {
+  asConduitError,
+  type Called,
+  ConduitError,
+  cancelledError,
+  cannot,
+  ErrorCode,
+  quoted,
+  RpcError,
+} from "../errors.ts";
 import { unwrapNetconduitResult } from "../netconduit/result.ts";
 import { isSchema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
 import { Fifo } from "../util/fifo.ts";
 import { TimerEntry } from "../util/timer-wheel.ts";
+import { calledAs } from "../wire/called-as.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Metadata, metadataOf } from "../wire/metadata.ts";
@@ -90,14 +100,14 @@ export interface CallsHost {
      * Queues a message or request.
      * @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE
      */
-    sendBounded(name: string, frame: FrameWriter, owner: RequestOwner): void;
+    sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner): void;
   };
 }
 
 /** A pending call. Its timer is the call's deadline. */
 export class OutgoingCall extends TimerEntry implements RequestOwner {
-  /** Method or message type, for error messages. */
-  readonly name: string;
+  /** For error messages. */
+  readonly called: Called;
   readonly timeoutMs: number;
   readonly validator: Validator<unknown> | null;
   readonly resolve: (value: unknown) => void;
@@ -116,7 +126,7 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
 
   constructor(
     calls: OutgoingCalls,
-    name: string,
+    called: Called,
     timeoutMs: number,
     validator: Validator<unknown> | null,
     resolve: (value: unknown) => void,
@@ -124,7 +134,7 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
   ) {
     super();
     this.#calls = calls;
-    this.name = name;
+    this.called = called;
     this.timeoutMs = timeoutMs;
     this.validator = validator;
     this.resolve = resolve;
@@ -169,7 +179,7 @@ export class OutgoingCalls {
   timedOut(call: OutgoingCall): void {
     const peer = this.#host.role === "client" ? "server" : "client";
     const where = `the ${peer} ${formatAddress(this.#host.stream.remote)} has not replied`;
-    const message = `'${call.name}' timed out after ${call.timeoutMs} ms: ${where}`;
+    const message = `${quoted(call.called)} timed out after ${call.timeoutMs} ms: ${where}`;
     this.abandon(call, new ConduitError(ErrorCode.TIMEOUT, message));
   }
 
@@ -189,9 +199,10 @@ export class OutgoingCalls {
     return new Promise((resolve, reject) => {
       const host = this.#host;
       host.sender.mustBeOpen();
-      mustAnswerCalls(host, method);
-      const meta = metadataOf(method, options?.meta, host.features.carriesMetadata);
-      const call = this.#begin(method, options, validator, resolve, reject);
+      const called = calledAs(method, params);
+      mustAnswerCalls(host, called);
+      const meta = metadataOf(called, options?.meta, host.features.carriesMetadata);
+      const call = this.#begin(called, options, validator, resolve, reject);
       if (call === null) return;
       if (streams !== null) {
         call.streams = streams;
@@ -201,7 +212,7 @@ export class OutgoingCalls {
         const writer = host.sender.requestWriter;
         const timeoutMs = timeoutOnWire(host, call);
         writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutMs, streams?.keys ?? null, meta);
-        host.sender.sendBounded(method, writer, call);
+        host.sender.sendBounded(called, writer, call);
       } catch (error) {
         this.#remove(call);
         streams?.abandoned(false, asConduitError(error));
@@ -272,7 +283,7 @@ export class OutgoingCalls {
       call.reject(asConduitError(error));
       return;
     }
-    call.reject(new RpcError(reader.code, reader.message, { details: reader.details, method: call.name }));
+    call.reject(new RpcError(reader.code, reader.message, { details: reader.details, method: String(call.called) }));
   }
 
   /** Whether an uncorrelated reply may arrive. */
@@ -321,7 +332,7 @@ export class OutgoingCalls {
       this.#remove(call);
       const isUnsent = this.#host.sendQueue.withdraw(call);
       const details = isUnsent ? { started: false } : started && { started: started.has(idOf(call)) };
-      const text = `'${call.name}' got no reply: ${message}`;
+      const text = `${quoted(call.called)} got no reply: ${message}`;
       const error = new ConduitError(ErrorCode.CONNECTION_CLOSED, text, { cause, details: details ?? undefined });
       call.streams?.lost(error);
       call.reject(error);
@@ -332,24 +343,24 @@ export class OutgoingCalls {
    * Assigns an id to a call and starts its deadline. Returns null if its signal had fired and the call was rejected.
    */
   #begin(
-    name: string,
+    called: Called,
     options: OutgoingCallOptions | undefined,
     validator: Validator<unknown> | null,
     resolve: (value: unknown) => void,
     reject: (error: Error) => void,
   ): OutgoingCall | null {
-    checkResult(name, options);
+    checkResult(called, options);
     const timeoutMs = options?.timeoutMs ?? this.#host.settings.rpcTimeoutMs;
-    checkTimeout(name, timeoutMs);
-    const call = new OutgoingCall(this, name, timeoutMs, validator, resolve, reject);
+    checkTimeout(called, timeoutMs);
+    const call = new OutgoingCall(this, called, timeoutMs, validator, resolve, reject);
     const signal = options?.signal;
     if (signal !== undefined) {
       if (signal.aborted) {
-        reject(cancelledError(name, signal.reason));
+        reject(cancelledError(called, signal.reason));
         return null;
       }
       call.signal = signal;
-      call.onAbort = () => this.abandon(call, cancelledError(name, signal.reason));
+      call.onAbort = () => this.abandon(call, cancelledError(called, signal.reason));
       signal.addEventListener("abort", call.onAbort, { once: true });
     }
     this.#add(call);
@@ -412,7 +423,7 @@ export class OutgoingCalls {
     let value = received;
     try {
       if (this.#host.info?.netconduit === true) value = unwrapNetconduitResult(value);
-      if (call.validator !== null) value = call.validator.run(value, call.name);
+      if (call.validator !== null) value = call.validator.run(value, String(call.called));
     } catch (error) {
       call.reject(asConduitError(error));
       return;
@@ -431,23 +442,23 @@ function timeoutOnWire(host: { readonly features: Features }, call: OutgoingCall
 }
 
 /** @throws ConduitError PEER_UNSUPPORTED if the peer doesn't answer calls */
-export function mustAnswerCalls(host: { readonly answersCalls: boolean }, method: string): void {
+export function mustAnswerCalls(host: { readonly answersCalls: boolean }, called: Called): void {
   if (host.answersCalls) return;
-  const message = `Cannot call '${method}': the client doesn't answer calls (it didn't offer the extension 'call')`;
+  const message = `${cannot("call", called)}: the client doesn't answer calls (it didn't offer the extension 'call')`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 
 /** @throws ConduitError INVALID_CONFIG if the option `result` isn't a schema */
-export function checkResult(name: string, options: object | undefined): void {
+export function checkResult(called: Called, options: object | undefined): void {
   const result = (options as { readonly result?: unknown } | undefined)?.result;
   if (result === undefined || isSchema(result)) return;
-  const message = `result of '${name}' must be a schema that implements Standard Schema v1, got ${describeValue(result)}`;
+  const message = `result of ${quoted(called)} must be a schema that implements Standard Schema v1, got ${describeValue(result)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 
 /** @throws ConduitError INVALID_CONFIG if the timeout is out of range */
-export function checkTimeout(name: string, timeoutMs: number): void {
+export function checkTimeout(called: Called, timeoutMs: number): void {
   if (typeof timeoutMs === "number" && timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
-  const message = `timeoutMs of '${name}' must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;
+  const message = `timeoutMs of ${quoted(called)} must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }

@@ -16,7 +16,7 @@ import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
 import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
-import type { IncomingRequest } from "../rpc/incoming-request.ts";
+import { calledOf, type IncomingRequest } from "../rpc/incoming-request.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { ReportWindows } from "../util/report-windows.ts";
@@ -416,8 +416,8 @@ export class ProtocolConnection<Peer>
   }
 
   openStreams(request: IncomingRequest<Peer>, keys: StreamKeys): RequestStreams | null {
-    const { idHi, idLo, method } = request;
-    return this.#extensions?.openStreams(idHi, idLo, method, keys) ?? null;
+    const { idHi, idLo } = request;
+    return this.#extensions?.openStreams(idHi, idLo, String(calledOf(request)), keys) ?? null;
   }
 
   setPausedByPeer(isPaused: boolean): void {

@@ -2,7 +2,7 @@
 
 import type { StreamConnection } from "../connection/connection-sender.ts";
 import { checkResult } from "../connection/outgoing-calls.ts";
-import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import { asError, type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
 import { CallStreams } from "../extensions/streams/call-streams.ts";
 import type { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
 import { stream } from "../extensions/streams/stream.ts";
@@ -13,6 +13,7 @@ import { isSchema, SCHEMA_RULE } from "../rpc/schema.ts";
 import { StreamItems } from "../rpc/stream-items.ts";
 import { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
+import { calledAs } from "../wire/called-as.ts";
 import {
   type CallOptions,
   type CallStreamOptions,
@@ -25,7 +26,7 @@ import { withParent } from "./nested-call.ts";
 /** Chooses the connection. */
 interface Outgoing {
   /** @throws ConduitError CONNECTION_CLOSED */
-  streamConnection(name: string): StreamConnection;
+  streamConnection(called: Called): StreamConnection;
 }
 
 /** Sends a call that returns a stream. Never throws: reading the stream does. */
@@ -40,8 +41,9 @@ export function openStream(
   let options: StreamOptions | undefined;
   try {
     options = withParent(name, given);
-    connection = outgoing.streamConnection(name);
-    call = callStreams(connection, name, options, true);
+    const called = calledAs(name, params);
+    connection = outgoing.streamConnection(called);
+    call = callStreams(connection, name, called, options, true);
   } catch (error) {
     return failedStream(error);
   }
@@ -63,8 +65,9 @@ export async function callWithStreams(
   params: unknown,
   options: (CallOptions & CallStreamOptions<unknown>) | undefined,
 ): Promise<unknown> {
-  const connection = outgoing.streamConnection(name);
-  const call = callStreams(connection, name, options, false);
+  const called = calledAs(name, params);
+  const connection = outgoing.streamConnection(called);
+  const call = callStreams(connection, name, called, options, false);
   const timeout = options?.input === undefined ? {} : { timeoutMs: options.timeoutMs ?? 0 };
   let result: unknown;
   try {
@@ -79,14 +82,15 @@ export async function callWithStreams(
 function callStreams(
   connection: StreamConnection,
   name: string,
+  called: Called,
   options: StreamOptions | undefined,
   wantsOutput: boolean,
 ): CallStreams {
-  const { input, onProgress, output } = checkStreams(name, options);
-  const streams = streamsOf(connection, name);
+  const { input, onProgress, output } = checkStreams(called, options);
+  const streams = streamsOf(connection, called);
   const checks = streams.connection.itemChecks(name);
   return new CallStreams(streams, {
-    name,
+    name: String(called),
     input,
     inputCheck: checks?.input ?? null,
     wantsOutput,
@@ -103,32 +107,32 @@ export interface CheckedStreams {
 }
 
 /** @throws ConduitError INVALID_CONFIG */
-export function checkStreams(name: string, options: object | undefined): CheckedStreams {
-  checkResult(name, options);
+export function checkStreams(called: Called, options: object | undefined): CheckedStreams {
+  checkResult(called, options);
   const { input, onProgress, output } = (options ?? {}) as Partial<TypedStreamOptions<never>>;
   if (input !== undefined && !hasItems(input)) {
     const rule = "must be an async iterable, an iterable or a ReadableStream";
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `input of '${name}' ${rule}, got ${describeValue(input)}`);
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `input of ${quoted(called)} ${rule}, got ${describeValue(input)}`);
   }
   if (onProgress !== undefined && typeof onProgress !== "function") {
-    const message = `onProgress of '${name}' must be a function, got ${describeValue(onProgress)}`;
+    const message = `onProgress of ${quoted(called)} must be a function, got ${describeValue(onProgress)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   if (output !== undefined && !isSchema(output)) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `output of '${name}' ${SCHEMA_RULE}`);
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `output of ${quoted(called)} ${SCHEMA_RULE}`);
   }
   return { input, onProgress, output: output === undefined ? null : new Validator(output, "result") };
 }
 
 /** @throws ConduitError PEER_UNSUPPORTED, TOO_MANY_STREAMS */
-function streamsOf(connection: StreamConnection, name: string): ConnectionStreams {
+function streamsOf(connection: StreamConnection, called: Called): ConnectionStreams {
   const streams = connection.extension(stream);
   if (streams === undefined) {
     const why = "it is a netconduit peer, or one side has the option enableBackpressure: false";
-    const message = `Cannot call '${name}' with a stream, input or onProgress: the connection has no streams; ${why}`;
+    const message = `${cannot("call", called)}: the connection has no streams; ${why}`;
     throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
   }
-  streams.mustHaveRoom(name);
+  streams.mustHaveRoom(called);
   return streams;
 }
 

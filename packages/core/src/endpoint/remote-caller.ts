@@ -1,6 +1,6 @@
 import type { ConnectionSender, StreamConnection } from "../connection/connection-sender.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
+import { type Called, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
 import type {
   CallArguments,
@@ -61,7 +61,7 @@ import type { OutgoingMiddlewares } from "./outgoing-middleware.ts";
 /** Accepts messages and calls: a connection, a client's queue while disconnected, or a pool. */
 export type Outgoing = Pick<ConnectionSender, "call" | "callNoWait" | "request" | "sendMessage" | "waitForRoom"> & {
   /** The connection for a call with streams. @throws ConduitError CONNECTION_CLOSED */
-  streamConnection(name: string): StreamConnection;
+  streamConnection(called: Called): StreamConnection;
 };
 
 /**

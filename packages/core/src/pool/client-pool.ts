@@ -37,7 +37,7 @@ import type {
 } from "../endpoint/method-types.ts";
 import { withParent } from "../endpoint/nested-call.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
-import { asConduitError, asError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
+import { asConduitError, asError, type Called, ConduitError, cannot, ErrorCode, withCallerStack } from "../errors.ts";
 import type { RemoteFiles } from "../extensions/files/remote-files.ts";
 import type {
   CallArguments,
@@ -146,7 +146,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#offline = new OfflineSender(this.#queue, {
       rpcTimeoutMs,
       writer: this.#context.writer(maxMessageBytes, false),
-      mustQueue: (name) => this.#mustQueue(name),
+      mustQueue: (called) => this.#mustQueue(called),
       clock: runtime,
       streamConnection: () => null,
       isTemporary: () => !this.#isUnused && this.#mayConnect,
@@ -570,7 +570,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   /** @throws ConduitError CONNECTION_CLOSED unless what is sent is queued and may still be sent */
-  #mustQueue(name: string): void {
+  #mustQueue(called: Called): void {
     if (this.config.queueWhileDisconnected === "send" && this.#mayConnect) return;
     const states = [...this.#members.byServer()].map(
       ([server, [connection]]) => `${server} is ${connection?.client.state}`,
@@ -578,7 +578,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     const why = this.#isUnused
       ? "not connected; call connect() first"
       : `no server takes it now (${states.join(", ")})`;
-    const message = `Cannot send '${name}': ${why}`;
+    const message = `${cannot("send", called)}: ${why}`;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
   }
 }

@@ -1,6 +1,6 @@
 import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
-import { ConduitError, codeOf, ErrorCode, isInstance } from "../errors.ts";
+import { type Called, ConduitError, codeOf, ErrorCode, isInstance } from "../errors.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { Clock } from "../util/clock.ts";
 import { wasNeverStarted } from "./never-started.ts";
@@ -85,10 +85,10 @@ export class PoolSender implements Outgoing {
   }
 
   /** A stream stays on the connection that was chosen for it. */
-  streamConnection(name: string): ReturnType<Outgoing["streamConnection"]> {
+  streamConnection(called: Called): ReturnType<Outgoing["streamConnection"]> {
     const { usable } = this;
     const { choose, offline } = this.#settings;
-    return (usable.length === 0 ? offline : choose(usable).outgoing).streamConnection(name);
+    return (usable.length === 0 ? offline : choose(usable).outgoing).streamConnection(called);
   }
 
   /** Resolves when one of the connections has room. */

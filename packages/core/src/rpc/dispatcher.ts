@@ -1,10 +1,10 @@
 /** Runs handlers: validates, calls, replies. Creates no promise for a synchronous schema and handler. */
 
-import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, RpcError } from "../errors.ts";
+import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, quoted, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import { AbandonedCalls } from "./abandoned-calls.ts";
 import type { AccessControl } from "./access.ts";
-import { type IncomingRequest, KeyedRequest, type RequestSource } from "./incoming-request.ts";
+import { calledOf, type IncomingRequest, KeyedRequest, type RequestSource } from "./incoming-request.ts";
 import { runThrough } from "./middleware.ts";
 import { didYouMean } from "./nearest-name.ts";
 import {
@@ -62,11 +62,12 @@ function callMethod<Peer>(entry: MethodEntry<Peer>, params: unknown, request: In
 
 /** Why a method can't be called like this; null if it can. */
 function streamMismatch<Peer>({ output, input }: MethodEntry<Peer>, request: IncomingRequest<Peer>): string | null {
-  const { method, streams } = request;
+  const { streams } = request;
+  const called = quoted(calledOf(request));
   const wantsOutput = streams !== null && streams.keys.output > 0;
-  if (output && !wantsOutput) return `'${method}' returns a stream: call it with stream()`;
-  if (!output && wantsOutput) return `'${method}' returns a result and no stream: call it with call()`;
-  return streams?.keys.input === true && !input ? `'${method}' takes no input` : null;
+  if (output && !wantsOutput) return `${called} returns a stream: call it with stream()`;
+  if (!output && wantsOutput) return `${called} returns a result and no stream: call it with call()`;
+  return streams?.keys.input === true && !input ? `${called} takes no input` : null;
 }
 
 export class Dispatcher<Peer> {
@@ -568,7 +569,7 @@ export class Dispatcher<Peer> {
     stage: "rpc" | "message",
   ): RpcError {
     const failureId = this.#host.newFailureId();
-    this.#host.reportError(error, stage, request.client, request.method, failureId);
+    this.#host.reportError(error, stage, request.client, String(calledOf(request)), failureId);
     const message = this.#host.exposeErrors ? messageOf(error) : "Internal server error";
     // netconduit's own server sends no details.
     const details = source.hasNetconduitPeer ? undefined : { failure_id: failureId };

@@ -1,5 +1,6 @@
-import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { type Called, ConduitError, ErrorCode, quoted, RpcError } from "../errors.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
+import { calledAs } from "../wire/called-as.ts";
 import { type Metadata, NO_METADATA } from "../wire/metadata.ts";
 import type { ItemStream, RequestStreams } from "./request-streams.ts";
 import { noItems } from "./stream-items.ts";
@@ -217,7 +218,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   }
 
   override onTimer(): void {
-    this.abort(new ConduitError(ErrorCode.TIMEOUT, `The deadline of '${this.method}' passed`));
+    this.abort(new ConduitError(ErrorCode.TIMEOUT, `The deadline of ${quoted(calledOf(this))} passed`));
   }
 
   /** Fires the signal. Later calls have no effect. */
@@ -259,6 +260,15 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   finish(): void {
     if (this.isScheduled) this.#source.context.wheel.cancel(this);
   }
+}
+
+/** What the sender of a request called, for messages and hooks. */
+export function calledOf({
+  isCall,
+  method,
+  value,
+}: Pick<IncomingRequest<never>, "isCall" | "method" | "value">): Called {
+  return isCall ? calledAs(method, value) : method;
 }
 
 /** A call or message with a key, inside the call of `$once` that carried it. */

@@ -28,9 +28,9 @@ export function withKindCheck(outgoing: Outgoing, kinds: ClientKinds, roles: rea
       check(type, kinds.ofMessage(type));
       return outgoing.sendMessage(type, data, options);
     },
-    streamConnection(name) {
-      check(name, kinds.ofCall(name));
-      return outgoing.streamConnection(name);
+    streamConnection(called) {
+      if (typeof called === "string") check(called, kinds.ofCall(called));
+      return outgoing.streamConnection(called);
     },
     waitForRoom: () => outgoing.waitForRoom(),
   };

@@ -4,8 +4,9 @@
  * Consecutive frames are adjacent, so a connection can write several of them to its socket at once. A value is encoded
  * before its place in the slab is reserved, so an encoding error, or a getter that sends frames itself, does no harm.
  */
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { type Called, ConduitError, ErrorCode, quoted } from "../errors.ts";
 import { COMPRESSION_THRESHOLD_BYTES, HEADER_BYTES } from "../limits.ts";
+import { calledAs, isReserved } from "./called-as.ts";
 import { maxInflatedBytes } from "./compression-ratio.ts";
 import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
 import { EncodedValue } from "./encoded-value.ts";
@@ -125,8 +126,8 @@ export class FrameWriter implements FrameBytes {
     let head = this.requestHead(method);
     if (streams !== null) head = streamHead(head, streams);
     if (meta !== null) head = metadataHead(head, "params", meta);
-    const value = this.encode(params === undefined ? NO_PARAMS : params, "params");
-    this.write(FrameType.RPC_REQUEST, hi, lo, head, value, timeoutMs, method);
+    const value = this.encode(params === undefined ? NO_PARAMS : params, rootOf(method));
+    this.write(FrameType.RPC_REQUEST, hi, lo, head, value, timeoutMs, calledAs(method, params));
   }
 
   /** Encodes an item of a stream. The result is valid until the next value is encoded. */
@@ -146,7 +147,8 @@ export class FrameWriter implements FrameBytes {
 
   /** Encodes the params of a call that is sent later, by `rpcRequest`. */
   encodeParams(method: string, params: unknown): EncodedValue {
-    return this.encodeLater(method, this.requestHead(method), params === undefined ? NO_PARAMS : params, "params");
+    const value = params === undefined ? NO_PARAMS : params;
+    return this.encodeLater(calledAs(method, value), this.requestHead(method), value, rootOf(method));
   }
 
   /** RPC_RESPONSE `{success: true, result}`; an undefined result is nil. */
@@ -212,19 +214,19 @@ export class FrameWriter implements FrameBytes {
     return value.bytes;
   }
 
-  private encodeLater(name: string, head: Uint8Array, value: unknown, rootName: string): EncodedValue {
+  private encodeLater(called: Called, head: Uint8Array, value: unknown, rootName: string): EncodedValue {
     const encoded = this.values.encode(value, rootName);
     const { large } = this.values;
     const valueLength = large === null ? encoded.length : encoded.length + totalLength(large);
     const length = head.length + valueLength + KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES;
-    if (length > this.maxMessageBytes) throw tooLarge(name, length, this.maxMessageBytes);
+    if (length > this.maxMessageBytes) throw tooLarge(called, length, this.maxMessageBytes);
     const bytes = valueLength <= MAX_SMALL_BYTES ? new Uint8Array(valueLength) : this.allocate(valueLength);
     if (large === null) bytes.set(encoded);
     else writeInterleaved(bytes, 0, encoded, large);
-    return new EncodedValue(bytes);
+    return new EncodedValue(bytes, called);
   }
 
-  /** @param name of the message or method, for errors; empty if there is none */
+  /** @param called the message or method, for errors; empty if there is none */
   private write(
     type: number,
     hi: number,
@@ -232,14 +234,14 @@ export class FrameWriter implements FrameBytes {
     head: Uint8Array,
     value: Uint8Array,
     timeoutMs: number,
-    name: string = "",
+    called: Called = "",
   ): void {
     const headLength = head.length;
     const large = value === EMPTY ? null : this.values.large;
     const valueLength = large === null ? value.length : value.length + totalLength(large);
     const tailLength = timeoutMs > 0 ? KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES : 0;
     const length = headLength + valueLength + tailLength;
-    if (length > this.maxMessageBytes) throw tooLarge(name, length, this.maxMessageBytes);
+    if (length > this.maxMessageBytes) throw tooLarge(called, length, this.maxMessageBytes);
     this.payloadBytes = length;
     if (this.compress !== null && length > COMPRESSION_THRESHOLD_BYTES) {
       const plain = this.allocate(length);
@@ -414,8 +416,13 @@ function nameHead(
   return head;
 }
 
-function tooLarge(name: string, length: number, limit: number): ConduitError {
-  return messageTooLarge(name === "" ? "the reply" : `'${name}'`, length, limit, null);
+/** The name of the params in paths. Those of reserved methods have what the program gave under a key. */
+function rootOf(method: string): string {
+  return isReserved(method) ? "" : "params";
+}
+
+function tooLarge(called: Called, length: number, limit: number): ConduitError {
+  return messageTooLarge(called === "" ? "the reply" : quoted(called), length, limit, null);
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The map of strings beside a call or message. */
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import { concat, encodeText, KEY_DATA, KEY_PARAMS } from "./envelope.ts";
 
@@ -40,13 +40,13 @@ export function metadataProblem(meta: unknown): string | null {
  * @param isCarried whether the peer takes metadata
  * @throws ConduitError INVALID_CONFIG, PEER_UNSUPPORTED
  */
-export function metadataOf(name: string, meta: Metadata | undefined, isCarried: boolean): Metadata | null {
+export function metadataOf(called: Called, meta: Metadata | undefined, isCarried: boolean): Metadata | null {
   if (meta === undefined) return null;
   const problem = metadataProblem(meta);
-  if (problem !== null) throw new ConduitError(ErrorCode.INVALID_CONFIG, `meta of '${name}' ${problem}`);
+  if (problem !== null) throw new ConduitError(ErrorCode.INVALID_CONFIG, `meta of ${quoted(called)} ${problem}`);
   if (Object.keys(meta).length === 0) return null;
   if (isCarried) return meta;
-  const message = `Cannot send '${name}' with meta: the peer doesn't support the extension 'meta'`;
+  const message = `${cannot("send", called)} with meta: the peer doesn't support the extension 'meta'`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 

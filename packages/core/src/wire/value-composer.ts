@@ -279,6 +279,7 @@ export class ValueComposer {
         break;
       }
       if (typeof name === "number") path += `[${name}]`;
+      else if (path === "") path = name;
       else path += /^[\p{L}_$][\p{L}\p{N}_$]*$/u.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
     }
     return new ConduitError(ErrorCode.UNSERIALIZABLE, `Cannot encode ${path}: ${reason}`, { details: { path }, cause });

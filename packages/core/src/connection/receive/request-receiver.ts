@@ -4,9 +4,9 @@
  */
 
 import type { RuntimeContext } from "../../context/runtime-context.ts";
-import { asConduitError, ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { asConduitError, ConduitError, ErrorCode, quoted, RpcError } from "../../errors.ts";
 import { HEADER_BYTES, MAX_RATE_VIOLATIONS } from "../../limits.ts";
-import { IncomingRequest, type ReplySender, type RequestSource } from "../../rpc/incoming-request.ts";
+import { calledOf, IncomingRequest, type ReplySender, type RequestSource } from "../../rpc/incoming-request.ts";
 import type { RequestStreams } from "../../rpc/request-streams.ts";
 import { Flag, FrameType } from "../../wire/constants.ts";
 import type { FrameDecoder } from "../../wire/frame-decoder.ts";
@@ -267,7 +267,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     if (meta !== null && host.features.carriesMetadata) request.meta = meta;
     if (queuedAtMs !== null && request.isExpired) {
       this.handledMessages?.settled(request);
-      const message = `The deadline of '${name}' passed before it started`;
+      const message = `The deadline of ${quoted(calledOf(request))} passed before it started`;
       if (request.wantsReply) host.replies.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
       return;
     }

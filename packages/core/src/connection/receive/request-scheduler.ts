@@ -8,9 +8,9 @@
 
 import type { RuntimeContext } from "../../context/runtime-context.ts";
 import type { Continuable } from "../../context/turn-queue.ts";
-import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { ConduitError, ErrorCode, quoted, RpcError } from "../../errors.ts";
 import { LOW_WATER_RATIO } from "../../limits.ts";
-import type { IncomingRequest } from "../../rpc/incoming-request.ts";
+import { calledOf, type IncomingRequest } from "../../rpc/incoming-request.ts";
 import { QueuedFrame, type RequestFrame, wireBytes, workBytes } from "./queued-frame.ts";
 import { RequestIds } from "./request-ids.ts";
 import { RequestQueue } from "./request-queue.ts";
@@ -136,7 +136,7 @@ export class RequestScheduler<Peer> implements Continuable {
     const request = this.#ids?.get(idHi, idLo);
     if (request === undefined) return;
     if (!(request instanceof QueuedFrame)) {
-      request.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled '${request.method}'`));
+      request.abort(new ConduitError(ErrorCode.CANCELLED, `The caller cancelled ${quoted(calledOf(request))}`));
       return;
     }
     this.#ids?.delete(request);

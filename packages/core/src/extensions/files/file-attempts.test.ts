@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { ConduitError, ErrorCode, Operation, RpcError } from "../../errors.ts";
 import { transfersWith } from "../../test-support/file-scene.ts";
 import { ManualTimers } from "../../testing/manual-timers.ts";
 import { untilComplete, withinTime } from "./file-attempts.ts";
@@ -18,7 +18,7 @@ function attempts(errors: readonly Error[], signal?: AbortSignal) {
   let made = 0;
   const peer = { hasEnded: () => false, connected: async () => undefined };
   const progress = new ProgressReporter(undefined, () => clock.ms);
-  const result = untilComplete({ peer, transfers, progress, signal }, async () => {
+  const result = untilComplete({ called: new Operation('upload "a"'), peer, transfers, progress, signal }, async () => {
     made += 1;
     const error = left.shift();
     if (error !== undefined) throw error;

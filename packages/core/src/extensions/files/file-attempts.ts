@@ -1,7 +1,7 @@
 /** How long a transfer may take, and how one that breaks off goes on by itself. */
 
 import { checkTimeout } from "../../connection/outgoing-calls.ts";
-import { ConduitError, cancelledError, ErrorCode, isInstance } from "../../errors.ts";
+import { type Called, ConduitError, cancelledError, ErrorCode, isInstance, quoted } from "../../errors.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { FileCaller } from "./file-caller.ts";
 import type { ProgressReporter } from "./file-progress.ts";
@@ -14,6 +14,7 @@ const BETWEEN_ATTEMPTS_MS = 500;
 const ENDS: ReadonlySet<number> = new Set([ErrorCode.FILE_CHANGED, ErrorCode.CHECKSUM_MISMATCH]);
 
 export interface AttemptsOptions {
+  readonly called: Called;
   readonly peer: Pick<FileCaller, "hasEnded" | "connected">;
   readonly transfers: FileTransfers;
   readonly progress: ProgressReporter;
@@ -25,7 +26,7 @@ export interface AttemptsOptions {
  * @throws the error of the last attempt; ConduitError CONNECTION_CLOSED if the peer won't be connected, CANCELLED, TIMEOUT
  */
 export async function untilComplete<T>(options: AttemptsOptions, attempt: () => Promise<T>): Promise<T> {
-  const { peer, transfers, progress, signal } = options;
+  const { called, peer, transfers, progress, signal } = options;
   for (;;) {
     const beganMs = transfers.now();
     try {
@@ -33,10 +34,11 @@ export async function untilComplete<T>(options: AttemptsOptions, attempt: () => 
     } catch (error) {
       if (!mayBeRepeated(error) || peer.hasEnded()) throw error;
     }
-    throwIfAborted(signal);
+    throwIfAborted(called, signal);
     progress.waits();
     await peer.connected(signal);
     await pause(transfers, beganMs + BETWEEN_ATTEMPTS_MS - transfers.now(), signal);
+    throwIfAborted(called, signal);
   }
 }
 
@@ -45,8 +47,8 @@ function mayBeRepeated(error: unknown): boolean {
 }
 
 /** @throws ConduitError CANCELLED, TIMEOUT */
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw cancelledError("transfer", signal.reason);
+function throwIfAborted(called: Called, signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw cancelledError(called, signal.reason);
 }
 
 /** @throws ConduitError CANCELLED, TIMEOUT */
@@ -63,7 +65,6 @@ async function pause(transfers: FileTransfers, delayMs: number, signal: AbortSig
       signal?.addEventListener("abort", end, { once: true });
     });
   }
-  throwIfAborted(signal);
 }
 
 /**
@@ -71,16 +72,16 @@ async function pause(transfers: FileTransfers, delayMs: number, signal: AbortSig
  * @throws ConduitError INVALID_CONFIG; the transfer's error
  */
 export async function withinTime<T>(
-  name: string,
+  called: Called,
   transfers: FileTransfers,
   { signal, timeoutMs = 0 }: { readonly signal?: AbortSignal | undefined; readonly timeoutMs?: number | undefined },
   transfer: (signal: AbortSignal | undefined) => Promise<T>,
 ): Promise<T> {
-  checkTimeout(name, timeoutMs);
+  checkTimeout(called, timeoutMs);
   if (timeoutMs === 0) return await transfer(signal);
   const controller = new AbortController();
   const onTimeout = (): void =>
-    controller.abort(new ConduitError(ErrorCode.TIMEOUT, `'${name}' took longer than ${timeoutMs} ms`));
+    controller.abort(new ConduitError(ErrorCode.TIMEOUT, `${quoted(called)} took longer than ${timeoutMs} ms`));
   const timer = new CallbackTimer(onTimeout);
   transfers.schedule(timer, timeoutMs);
   try {

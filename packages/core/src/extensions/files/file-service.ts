@@ -4,19 +4,10 @@ import type { HandlerContext } from "../../rpc/incoming-request.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
 import type { MethodEntry, Registry } from "../../rpc/registry.ts";
 import { describeValue } from "../../util/describe-value.ts";
+import { FileMethod } from "../../wire/called-as.ts";
 import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
 import { NetconduitTransfers } from "./netconduit-transfers.ts";
 import { type FolderContext, type FolderHost, ServedFolder } from "./served-folder.ts";
-
-/** Methods of the protocol. Lists of methods don't show them. */
-export const FileMethod = {
-  OFFSET: "files:offset",
-  UPLOAD: "files:upload",
-  DOWNLOAD: "files:download",
-  LIST: "files:list",
-  STAT: "files:stat",
-  REMOVE: "files:remove",
-} as const;
 
 type Params = Readonly<Record<string, unknown>>;
 

@@ -18,10 +18,10 @@ import {
 } from "../../netconduit/files.ts";
 import { decodeBase64, encodeBase64 } from "../../util/base64.ts";
 import { isCount } from "../../util/is-count.ts";
+import { FileMethod } from "../../wire/called-as.ts";
 import { isServable } from "./checked-name.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
 import type { ProgressReporter } from "./file-progress.ts";
-import { FileMethod } from "./file-service.ts";
 import type { FileSource } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 

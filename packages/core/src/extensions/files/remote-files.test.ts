@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../../errors.ts";
 import { sha256Of, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
+import { FileMethod } from "../../wire/called-as.ts";
 import type { FileCaller } from "./file-caller.ts";
 import type { FileProgress } from "./file-progress.ts";
-import { FileMethod } from "./file-service.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { RemoteFiles } from "./remote-files.ts";
 

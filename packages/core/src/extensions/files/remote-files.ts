@@ -1,16 +1,16 @@
 /** A folder of the peer, as this side's application sees it. */
 
-import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { KnownOptions } from "../../util/known-options.ts";
+import { FileMethod, operation } from "../../wire/called-as.ts";
 import { checkFileName } from "./checked-name.ts";
 import { untilComplete, withinTime } from "./file-attempts.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
 import { withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier, isSha256 } from "./file-items.ts";
 import { type FileProgress, ProgressReporter } from "./file-progress.ts";
-import { FileMethod } from "./file-service.ts";
 import { type FileSource, openSource, type UploadSource } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { NetconduitFolder } from "./netconduit-folder.ts";
@@ -134,7 +134,7 @@ export class RemoteFiles {
     try {
       const name = checkFileName(options.name ?? mustHaveName(opened.name));
       const paced = maxBytesPerSecond === undefined ? opened : this.#paced(opened, maxBytesPerSecond);
-      return await withinTime("upload", this.#transfers(), options, async (signal) => {
+      return await withinTime(operation("upload", name), this.#transfers(), options, async (signal) => {
         const bounded = { ...options, signal };
         if (this.#peer.netconduit !== null) return await this.#sendToNetconduit(paced, name, bounded);
         return await this.#sendIdentified(paced, name, bounded);
@@ -150,7 +150,7 @@ export class RemoteFiles {
    */
   async download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
     DOWNLOAD.check(options, name);
-    return await withinTime("download", this.#transfers(), options, async (signal) => {
+    return await withinTime(operation("download", name), this.#transfers(), options, async (signal) => {
       const bounded = { ...options, signal };
       if (typeof target === "string") return await this.#fetchTo(target, name, bounded);
       return await this.#fetchInto(target, name, bounded);
@@ -188,7 +188,9 @@ export class RemoteFiles {
         },
       };
     };
-    await withinTime("bytes", this.#transfers(), options, (signal) => this.#fetch(name, { ...options, signal }, open));
+    await withinTime(operation("download", name), this.#transfers(), options, (signal) =>
+      this.#fetch(name, { ...options, signal }, open),
+    );
     return content;
   }
 
@@ -241,7 +243,7 @@ export class RemoteFiles {
     const upload = JSON.stringify([this.folder, name, key]);
     const transfer = ids.take(upload);
     try {
-      return await this.#repeated(options, progress, async () => {
+      return await this.#repeated(operation("upload", name), options, progress, async () => {
         await source.mustBeUnchanged(bytes);
         return await this.#send(source, name, options, transfer, progress);
       });
@@ -357,7 +359,9 @@ export class RemoteFiles {
   async #fetchTo(target: string, name: string, options: DownloadOptions): Promise<FileResult> {
     const progress = this.#progressOf(options);
     const attempt = (): Promise<FileResult> => this.#fetchOnceTo(target, name, options, progress);
-    return options.resume === true ? await this.#repeated(options, progress, attempt) : await attempt();
+    return options.resume === true
+      ? await this.#repeated(operation("download", name), options, progress, attempt)
+      : await attempt();
   }
 
   async #fetchOnceTo(
@@ -419,8 +423,13 @@ export class RemoteFiles {
   }
 
   /** Attempts of a transfer that can be continued. */
-  async #repeated<T>({ signal }: TransferOptions, progress: ProgressReporter, attempt: () => Promise<T>): Promise<T> {
-    return await untilComplete({ peer: this.#peer, transfers: this.#transfers(), progress, signal }, attempt);
+  async #repeated<T>(
+    called: Called,
+    { signal }: TransferOptions,
+    progress: ProgressReporter,
+    attempt: () => Promise<T>,
+  ): Promise<T> {
+    return await untilComplete({ called, peer: this.#peer, transfers: this.#transfers(), progress, signal }, attempt);
   }
 
   get #netconduit(): NetconduitFolder {

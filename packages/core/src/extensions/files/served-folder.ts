@@ -4,6 +4,7 @@ import { identityOf, type User } from "../../auth/user.ts";
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { Access, AccessControl } from "../../rpc/access.ts";
 import { isCount } from "../../util/is-count.ts";
+import { calledAs } from "../../wire/called-as.ts";
 import { checkFileName, isServable } from "./checked-name.ts";
 import { fileError, withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier } from "./file-items.ts";
@@ -56,6 +57,8 @@ type Params = Readonly<Record<string, unknown>>;
 export interface FolderContext<Peer> {
   readonly client: Peer;
   readonly method: string;
+  /** The parameters. */
+  readonly value?: unknown;
   readonly input: AsyncIterableIterator<unknown>;
   progress(value: unknown): void;
 }
@@ -356,11 +359,15 @@ export class ServedFolder<Peer> {
       if (await this.#host.transfers.files.isFolder(dir)) return known;
       const options = { cause: known.cause };
       const message = `The folder '${dir}' doesn't exist, but is served as '${this.name}': make it before its first use`;
-      this.#host.failed(context.client, context.method, new ConduitError(ErrorCode.NOT_FOUND, message, options));
+      this.#host.failed(
+        context.client,
+        String(calledAs(context.method, context.value)),
+        new ConduitError(ErrorCode.NOT_FOUND, message, options),
+      );
       return new RpcError(ErrorCode.FILE_ERROR, `'${this.name}' can't be used: its folder doesn't exist`, options);
     }
     if (OWN_FAULTS.has(known.code) && known.cause !== undefined) {
-      this.#host.failed(context.client, context.method, known);
+      this.#host.failed(context.client, String(calledAs(context.method, context.value)), known);
     }
     return known;
   }

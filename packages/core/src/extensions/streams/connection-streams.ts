@@ -9,7 +9,7 @@
 import type { ExtensionHost, ReceivedFrame, StreamLimits } from "../../connection/extension.ts";
 import { BYTES_PER_ACK } from "../../connection/send/chunk-window.ts";
 import type { Continuable } from "../../context/turn-queue.ts";
-import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { type Called, ConduitError, cannot, ErrorCode, RpcError } from "../../errors.ts";
 import {
   HEADER_BYTES,
   MAX_CHUNK_BYTES,
@@ -107,10 +107,10 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   // --- calls of this side -------------------------------------------------------------------------------------------
 
   /** @throws ConduitError TOO_MANY_STREAMS */
-  mustHaveRoom(name: string): void {
+  mustHaveRoom(called: Called): void {
     const { streams } = this.#theirs;
     if (this.#calls.size < streams) return;
-    const message = `Cannot call '${name}' with a stream: ${this.#calls.size} are open, and the peer takes ${streams}`;
+    const message = `${cannot("call", called)}: ${this.#calls.size} streams are open, and the peer takes ${streams}`;
     throw new ConduitError(ErrorCode.TOO_MANY_STREAMS, message);
   }
 

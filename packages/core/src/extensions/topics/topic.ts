@@ -11,6 +11,7 @@ import { wireBytes } from "../../connection/receive/queued-frame.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
+import { Reserved } from "../../wire/called-as.ts";
 import { MAX_TOPIC_CHARS } from "./topic-name.ts";
 
 /** `{topic: str, epoch: str, offset: int, presence: bool, token?: int}`. */
@@ -23,9 +24,9 @@ export const TOPIC_PRESENCE_FRAME = 0x0132;
 export const TOPIC_END_FRAME = 0x0133;
 
 /** Reserved methods of servers. */
-export const TOPIC_SUBSCRIBE = "$topic.subscribe";
-export const TOPIC_UNSUBSCRIBE = "$topic.unsubscribe";
-export const TOPIC_PUBLISH = "$topic.publish";
+export const TOPIC_SUBSCRIBE: typeof Reserved.SUBSCRIBE = Reserved.SUBSCRIBE;
+export const TOPIC_UNSUBSCRIBE: typeof Reserved.UNSUBSCRIBE = Reserved.UNSUBSCRIBE;
+export const TOPIC_PUBLISH: typeof Reserved.PUBLISH = Reserved.PUBLISH;
 
 /** Longest id and user in a presence list. */
 export const MAX_PRESENCE_CHARS = 256;

@@ -1,0 +1,65 @@
+/** What programs call where the wire has a reserved method: messages and hooks name the former. */
+
+import { type Called, Operation } from "../errors.ts";
+import { describeValue } from "../util/describe-value.ts";
+import { isMap } from "../util/is-map.ts";
+import { EncodedValue } from "./encoded-value.ts";
+
+/** Reserved methods of the protocol. Lists of methods don't show them. */
+export const Reserved = {
+  ONCE: "$once",
+  SUBSCRIBE: "$topic.subscribe",
+  UNSUBSCRIBE: "$topic.unsubscribe",
+  PUBLISH: "$topic.publish",
+} as const;
+
+/** Those of folders. */
+export const FileMethod = {
+  OFFSET: "files:offset",
+  UPLOAD: "files:upload",
+  DOWNLOAD: "files:download",
+  LIST: "files:list",
+  STAT: "files:stat",
+  REMOVE: "files:remove",
+} as const;
+
+type Params = Readonly<Record<string, unknown>>;
+
+const OF: ReadonlyMap<string, (params: Params) => Called> = new Map<string, (params: Params) => Called>([
+  [Reserved.ONCE, ({ method, type }) => nameIn(method) ?? nameIn(type) ?? new Operation("do something once")],
+  [Reserved.SUBSCRIBE, ({ topic }) => operation("subscribe to", topic)],
+  [Reserved.UNSUBSCRIBE, ({ topic }) => operation("unsubscribe from", topic)],
+  [Reserved.PUBLISH, ({ topic }) => operation("publish to", topic)],
+  [FileMethod.OFFSET, ({ name }) => operation("upload", name)],
+  [FileMethod.UPLOAD, ({ name }) => operation("upload", name)],
+  [FileMethod.DOWNLOAD, ({ name }) => operation("download", name)],
+  [FileMethod.LIST, ({ folder }) => operation("list", folder)],
+  [FileMethod.STAT, ({ name }) => operation("stat", name)],
+  [FileMethod.REMOVE, ({ name }) => operation("remove", name)],
+]);
+
+/** Whether a method is the protocol's own. */
+export function isReserved(method: string): boolean {
+  // Most methods don't begin like this, and then need no look-up.
+  const first = typeof method === "string" ? method.charCodeAt(0) : 0;
+  return (first === DOLLAR || first === F) && OF.has(method);
+}
+
+const DOLLAR = 0x24;
+const F = 0x66;
+
+/** What the program called: the method, or what a reserved one is for. @param params as given, or encoded */
+export function calledAs(method: string, params: unknown): Called {
+  if (!isReserved(method)) return method;
+  if (params instanceof EncodedValue) return params.called ?? method;
+  return OF.get(method)?.(isMap(params) ? params : {}) ?? method;
+}
+
+/** `publish to "room:7"`. */
+export function operation(verb: string, object: unknown): Operation {
+  return new Operation(`${verb} ${describeValue(object)}`);
+}
+
+function nameIn(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
