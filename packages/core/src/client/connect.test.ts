@@ -613,6 +613,22 @@ describe("a connection that ends right behind the login", () => {
     expect([events.sort(), connecting.settled, client.state]).toEqual([["connect", "disconnect banned"], 1, "closed"]);
   });
 
+  test("isn't dialled again at once for ever by a server that says each time that the session has expired", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const connecting = outcome(client.connect());
+    for (let n = 1; n <= 5 && connecting.state === "pending"; n += 1) {
+      const { peer, success } = await raw.answer({ extensions: { close: true, ready: true } });
+      peer.write(success, frame(FrameType.CLOSE, { code: ErrorCode.SESSION_EXPIRED, reason: "expired" }));
+      peer.end();
+      await runtime.settle();
+      await runtime.advance(1000);
+    }
+    expect(runtime.dials).toHaveLength(2);
+    expect(connecting.error?.code).toBe(ErrorCode.SESSION_EXPIRED);
+  });
+
   test("is dialled again like any other that was lost", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);

@@ -234,12 +234,16 @@ export class Reconnector<Peer> {
    */
   async #open(abort: DialController): Promise<void> {
     const endsAt = this.#runtime.now() + this.#config.connectTimeoutMs;
+    // The next attempt asks for no session, so a server that says so again is dialled no sooner than others.
+    let hadSession = true;
     for (;;) {
       try {
         await this.#owner.open(abort);
         return;
       } catch (error) {
-        const waitMs = retryAfterMs(error);
+        const isExpired = codeOf(toConduitError(error)) === ErrorCode.SESSION_EXPIRED;
+        const waitMs = isExpired && hadSession ? 0 : retryAfterMs(error);
+        if (isExpired) hadSession = false;
         if (waitMs === null || abort.aborted || this.#runtime.now() + waitMs >= endsAt) throw error;
         this.#owner.failed(toConduitError(error), false);
         await this.#sleep(abort, waitMs);
@@ -355,13 +359,9 @@ function toConduitError(error: unknown): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_ERROR, messageOf(error), { cause: error });
 }
 
-/**
- * When to ask a server again that judges no more passwords from this address for now, or that resumed a session which had
- * expired here; null if the error is another one.
- */
+/** When to ask a server again that judges no more passwords from this address for now; null if the error is another one. */
 function retryAfterMs(error: unknown): number | null {
   if (!isInstance(error, ConduitError)) return null;
-  if (codeOf(error) === ErrorCode.SESSION_EXPIRED) return 0;
   if (codeOf(error) !== ErrorCode.RATE_LIMITED) return null;
   const waitMs = retryAfterIn(error.details);
   return waitMs === null ? null : Math.max(waitMs, 50) + Math.random() * RETRY_JITTER_MS;
