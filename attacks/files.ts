@@ -114,6 +114,15 @@ export const fileAttacks: readonly Attack[] = [
       ),
   },
   {
+    name: "uploads begun and cancelled in a folder of 1,000 files with a quota, 20 connections",
+    server: { files: { quotaBytes: 1024 * MIB * MIB, count: 1000 } },
+    run: (context) =>
+      attack(context, 20, async (attacker) => {
+        const [id, bytes] = await attacker.call("files:upload", { input: true }, uploadOf(newName(), MIB));
+        await attacker.socket.write(Buffer.concat([bytes, frame(Type.CANCEL, undefined, { id })]));
+      }),
+  },
+  {
     name: "uploads that continue at false offsets, and with false hashes, 10 connections",
     server,
     run: (context) =>

@@ -1,4 +1,6 @@
 /** Attacks that make the server hold memory. */
+
+import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { call, chunksOf, frame, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack } from "./lib/attack.ts";
@@ -181,6 +183,22 @@ export const memoryAttacks: readonly Attack[] = [
       };
       await Promise.allSettled(Array.from({ length: 100 }, one));
       await context.hold();
+    },
+  },
+  {
+    name: "calls with a key to handlers that go on without their callers, which leave and come again, 10 connections",
+    run: async (context) => {
+      let keys = 0;
+      const params = { data: new Uint8Array(60 * 1024) };
+      await context.againInParallel(10, async () => {
+        const socket = await context.logIn();
+        for (let id = 1; id <= 100; id += 1) {
+          keys += 1;
+          await socket.write(call(id, "$once", { key: `${process.pid}-${keys}`, method: "forever", params }));
+        }
+        await sleep(100);
+        socket.destroy();
+      });
     },
   },
 ];

@@ -10,6 +10,7 @@ import { codeNameOf } from "./lib/attack-socket.ts";
 export const INPUT = 0x0120;
 const INPUT_END = 0x0122;
 const INPUT_CREDIT = 0x0123;
+const OUTPUT_CREDIT = 0x0124;
 export const BINARY = 0x0040;
 const MORE = 0x2000;
 
@@ -45,8 +46,8 @@ export class StreamAttacker {
     void socket.ended.then(() => this.#wake());
   }
 
-  static async logIn(context: AttackContext): Promise<StreamAttacker> {
-    return new StreamAttacker(context, await context.logIn(undefined, EXTENSIONS));
+  static async logIn(context: AttackContext, extensions: typeof EXTENSIONS = EXTENSIONS): Promise<StreamAttacker> {
+    return new StreamAttacker(context, await context.logIn(undefined, extensions));
   }
 
   /** The next call's id and frame, when the server takes another call. */
@@ -231,6 +232,21 @@ export const streamAttacks: readonly Attack[] = [
           frames.push(bytes, frame(Type.CANCEL, undefined, { id }), frame(INPUT_END, undefined, { id }));
         }
         await attacker.socket.write(Buffer.concat(frames));
+      }),
+  },
+  {
+    name: "credit by single bytes for the overdraft that 1,000 streams wait for",
+    server,
+    run: (context) =>
+      context.againInParallel(1, async () => {
+        const attacker = await StreamAttacker.logIn(context, {
+          ...EXTENSIONS,
+          stream: { streams: MAX_STREAMS, overdraft: 1 },
+        });
+        const [first = 0] = await openMany(attacker, 1000, "blocks", { output: 1 });
+        const one = frame(OUTPUT_CREDIT, { bytes: 1 }, { id: first });
+        const many = Buffer.concat(Array.from({ length: 1000 }, () => one));
+        while (!context.isStopped) await attacker.socket.write(many);
       }),
   },
   {

@@ -321,13 +321,23 @@ export class TopicHub {
     const rules = this.rulesFor(name);
     this.#host.access.mustHave(connection, rules.access, "publish", name as string);
     const verdict = this.#mayPublish(name as string, rules, connection);
-    if (typeof verdict === "object" && verdict !== null)
-      return this.#publishLater(name as string, rules, verdict, data);
+    if (typeof verdict === "object" && verdict !== null) {
+      return this.#publishLater(name as string, rules, connection, verdict, data);
+    }
     return this.#publishIfAllowed(name as string, rules, verdict, data);
   }
 
-  async #publishLater(name: string, rules: TopicRules, verdict: Promise<boolean>, data: unknown): Promise<null> {
-    return this.#publishIfAllowed(name, rules, await verdict, data);
+  async #publishLater(
+    name: string,
+    rules: TopicRules,
+    connection: AnyConnection,
+    verdict: Promise<boolean>,
+    data: unknown,
+  ): Promise<null> {
+    const isAllowed = await verdict;
+    // Its user's roles may have changed.
+    this.#host.access.mustHave(connection, rules.access, "publish", name);
+    return this.#publishIfAllowed(name, rules, isAllowed, data);
   }
 
   #mayPublish(name: string, rules: TopicRules, connection: AnyConnection): boolean | Promise<boolean> {
@@ -481,6 +491,7 @@ export class TopicHub {
     const topic = name as string;
     this.#host.access.mustHave(connection, rules.access, "publish", topic);
     const isAllowed = await this.#mayPublish(topic, rules, connection);
+    this.#host.access.mustHave(connection, rules.access, "publish", topic);
     if (isAllowed !== true) throw mayNotPublish(topic);
     this.#mustExist(rules);
     if (this.#channels.has(topic)) return null;

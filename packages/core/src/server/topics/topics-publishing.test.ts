@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Subscription } from "../../client/topics/subscription.ts";
 import { ErrorCode, type RpcError } from "../../errors.ts";
 import { TOPIC_DATA_FRAME } from "../../extensions/topics/topic.ts";
+import { gate } from "../../test-support/gate.ts";
 import { outcome } from "../../test-support/peers.ts";
 import { dataOf, taken, topicScene } from "../../test-support/topic-scene.ts";
 import { COMPRESSED } from "../../testing/raw-frames.ts";
@@ -231,6 +232,24 @@ describe("publishing by clients", () => {
     for (const celsius of [20, 21, 20]) sensors.publish({ celsius });
     await runtime.settle();
     expect([await taken(subscription), subscription.dropped]).toEqual([[{ celsius: 20 }, { celsius: 20 }], 1]);
+  });
+
+  test("is refused to a user that loses its role while the program decides", async () => {
+    const ada = { username: "ada", password: "one password" };
+    const users = { ada: { password: ada.password, roles: ["editor"] } };
+    const { server, runtime, join, connectionOf } = await topicScene({ users });
+    const asked = gate();
+    const publish = async (): Promise<boolean> => await asked.promise.then(() => true);
+    const news = server.topic("news", { publish, roles: ["editor"], history: { messages: 10 } });
+    const author = await join(ada);
+    const before = news.position;
+    const published = outcome(author.publish("news", 1));
+    await runtime.settle();
+    connectionOf(author)._renew({ ...connectionOf(author).user, roles: [] });
+    asked.open();
+    await runtime.settle();
+    expect(published.error?.code).toBe(ErrorCode.PERMISSION_DENIED);
+    expect(news.position).toBe(before);
   });
 
   test("publishes what the schema puts out, and uses that of the contract", async () => {
