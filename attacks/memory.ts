@@ -94,6 +94,20 @@ export const memoryAttacks: readonly Attack[] = [
     },
   },
   {
+    name: "calls with a key to methods whose names are 1 MiB long, 10 connections",
+    run: async (context) => {
+      const method = "m".repeat(1024 * 1024);
+      let keys = 0;
+      await context.againInParallel(10, async () => {
+        const socket = await context.logIn();
+        for (let id = 1; !context.isStopped; id += 1) {
+          keys += 1;
+          await socket.write(call(id, "$once", { key: `key ${keys}`, method }));
+        }
+      });
+    },
+  },
+  {
     name: "dead after the login, without a FIN: 100 of 104 places",
     server: { options: { maxConnections: 104, heartbeatIntervalMs: 500, heartbeatTimeoutMs: 1500 } },
     seconds: 3,

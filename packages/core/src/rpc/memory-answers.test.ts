@@ -20,8 +20,8 @@ function scene() {
   const request = { key: "k", isCall: true, name: "m", value: {}, delivery: 1, deliveries: 1 } satisfies OnceRequest;
   let keys = 0;
   /** Carries out a call of a user. Returns the code of the refusal; 0 if there was none. */
-  const call = (owner: string, size = 0): number => {
-    const id = String(keys++);
+  const call = (owner: string, size = 0, name = ""): number => {
+    const id = `${name}${keys++}`;
     try {
       answers.begin(owner, id, request);
     } catch (error) {
@@ -41,6 +41,15 @@ test("A user's keys don't use up those of the others, and are forgotten with the
   expect(call("eve")).toBe(ErrorCode.RATE_LIMITED);
   clock.ms = 1000;
   expect([call("greedy"), call("eve")]).toEqual([0, 0]);
+});
+
+test("Names count, too: they may be much longer than the answer", () => {
+  const { clock, call } = scene();
+  const name = "m".repeat(MAX_ONCE_BYTES / 16);
+  const codes = [1, 2, 3, 4, 5].map(() => call("greedy", 0, name));
+  expect(codes).toEqual([0, 0, 0, 0, ErrorCode.RATE_LIMITED]);
+  clock.ms = 1000;
+  expect(call("greedy", 0, name)).toBe(0);
 });
 
 test("A user's answers don't use up the memory for those of the others", () => {

@@ -4,8 +4,13 @@ import { type Codec, type Ended, endedRecord, notKept, readRecord } from "./answ
 import type { Answers, OnceAnswer, OnceRequest } from "./once-window.ts";
 import { OwnerShares } from "./owner-shares.ts";
 
+/** At most. */
+const BYTES_PER_CHAR = 2;
+
 interface Kept {
   readonly owner: string;
+  /** Memory of the record and of the key with its name, which peers choose. */
+  readonly bytes: number;
   readonly record: Uint8Array;
   readonly untilMs: number;
 }
@@ -48,7 +53,7 @@ export class MemoryAnswers implements Answers {
     const ended = this.find(id);
     if (ended !== null) this.#renew(id);
     if (ended !== null) return isRepeatable(ended, delivery) ? ended.delivery + 1 : ended.answer;
-    if (!this.#shares.hasRoom(owner)) {
+    if (!this.#shares.hasRoom(owner) || !this.#shares.hasRoomFor(owner, id.length * BYTES_PER_CHAR)) {
       const details = { retry_after: this.#windowMs / 1000 };
       const { count, bytes } = this.#shares;
       const message = `${count} keys are remembered, with ${bytes} bytes of answers`;
@@ -61,9 +66,12 @@ export class MemoryAnswers implements Answers {
     this.#forgetOld();
     this.#forget(id);
     let record = endedRecord(this.#codec, { delivery, answer });
-    if (!this.#shares.hasRoomFor(owner, record.length)) record = notKept(this.#codec, delivery, record.length);
-    this.#shares.add(owner, record.length);
-    this.#kept.set(id, { owner, record, untilMs: this.#now() + this.#windowMs });
+    const idBytes = id.length * BYTES_PER_CHAR;
+    if (!this.#shares.hasRoomFor(owner, record.length + idBytes))
+      record = notKept(this.#codec, delivery, record.length);
+    const bytes = record.length + idBytes;
+    this.#shares.add(owner, bytes);
+    this.#kept.set(id, { owner, bytes, record, untilMs: this.#now() + this.#windowMs });
     return answer;
   }
 
@@ -93,7 +101,7 @@ export class MemoryAnswers implements Answers {
   #forget(id: string): void {
     const kept = this.#kept.get(id);
     if (kept === undefined) return;
-    this.#shares.delete(kept.owner, kept.record.length);
+    this.#shares.delete(kept.owner, kept.bytes);
     this.#kept.delete(id);
   }
 }
