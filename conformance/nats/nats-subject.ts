@@ -1,4 +1,4 @@
-import { natsCluster } from "@netconduit/nats";
+import { type NatsClusterOptions, natsCluster } from "@netconduit/nats";
 import { NatsProcess } from "../../scripts/lib/nats-process.ts";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
 import type { ClusterSubject } from "../many-nodes/subject.ts";
@@ -7,16 +7,33 @@ import { Relay } from "../support/relay.ts";
 /** A test makes at most so many nodes. */
 const RELAYS = 8;
 
+/** How nodes reach NATS. */
+export interface NatsWay {
+  readonly name: string;
+  start(nats: NatsInstallation): Promise<NatsProcess>;
+  /** The port that nodes connect to. */
+  portOf(server: NatsProcess): number;
+  /** @param port of the relay to that one */
+  options(port: number): Pick<NatsClusterOptions, "servers" | "connect">;
+}
+
+const OVER_TCP: NatsWay = {
+  name: "over NATS",
+  start: (nats) => NatsProcess.start(nats),
+  portOf: ({ port }) => port,
+  options: (port) => ({ servers: `nats://127.0.0.1:${port}` }),
+};
+
 /** The driver over a nats-server of each test, with a relay between it and each node. */
-export function natsSubject(nats: NatsInstallation): ClusterSubject {
+export function natsSubject(nats: NatsInstallation, way: NatsWay = OVER_TCP): ClusterSubject {
   return {
-    name: "over NATS",
+    name: way.name,
     async make() {
-      const server = await NatsProcess.start(nats);
+      const server = await way.start(nats);
       const free: Relay[] = [];
       const started: Relay[] = [];
       for (let count = 0; count < RELAYS; count++) {
-        const relay = new Relay(server.port);
+        const relay = new Relay(way.portOf(server));
         await relay.start();
         free.push(relay);
         started.push(relay);
@@ -31,7 +48,7 @@ export function natsSubject(nats: NatsInstallation): ClusterSubject {
       return {
         driver(options) {
           const { port } = relayOf(options.nodeId ?? `unnamed ${relays.size}`).address;
-          return natsCluster({ ...options, servers: `nats://127.0.0.1:${port}`, name: "fleet", pingIntervalMs: 1000 });
+          return natsCluster({ ...options, ...way.options(port), name: "fleet", pingIntervalMs: 1000 });
         },
         cut: (nodeId) => relayOf(nodeId).kill(),
         heal: (nodeId) => relayOf(nodeId).start(),

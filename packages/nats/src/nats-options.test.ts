@@ -37,6 +37,18 @@ test.each([
   ],
   [{ replicas: 2 }, "Invalid option replicas: must be 1, 3 or 5, got 2"],
   [{ maxPayloadBytes: 0 }, "Invalid option maxPayloadBytes: must be a whole number of at least 1, got 0"],
+  [
+    { servers: "ws://host:8080" },
+    'Invalid option servers: can\'t be WebSockets without the option connect: wsconnect of @nats-io/nats-core, got "ws://host:8080"',
+  ],
+  [
+    { servers: ["wss://host", "nats://host"], connect: async () => ({}) },
+    'Invalid option servers: must all be WebSockets, or none, got "nats://host"',
+  ],
+  [
+    { servers: "ws://host", tls: true, connect: async () => ({}) },
+    "Invalid option tls: isn't for WebSockets: use wss:// and the certificates that the runtime trusts, got true",
+  ],
   [{ connect: 5 }, "Invalid option connect: must be a function, got 5"],
 ])("invalid options %j are refused with the rule and the value", (options, problem) => {
   expect(problemOf(options)).toBe(problem);
@@ -65,6 +77,12 @@ test("TLS is demanded by a URL that begins with tls, by true and by options, and
   expect(parseNatsOptions({ ...needed, tls: true }).login.tls).toEqual({});
   expect(parseNatsOptions({ ...needed, tls: { caFile: "ca.pem" } }).login.tls).toEqual({ caFile: "ca.pem" });
   expect(parseNatsOptions({ ...needed, tls: false }).login.tls).toBeNull();
+});
+
+test("WebSockets are for a transport that the option connect gives, without options of TLS", () => {
+  const connect = async (): Promise<object> => ({});
+  const config = parseNatsOptions({ ...needed, servers: ["ws://host:8080", "wss://host"], connect, tls: false });
+  expect(config).toMatchObject({ servers: ["ws://host:8080", "wss://host"], connect, login: { tls: null } });
 });
 
 test("options of every cluster are passed on, and none of NATS", () => {

@@ -18,7 +18,10 @@ export interface NatsTlsOptions {
 
 /** Options of a node of a cluster over NATS. Times are in milliseconds, sizes in bytes. */
 export interface NatsClusterOptions extends ClusterOptions {
-  /** One or more servers: `nats://host:4222`, or `tls://host:4222`. The client learns the others of a NATS cluster by itself. */
+  /**
+   * One or more servers: `nats://host:4222`, or `tls://host:4222`. The client learns the others of a NATS cluster by itself. With
+   * `wsconnect` as the option `connect`, `ws://host:8080` or `wss://host:443`.
+   */
   readonly servers: string | readonly string[];
   /** Name of the cluster: 1 to 64 characters `A-Z a-z 0-9 _ -`. Nodes with the same name, and only they, belong together. */
   readonly name: string;
@@ -44,7 +47,10 @@ export interface NatsClusterOptions extends ClusterOptions {
   readonly connectTimeoutMs?: number | undefined;
   /** A NATS server that doesn't answer is given up after two to three times this. Default 3,000. */
   readonly pingIntervalMs?: number | undefined;
-  /** `connect` of another transport of nats.js, such as that of `jsr:@nats-io/transport-deno`. Default: `@nats-io/transport-node`. */
+  /**
+   * `connect` of another transport of nats.js: that of `jsr:@nats-io/transport-deno`, or `wsconnect` of `@nats-io/nats-core`. All
+   * connections of a process use one transport. Default: `@nats-io/transport-node`.
+   */
   readonly connect?: NatsConnect | undefined;
 }
 
@@ -114,7 +120,11 @@ export function parseNatsOptions(options: NatsClusterOptions): NatsConfig {
   }
   if (![1, 3, 5].includes(replicas)) throw invalid("replicas", "must be 1, 3 or 5", replicas);
   if (connect !== undefined && typeof connect !== "function") throw invalid("connect", "must be a function", connect);
-  const servers = parseServers(options.servers);
+  const servers = parseServers(options.servers, connect !== undefined);
+  const { tls = false } = options;
+  if (isWebSocket(servers[0]) && tls !== false) {
+    throw invalid("tls", "isn't for WebSockets: use wss:// and the certificates that the runtime trusts", tls);
+  }
   return {
     servers,
     name,
@@ -129,13 +139,25 @@ export function parseNatsOptions(options: NatsClusterOptions): NatsConfig {
   };
 }
 
-function parseServers(servers: string | readonly string[]): string[] {
+/** @param isConnectGiven whether another transport than that for Node.js may be used */
+function parseServers(servers: string | readonly string[], isConnectGiven: boolean): string[] {
   const list = typeof servers === "string" ? [servers] : Array.isArray(servers) ? [...servers] : [];
   if (list.length === 0) throw invalid("servers", "must name at least one server", servers);
   for (const server of list) {
     const url = typeof server === "string" && URL.canParse(server) ? new URL(server) : null;
-    if (url === null || !["nats:", "tls:"].includes(url.protocol) || url.hostname === "") {
+    const isKnown = ["nats:", "tls:"].includes(url?.protocol ?? "") || isWebSocket(server);
+    if (url === null || !isKnown || url.hostname === "") {
       throw invalid("servers", "must be URLs such as nats://host:4222 or tls://host:4222", server);
+    }
+    if (isWebSocket(server) && !isConnectGiven) {
+      throw invalid(
+        "servers",
+        "can't be WebSockets without the option connect: wsconnect of @nats-io/nats-core",
+        server,
+      );
+    }
+    if (isWebSocket(server) !== isWebSocket(list[0])) {
+      throw invalid("servers", "must all be WebSockets, or none", server);
     }
     if (url.username !== "" || url.password !== "") {
       throw new ConduitError(
@@ -145,6 +167,10 @@ function parseServers(servers: string | readonly string[]): string[] {
     }
   }
   return list;
+}
+
+function isWebSocket(server: unknown): boolean {
+  return typeof server === "string" && /^wss?:/i.test(server);
 }
 
 function parseLogin(options: NatsClusterOptions, servers: readonly string[]): NatsConfig["login"] {

@@ -1,0 +1,38 @@
+import { createRequire } from "node:module";
+import type { NatsConnect } from "@netconduit/nats";
+import { freePort, NatsProcess } from "../../scripts/lib/nats-process.ts";
+import { describeClusterDriver } from "../many-nodes/driver.suite.ts";
+import { describeManyNodes } from "../many-nodes/nodes.suite.ts";
+import type { Subject } from "../support/subject.ts";
+import { type NatsWay, natsSubject } from "./nats-subject.ts";
+import { describeWithNats } from "./with-nats.ts";
+
+const require = createRequire(new URL("../../packages/nats/package.json", import.meta.url));
+/** The copy of nats.js that the driver uses. */
+const { wsconnect } = createRequire(require.resolve("@nats-io/transport-node"))("@nats-io/nats-core") as {
+  readonly wsconnect: NatsConnect;
+};
+
+const ports = new WeakMap<NatsProcess, number>();
+
+const OVER_WEBSOCKETS: NatsWay = {
+  name: "over NATS by WebSockets",
+  async start(nats) {
+    const port = await freePort();
+    const config = `websocket { host: "127.0.0.1", port: ${port}, no_tls: true }`;
+    const server = await NatsProcess.start(nats, { config });
+    ports.set(server, port);
+    return server;
+  },
+  portOf: (server) => ports.get(server) as number,
+  options: (port) => ({ servers: `ws://127.0.0.1:${port}`, connect: wsconnect }),
+};
+
+/** The driver over a second transport of nats.js, which the option `connect` chooses. */
+export function describeNatsByWebSockets(runtime: Subject): Promise<void> {
+  return describeWithNats(`NATS by WebSockets on ${runtime.name}`, (nats) => {
+    const subject = natsSubject(nats, OVER_WEBSOCKETS);
+    describeClusterDriver(subject);
+    describeManyNodes(runtime, subject);
+  });
+}
