@@ -8,6 +8,12 @@ export interface Check<Target> {
   readonly section: string;
   /** As in PROTOCOL.md, in one line and with the text of its links alone. A row of a table is a sentence. */
   readonly sentence: string;
+  /** How long it may take with a peer's defaults, if that is longer than for other checks. */
+  readonly patienceMs?: number;
+  /** Options of this library's peers by which it takes less time, or is possible. */
+  readonly options?: Readonly<Record<string, unknown>>;
+  /** The peer is reached over TLS. */
+  readonly tls?: true;
   /** Throws if the peer breaks the sentence, or {@link Skipped}. */
   run(target: Target): Promise<void>;
 }

@@ -3,11 +3,16 @@ import { encode } from "@msgpack/msgpack";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { call, frame, rawFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
 import { chunkChecks } from "./both/chunks.ts";
+import { closingChecks } from "./both/closing.ts";
+import { compressionChecks } from "./both/compression.ts";
 import { creditChecks } from "./both/credit.ts";
+import { heartbeatChecks } from "./both/heartbeats.ts";
 import { onceChecks } from "./both/once.ts";
 import { refusalChecks } from "./both/refusal.ts";
+import { streamChecks } from "./both/streams.ts";
 import { unaskedChecks } from "./both/unasked.ts";
 import { answersPingsInOrder, type Check, frameOf, isAlive, isClosedWith } from "./check.ts";
+import { clientCertificateChecks } from "./client-certificate-checks.ts";
 import { clientSessionChecks } from "./client-session-checks.ts";
 import { clientTokenChecks } from "./client-token-checks.ts";
 import { clientTopicChecks } from "./client-topic-checks.ts";
@@ -356,10 +361,15 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   },
   ...creditChecks(loggedIn),
   ...chunkChecks(loggedIn),
+  ...streamChecks(loggedIn),
   ...refusalChecks(loggedIn),
   ...onceChecks(loggedIn),
   ...unaskedChecks(loggedIn),
+  ...closingChecks(loggedIn),
+  ...compressionChecks(loggedIn),
+  ...heartbeatChecks(loggedIn),
   ...clientTokenChecks,
+  ...clientCertificateChecks,
   ...clientTopicChecks,
   ...clientSessionChecks,
 ];

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import type { TlsOptions } from "node:tls";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
-import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
+import { socketListener, tlsListener } from "../../packages/core/src/test-support/raw-socket.ts";
 import { ScramServer } from "../../packages/core/src/test-support/scram-by-rfc.ts";
 import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
-import { frameOf, Skipped } from "./check.ts";
+import { answerTo, frameOf, Skipped } from "./check.ts";
 
 /** The password of the raw server. */
 export const PASSWORD = "secret";
@@ -19,6 +22,15 @@ export interface ClientActs {
   readonly resumes?: boolean;
   /** It logs in by the token, and not by the password. */
   readonly token?: boolean;
+  /** It connects over TLS, and logs in by its certificate. */
+  readonly certificate?: boolean;
+}
+
+/** TLS of a server that asks clients for a certificate. */
+async function tlsOptions(): Promise<TlsOptions> {
+  const pem = (name: string): Promise<string> => readFile(testFile(name), "utf8");
+  const [cert, key, ca] = await Promise.all(["server.crt", "server.key", "ca.crt"].map(pem));
+  return { cert, key, ca, requestCert: true, rejectUnauthorized: true } as TlsOptions;
 }
 
 /** Starts a client that acts as README.md says, and returns a function that ends it. */
@@ -44,7 +56,9 @@ export class ClientUnderTest extends Cleanups {
 
   /** Starts a client. Resolves when it has connected. */
   async connect(acts: ClientActs = {}): Promise<RawPeer> {
-    const listener = await socketListener(this.#peers.add);
+    const listener = await (acts.certificate === true
+      ? tlsListener(await tlsOptions(), this.#peers.add)
+      : socketListener(this.#peers.add));
     this.defer(() => listener.close());
     this.defer(async () => {
       for (const peer of this.#peers.all) await peer.dispose();
@@ -128,6 +142,19 @@ export const loggedIn: Login<ClientUnderTest> = async (client, extensions) => {
   await frameOf(peer, Type.RPC_REQUEST);
   return { peer, theirs: offer };
 };
+
+/** The client's answer to a call. Skips the check if it doesn't have the method. */
+export async function askClient(
+  peer: RawPeer,
+  method: string,
+  params: unknown,
+  id: bigint,
+): Promise<Readonly<Record<string, unknown>>> {
+  peer.call(method, params, id);
+  const { payload } = await answerTo(peer, id);
+  if (payload?.["code"] === 4000) throw new Skipped(`the client has no method '${method}'`);
+  return payload ?? {};
+}
 
 export const SUCCESS = { session_token: "f".repeat(64), server_info: { name: "raw", version: "1.0.0" } };
 

@@ -1,7 +1,7 @@
 import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
 import { describeWire } from "./wire.suite.ts";
 
-describeWire({
+const subject = {
   name: "Node",
   Server,
   Client,
@@ -9,4 +9,6 @@ describeWire({
   fileStore,
   runtime: nodeRuntime,
   capabilities: { destroyResets: false },
-});
+};
+
+describeWire(subject, { clientCertificates: true });

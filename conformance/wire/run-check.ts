@@ -18,10 +18,11 @@ export interface Disposable {
 
 /** Runs a check on a target of its own. */
 export async function runCheck<Target extends Disposable>(
-  { section, sentence, run }: Check<Target>,
+  { section, sentence, patienceMs = 0, run }: Check<Target>,
   target: Target,
-  timeoutMs: number = CHECK_TIMEOUT_MS,
+  usualTimeoutMs: number = CHECK_TIMEOUT_MS,
 ): Promise<Outcome> {
+  const timeoutMs = Math.max(usualTimeoutMs, patienceMs);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`Nothing more came within ${timeoutMs} ms`)), timeoutMs);

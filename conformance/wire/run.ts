@@ -4,17 +4,20 @@
  * 0: none failed; 1: some did; 2: invalid arguments.
  */
 import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import type { Check } from "./check.ts";
 import { clientChecks } from "./client-checks.ts";
 import { ClientUnderTest, PASSWORD, type StartClient, TOKEN } from "./client-under-test.ts";
 import { CHECK_TIMEOUT_MS, type Disposable, type Outcome, runCheck } from "./run-check.ts";
 import { serverChecks } from "./server-checks.ts";
-import { type ServerAddress, ServerUnderTest } from "./server-under-test.ts";
+import { type ServerAddress, type ServerTls, ServerUnderTest } from "./server-under-test.ts";
 
 const USAGE = `usage:
-  conformance:wire --server HOST:PORT [--password PASSWORD] [--only TEXT] [--timeout-ms MS]
+  conformance:wire --server HOST:PORT [--password PASSWORD] [--tls PORT:FOLDER] [--only TEXT] [--timeout-ms MS]
   conformance:wire --client "COMMAND with {port}" [--only TEXT] [--timeout-ms MS]
 The password is that of --password, else that of the environment variable NETCONDUIT_PASSWORD.`;
 
@@ -43,10 +46,28 @@ function addressOf(server: string, password: string | undefined): ServerAddress 
   return { host, port: Number(port), password };
 }
 
+/** The server over TLS: its port, and a folder of certificates. */
+async function tlsOf(host: string, at: string): Promise<ServerTls> {
+  const [, port, folder = ""] = /^(\d+):(.+)$/.exec(at) ?? [];
+  if (port === undefined) throw new Error("--tls needs PORT:FOLDER");
+  const pem = (name: string): Promise<string> => readFile(join(folder, name), "utf8");
+  return {
+    host,
+    port: Number(port),
+    ca: await pem("ca.crt"),
+    known: { cert: await pem("client.crt"), key: await pem("client.key") },
+    stranger: { cert: await pem("stranger.crt"), key: await pem("stranger.key") },
+  };
+}
+
 /** Starts the client as a command of the shell, in a process group of its own. */
 function startOf(command: string): StartClient {
-  return async (port, { resumes = false, token = false }) => {
-    const acts = { ...(resumes ? { NETCONDUIT_RESUME: "1" } : {}), ...(token ? { NETCONDUIT_TOKEN: TOKEN } : {}) };
+  return async (port, { resumes = false, token = false, certificate = false }) => {
+    const acts = {
+      ...(resumes ? { NETCONDUIT_RESUME: "1" } : {}),
+      ...(token ? { NETCONDUIT_TOKEN: TOKEN } : {}),
+      ...(certificate ? { NETCONDUIT_TLS: testFile(".") } : {}),
+    };
     const client = spawn(command.replaceAll("{port}", String(port)), {
       shell: true,
       detached: true,
@@ -71,7 +92,7 @@ function refuse(problem: string): void {
 async function main(): Promise<void> {
   const text = { type: "string" } as const;
   const help = { type: "boolean", short: "h" } as const;
-  const options = { server: text, client: text, password: text, only: text, "timeout-ms": text, help };
+  const options = { server: text, client: text, password: text, tls: text, only: text, "timeout-ms": text, help };
   const { values } = parseArgs({ options });
   if (values.help === true) return console.log(USAGE);
   const { server, client, only = "" } = values;
@@ -80,7 +101,8 @@ async function main(): Promise<void> {
   if (server !== undefined && client === undefined) {
     const address = addressOf(server, values.password ?? process.env["NETCONDUIT_PASSWORD"]);
     if (address === null) return refuse("--server needs HOST:PORT and a password");
-    return runAll(serverChecks, () => new ServerUnderTest(address), only, timeoutMs);
+    const tls = values.tls === undefined ? {} : { tls: await tlsOf(address.host, values.tls) };
+    return runAll(serverChecks, () => new ServerUnderTest({ ...address, ...tls }), only, timeoutMs);
   }
   if (client?.includes("{port}") === true && server === undefined) {
     return runAll(clientChecks, () => new ClientUnderTest(startOf(client)), only, timeoutMs);

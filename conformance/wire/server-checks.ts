@@ -1,18 +1,24 @@
+import { closingChecks } from "./both/closing.ts";
+import { compressionChecks } from "./both/compression.ts";
+import { heartbeatChecks } from "./both/heartbeats.ts";
 import { onceChecks } from "./both/once.ts";
 import { refusalChecks } from "./both/refusal.ts";
+import { streamChecks } from "./both/streams.ts";
 import { unaskedChecks } from "./both/unasked.ts";
 import type { Check } from "./check.ts";
+import { certificateChecks } from "./server/certificates.ts";
 import { serverChunkChecks } from "./server/chunks.ts";
 import { connectionChecks } from "./server/connection.ts";
 import { serverCreditChecks } from "./server/credit.ts";
 import { fileChecks } from "./server/files.ts";
 import { frameChecks } from "./server/frames.ts";
+import { guessChecks } from "./server/guesses.ts";
 import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
-import { redeliveryChecks } from "./server/once.ts";
+import { fullOnceChecks, redeliveryChecks } from "./server/once.ts";
+import { requestChecks } from "./server/requests.ts";
 import { rpcChecks } from "./server/rpc.ts";
 import { sessionChecks } from "./server/sessions.ts";
-import { streamChecks } from "./server/streams.ts";
 import { tokenChecks } from "./server/tokens.ts";
 import { topicChecks } from "./server/topics.ts";
 import { valueChecks } from "./server/values.ts";
@@ -23,6 +29,7 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...frameChecks,
   ...loginChecks,
   ...tokenChecks,
+  ...certificateChecks,
   ...rpcChecks,
   ...connectionChecks,
   ...serverCreditChecks,
@@ -30,11 +37,18 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...refusalChecks(loggedIn),
   ...onceChecks(loggedIn),
   ...unaskedChecks(loggedIn),
+  ...closingChecks(loggedIn),
+  ...compressionChecks(loggedIn),
+  ...heartbeatChecks(loggedIn),
   ...redeliveryChecks,
-  ...streamChecks,
+  ...streamChecks(loggedIn),
   ...topicChecks,
   ...fileChecks,
   ...sessionChecks,
   ...limitChecks,
   ...valueChecks,
+  ...requestChecks,
+  // Last: they use up what a server has.
+  ...guessChecks,
+  ...fullOnceChecks,
 ];

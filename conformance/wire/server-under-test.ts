@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { extensionsOf, type RawLogin, type RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
-import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
+import { socketPeer, tlsPeer } from "../../packages/core/src/test-support/raw-socket.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
 import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { Cleanups } from "../support/cleanups.ts";
@@ -11,6 +11,26 @@ export interface ServerAddress {
   readonly host: string;
   readonly port: number;
   readonly password: string;
+  readonly tls?: ServerTls;
+  /** Stops the server, if whoever runs the checks can do that. */
+  readonly stop?: () => Promise<void>;
+}
+
+/** The same server over TLS, with certificates that it has verified. */
+export interface ServerTls {
+  readonly host: string;
+  readonly port: number;
+  readonly ca: string;
+  /** Stands for the user `wire`. */
+  readonly known: Certificate;
+  /** Stands for nobody. */
+  readonly stranger: Certificate;
+}
+
+/** In PEM. */
+export interface Certificate {
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** Extensions that the checks offer unless they say otherwise. */
@@ -36,6 +56,24 @@ export class ServerUnderTest extends Cleanups {
     const peer = await socketPeer(this.address.port, this.address.host);
     this.defer(() => peer.dispose());
     return peer;
+  }
+
+  /** A raw client over TLS that hasn't sent anything. Skips the check if the server has no TLS. */
+  async dialTls(who: "known" | "stranger" | null): Promise<RawPeer> {
+    const { tls } = this.address;
+    if (tls === undefined) throw new Skipped("no TLS of the server is known");
+    const { host, port, ca } = tls;
+    const peer = await tlsPeer({ host, port, ca, ...(who === null ? {} : tls[who]) });
+    this.defer(() => peer.dispose());
+    return peer;
+  }
+
+  /** Stops the server, and doesn't wait for that. Skips the check if that isn't possible. */
+  stop(): void {
+    const { stop } = this.address;
+    if (stop === undefined) throw new Skipped("only the server's own tests can stop it");
+    const stopped = stop();
+    this.defer(() => stopped);
   }
 
   /** A raw client that has logged in. */
@@ -80,6 +118,15 @@ export class ServerUnderTest extends Cleanups {
     const methods = (result["methods"] ?? []) as readonly { readonly name: string }[];
     if (!methods.some(({ name }) => name === method)) throw new Skipped(`the server has no method '${method}'`);
     return peer;
+  }
+
+  /** The peer, logged in, of a server that handles messages of type `wire_echo`. */
+  async loginForMessages(extensions?: RawLogin["extensions"]): Promise<RawPeer> {
+    const asking = await this.login({ reply: true });
+    asking.message("wire_echo", null, LIST_ID);
+    const { payload } = await answerTo(asking, LIST_ID);
+    if (payload?.["code"] === 4011) throw new Skipped("the server has no message type 'wire_echo'");
+    return this.login(extensions);
   }
 
   /** Skips the check unless the server accepts this extension, offered with the others that it needs. */

@@ -8,6 +8,7 @@ import type { Login } from "./login.ts";
 const SECTION = "Chunks";
 export const CHUNK: Announced = { messages: 8, bytes: 16 * 1024 * 1024 };
 const LENGTH = 200_000;
+const ACK_NOW = 0x8000;
 
 interface Announced {
   readonly messages: number;
@@ -15,6 +16,20 @@ interface Announced {
 }
 
 export const echo = (id: bigint, count = LENGTH): Uint8Array => call(id, "echo", { text: "x".repeat(count) });
+
+/** Calls `echo`, and acknowledges as late as a receiver may while so many bytes come back. */
+async function receives(peer: RawPeer, count: number): Promise<void> {
+  peer.write(...chunksOf(echo(5n, count), 1));
+  let unsaid = 0;
+  for (let left = count; left > 0; ) {
+    const { flags, payloadBytes } = await frameOf(peer, Type.CHUNK);
+    left -= payloadBytes.length;
+    unsaid += payloadBytes.length;
+    if (unsaid < 131_072 && (flags & ACK_NOW) === 0) continue;
+    peer.send(Type.CHUNK_ACK, { bytes: unsaid });
+    unsaid = 0;
+  }
+}
 
 /** Checks of chunks, for servers and clients alike. */
 export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target>[] {
@@ -169,6 +184,25 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
         new DataView(chunk.buffer).setUint16(8, 0x8000);
         peer.write(chunk);
         assert.equal((await frameOf(peer, Type.CHUNK_ACK)).payload?.["bytes"], 50);
+      },
+    },
+    {
+      section: SECTION,
+      sentence: "It must not need an acknowledgement of the last 131,071 bytes without the flag.",
+      async run(target) {
+        const [peer] = await loggedIn(target);
+        await receives(peer, 1_000_000);
+      },
+    },
+    {
+      section: SECTION,
+      sentence: "An acknowledgement of more than was sent counts as one of all.",
+      async run(target) {
+        const [peer] = await loggedIn(target);
+        peer.send(Type.CHUNK_ACK, { bytes: 1_000_000_000 });
+        await receives(peer, 1_000_000);
+        peer.send(Type.CHUNK_ACK, { bytes: 1_000_000_000 });
+        await receives(peer, 1_000_000);
       },
     },
   ];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { frame, message, Type } from "../../../packages/core/src/testing/raw-frames.ts";
-import { type Check, isAlive } from "../check.ts";
+import { type Check, frameOf, isAlive, Skipped } from "../check.ts";
 import type { Login } from "./login.ts";
 
 export const GRANT: Grant = { frames: 1000, bytes: 16 * 1024 * 1024 };
@@ -82,6 +82,19 @@ export function creditChecks<Target>(login: Login<Target>): readonly Check<Targe
           peer.send(Type.CREDIT, payload);
         }
         await isAlive(peer);
+      },
+    },
+    {
+      section: SECTION,
+      sentence:
+        "It may gather credit, up to half of the grant; this library returns it when half of the frames, or 512 KiB, have been used and taken.",
+      async run(target) {
+        const [peer, grant] = await loggedIn(target);
+        const unknown = message("nobody_handles_this", null);
+        const sent = Math.floor(grant.frames / 2) + 1;
+        if (sent > 10_000) throw new Skipped(`the other side grants ${grant.frames} frames`);
+        peer.write(...new Array<Uint8Array>(sent).fill(unknown));
+        while (sent - returned(peer).frames > Math.floor(grant.frames / 2)) await frameOf(peer, Type.CREDIT);
       },
     },
   ];

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
-import { Type } from "../../../packages/core/src/testing/raw-frames.ts";
+import { frame, type ReceivedFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { freshKey, ONCE, ONCE_EXTENSIONS, once } from "../both/once.ts";
-import { type Check, Skipped } from "../check.ts";
+import { type Check, isAlive, Skipped } from "../check.ts";
 import { loggedIn, type ServerUnderTest } from "../server-under-test.ts";
+
+const MIB = 1024 * 1024;
 
 /** Delivers a message whose handler fails. Resolves with how often the handler has run for this key. */
 async function deliver(peer: RawPeer, key: string, delivery?: number, deliveries?: number): Promise<unknown> {
@@ -47,6 +49,83 @@ export const redeliveryChecks: readonly Check<ServerUnderTest>[] = [
         const { type } = await once(peer, { key: freshKey(), type: "wire_fail", data: {}, delivery, deliveries });
         assert.equal(type, Type.RPC_ERROR);
       }
+    },
+  },
+  {
+    section: ONCE,
+    sentence:
+      "The first such call runs the method, or the handlers of the message, to their end, even if it is cancelled or its connection is lost.",
+    async run(server) {
+      await (await server.loginFor("wire_slow")).dispose();
+      const { peer } = await loggedIn(server, { ...ONCE_EXTENSIONS, cancel: true });
+      const [cancelled, lost] = [freshKey(), freshKey()];
+      const slow = (key: string, id: bigint): Uint8Array =>
+        frame(
+          Type.RPC_REQUEST,
+          { method: "$once", params: { key, method: "wire_slow", params: { key, ms: 300 } } },
+          { id },
+        );
+      peer.write(slow(cancelled, 1n), slow(lost, 2n), frame(Type.CANCEL, undefined, { id: 1n }));
+      await isAlive(peer);
+      peer.reset();
+      const other = (await loggedIn(server, ONCE_EXTENSIONS)).peer;
+      for (const key of [cancelled, lost]) {
+        const { payload } = await once(other, { key, method: "wire_slow", params: { key, ms: 0 } });
+        assert.deepEqual(payload?.["result"], { runs: 1 });
+        // Had the first one been broken off, its answer would be that of the second.
+        const { payload: third } = await server.callOn(other, "wire_slow", { key, ms: 0 }, 99n);
+        assert.deepEqual(third?.["result"], { runs: 2 });
+      }
+    },
+  },
+  {
+    section: ONCE,
+    sentence:
+      "When delivery number `deliveries` fails, or fails in a way that another would as well, the receiver keeps the message as a *dead letter*, if `deliveries` is more than 1.",
+    async run(server) {
+      await (await server.loginFor("wire_dead_letters")).dispose();
+      const { peer } = await loggedIn(server, ONCE_EXTENSIONS);
+      const letters = async (key: string): Promise<readonly unknown[]> => {
+        const { payload } = await server.callOn(peer, "wire_dead_letters", { key }, 99n);
+        const all = payload?.["result"] as readonly Readonly<Record<string, unknown>>[];
+        return all.map(({ type, data, deliveries }) => [type, data, deliveries]);
+      };
+      const [key, single, unknown] = [freshKey(), freshKey(), freshKey()];
+      for (const delivery of [1, 2]) await deliver(peer, key, delivery, 3);
+      assert.deepEqual(await letters(key), [], "It was given up before its last delivery");
+      await deliver(peer, key, 3, 3);
+      assert.deepEqual(await letters(key), [["wire_fail", { key }, 3]]);
+      await deliver(peer, key, 3, 3);
+      assert.equal((await letters(key)).length, 1, "The same answer made another dead letter");
+      await deliver(peer, single, 1, 1);
+      assert.deepEqual(await letters(single), []);
+      // Nobody handles it, so another delivery would fail as well.
+      await once(peer, { key: unknown, type: "nobody has this type", data: 5, delivery: 1, deliveries: 3 });
+      assert.deepEqual(await letters(unknown), [["nobody has this type", 5, 1]]);
+    },
+  },
+];
+
+/** A check that fills the server, so it comes last. */
+export const fullOnceChecks: readonly Check<ServerUnderTest>[] = [
+  {
+    section: ONCE,
+    sentence:
+      "A server that remembers 100,000 keys, or 64 MiB of answers, refuses new ones with `RATE_LIMITED`; it forgets none before its time.",
+    patienceMs: 60_000,
+    async run(server) {
+      const { peer } = await loggedIn(server, ONCE_EXTENSIONS);
+      const [first, text] = [freshKey(), "x".repeat(MIB)];
+      const echo = (key: string, params: object): Promise<ReceivedFrame> => once(peer, { key, method: "echo", params });
+      await echo(first, { n: 1 });
+      let refused: ReceivedFrame | null = null;
+      for (let count = 0; count < 70 && refused === null; count += 1) {
+        const answer = await echo(freshKey(), { text });
+        if (answer.type === Type.RPC_ERROR) refused = answer;
+      }
+      assert.equal(refused?.payload?.["code"], 6000, "It remembers 70 MiB");
+      assert.deepEqual((await echo(first, { n: 2 })).payload?.["result"], { n: 1 });
+      assert.equal((await echo(freshKey(), { text })).payload?.["code"], 6000);
     },
   },
 ];

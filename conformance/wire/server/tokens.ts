@@ -47,7 +47,8 @@ export async function withToken(
 export const tokenChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: METHODS,
-    sentence: "The server takes the first of these that it supports over this connection:",
+    sentence:
+      "The server takes the first method of this list that the client has and that it supports over this connection:",
     async run(server) {
       const peer = await request(server, ["unknown", "token"]);
       assert.ok(Array.isArray((await challengeOf(peer)).payload?.["methods"]), "The challenge isn't that of tokens");

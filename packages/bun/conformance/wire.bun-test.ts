@@ -1,7 +1,7 @@
 import { describeWire } from "../../../conformance/wire/wire.suite.ts";
 import { bunRuntime, Client, ClientPool, fileStore, Server } from "../src/index.ts";
 
-describeWire({
+const subject = {
   name: "Bun",
   Server,
   Client,
@@ -9,4 +9,6 @@ describeWire({
   fileStore,
   runtime: bunRuntime,
   capabilities: { destroyResets: true },
-});
+};
+
+describeWire(subject, { clientCertificates: true });

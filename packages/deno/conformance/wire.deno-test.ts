@@ -1,7 +1,7 @@
 import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
 import { describeWire } from "../../../conformance/wire/wire.suite.ts";
 
-describeWire({
+const subject = {
   name: "Deno",
   Server,
   Client,
@@ -9,4 +9,6 @@ describeWire({
   fileStore,
   runtime: denoRuntime,
   capabilities: { destroyResets: false },
-});
+};
+
+describeWire(subject, { clientCertificates: false });

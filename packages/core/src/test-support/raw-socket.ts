@@ -1,5 +1,12 @@
 /** Raw peers over `node:net` sockets, available on Node.js, Bun and Deno. */
-import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+import { type AddressInfo, connect, createServer, type Server as NetServer, type Socket } from "node:net";
+import {
+  type ConnectionOptions,
+  createServer as createTlsServer,
+  type TlsOptions,
+  TLSSocket,
+  connect as tlsConnect,
+} from "node:tls";
 import type { ByteSink } from "../bytes/byte-stream.ts";
 import { RawPeer, type RawStream } from "./raw-peer.ts";
 
@@ -39,7 +46,8 @@ class RawSocket implements RawStream {
   /** RST; a plain close while the FIN is being sent, because Node then fails to reset the socket and never closes it. */
   destroy(): void {
     const isEnding = this.#socket.writableEnded && !this.#socket.writableFinished;
-    if (isEnding) this.#socket.destroy();
+    // A TLS socket can't be reset.
+    if (isEnding || this.#socket instanceof TLSSocket) this.#socket.destroy();
     else this.#socket.resetAndDestroy();
   }
 }
@@ -52,6 +60,17 @@ export async function socketPeer(port: number, host = "127.0.0.1"): Promise<RawP
   return peer;
 }
 
+/** Connects over TLS. Rejects if the handshake fails. */
+export async function tlsPeer(options: ConnectionOptions): Promise<RawPeer> {
+  const socket = tlsConnect({ ALPNProtocols: [], ...options });
+  const peer = new RawPeer(new RawSocket(socket));
+  await new Promise<void>((resolve, reject) => {
+    socket.once("secureConnect", resolve).once("error", reject);
+    socket.once("close", () => reject(new Error("The connection ended during the handshake")));
+  });
+  return peer;
+}
+
 /** A listener on 127.0.0.1 whose connections are raw peers. */
 export interface SocketListener {
   readonly port: number;
@@ -59,7 +78,15 @@ export interface SocketListener {
 }
 
 export async function socketListener(accepted: (peer: RawPeer) => void): Promise<SocketListener> {
-  const server = createServer({ noDelay: true }, (socket) => accepted(new RawPeer(new RawSocket(socket))));
+  return listening(createServer({ noDelay: true }, (socket) => accepted(new RawPeer(new RawSocket(socket)))));
+}
+
+/** The same over TLS. */
+export async function tlsListener(options: TlsOptions, accepted: (peer: RawPeer) => void): Promise<SocketListener> {
+  return listening(createTlsServer(options, (socket) => accepted(new RawPeer(new RawSocket(socket)))));
+}
+
+async function listening(server: NetServer): Promise<SocketListener> {
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,

@@ -1,0 +1,53 @@
+/** The sentences of PROTOCOL.md that say what a peer does, and those among them that no check quotes. */
+import { readFileSync } from "node:fs";
+import { clientChecks } from "./client-checks.ts";
+import { serverChecks } from "./server-checks.ts";
+import { uncheckable } from "./uncheckable.ts";
+
+/** Words of a sentence about what a peer does, must or may do. */
+const ACTS =
+  /\b(sends?|answers?|ends?|refuses?|ignores?|must|may|closes?|counts?|rejects?|waits?|keeps?|forgets?|takes?)\b/;
+
+export interface Sentence {
+  readonly section: string;
+  readonly sentence: string;
+}
+
+/** Each in one line and with the text of its links alone. Tables and code are left out. */
+export function normativeSentences(markdown: string): Sentence[] {
+  const sentences: Sentence[] = [];
+  for (const part of markdown.split(/^#{2,6} /m).slice(1)) {
+    const [heading = "", ...lines] = part.replace(/^ *```[\s\S]*?```/gm, "\n").split("\n");
+    const prose = lines.filter((line) => !line.startsWith("|")).join("\n");
+    // Paragraphs and items of lists.
+    for (const block of prose.split(/\n\s*\n|\n(?=(?:-|\d+\.) )/)) {
+      const text = block
+        .replace(/^(?:-|\d+\.) /, "")
+        .replace(/\s+/g, " ")
+        .replace(/\[([^\]]*)\]\([^)]*\)/g, "$1")
+        .trim();
+      const acting = text.split(/(?<=[.:])\s+(?=[A-Z`*])/).filter((sentence) => ACTS.test(sentence));
+      sentences.push(...acting.map((sentence) => ({ section: heading.trim(), sentence })));
+    }
+  }
+  return sentences;
+}
+
+/** Whether one is the other, or a part of it: a check may quote a part of a sentence, or several. */
+function concern(one: Sentence, other: Sentence): boolean {
+  if (one.section !== other.section) return false;
+  return one.sentence.includes(other.sentence) || other.sentence.includes(one.sentence);
+}
+
+const quoted: readonly Sentence[] = [...serverChecks, ...clientChecks];
+
+/** All sentences, those without a check, and those of them that could have one. */
+export function unchecked(): Record<"all" | "unchecked" | "checkable", readonly Sentence[]> {
+  const all = normativeSentences(readFileSync(new URL("../../PROTOCOL.md", import.meta.url), "utf8"));
+  const without = all.filter((sentence) => !quoted.some((check) => concern(sentence, check)));
+  const excused = uncheckable.flatMap(({ sentences }) => sentences);
+  const checkable = without.filter(
+    ({ section, sentence }) => !excused.some(([where, what]) => where === section && what === sentence),
+  );
+  return { all, unchecked: without, checkable };
+}

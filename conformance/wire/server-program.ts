@@ -1,0 +1,103 @@
+/** A server under test of this library, as README.md describes it. */
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Identity, RpcError } from "@netconduit/core";
+import * as v from "valibot";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
+import type { OpenServer, Subject } from "../support/subject.ts";
+import type { Check } from "./check.ts";
+import { PASSWORD } from "./client-under-test.ts";
+import type { ServerAddress, ServerUnderTest } from "./server-under-test.ts";
+
+/** Their servers need a folder. */
+const FILE_SECTIONS = ["Files", "Items of a file", "Uploads", "Downloads"];
+
+export interface RunningServer {
+  readonly address: ServerAddress;
+  stop(): Promise<void>;
+}
+
+/** Starts a server for one check. */
+export async function startServer(subject: Subject, check: Check<ServerUnderTest>): Promise<RunningServer> {
+  const pem = (name: string): Promise<string> => readFile(testFile(name), "utf8");
+  const certificate = (tls: { readonly peerName: string | null }): Identity | null =>
+    tls.peerName === "test client" ? { name: "wire" } : null;
+  const server: OpenServer = new subject.Server({
+    password: PASSWORD,
+    host: "127.0.0.1",
+    port: 0,
+    scramIterations: 4096,
+    resume: true,
+    ...(check.tls === undefined
+      ? { authenticate: { token: identityOf } }
+      : {
+          authenticate: { token: identityOf, certificate },
+          tls: { cert: testFile("server.crt"), key: testFile("server.key"), ca: testFile("ca.crt") },
+        }),
+    ...check.options,
+  });
+  server.onError(() => {});
+  addHandlers(server);
+  if (check.section === "Topics" || check.section === "Closing") {
+    const history = { messages: 100 };
+    server.topics("wire:*", { history, presence: true, authorize: () => true, publish: "subscribers" });
+  }
+  const dir = FILE_SECTIONS.includes(check.section) ? await mkdtemp(join(tmpdir(), "nc-wire-")) : null;
+  if (dir !== null) server.files("wire", { dir, upload: true, download: true, remove: true });
+  // A server without such hooks declines the extension `ready`.
+  if (check.section === "READY") server.onClientConnect(() => {});
+  await server.start();
+  const at = { host: "127.0.0.1", port: server.address.port };
+  const pair = async (name: string): Promise<{ cert: string; key: string }> => ({
+    cert: await pem(`${name}.crt`),
+    key: await pem(`${name}.key`),
+  });
+  const tls =
+    check.tls === undefined
+      ? {}
+      : { tls: { ...at, ca: await pem("ca.crt"), known: await pair("client"), stranger: await pair("server") } };
+  return {
+    address: { ...at, password: PASSWORD, stop: () => server.stop({ drainMs: 2000 }), ...tls },
+    async stop() {
+      await server.stop({ drainMs: 0 });
+      if (dir !== null) await rm(dir, { recursive: true });
+    },
+  };
+}
+
+function addHandlers(server: OpenServer): void {
+  server.rpc("echo", (params) => params);
+  server.stream({ name: "wire_echo", input: true }, (_params, context) => context.input);
+  server.on("wire_echo", (_client, data) => data);
+  server.rpc("wait", (_params, { signal }) => new Promise((resolve) => signal.addEventListener("abort", resolve)));
+  const runs = new Map<string, number>();
+  const ran = (key: string): number => {
+    runs.set(key, (runs.get(key) ?? 0) + 1);
+    return runs.get(key) ?? 0;
+  };
+  server.on("wire_fail", (_client, data) => {
+    const { key } = data as { readonly key: string };
+    throw new RpcError(1500, "It always fails", { details: { runs: ran(key) } });
+  });
+  server.rpc("wire_slow", async ({ key, ms }) => {
+    const count = ran(String(key));
+    await new Promise((resolve) => setTimeout(resolve, Number(ms)));
+    return { runs: count };
+  });
+  server.rpc("wire_sum", v.object({ numbers: v.array(v.number()) }), ({ numbers }) =>
+    numbers.reduce((sum, number) => sum + number, 0),
+  );
+  server.rpc("wire_refuse", ({ code }) => {
+    throw new RpcError(Number(code), "It is refused");
+  });
+  const letters: { readonly key: string }[] = [];
+  server.onDeadLetter((letter) => letters.push(letter));
+  server.rpc("wire_dead_letters", ({ key }) => letters.filter((letter) => letter.key === key));
+}
+
+/** The token `wire:MS` stands for the user `wire` for so many milliseconds. */
+async function identityOf(token: string): Promise<Identity | null> {
+  const [, ms] = /^wire:(\d+)$/.exec(token) ?? [];
+  return ms === undefined ? null : { name: "wire", expiresAt: Date.now() + Number(ms) };
+}

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
+import { type ReceivedFrame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
+import { type Check, frameOf, isAlive } from "../check.ts";
+import { isRefused, type ServerUnderTest } from "../server-under-test.ts";
+
+const METHODS = "Other login methods";
+
+/** The answer to a login by one of these methods over TLS, with a certificate. */
+async function request(
+  server: ServerUnderTest,
+  who: "known" | "stranger" | null,
+  methods: readonly string[],
+): Promise<{ readonly peer: RawPeer; readonly answer: ReceivedFrame }> {
+  const peer = await server.dialTls(who);
+  peer.send(Type.AUTH_REQUEST, { methods, extensions: { close: true } });
+  return { peer, answer: await frameOf(peer) };
+}
+
+/** Checks of logins by a client's certificate. */
+export const certificateChecks: readonly Check<ServerUnderTest>[] = [
+  {
+    section: METHODS,
+    sentence: "`certificate`: TLS has verified a certificate of the client, and the server knows whom it stands for.",
+    tls: true,
+    async run(server) {
+      const { peer, answer } = await request(server, "known", ["certificate"]);
+      assert.equal(typeName(answer), "AUTH_SUCCESS");
+      assert.ok(!Object.hasOwn(answer.payload ?? {}, "scram"), "AUTH_SUCCESS has scram");
+      await isAlive(peer);
+    },
+  },
+  {
+    section: METHODS,
+    sentence: "`AUTH_SUCCESS` follows, or `AUTH_FAILURE` with `AUTH_FAILED`.",
+    tls: true,
+    async run(server) {
+      const peer = await server.dialTls("stranger");
+      peer.send(Type.AUTH_REQUEST, { methods: ["certificate"], extensions: {} });
+      await isRefused(peer, 3001);
+      const without = await server.dialTls(null);
+      without.send(Type.AUTH_REQUEST, { methods: ["certificate"], extensions: {} });
+      await isRefused(without, 3014);
+    },
+  },
+  {
+    section: METHODS,
+    sentence:
+      "The server takes the first method of this list that the client has and that it supports over this connection:",
+    tls: true,
+    async run(server) {
+      for (const methods of [
+        ["token", "certificate"],
+        ["unknown", "certificate", "token"],
+      ]) {
+        assert.equal(typeName((await request(server, "known", methods)).answer), "AUTH_SUCCESS");
+      }
+      const { answer } = await request(server, null, ["certificate", "token"]);
+      assert.equal(typeName(answer), "AUTH_CHALLENGE");
+    },
+  },
+  {
+    section: METHODS,
+    sentence: "A server lists `certificate` only over a connection for which TLS has verified one.",
+    tls: true,
+    async run(server) {
+      for (const [who, isListed] of [
+        ["known", true],
+        ["stranger", true],
+        [null, false],
+      ] as const) {
+        const { answer } = await request(server, who, ["unknown"]);
+        const methods = (answer.payload?.["methods"] ?? []) as readonly string[];
+        assert.equal(methods.includes("certificate"), isListed, `methods is ${methods.join()}`);
+      }
+    },
+  },
+];

@@ -1,0 +1,1 @@
+export const uncheckable: readonly { reason: string; sentences: readonly (readonly [string, string])[] }[] = [];
