@@ -13,7 +13,10 @@ import { streamChecks } from "./both/streams.ts";
 import { unaskedChecks } from "./both/unasked.ts";
 import { answersPingsInOrder, type Check, frameOf, isAlive, isClosedWith } from "./check.ts";
 import { clientCertificateChecks } from "./client-certificate-checks.ts";
+import { clientPlainChecks } from "./client-plain-checks.ts";
+import { clientRequestChecks } from "./client-request-checks.ts";
 import { clientSessionChecks } from "./client-session-checks.ts";
+import { clientStreamChecks } from "./client-stream-checks.ts";
 import { clientTokenChecks } from "./client-token-checks.ts";
 import { clientTopicChecks } from "./client-topic-checks.ts";
 import { type ClientLogin, type ClientUnderTest, loggedIn, SUCCESS } from "./client-under-test.ts";
@@ -103,6 +106,11 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
     "A message with a duplicate attribute, or with `m=` (a mandatory extension), is rejected.",
     ({ scram }) => `${scram.serverFirst},i=4096`,
     ({ scram }) => `m=x,${scram.serverFirst}`,
+  ),
+  refusesChallenge(
+    "Attributes must be in this order.",
+    ({ scram }) => scram.serverFirst.replace(/^(r=[^,]*),(s=[^,]*),(i=\d+)$/, "$2,$1,$3"),
+    ({ scram }) => scram.serverFirst.replace(/^(r=[^,]*),(s=[^,]*),(i=\d+)$/, "$1,$3,$2"),
   ),
   {
     section: SCRAM,
@@ -372,4 +380,7 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   ...clientCertificateChecks,
   ...clientTopicChecks,
   ...clientSessionChecks,
+  ...clientRequestChecks,
+  ...clientStreamChecks,
+  ...clientPlainChecks,
 ];

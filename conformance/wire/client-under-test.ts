@@ -9,7 +9,7 @@ import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
-import { answerTo, frameOf, Skipped } from "./check.ts";
+import { frameOf, Skipped } from "./check.ts";
 
 /** The password of the raw server. */
 export const PASSWORD = "secret";
@@ -108,6 +108,17 @@ export class ClientUnderTest extends Cleanups {
     return { peer, call: await frameOf(peer, Type.RPC_REQUEST) };
   }
 
+  /** Skips the check unless the client has this method, which an empty call of does nothing. */
+  async needsMethod(method: string): Promise<void> {
+    const { peer } = await this.call({ close: true, call: true });
+    peer.call(method, {}, 1n);
+    for (;;) {
+      const { type, id, payload } = await frameOf(peer);
+      if (payload?.["code"] === 4000) throw new Skipped(`the client has no method '${method}'`);
+      if (id === 1n || type === Type.RPC_REQUEST) return;
+    }
+  }
+
   /** Skips the check unless the client offers this extension. */
   async needsExtension(name: string): Promise<void> {
     const { request } = await this.request();
@@ -142,19 +153,6 @@ export const loggedIn: Login<ClientUnderTest> = async (client, extensions) => {
   await frameOf(peer, Type.RPC_REQUEST);
   return { peer, theirs: offer };
 };
-
-/** The client's answer to a call. Skips the check if it doesn't have the method. */
-export async function askClient(
-  peer: RawPeer,
-  method: string,
-  params: unknown,
-  id: bigint,
-): Promise<Readonly<Record<string, unknown>>> {
-  peer.call(method, params, id);
-  const { payload } = await answerTo(peer, id);
-  if (payload?.["code"] === 4000) throw new Skipped(`the client has no method '${method}'`);
-  return payload ?? {};
-}
 
 export const SUCCESS = { session_token: "f".repeat(64), server_info: { name: "raw", version: "1.0.0" } };
 

@@ -10,15 +10,19 @@ import { certificateChecks } from "./server/certificates.ts";
 import { serverChunkChecks } from "./server/chunks.ts";
 import { connectionChecks } from "./server/connection.ts";
 import { serverCreditChecks } from "./server/credit.ts";
+import { drainingChecks } from "./server/draining.ts";
 import { fileChecks } from "./server/files.ts";
 import { frameChecks } from "./server/frames.ts";
 import { guessChecks } from "./server/guesses.ts";
+import { lastFrameChecks } from "./server/last-frames.ts";
 import { limitChecks } from "./server/limits.ts";
 import { loginChecks } from "./server/login.ts";
 import { fullOnceChecks, redeliveryChecks } from "./server/once.ts";
+import { plainChecks } from "./server/plain.ts";
 import { requestChecks } from "./server/requests.ts";
 import { rpcChecks } from "./server/rpc.ts";
 import { sessionChecks } from "./server/sessions.ts";
+import { suspendedChecks } from "./server/suspended.ts";
 import { tokenChecks } from "./server/tokens.ts";
 import { topicChecks } from "./server/topics.ts";
 import { valueChecks } from "./server/values.ts";
@@ -47,7 +51,11 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...sessionChecks,
   ...limitChecks,
   ...valueChecks,
+  ...suspendedChecks,
+  ...drainingChecks,
+  ...lastFrameChecks,
   ...requestChecks,
+  ...plainChecks,
   // Last: they use up what a server has.
   ...guessChecks,
   ...fullOnceChecks,

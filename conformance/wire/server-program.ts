@@ -12,6 +12,8 @@ import type { ServerAddress, ServerUnderTest } from "./server-under-test.ts";
 
 /** Their servers need a folder. */
 const FILE_SECTIONS = ["Files", "Items of a file", "Uploads", "Downloads"];
+/** Their servers have topics. */
+const TOPIC_SECTIONS = ["Topics", "Closing", "Fatal errors"];
 
 export interface RunningServer {
   readonly address: ServerAddress;
@@ -39,7 +41,7 @@ export async function startServer(subject: Subject, check: Check<ServerUnderTest
   });
   server.onError(() => {});
   addHandlers(server);
-  if (check.section === "Topics" || check.section === "Closing") {
+  if (TOPIC_SECTIONS.includes(check.section)) {
     const history = { messages: 100 };
     server.topics("wire:*", { history, presence: true, authorize: () => true, publish: "subscribers" });
   }

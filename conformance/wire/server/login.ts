@@ -226,6 +226,26 @@ export const loginChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: SCRAM,
+    sentence: "Attributes must be in this order.",
+    async run(server) {
+      await refuses(server, 7013, { scram: `n,,r=${NONCE},n=u` });
+      const peer = await server.dial();
+      const scram = new ScramClient(server.password);
+      peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, extensions: {} });
+      const data = scram.answer(String((await frameOf(peer)).payload?.["data"]));
+      peer.send(Type.AUTH_RESPONSE, { data: data.replace(/^(c=[^,]*),(r=[^,]*),/, "$2,$1,") });
+      await isRefused(peer, 3001);
+    },
+  },
+  {
+    section: SCRAM,
+    sentence: "A server without users ignores the name.",
+    async run(server) {
+      await server.logInAs(await server.dial(), new ScramClient(server.password, NONCE, "anyone"));
+    },
+  },
+  {
+    section: SCRAM,
     sentence:
       "Other attributes may follow those above, before `p=` in the client-final-message, and are part of AuthMessage.",
     run: async (server) => {

@@ -18,18 +18,18 @@ import { answerTo, type Check, isAlive, Skipped } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 import { withToken } from "./tokens.ts";
 
-const OFFER = { close: true, credit: GRANT, chunk: CHUNK, resume: { bytes: MIN_KEPT_BYTES, window_ms: 0 } };
+export const OFFER = { close: true, credit: GRANT, chunk: CHUNK, resume: { bytes: MIN_KEPT_BYTES, window_ms: 0 } };
 
 type Success = Readonly<Record<string, unknown>>;
 
 /** A session over one of its streams. */
-interface Stream extends SessionStream {
+export interface Stream extends SessionStream {
   readonly success: Success;
   readonly token: string;
 }
 
 /** Logs in with a new session. Skips the check if the server has none. */
-async function newSession(server: ServerUnderTest, offer: object = OFFER): Promise<Stream> {
+export async function newSession(server: ServerUnderTest, offer: object = OFFER): Promise<Stream> {
   const stream = await logIn(server, { extensions: offer });
   if (!Object.hasOwn((stream.success["extensions"] ?? {}) as object, "resume")) {
     throw new Skipped("the server has no sessions");
@@ -37,41 +37,46 @@ async function newSession(server: ServerUnderTest, offer: object = OFFER): Promi
   return stream;
 }
 
-async function logIn(server: ServerUnderTest, keys: Readonly<Record<string, unknown>>): Promise<Stream> {
+export async function logIn(server: ServerUnderTest, keys: Readonly<Record<string, unknown>>): Promise<Stream> {
   const peer = await server.dial();
   const success = await server.logInAs(peer, new ScramClient(server.password), keys);
   return { peer, success, token: String(success["session_token"]), sentBefore: peer.sent.length };
 }
 
 /** Logs in to resume a session of which this side has received a number of bytes. */
-function resume(server: ServerUnderTest, token: string, received: number, extensions: object = OFFER): Promise<Stream> {
+export function resume(
+  server: ServerUnderTest,
+  token: string,
+  received: number,
+  extensions: object = OFFER,
+): Promise<Stream> {
   return logIn(server, { extensions, resume: { token, received } });
 }
 
 /** Bytes of the session that arrived over a stream. */
-function receivedBytes(stream: Stream): number {
+export function receivedBytes(stream: Stream): number {
   return receivedBehind(stream, Type.AUTH_SUCCESS);
 }
 
 /** Ends a stream without CLOSE. */
-async function cut({ peer }: Stream): Promise<void> {
+export async function cut({ peer }: Stream): Promise<void> {
   peer.reset();
   await peer.over;
 }
 
 /** A new session that has lost its stream before anything was sent. */
-async function suspendedSession(server: ServerUnderTest): Promise<Stream> {
+export async function suspendedSession(server: ServerUnderTest): Promise<Stream> {
   const session = await newSession(server);
   await cut(session);
   return session;
 }
 
 /** The count that the server gives for the session that goes on. */
-function resumedAt({ success }: Stream): unknown {
+export function resumedAt({ success }: Stream): unknown {
   return (success["resumed"] as { readonly received?: unknown } | undefined)?.received;
 }
 
-function assertExpired({ success }: Stream): void {
+export function assertExpired({ success }: Stream): void {
   assert.ok(!Object.hasOwn(success, "resumed"), "The session went on");
   const { expired } = success;
   assert.ok(typeof expired === "object" && expired !== null && !Array.isArray(expired), "There is no map expired");

@@ -48,10 +48,16 @@ export const drain: Extension<true, DrainState> = {
   closed: (state) => state.answered?.(),
 };
 
-/** Sends DRAIN. Resolves when the client has answered behind its last request, or when the connection has ended. */
-export function askToDrain(state: DrainState, notice: DrainNotice): Promise<void> {
+/**
+ * Sends DRAIN. Resolves when the client has answered behind its last request, or when the connection has ended.
+ * @param answered called before the next frame is handled
+ */
+export function askToDrain(state: DrainState, notice: DrainNotice, answered: () => void): Promise<void> {
   return new Promise((resolve) => {
-    state.answered = resolve;
+    state.answered = () => {
+      answered();
+      resolve();
+    };
     state.connection.sendPayload(DRAIN_FRAME, { ends_in_ms: notice.endsInMs, retry_after_ms: notice.retryAfterMs });
   });
 }

@@ -491,9 +491,11 @@ export class ServerConnections<C extends Contract, D extends object> {
 async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice: DrainNotice): Promise<void> {
   protocol.startDraining();
   const state = protocol.isOpen ? protocol.extension(drain) : undefined;
-  if (state !== undefined) await askToDrain(state, notice);
   const details = { retry_after: (notice.endsInMs + notice.retryAfterMs) / 1000, started: false };
-  protocol.scheduler.refuseNew(new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping", { details }));
+  const refusal = new RpcError(ErrorCode.SERVER_STOPPING, "The server is stopping", { details });
+  const refuse = (): void => protocol.scheduler.refuseNew(refusal);
+  if (state === undefined) refuse();
+  else await askToDrain(state, notice, refuse);
   await protocol.scheduler.idle();
   // With CLOSE the session ends: its client must have everything by then.
   await protocol.extension(resume)?.delivered();

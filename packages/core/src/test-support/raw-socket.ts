@@ -3,8 +3,8 @@ import { type AddressInfo, connect, createServer, type Server as NetServer, type
 import {
   type ConnectionOptions,
   createServer as createTlsServer,
-  type TlsOptions,
   TLSSocket,
+  type TlsOptions,
   connect as tlsConnect,
 } from "node:tls";
 import type { ByteSink } from "../bytes/byte-stream.ts";
