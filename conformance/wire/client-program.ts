@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { ConduitError, type TlsClientOptions } from "@netconduit/core";
 import type { OpenClient } from "../support/subject.ts";
 
-type Methods = Pick<OpenClient, "rpc" | "on" | "stream" | "call" | "send" | "subscribe" | "publish">;
+type Methods = Pick<OpenClient, "disconnect" | "rpc" | "on" | "stream" | "call" | "send" | "subscribe" | "publish">;
 
 /** Options of a client that logs in by the certificate in this folder. */
 export function byCertificate(folder: string): { credentials: { certificate: true }; tls: TlsClientOptions } {
@@ -54,6 +54,10 @@ function addMethods(client: Methods): void {
   });
   client.rpc("wire_send", ({ items }) => {
     for (const item of items as readonly unknown[]) client.send("item", item);
+  });
+  client.rpc("wire_disconnect", () => {
+    // The answer leaves first.
+    setTimeout(() => void client.disconnect(), 0);
   });
   addTopicMethods(client);
 }

@@ -12,6 +12,7 @@ import {
 } from "../../packages/core/src/testing/raw-frames.ts";
 import { CHUNK } from "./both/chunks.ts";
 import { GRANT } from "./both/credit.ts";
+import { hasEachKeyOnce } from "./both/keys.ts";
 import { answerTo, type Check, frameOf, isAlive } from "./check.ts";
 import { type ClientUnderTest, challenged } from "./client-under-test.ts";
 
@@ -246,6 +247,53 @@ export const clientRequestChecks: readonly Check<ClientUnderTest>[] = [
         assert.ok(left <= 0, `${left} bytes of the message before it had not left`);
         break;
       }
+    },
+  },
+  {
+    section: "Order",
+    sentence:
+      "A result settles its call when it arrives; it doesn't wait for the handlers of messages that arrived before it, which may still be queued.",
+    async run(client) {
+      await client.needsMethod("wire_call");
+      const { peer, call: request } = await client.call({ close: true, call: true });
+      // More handlers than a client runs at once, and all of them wait.
+      for (let id = 1; id <= 500; id += 1) asks(peer, {}, BigInt(id));
+      await isAlive(peer);
+      peer.send(Type.RPC_RESPONSE, { success: true, result: 5 }, { id: request.id });
+      assert.deepEqual((await frameOf(peer, Type.MESSAGE)).payload, { type: "result", data: 5 });
+    },
+  },
+  {
+    section: "Closing",
+    sentence:
+      "Messages that wait for credit, or leave in chunks, are sent first, as the peer returns credit and acknowledges chunks; requests whose callers were told that the connection closes are withdrawn.",
+    async run(client) {
+      for (const method of ["wire_call", "wire_send", "wire_disconnect"]) await client.needsMethod(method);
+      await client.needsExtension("credit");
+      const { peer } = await client.call({ close: true, call: true, credit: LENT });
+      peer.call("wire_send", { items: [1, 2] }, 1n);
+      asks(peer, {}, 2n);
+      peer.call("wire_disconnect", {}, 3n);
+      // The call that waits for credit fails when the client begins to close.
+      await hasFailed(peer, 2n, 5010);
+      assert.deepEqual((await isAlive(peer)).filter(isRequest), [], "It sent without credit");
+      peer.send(Type.CREDIT, GRANT);
+      const before = peer.frames.all.length;
+      const { payload } = await frameOf(peer, Type.CLOSE);
+      assert.equal(payload?.["code"], 5010);
+      const sent = peer.frames.all.slice(before).filter(isRequest);
+      assert.deepEqual(
+        sent.map((one) => one.payload),
+        [1, 2].map((data) => ({ type: "item", data })),
+      );
+    },
+  },
+  {
+    section: "Values",
+    sentence: "Senders send each key once.",
+    async run(client) {
+      const { peer, call: request } = await client.call();
+      for (const received of [...peer.frames.all, request]) hasEachKeyOnce(received);
     },
   },
 ];

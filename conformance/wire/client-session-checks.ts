@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
-import { type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
+import { frame, type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
 import { CHUNK } from "./both/chunks.ts";
 import { GRANT } from "./both/credit.ts";
+import { sessionLimitChecks } from "./both/session-limits.ts";
 import {
   ACKS,
   acknowledges,
@@ -16,7 +18,7 @@ import {
 import { type Check, frameOf, Skipped } from "./check.ts";
 import { type ClientUnderTest, challenged, requestOn, SUCCESS } from "./client-under-test.ts";
 
-const AGREED = {
+export const AGREED = {
   reply: true,
   close: true,
   call: true,
@@ -31,7 +33,7 @@ interface Stream extends SessionStream {
 }
 
 /** Lets the client on this connection in. */
-async function admit(peer: RawPeer, keys: Readonly<Record<string, unknown>>): Promise<Stream> {
+export async function admit(peer: RawPeer, keys: Readonly<Record<string, unknown>>): Promise<Stream> {
   const login = await requestOn(peer);
   const offer = (login.request["extensions"] ?? {}) as object;
   if (!Object.hasOwn(offer, "resume")) throw new Skipped("the client has no sessions");
@@ -39,8 +41,9 @@ async function admit(peer: RawPeer, keys: Readonly<Record<string, unknown>>): Pr
   return { peer, request: login.request, sentBefore: peer.sent.length };
 }
 
-async function newSession(client: ClientUnderTest): Promise<Stream> {
-  return admit(await client.connect({ resumes: true }), {});
+/** A client with a new session, and with these extensions besides. */
+export async function newSession(client: ClientUnderTest, extensions: object = {}): Promise<Stream> {
+  return admit(await client.connect({ resumes: true }), { extensions: { ...AGREED, ...extensions } });
 }
 
 /** Cuts the stream, and lets the client resume over another one. `received`: bytes that this side has received. */
@@ -78,7 +81,7 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
       await acknowledges(session, sentBytes(session));
     },
   },
-  tooLargeAckCheck(newSession),
+  tooLargeAckCheck((client) => newSession(client)),
   {
     section: RESUMING,
     sentence: "The client logs in as always, with the same credentials, and adds to `AUTH_REQUEST`:",
@@ -128,6 +131,74 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
       assert.equal(typeName(await frameOf(peer)), "SESSION_ACK");
       peer.send(Type.RPC_RESPONSE, { success: true, result: { text: "hello" } }, { id: call.id });
       assert.equal((await frameOf(peer, Type.MESSAGE)).payload?.["type"], "result");
+    },
+  },
+  ...sessionLimitChecks<ClientUnderTest>(async (client) => {
+    const session = await newSession(client);
+    await answer(session.peer);
+    const resume = (session.request["extensions"] as Record<string, unknown>)["resume"];
+    const { bytes } = resume as { readonly bytes: number };
+    return { ...session, keptBytes: bytes, lastOfLogin: Type.AUTH_RESPONSE };
+  }),
+  {
+    section: "Counting",
+    sentence:
+      "A byte counts as received when the receiver has taken it, into the frame that it belongs to or a queue in front of that; the rest of a frame that was cut comes over the next stream.",
+    async run(client) {
+      const session = await newSession(client);
+      const call = await frameOf(session.peer, Type.RPC_REQUEST);
+      const before = sentBytes(session);
+      const bytes = frame(Type.RPC_RESPONSE, { success: true, result: "whole" }, { id: call.id });
+      session.peer.write(bytes.subarray(0, 40));
+      session.peer.end();
+      const received = receivedBehind(session, Type.AUTH_RESPONSE);
+      const keys = { session_token: "e".repeat(64), resumed: { received } };
+      const { peer, request } = await admit(await client.nextConnection(), keys);
+      const taken = Number((request["resume"] as { received?: unknown }).received) - before;
+      assert.ok(taken >= 0 && taken <= 40, `It has received ${taken} of 40 bytes`);
+      peer.write(bytes.subarray(taken));
+      assert.deepEqual((await frameOf(peer, Type.MESSAGE)).payload, { type: "result", data: "whole" });
+    },
+  },
+  {
+    section: "Deadlines",
+    sentence:
+      "A frame that is sent again when a session is resumed has the `timeout_ms` of its first sending, so the time in between doesn't count.",
+    async run(client) {
+      await client.needsExtension("deadline");
+      const session = await newSession(client, { deadline: true });
+      const call = await frameOf(session.peer, Type.RPC_REQUEST);
+      const { peer } = await resumed(client, session, 0);
+      const again = await frameOf(peer, Type.RPC_REQUEST);
+      assert.ok(Number(call.payload?.["timeout_ms"]) > 0, "The call has no timeout_ms");
+      assert.deepEqual(again.payload, call.payload);
+    },
+  },
+  {
+    section: "Closing",
+    sentence: "`reconnect: false` asks a client not to reconnect automatically; a missing `reconnect` counts as true.",
+    async run(client) {
+      const back = await newSession(client);
+      await answer(back.peer);
+      back.peer.send(Type.CLOSE, { reason: "done", code: 5010 });
+      const again = await admit(await client.nextConnection(), { extensions: AGREED });
+      assert.equal(again.request["resume"], undefined, "It resumes a session that was closed");
+      again.peer.send(Type.CLOSE, { reason: "done", code: 5010, reconnect: false });
+      const came = client.nextConnection().then(() => "it came back");
+      assert.equal(await Promise.race([came, sleep(300)]), undefined);
+    },
+  },
+  {
+    section: "Closing",
+    sentence: "A client that has kept its messages sends these to the next server.",
+    async run(client) {
+      const session = await newSession(client, { refusal: true });
+      await answer(session.peer);
+      await frameOf(session.peer, Type.MESSAGE);
+      const stored = { taken: 1, handled: 0, above: [] };
+      session.peer.send(Type.CLOSE, { reason: "stopping", code: 5017, reconnect: true, ...stored });
+      const { peer } = await admit(await client.nextConnection(), { extensions: { ...AGREED, refusal: true } });
+      assert.deepEqual((await frameOf(peer, Type.MESSAGE)).payload?.["type"], "result");
     },
   },
 ];

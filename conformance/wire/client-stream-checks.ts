@@ -110,6 +110,21 @@ export const clientStreamChecks: readonly Check<ClientUnderTest>[] = [
     },
   },
   {
+    section: SECTION,
+    sentence:
+      "when it closes the connection before its input has ended, with text and code of an error, such as `CONNECTION_CLOSED`;",
+    async run(client) {
+      await client.needsMethod("wire_disconnect");
+      const { peer, id } = await calling(client, MANY);
+      credit(peer, id, 1);
+      await frameOf(peer, Type.INPUT);
+      peer.call("wire_disconnect", {}, 2n);
+      const ended = await frameOf(peer, Type.INPUT_END);
+      const { error, code } = ended.payload ?? {};
+      assert.deepEqual([ended.id, typeof error, typeof code], [id, "string", "number"]);
+    },
+  },
+  {
     section: "Credit of streams",
     sentence:
       "A sender may start an item while it has credit of at least one byte, and may complete it: the credit may fall below zero by one item.",

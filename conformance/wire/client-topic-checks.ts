@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
-import type { ReceivedFrame } from "../../packages/core/src/testing/raw-frames.ts";
-import { Type } from "../../packages/core/src/testing/raw-frames.ts";
+import { chunksOf, frame, type ReceivedFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
+import { CHUNK } from "./both/chunks.ts";
+import { GRANT } from "./both/credit.ts";
 import { answerTo, type Check, frameOf, isAlive, Skipped } from "./check.ts";
+import { AGREED, admit, newSession } from "./client-session-checks.ts";
 import { type ClientUnderTest, loggedIn } from "./client-under-test.ts";
 
 const SECTION = "Topics";
@@ -208,6 +210,63 @@ export const clientTopicChecks: readonly Check<ClientUnderTest>[] = [
       await got(peer, "last");
       assert.equal((await frameOf(peer, Type.MESSAGE)).payload?.["type"], "topic_end");
       await isAlive(peer);
+    },
+  },
+  {
+    section: SECTION,
+    sentence:
+      "The server's parameters say in `subscriptions` (int) how many topics a connection may be subscribed to; a client has none.",
+    async run(client) {
+      const { theirs } = await loggedIn(client, EXTENSIONS);
+      assert.equal((theirs["topic"] as { subscriptions?: unknown }).subscriptions, undefined);
+    },
+  },
+  {
+    section: SECTION,
+    sentence:
+      "They are sent in the order of the topic, need credit as messages do, and may come in chunks, keeping their place; then credit counts when the frame is complete.",
+    async run(client) {
+      const { peer, theirs } = await loggedIn(client, { ...EXTENSIONS, credit: GRANT, chunk: CHUNK });
+      const request = await callOf(peer, 1n, "wire_subscribe", { topic: TOPIC });
+      start(peer, 5n, (request.payload?.["params"] as { token?: unknown } | undefined)?.token);
+      answer(peer, request);
+      const { frames } = theirs["credit"] as { readonly frames: number };
+      const text = "x".repeat(100_000);
+      peer.write(...chunksOf(frame(DATA, { offset: 1, data: text.length }, { id: 5n }), 1n, 20));
+      // As many as were granted come back in halves.
+      const count = Math.min(frames, 2000);
+      for (let n = 2; n <= count; n += 1) data(peer, 5n, n, n);
+      await frameOf(peer, Type.CREDIT);
+      const items = peer.frames.all.filter(
+        ({ type, payload }) => type === Type.MESSAGE && payload?.["type"] === "topic",
+      );
+      assert.equal(items[0]?.payload?.["data"], text.length, "The message in chunks lost its place");
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "A client that comes back sends that of the last message it received as `since`.",
+    async run(client) {
+      const session = await newSession(client, EXTENSIONS);
+      await frameOf(session.peer, Type.RPC_REQUEST);
+      const request = await callOf(session.peer, 1n, "wire_subscribe", { topic: TOPIC });
+      start(session.peer, 5n, (request.payload?.["params"] as { token?: unknown } | undefined)?.token, 40);
+      answer(session.peer, request);
+      for (const n of [41, 42]) data(session.peer, 5n, n, n);
+      await got(session.peer, 41, 42);
+      session.peer.reset();
+      const { peer } = await admit(await client.nextConnection(), {
+        session_token: "e".repeat(64),
+        expired: {},
+        extensions: { ...AGREED, ...EXTENSIONS },
+      });
+      for (;;) {
+        const { payload } = await frameOf(peer, Type.RPC_REQUEST);
+        if (payload?.["method"] !== "$topic.subscribe") continue;
+        const { topic, since } = payload["params"] as Readonly<Record<string, unknown>>;
+        assert.deepEqual([topic, since], [TOPIC, `${EPOCH}:42`]);
+        break;
+      }
     },
   },
 ];

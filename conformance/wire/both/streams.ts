@@ -275,7 +275,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
     {
       section: "Streams",
       sentence:
-        "With `stream`, a call may have an *input*, items from the caller for the side that was called, and an *output*, items for the caller.",
+        "With `stream`, a call may have an *input*, items from the caller for the side that was called, and an *output*, items for the caller. It may have both, and may be made by either side.",
       async run(target) {
         const { peer } = await opened(target);
         peer.write(item({ a: 1 }), end());

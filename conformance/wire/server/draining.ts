@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { call, frame, type ReceivedFrame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
+import { RESUMING, sentBytes } from "../both/sessions.ts";
 import { answerTo, type Check, frameOf, isAlive } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
+import { cut, newSession, OFFER, receivedBytes, resume, resumedAt } from "./sessions.ts";
 
 const SECTION = "Draining";
 const EXTENSIONS = { close: true, cancel: true, drain: true };
@@ -77,6 +79,32 @@ export const drainingChecks: readonly Check<ServerUnderTest>[] = [
       other.write(call(1n, "echo", { a: 1 }));
       refused(await answerTo(other, 1n));
       assert.deepEqual(other.frames.all.slice(before).map(typeName), ["RPC_ERROR"]);
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "So a server that stops sends `CLOSE` when its client has acknowledged everything, if there is time, and lets clients whose streams are lost come back until then; a client that has received `DRAIN` acknowledges within 20 ms.",
+    async run(server) {
+      await server.needsExtension("drain");
+      const session = await newSession(server, { ...OFFER, drain: true });
+      await isAlive(session.peer);
+      server.stop();
+      await frameOf(session.peer, Type.DRAIN);
+      session.peer.send(Type.DRAINED);
+      const before = await isAlive(session.peer);
+      assert.ok(!before.some(({ type }) => type === Type.CLOSE), "It closed before everything was acknowledged");
+      await cut(session);
+      const again = await resume(server, session.token, receivedBytes(session));
+      assert.equal(resumedAt(again), sentBytes(session));
+      again.peer.send(Type.SESSION_ACK, { received: receivedBytes(session) });
+      for (;;) {
+        const { type, payload } = await frameOf(again.peer);
+        again.peer.send(Type.SESSION_ACK, { received: receivedBytes(session) + receivedBytes(again) });
+        if (type !== Type.CLOSE) continue;
+        assert.equal(payload?.["code"], 5017);
+        break;
+      }
     },
   },
 ];

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import { decodeMulti, encode } from "@msgpack/msgpack";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { frame, type ReceivedFrame, rawFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
@@ -265,6 +266,45 @@ export const fileChecks: readonly Check<ServerUnderTest>[] = [
         const { at, sha256: carried, end } = items.at(-1) as Params;
         assert.deepEqual([at, carried, end], [bytes, sha256Of(rest), true]);
       }
+    },
+  },
+  {
+    section: "Uploads",
+    sentence: "With `resume: true`, the receiving side keeps what was verified if the transfer breaks off.",
+    async run(server) {
+      const first = await login(server);
+      const file = { name: newName(), ...FILE, resume: true };
+      const [part, rest] = [CONTENT.subarray(0, 4), CONTENT.subarray(4)];
+      await begin(first, file, [part, mark(part)]);
+      // Nothing says that a mark has been compared.
+      await sleep(200);
+      await first.dispose();
+      const peer = await login(server);
+      const { offset } = (await ask(peer, "files:offset", file))["result"] as Params;
+      assert.equal(offset, 4);
+      const last = { at: CONTENT.length, sha256: sha256Of(rest), end: true, file: sha256Of(CONTENT) };
+      const { result } = await upload(peer, { ...file, offset }, [rest, last]);
+      assert.deepEqual(result, { name: file.name, bytes: CONTENT.length, sha256: sha256Of(CONTENT) });
+    },
+  },
+  {
+    section: "Uploads",
+    sentence:
+      "The answer comes when the file is complete, on the disk, and has its name, which may be another than the one asked for.",
+    async run(server) {
+      const peer = await login(server);
+      const { result } = await upload(peer, { name: newName() }, [CONTENT, END]);
+      const { name } = result as { readonly name: string };
+      assert.equal((await factsOf(peer, name))["bytes"], CONTENT.length);
+      const items = await outputOf(peer, "files:download", { name, offset: 0, bytes: null, modified: null });
+      assert.equal(bytesOf(items), new TextDecoder().decode(CONTENT));
+    },
+  },
+  {
+    section: "Uploads",
+    sentence: "A receiving side that doesn't know `transfer` ignores it.",
+    async run(server) {
+      await uploaded(await login(server), { transfer: "wire" });
     },
   },
 ];

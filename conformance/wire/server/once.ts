@@ -111,7 +111,7 @@ export const fullOnceChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: ONCE,
     sentence:
-      "A server that remembers 100,000 keys, or 64 MiB of answers, refuses new ones with `RATE_LIMITED`; it forgets none before its time.",
+      "A server that remembers 100,000 keys, or 64 MiB of answers, refuses new ones with `RATE_LIMITED`; it forgets none before its time. If the answer to a call that ran meanwhile has no room any more, others with its key get `MESSAGE_TOO_LARGE`.",
     patienceMs: 60_000,
     async run(server) {
       const { peer } = await loggedIn(server, ONCE_EXTENSIONS);
@@ -119,12 +119,18 @@ export const fullOnceChecks: readonly Check<ServerUnderTest>[] = [
       const echo = (key: string, params: object): Promise<ReceivedFrame> => once(peer, { key, method: "echo", params });
       await echo(first, { n: 1 });
       let refused: ReceivedFrame | null = null;
+      let last = first;
       for (let count = 0; count < 70 && refused === null; count += 1) {
-        const answer = await echo(freshKey(), { text });
+        const key = freshKey();
+        const answer = await echo(key, { text });
         if (answer.type === Type.RPC_ERROR) refused = answer;
+        else last = key;
       }
       assert.equal(refused?.payload?.["code"], 6000, "It remembers 70 MiB");
       assert.deepEqual((await echo(first, { n: 2 })).payload?.["result"], { n: 1 });
+      const again = await echo(last, { n: 2 });
+      if (again.type === Type.RPC_ERROR) assert.equal(again.payload?.["code"], 7003);
+      else assert.deepEqual(again.payload?.["result"], { text });
       assert.equal((await echo(freshKey(), { text })).payload?.["code"], 6000);
     },
   },

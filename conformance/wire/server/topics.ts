@@ -7,6 +7,7 @@ import type { ServerUnderTest } from "../server-under-test.ts";
 const SECTION = "Topics";
 const START = 0x0130;
 const DATA = 0x0131;
+const PRESENCE = 0x0132;
 /** No credit, so the server may send as much as it likes. */
 const OFFER = ["reply", "close", "cancel", "call", "topic"];
 
@@ -74,6 +75,22 @@ async function received(peer: RawPeer, count: number): Promise<readonly (readonl
     messages.push([id, payload?.["offset"], payload?.["data"]]);
   }
   return messages;
+}
+
+interface Presence {
+  readonly reset: boolean;
+  readonly joined: readonly (readonly [id: string, user: string | null])[];
+  readonly left: readonly string[];
+}
+
+/** The next TOPIC_PRESENCE of a topic. Skips the check if the server's topics have no presence. */
+async function presenceOf(peer: RawPeer, number: bigint): Promise<Presence> {
+  const started = peer.frames.all.find(({ type, id }) => type === START && id === number);
+  if (started?.payload?.["presence"] === false) throw new Skipped("the topics wire:* have no presence");
+  for (;;) {
+    const { id, payload } = await frameOf(peer, PRESENCE);
+    if (id === number) return payload as unknown as Presence;
+  }
 }
 
 export const topicChecks: readonly Check<ServerUnderTest>[] = [
@@ -208,6 +225,79 @@ export const topicChecks: readonly Check<ServerUnderTest>[] = [
       await first.over;
       // Publishing needs a subscription on this connection.
       assert.equal(await refusal(second, "$topic.publish", { topic, data: 1 }), 3002);
+    },
+  },
+  {
+    section: SECTION,
+    sentence:
+      "The server's parameters say in `subscriptions` (int) how many topics a connection may be subscribed to; a client has none.",
+    options: { maxSubscriptions: 5 },
+    async run(server) {
+      await login(server);
+      const extensions = { reply: true, close: true, call: true, topic: true };
+      const [peer, { subscriptions }] = await server.loginAs<{ subscriptions: number }>(extensions, "topic");
+      assert.ok(Number.isSafeInteger(subscriptions) && subscriptions >= 1, `subscriptions is ${subscriptions}`);
+      if (subscriptions > 2000) throw new Skipped(`the server allows ${subscriptions} subscriptions`);
+      for (let count = 0; count < subscriptions; count += 1) await subscribe(peer, { topic: newTopic() });
+      assert.equal(await refusal(peer, "$topic.subscribe", { topic: newTopic() }), 6012);
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "A client may call `$topic.subscribe` again for a topic that it is subscribed to, with another `since`.",
+    async run(server) {
+      const peer = await login(server);
+      const topic = newTopic();
+      const first = await subscribe(peer, { topic });
+      const second = await subscribe(peer, { topic });
+      assert.equal(second.number, first.number);
+      publish(peer, topic, "once");
+      assert.deepEqual(await received(peer, 1), [[first.number, second.offset + 1, "once"]]);
+      const before = await isAlive(peer);
+      assert.ok(!before.some(({ type }) => type === DATA), "It is subscribed twice");
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "With `reset`, `joined` begins a new list, and later frames may continue it.",
+    async run(server) {
+      const [first, second] = [await login(server), await login(server)];
+      const topic = newTopic();
+      const { number } = await subscribe(first, { topic });
+      const all = await presenceOf(first, number);
+      assert.deepEqual([all.reset, all.joined.length, all.left], [true, 1, []]);
+      await subscribe(second, { topic, presence: false });
+      const joined = await presenceOf(first, number);
+      assert.deepEqual([joined.reset, joined.joined.length, joined.left], [false, 1, []]);
+      const [id, user] = joined.joined[0] ?? [];
+      assert.notEqual(id, all.joined[0]?.[0]);
+      assert.ok(user === null || typeof user === "string", "The user is neither text nor nil");
+      second.send(Type.CLOSE, { reason: "bye" });
+      assert.deepEqual(await presenceOf(first, number), { reset: false, joined: [], left: [id] });
+      const told = second.frames.all.filter((one) => one.type === PRESENCE && one.id === number);
+      assert.deepEqual(told, [], "It was told of others against its wish");
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "A server never sends a part of what was missed as if it were all.",
+    async run(server) {
+      const peer = await login(server);
+      const topic = newTopic();
+      const { number, epoch, offset } = await subscribe(peer, { topic });
+      const count = 300;
+      publish(peer, topic, ...Array.from({ length: count }, (_, index) => index + 1));
+      await received(peer, count);
+      const again = await subscribe(peer, { topic, since: `${epoch}:${offset}` });
+      // Either it says that some are missing, or all follow.
+      const missed = again.epoch === epoch ? again.offset - offset : count;
+      assert.ok(missed >= 0 && missed <= count, `The offset is ${again.offset}`);
+      const expected = Array.from({ length: count - missed }, (_, index) => missed + index + 1);
+      const messages = await received(peer, expected.length);
+      assert.deepEqual(
+        messages,
+        expected.map((n) => [number, offset + n, n]),
+      );
     },
   },
 ];

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { decode } from "@msgpack/msgpack";
 import { rawFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
+import { hasEachKeyOnce } from "../both/keys.ts";
 import { answerTo, type Check, isAlive } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 
@@ -216,6 +217,16 @@ export const valueChecks: readonly Check<ServerUnderTest>[] = [
         assert.ok(isReturned || (!isExact && payload?.["code"] === 7021), `Got ${JSON.stringify(payload)}`);
       }
       await isAlive(peer);
+    },
+  },
+  {
+    section: "Values",
+    sentence: "Senders send each key once.",
+    async run(server) {
+      const peer = await server.login();
+      await server.callOn(peer, "listall", {}, 1n);
+      await server.callOn(peer, "no such method", {}, 2n);
+      for (const received of peer.frames.all) hasEachKeyOnce(received);
     },
   },
 ];
