@@ -6,7 +6,7 @@ import { uncheckable } from "./uncheckable.ts";
 
 /** Words of a sentence about what a peer does, must or may do. */
 const ACTS =
-  /\b(sends?|answers?|ends?|refuses?|ignores?|must|may|closes?|counts?|rejects?|waits?|keeps?|forgets?|takes?)\b/;
+  /\b(sends?|answers?|ends?|refuses?|ignores?|must|may|closes?|counts?|rejects?|waits?|keeps?|forgets?|takes?|returns?|(?:is|are|isn't|aren't) (?:answered|sent|refused|rejected|ignored|dropped|counted|compared|encoded|cut|skipped|aborted|started|ended|remembered|handled))\b/;
 
 export interface Sentence {
   readonly section: string;

@@ -93,6 +93,10 @@ function addHandlers(server: OpenServer): void {
   server.rpc("wire_refuse", ({ code }) => {
     throw new RpcError(Number(code), "It is refused");
   });
+  server.rpc(
+    { name: "wire_private", params: v.object({ number: v.number() }), roles: ["nobody has this role"] },
+    ({ number }) => number,
+  );
   const letters: { readonly key: string }[] = [];
   server.onDeadLetter((letter) => letters.push(letter));
   server.rpc("wire_dead_letters", ({ key }) => letters.filter((letter) => letter.key === key));

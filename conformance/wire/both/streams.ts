@@ -310,6 +310,80 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
     },
     {
       section: "Opening",
+      sentence: "A call beyond `streams` is answered with `TOO_MANY_STREAMS` (6011).",
+      options: { maxStreams: 3 },
+      async run(target) {
+        const { peer, theirs } = await opened(target);
+        const { streams } = theirs.stream;
+        if (streams > 900) throw new Skipped(`the other side takes ${streams} streams`);
+        for (let id = 1; id < streams; id += 1) await open(peer, 100, BigInt(100 + id));
+        for (const keys of [{ output: 100 }, { progress: true }]) {
+          peer.write(frame(Type.RPC_REQUEST, { method: "wire_echo", ...keys, params: {} }, { id: 99 }));
+          assert.equal((await answerTo(peer, 99n)).payload?.["code"], 6011);
+        }
+        // Other calls go on.
+        peer.call("echo", {}, 98n);
+        assert.equal(typeName(await answerTo(peer, 98n)), "RPC_RESPONSE");
+      },
+    },
+    {
+      section: "Items",
+      sentence: "Only an item of more than 65,536 bytes is sent so, and nothing else is in these frames.",
+      async run(target) {
+        const { peer } = await opened(target, 0xffff_ffff);
+        const large = encode("x".repeat(70_000));
+        const limit = encode("x".repeat(PART - 5));
+        assert.equal(limit.length, PART - 2);
+        peer.write(item(1), rawFrame(INPUT, limit, { id: ID }), ...itemParts(large), item(2), end());
+        const outputs: ReceivedFrame[] = [];
+        for (let received = await answerTo(peer, ID); !isReply(received); received = await answerTo(peer, ID)) {
+          if (received.type !== OUTPUT) continue;
+          outputs.push(received);
+          peer.send(STREAM_ACK, { bytes: HEADER + received.payloadBytes.length });
+        }
+        const at = outputs.findIndex(({ flags }) => (flags & MORE) !== 0);
+        const parts = outputs.slice(at, at + 2);
+        assert.equal(outputs.filter(({ flags }) => (flags & MORE) !== 0).length, 1);
+        assert.deepEqual(Buffer.concat(parts.map(({ payloadBytes }) => payloadBytes)), Buffer.from(large));
+      },
+    },
+    {
+      section: "Input",
+      sentence: "Items that were on their way are dropped, and so are those that arrive after the reply.",
+      async run(target) {
+        const { peer } = await opened(target);
+        peer.write(rawFrame(INPUT, new Uint8Array([0xc1]), { id: ID }));
+        await frameOf(peer, INPUT_STOP);
+        peer.write(item(1), item("on its way"), end());
+        await isAlive(peer);
+        const outputs = peer.frames.all.filter(({ type }) => type === OUTPUT);
+        assert.deepEqual(outputs, [], "It handled items behind INPUT_STOP");
+      },
+    },
+    {
+      section: "Credit of streams",
+      sentence: "A receiver returns credit when the application has taken items.",
+      async run(target) {
+        const { peer, credit } = await opened(target, 1);
+        const items = Math.floor(credit / 60_100);
+        peer.write(...Array.from({ length: items }, () => item("x".repeat(60_000))));
+        // The output has no credit, so the application takes an item or two.
+        await isAlive(peer);
+        const back = (): number => {
+          const frames = peer.frames.all.filter(({ type }) => type === INPUT_CREDIT).slice(1);
+          return frames.reduce((sum, { payload }) => sum + Number(payload?.["bytes"]), 0);
+        };
+        assert.ok(back() <= 2 * 60_100, `It returned ${back()} bytes for items that nobody has taken`);
+        peer.send(OUTPUT_CREDIT, { bytes: 0x7fff_ffff }, { id: ID });
+        for (let at = 0; back() === 0; at += 1) {
+          await peer.frames.count(at + 1);
+          const { type, payloadBytes } = peer.frames.all[at] as ReceivedFrame;
+          if (type === OUTPUT) peer.send(STREAM_ACK, { bytes: HEADER + payloadBytes.length });
+        }
+      },
+    },
+    {
+      section: "Opening",
       sentence: "The reply ends the streams of its call.",
       async run(target) {
         const { peer } = await opened(target);
@@ -349,7 +423,8 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
     },
     {
       section: "Items",
-      sentence: "The end of a stream, by `INPUT_END` or by the reply, is seen behind all its items.",
+      sentence:
+        "Items arrive and are handled in order. The end of a stream, by `INPUT_END` or by the reply, is seen behind all its items.",
       async run(target) {
         const { peer } = await opened(target);
         const values = Array.from({ length: 500 }, (_, index) => index);

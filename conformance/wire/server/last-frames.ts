@@ -109,4 +109,17 @@ export const lastFrameChecks: readonly Check<ServerUnderTest>[] = [
       assert.deepEqual(messagesOf(peer), [1, 2, 3, 4, 5, 6]);
     },
   },
+  {
+    section: "Closing",
+    sentence: "If the connection isn't closed after 5 seconds (by default), it is aborted.",
+    options: { closeTimeoutMs: 300 },
+    patienceMs: 30_000,
+    async run(server) {
+      const peer = await waiting(server);
+      await expired(server);
+      // Credit never comes.
+      await peer.over;
+      assert.ok(messagesOf(peer).length < MESSAGES, "It sent messages without credit");
+    },
+  },
 ];

@@ -33,6 +33,15 @@ async function guess(
   };
 }
 
+/** Whether this name logs in with the server's password. */
+async function isTaken(server: ServerUnderTest, name: string): Promise<boolean> {
+  const peer = await server.dial();
+  const scram = new ScramClient(server.password, undefined, name);
+  peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, extensions: {} });
+  peer.write(await server.answered(peer, scram));
+  return (await frameOf(peer)).type === Type.AUTH_SUCCESS;
+}
+
 export const loginChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "READY",
@@ -359,6 +368,56 @@ export const loginChecks: readonly Check<ServerUnderTest>[] = [
       const [one, two] = [await server.login(), await server.login()];
       await isAlive(one);
       await isAlive(two);
+    },
+  },
+  {
+    section: "AUTH_REQUEST",
+    sentence: "Informative; each text is cut to 256 UTF-16 units.",
+    async run(server) {
+      const long = "x".repeat(3000);
+      for (const client_info of [{ name: long, version: long, description: long }, { name: 5 }, "text", null, {}]) {
+        await server.logInAs(await server.dial(), new ScramClient(server.password), { client_info, extensions: {} });
+      }
+    },
+  },
+  {
+    section: "Fatal errors",
+    sentence:
+      "Before login, an invalid payload, and any frame other than the expected one, is answered with `AUTH_FAILURE`.",
+    async run(server) {
+      for (const bytes of [rawFrame(Type.AUTH_REQUEST, Uint8Array.of(0xc1)), frame(Type.HEARTBEAT_PING)]) {
+        const peer = await server.dial();
+        peer.write(bytes);
+        assert.equal(typeName(await frameOf(peer)), "AUTH_FAILURE");
+      }
+    },
+  },
+  {
+    section: "Users",
+    sentence: "Names are compared byte by byte.",
+    options: { users: { wire: { password: "secret" } } },
+    async run(server) {
+      if (await isTaken(server, "nobody of this name")) throw new Skipped("the server has no users");
+      if (!(await isTaken(server, "wire"))) throw new Skipped("the server has no user 'wire' with the same password");
+      for (const name of ["Wire", "wire ", " wire", "ｗire", "wi\u0301re"]) {
+        assert.ok(!(await isTaken(server, name)), `'${name}' was taken for 'wire'`);
+      }
+    },
+  },
+  {
+    section: "Users",
+    sentence: "A name that stands for the shared password is rejected the same way if the server has none.",
+    options: { password: undefined, users: { wire: { password: "secret" } } },
+    async run(server) {
+      for (const name of ["netconduit", ""]) {
+        const peer = await server.dial();
+        const scram = new ScramClient("no password at all", undefined, name);
+        peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, extensions: {} });
+        const challenge = await frameOf(peer);
+        assert.equal(typeName(challenge), "AUTH_CHALLENGE");
+        peer.send(Type.AUTH_RESPONSE, { data: scram.answer(String(challenge.payload?.["data"])) });
+        await isRefused(peer, 3001);
+      }
     },
   },
 ];

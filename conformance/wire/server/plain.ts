@@ -134,4 +134,24 @@ export const plainChecks: readonly Check<ServerUnderTest>[] = [
       }
     },
   },
+  {
+    section: REPLIES,
+    sentence: "A result X is sent as `{success: true, data: X}`.",
+    async run(server) {
+      const peer = await login(server, "echo");
+      for (const params of [{}, { data: 1 }, { a: [null] }]) {
+        assert.deepEqual(await resultOf(peer, "echo", params), { success: true, data: params });
+      }
+    },
+  },
+  {
+    section: REPLIES,
+    sentence: "An error is sent as `{success: false, error, code, details}`.",
+    async run(server) {
+      const peer = await login(server, "wire_sum");
+      const result = await resultOf(peer, "wire_sum", {});
+      assert.deepEqual(Object.keys(result).sort(), ["code", "details", "error", "success"]);
+      assert.equal(result["success"], false);
+    },
+  },
 ];

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import {
   call,
   frame,
   message,
   type ReceivedFrame,
+  rawFrame,
   Type,
   typeName,
 } from "../../../packages/core/src/testing/raw-frames.ts";
 import { freshKey } from "../both/once.ts";
-import { answerTo, type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
+import { answerTo, type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 
 /** Enough to fill what a server runs at once. */
@@ -199,6 +201,127 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
       const text = "x".repeat(100_000);
       const answer: ReceivedFrame = await server.callOn(peer, "echo", { text }, 5n);
       assert.deepEqual(answer.payload?.["result"], { text });
+    },
+  },
+  {
+    section: "MESSAGE",
+    sentence:
+      "An error that the handler returns or deliberately throws is sent the same way, with the data `{success: false, error, code, details?}`.",
+    async run(server) {
+      await (await server.loginForMessages()).dispose();
+      const peer = await server.login({ close: true });
+      peer.message("wire_fail", { key: freshKey() });
+      const { id, payload } = await frameOf(peer, Type.MESSAGE);
+      const { success, error, code, details } = (payload?.["data"] ?? {}) as Readonly<Record<string, unknown>>;
+      assert.deepEqual(
+        [id, payload?.["type"], success, typeof error, code, details],
+        [0n, "wire_fail_response", false, "string", 1500, { runs: 1 }],
+      );
+    },
+  },
+  {
+    section: "Permissions",
+    sentence:
+      "A request for it by others is answered with `PERMISSION_DENIED` (3002), before its parameters or data are validated.",
+    async run(server) {
+      const peer = await server.login();
+      for (const params of [{ number: 5 }, { number: "five" }, {}]) {
+        const { payload } = await server.callOn(peer, "wire_private", params, 5n);
+        if (payload?.["code"] === 4000) throw new Skipped("the server has no method 'wire_private'");
+        assert.equal(payload?.["code"], 3002);
+      }
+    },
+  },
+  {
+    section: "Deadlines",
+    sentence:
+      "A request whose deadline has passed before its handler starts isn't started; it is answered with `TIMEOUT` (5001).",
+    async run(server) {
+      await (await server.loginFor("wait")).dispose();
+      await server.needsExtension("deadline");
+      const peer = await server.loginFor("wire_slow", { ...EXTENSIONS, deadline: true });
+      const key = freshKey();
+      const waits = Array.from({ length: QUEUED }, (_, index) => BigInt(index + 1));
+      const late = { method: "wire_slow", params: { key, ms: 0 }, timeout_ms: 50 };
+      peer.write(...waits.map((id) => call(id, "wait")), frame(Type.RPC_REQUEST, late, { id: 5000n }));
+      await sleep(200);
+      peer.write(...waits.map((id) => frame(Type.CANCEL, undefined, { id })));
+      const answer = await answerTo(peer, 5000n);
+      // A server that starts everything at once has started it.
+      if (answer.type === Type.RPC_RESPONSE) return;
+      assert.equal(answer.payload?.["code"], 5001);
+      const { payload } = await server.callOn(await server.login(), "wire_slow", { key, ms: 0 }, 1n);
+      assert.deepEqual(payload?.["result"], { runs: 1 }, "The handler was started");
+    },
+  },
+  {
+    section: "Discovery",
+    sentence: "The built-in method `listall` returns all methods; applications can't register that name.",
+    async run(server) {
+      const peer = await server.loginFor("echo");
+      const { payload } = await server.callOn(peer, "listall", {}, 5n);
+      const { methods, count } = (payload?.["result"] ?? {}) as { methods: readonly Record<string, unknown>[]; count: unknown };
+      assert.equal(count, methods.length);
+      for (const { name, description, parameters, return_type, requires_auth } of methods) {
+        const types = [name, description, parameters, return_type, requires_auth].map((value) => typeof value);
+        assert.deepEqual(types, ["string", "string", "object", "string", "boolean"]);
+      }
+    },
+  },
+  {
+    section: "Result wrappers",
+    sentence: "Results are sent as returned.",
+    async run(server) {
+      const peer = await server.loginFor("echo");
+      for (const params of [
+        { success: true, data: 5 },
+        { success: false, error: "no" },
+      ]) {
+        const { type, payload } = await server.callOn(peer, "echo", params, 5n);
+        assert.deepEqual([typeName({ type }), payload], ["RPC_RESPONSE", { success: true, result: params }]);
+      }
+    },
+  },
+  {
+    section: "Payloads",
+    sentence: "Text is encoded as str and bytes as bin.",
+    async run(server) {
+      const peer = await server.loginFor("echo");
+      const params = { text: "text", bytes: Uint8Array.of(1, 2, 3) };
+      const answer = await server.callOn(peer, "echo", params, 5n);
+      assert.deepEqual(answer.payload?.["result"], params);
+      // bin 8 of 3 bytes, and fixstr of 4.
+      for (const part of [
+        [0xc4, 3, 1, 2, 3],
+        [0xa4, ...Buffer.from("text")],
+      ]) {
+        assert.ok(Buffer.from(answer.payloadBytes).includes(Buffer.from(part)), "It is in another format");
+      }
+    },
+  },
+  {
+    section: "Invalid payloads",
+    sentence:
+      "An `RPC_REQUEST` with a correlation id, or a `MESSAGE` with one under `reply`, is answered with `RPC_ERROR` and the code.",
+    async run(server) {
+      await server.needsExtension("reply");
+      const peer = await server.login({ reply: true, close: true });
+      for (const type of [Type.RPC_REQUEST, Type.MESSAGE]) {
+        peer.write(rawFrame(type, Uint8Array.of(0xc1), { id: 5n }));
+        const answer = await answerTo(peer, 5n);
+        assert.deepEqual([typeName(answer), answer.payload?.["code"]], ["RPC_ERROR", 7004]);
+      }
+    },
+  },
+  {
+    section: "Invalid payloads",
+    sentence: "Any other frame is dropped and reported to the application.",
+    async run(server) {
+      const peer = await server.login({ close: true });
+      const garbage = Uint8Array.of(0xc1);
+      // Without `reply`, the id of a MESSAGE means nothing.
+      peer.write(rawFrame(Type.MESSAGE, garbage, { id: 5n }), rawFrame(Type.RPC_RESPONSE, garbage, { id: 6n }));
+      assert.deepEqual(await isAlive(peer), []);
     },
   },
 ];
