@@ -126,8 +126,7 @@ export const clientStreamChecks: readonly Check<ClientUnderTest>[] = [
   },
   {
     section: "Credit of streams",
-    sentence:
-      "A sender may start an item while it has credit of at least one byte, and may complete it: the credit may fall below zero by one item.",
+    sentence: "Each stream has its own: bytes of `INPUT` or `OUTPUT` frames, headers included.",
     async run(client) {
       const { peer, id } = await calling(client, MANY);
       credit(peer, id, 1);

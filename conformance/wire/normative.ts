@@ -45,9 +45,7 @@ const quoted: readonly Sentence[] = [...serverChecks, ...clientChecks];
 export function unchecked(): Record<"all" | "unchecked" | "checkable", readonly Sentence[]> {
   const all = normativeSentences(readFileSync(new URL("../../PROTOCOL.md", import.meta.url), "utf8"));
   const without = all.filter((sentence) => !quoted.some((check) => concern(sentence, check)));
-  const excused = uncheckable.flatMap(({ sentences }) => sentences);
-  const checkable = without.filter(
-    ({ section, sentence }) => !excused.some(([where, what]) => where === section && what === sentence),
-  );
+  const excused = new Set(uncheckable.flatMap(([_reason, sentences]) => sentences));
+  const checkable = without.filter(({ section, sentence }) => !excused.has(`${section}: ${sentence}`));
   return { all, unchecked: without, checkable };
 }

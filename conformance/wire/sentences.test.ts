@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { readText } from "../../docs-tests/lib/markdown.ts";
 import { clientChecks } from "./client-checks.ts";
+import { unchecked } from "./normative.ts";
 import { serverChecks } from "./server-checks.ts";
+import { uncheckable } from "./uncheckable.ts";
 
 /** The sections of PROTOCOL.md by heading, each in one line and with the text of its links alone. */
 function sections(): ReadonlyMap<string, string> {
@@ -26,6 +28,21 @@ describe("each sentence that is checked is in PROTOCOL.md, in the section it nam
       expect(found.get(section as string)).toContain(sentence);
     },
   );
+});
+
+describe("sentences about what a peer does", () => {
+  const found = unchecked();
+
+  test("are checked, or listed in uncheckable.ts with a reason", () => {
+    expect(found.checkable).toEqual([]);
+  });
+
+  test("are listed there only if they are in PROTOCOL.md and without a check, and once", () => {
+    const listed = uncheckable.flatMap(([_reason, sentences]) => sentences);
+    expect(listed.toSorted()).toEqual(
+      found.unchecked.map(({ section, sentence }) => `${section}: ${sentence}`).toSorted(),
+    );
+  });
 });
 
 test.each([

@@ -1,1 +1,95 @@
-export const uncheckable: readonly { reason: string; sentences: readonly (readonly [string, string])[] }[] = [];
+/** Sentences of PROTOCOL.md that this suite can't check on a peer, by the reason, as `Section: sentence`. */
+export const uncheckable: readonly (readonly [reason: string, sentences: readonly string[]])[] = [
+  [
+    "an example, which docs-tests run or compare",
+    [
+      "Example: This frame calls `add` with `{a: 1, b: 2.5}`; the caller waits for 30 seconds.",
+      "A client from scratch: This client logs in, calls `add`, answers heartbeats and disconnects.",
+    ],
+  ],
+  [
+    "says what this library does where others are free",
+    [
+      "Payloads: This library sends and takes whole milliseconds, up to 8,640,000,000,000,000 before and after 1970.",
+      "Values: This library sends a whole number up to ±(2⁵³ - 1) as an integer of the shortest format, and any other as a float of 64 bits.",
+      "Compression: This library keeps a request that waits as it was sent, inflates it when its handler starts, and from then on counts it as decoded.",
+      "Refused messages: This library sends `REFUSED` at once for the first failure with a code, then at most one per second and code, and for the rest before it sends `CLOSE`; texts are cut to 1,000 characters.",
+      "Credit: A peer that sends `HEARTBEAT_PING` and never reads the answers is not slowed down by credit: this library ends the connection with `FLOW_CONTROL_ERROR` if a thousand answers wait.",
+      "PAUSE and RESUME: This library obeys both frames and sends neither.",
+      "Chunks: A receiver takes memory as bytes arrive: this library takes 1,040 KiB with the header, or the declared length if that is less, and memory for all of the frame when the first 1,040 KiB are full.",
+      "Chunks: So this library begins one when 512 KiB of credit are left for others, or when half of the grant is there, and sends others meanwhile.",
+      "Credit of streams: This library returns it when half of the stream's window has been taken.",
+      "Credit of streams: Its windows begin with 262,144 bytes, less if the connection has granted most of what it may (64 MiB by default), and 4,096 at least.",
+      "Progress: If the peer reads slowly, this library sends only the latest value.",
+      "Items of a file: This library sends a mark after 4 MiB or a second.",
+      "Closing: This library always sends it, and reports the frames that weren't taken to the application that sent them.",
+    ],
+  ],
+  [
+    "a definition, a summary of what follows, or a consequence",
+    [
+      "AUTH_FAILURE: A plain server sends no `code`.",
+      "MESSAGE: The return value of the receiver's handler is sent back as follows:",
+      "Once: If the process that began a delivery ended before the answer was kept, the outcome is unknown.",
+      "Discovery: A final `None` means that a parameter may be omitted or nil.",
+      "Discovery: Plain peers don't answer it; this library's client uses `listall`.",
+      "Topics: With `topic`, a client subscribes to topics of the server by calls, and the server sends what is published to them.",
+      "Sessions: With `resume`, a *session* is what two peers have in common from one login until one of them closes: everything that this page describes, such as requests without an answer, credit, unfinished chunks, streams and subscriptions.",
+      "Counting: Each side counts the bytes that it receives of a session, and those that it sends.",
+      "Resuming: A stream is lost when it ends without `CLOSE`, or when the other side is silent for too long.",
+      "Resuming: If it is missing, those that weren't acknowledged may have been lost.",
+    ],
+  ],
+  [
+    "permits something, or recommends it: no peer breaks it",
+    [
+      "Login: Beside that or instead of it, a server may have users with a password each.",
+      "READY: A server may still refuse a client that has logged in, for example because of its name.",
+      "Permissions: A method, stream, type of message, topic or folder may be for some users only.",
+      "Once: A server may keep keys and answers in a store that outlives its process, for as long as it is configured to.",
+      "Result wrappers: By convention, applications may use the shapes of netconduit's helpers, which the protocol doesn't interpret:",
+      "Chunks: A sender should keep few bytes on their way without an acknowledgement, because small frames wait behind them.",
+      "Chunks: Other requests, and replies, may overtake a larger frame that was sent before.",
+      "Items: A receiver may use that to find out that a larger window would make the stream faster.",
+      "Credit of streams: It is used like `CHUNK_ACK`: a sender keeps few bytes on their way, so that small frames don't wait behind them.",
+      "Acknowledgements: The other side may forget everything up to there.",
+      "Acknowledgements: A client may keep such messages until then.",
+    ],
+  ],
+  [
+    "shows only inside the peer's program, or when that does something at one moment",
+    [
+      "Deadlines: The receiver counts from the moment it reads the frame.",
+      "Heartbeats: A side that has stopped reading because its handlers are behind waits as long as that lasts for a peer with extensions, and for its timeout for a plain peer, which gives up by itself when its pings aren't answered.",
+      "Credit: It returns none while the peer doesn't read its replies.",
+      "Chunks: While it sends small frames as well, the window is as large as has made no queue, and at least one chunk.",
+      "Items of a file: A sender that finds its file changed at the end fails the stream with `FILE_CHANGED` (4105).",
+      "Resuming: A client whose session has ended by then ends the connection, and logs in again without `resume`.",
+      "Closing: `reason` is cut to 256 characters.",
+      "Closing: Calls still pending when a connection ends fail.",
+    ],
+  ],
+  [
+    "takes minutes, and no option shortens it",
+    ["Once: Keys are remembered for 120 seconds after the answer, as long as the server's process runs."],
+  ],
+  [
+    "needs two machines",
+    [
+      "Other login methods: A server supports `token` over TLS, Unix sockets and the loopback address alone, and a client sends no token over anything else.",
+      "Renewal: As at the login, neither is sent over plain TCP to another machine.",
+    ],
+  ],
+  [
+    "needs a server with a store whose process ends and starts again, or whose store fails",
+    [
+      "Once: It then records the start of a delivery before the handlers start; if the store can't, it answers with `STORE_FAILED` or `STORE_FULL`, with `retry_after`, and doesn't begin.",
+      "Once: The server then answers a call with `OUTCOME_UNKNOWN`.",
+      "Once: It delivers a message again, with the next number, up to `deliveries` and at least three times; then the message is a dead letter, and its answer `OUTCOME_UNKNOWN`.",
+      "Resuming: A server that keeps sessions in a store knows after a restart which of the client's messages were handled.",
+      "Resuming: `expired` then has `handled`, as in `SESSION_ACK`; `above`, a list of integers, for messages handled beyond it: for each range its first number, and the one after its last; and `unfinished`, the number of messages whose handlers were interrupted, as far as the store knows: there may be more.",
+      "Resuming: In `SESSION_ACK`, such a server counts a message as handled when its store has that, and acknowledges bytes as always: messages that it has received and not handled come again.",
+      "Closing: A server that keeps sessions in a store and stops (5017) adds `handled` and `above`, as in `expired`: the other frames were taken but not handled, because their handlers were interrupted.",
+    ],
+  ],
+];

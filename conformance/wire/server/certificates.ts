@@ -46,7 +46,7 @@ export const certificateChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: METHODS,
     sentence:
-      "The server takes the first method of this list that the client has and that it supports over this connection:",
+      "Instead of `scram`, `AUTH_REQUEST` may have `methods`, an array of the names of other methods by which the client can log in: `token`, `certificate`.",
     tls: true,
     async run(server) {
       for (const methods of [

@@ -260,7 +260,10 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
     async run(server) {
       const peer = await server.loginFor("echo");
       const { payload } = await server.callOn(peer, "listall", {}, 5n);
-      const { methods, count } = (payload?.["result"] ?? {}) as { methods: readonly Record<string, unknown>[]; count: unknown };
+      const { methods, count } = (payload?.["result"] ?? {}) as {
+        methods: readonly Record<string, unknown>[];
+        count: unknown;
+      };
       assert.equal(count, methods.length);
       for (const { name, description, parameters, return_type, requires_auth } of methods) {
         const types = [name, description, parameters, return_type, requires_auth].map((value) => typeof value);
