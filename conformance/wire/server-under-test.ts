@@ -41,6 +41,7 @@ const LIST_ID = 0x00ff_0000_0000_0000n;
 /** The server that one check is run on. */
 export class ServerUnderTest extends Cleanups {
   readonly address: ServerAddress;
+  #stopped: Promise<void> | null = null;
 
   constructor(address: ServerAddress) {
     super();
@@ -72,8 +73,12 @@ export class ServerUnderTest extends Cleanups {
   stop(): void {
     const { stop } = this.address;
     if (stop === undefined) throw new Skipped("only the server's own tests can stop it");
-    const stopped = stop();
-    this.defer(() => stopped);
+    this.#stopped = stop();
+  }
+
+  override async dispose(): Promise<void> {
+    await super.dispose();
+    await this.#stopped;
   }
 
   /** A raw client that has logged in. */
