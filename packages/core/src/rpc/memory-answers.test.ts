@@ -58,8 +58,23 @@ test("A user's answers don't use up the memory for those of the others", () => {
   call("greedy", half - 10);
   // Its answer isn't kept.
   call("greedy", half);
-  expect([call("greedy"), answers.hasRoom(half), answers.hasRoom(half + 10)]).toEqual([0, true, false]);
+  expect([answers.hasRoom(half), answers.hasRoom(half + 10)]).toEqual([true, false]);
   expect([call("ada", half - 10), answers.hasRoom(half / 2)]).toEqual([0, false]);
   clock.ms = 1000;
   expect(call("eve", half)).toBe(0);
+});
+
+test("New keys of a user whose answer had no room are refused until one is forgotten", () => {
+  const { clock, call } = scene();
+  const half = MAX_ONCE_BYTES / 2;
+  call("greedy", half - 10);
+  clock.ms = 500;
+  expect([call("greedy", 20), call("greedy"), call("ada")]).toEqual([0, ErrorCode.RATE_LIMITED, 0]);
+  clock.ms = 1000;
+  expect(call("greedy")).toBe(0);
+});
+
+test("An answer that never has room doesn't keep others of its user out", () => {
+  const { call } = scene();
+  expect([call("greedy", MAX_ONCE_BYTES), call("greedy")]).toEqual([0, 0]);
 });

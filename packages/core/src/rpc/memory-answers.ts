@@ -26,6 +26,8 @@ export class MemoryAnswers implements Answers {
   /** In the order in which they are forgotten. */
   readonly #kept = new Map<string, Kept>();
   readonly #shares = new OwnerShares(MAX_ONCE_KEYS, MAX_ONCE_BYTES);
+  /** Users whose last answer had no room: until one is forgotten, those of their new keys would have none, too. */
+  readonly #withoutRoom = new Set<string>();
 
   /**
    * @param now in monotonic milliseconds
@@ -53,7 +55,8 @@ export class MemoryAnswers implements Answers {
     const ended = this.find(id);
     if (ended !== null) this.#renew(id);
     if (ended !== null) return isRepeatable(ended, delivery) ? ended.delivery + 1 : ended.answer;
-    if (!this.#shares.hasRoom(owner) || !this.#shares.hasRoomFor(owner, id.length * BYTES_PER_CHAR)) {
+    const hasRoom = this.#shares.hasRoom(owner) && this.#shares.hasRoomFor(owner, id.length * BYTES_PER_CHAR);
+    if (!hasRoom || this.#withoutRoom.has(owner)) {
       const details = { retry_after: this.#windowMs / 1000 };
       const { count, bytes } = this.#shares;
       const message = `${count} keys are remembered, with ${bytes} bytes of answers`;
@@ -67,8 +70,12 @@ export class MemoryAnswers implements Answers {
     this.#forget(id);
     let record = endedRecord(this.#codec, { delivery, answer });
     const idBytes = id.length * BYTES_PER_CHAR;
-    if (!this.#shares.hasRoomFor(owner, record.length + idBytes))
+    const wanted = record.length + idBytes;
+    if (!this.#shares.hasRoomFor(owner, wanted)) {
+      // One that never fits says nothing about others.
+      if (wanted * 2 <= MAX_ONCE_BYTES) this.#withoutRoom.add(owner);
       record = notKept(this.#codec, delivery, record.length);
+    }
     const bytes = record.length + idBytes;
     this.#shares.add(owner, bytes);
     this.#kept.set(id, { owner, bytes, record, untilMs: this.#now() + this.#windowMs });
@@ -103,6 +110,7 @@ export class MemoryAnswers implements Answers {
     if (kept === undefined) return;
     this.#shares.delete(kept.owner, kept.bytes);
     this.#kept.delete(id);
+    this.#withoutRoom.clear();
   }
 }
 
