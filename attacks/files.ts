@@ -157,4 +157,19 @@ export const fileAttacks: readonly Attack[] = [
         await context.hold();
       }),
   },
+  {
+    name: "1,000 downloads that stall at a server with 400 file descriptors",
+    server: { files: { count: 10 } },
+    honest: "logins",
+    descriptors: 400,
+    run: (context) =>
+      attack(context, 1, async (attacker) => {
+        for (let n = 0; n < 1000; n += 1) {
+          const params = { folder: "box", name: `file-${n % 10}`, offset: 0, bytes: null, modified: null };
+          const [, bytes] = await attacker.call("files:download", { output: 100 * KIB }, params);
+          await attacker.socket.write(bytes);
+        }
+        await context.hold();
+      }),
+  },
 ];

@@ -73,7 +73,8 @@ export async function openFile(files: FileAccess, path: string, name: string = p
   });
 }
 
-class DiskSource implements FileSource {
+/** An open file on the disk. */
+export class DiskSource implements FileSource {
   readonly #file: OpenFile;
   readonly #facts: FileFacts;
   readonly #doing: string;

@@ -4,6 +4,7 @@ import type { FileAccess } from "../../util/file-access.ts";
 import { toHex } from "../../util/hex.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import { HashMemory } from "./hash-memory.ts";
+import { OpenFiles } from "./open-files.ts";
 import type { PartialFile, ReceiverContext } from "./partial-file.ts";
 import { TransferIds } from "./transfer-ids.ts";
 
@@ -15,6 +16,8 @@ export class FileTransfers implements ReceiverContext {
   readonly memory: HashMemory = new HashMemory();
   readonly active: Map<string, PartialFile> = new Map();
   readonly ids: TransferIds = new TransferIds(() => this.randomHex());
+  /** Of peers that use folders here. */
+  readonly openFiles: OpenFiles = new OpenFiles();
   readonly #context: RuntimeContext;
 
   constructor(context: RuntimeContext, files: FileAccess) {

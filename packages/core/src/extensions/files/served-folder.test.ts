@@ -1,7 +1,7 @@
 import { mkdir, readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { ErrorCode, RpcError } from "../../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { AccessControl } from "../../rpc/access.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
 import { opening, sha256Of, systemError, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
@@ -223,4 +223,76 @@ test("a full disk is told to the peer and to this side's application, and nothin
   });
   expect(heard).toEqual([["failed", "a method", "Cannot receive 'a.bin': the disk is full (ENOSPC)"]]);
   expect(await readdir(dir)).toEqual([]);
+});
+
+describe("a peer with many transfers", () => {
+  /** Counts the files of the folder that are open. */
+  function counting() {
+    const open = { now: 0, most: 0 };
+    const transfers = transfersWith(
+      opening((file, path) => {
+        if (path.endsWith(".json") || path.endsWith(".new")) return {};
+        open.now += 1;
+        open.most = Math.max(open.most, open.now);
+        const { close } = file;
+        const closed = async (): Promise<void> => {
+          open.now -= 1;
+          await close.call(file);
+        };
+        return { close: closed };
+      }),
+    );
+    return { open, transfers };
+  }
+
+  test("has 64 files open at most; the others wait, and others' files don't", async () => {
+    const { open, transfers } = counting();
+    const { dir, folder, contextOf } = await served({}, transfers);
+    await writeFile(join(dir, "a.bin"), CONTENT);
+    const asked = { name: "a.bin", offset: 0, bytes: null, modified: null };
+    const client = {};
+    const downloads = Array.from({ length: 100 }, () => folder.download(asked, contextOf(client)));
+    const begun = downloads.map((one) => one.next());
+    await Promise.all(begun.slice(0, 64));
+    expect(open.now).toBe(64);
+    const other = folder.download(asked, contextOf({}));
+    await other.next();
+    await other.return(undefined);
+    for (const [index, one] of downloads.entries()) {
+      expect((await begun[index])?.value).toMatchObject({ bytes: 10 });
+      await one.return(undefined);
+    }
+    expect(open).toEqual({ now: 0, most: 65 });
+  });
+
+  test("opens none for a transfer that it gave up while it waited", async () => {
+    const { open, transfers } = counting();
+    const { folder, contextOf } = await served({}, transfers);
+    const client = {};
+    const stalled = Promise.withResolvers<void>();
+    async function* waiting() {
+      await stalled.promise;
+      yield CONTENT;
+      yield END;
+    }
+    const uploads = Array.from({ length: 64 }, (_, index) =>
+      folder.upload({ ...UPLOAD, name: `${index}.bin` }, { ...contextOf(client), input: waiting() as never }),
+    );
+    const signal = AbortSignal.abort(new ConduitError(ErrorCode.CONNECTION_CLOSED, "gone"));
+    const late = folder.upload(UPLOAD, { ...contextOf(client, [CONTENT, END]), signal } as never);
+    stalled.resolve();
+    await Promise.all(uploads);
+    await expect(late).rejects.toMatchObject({ codeName: "CANCELLED" });
+    expect(open).toEqual({ now: 0, most: 64 });
+  });
+
+  test("has its places back if files can't be opened", async () => {
+    const { folder, contextOf } = await served();
+    const client = {};
+    const asked = { name: "missing.bin", offset: 0, bytes: null, modified: null };
+    for (let n = 0; n < 100; n += 1) {
+      await expect(folder.download(asked, contextOf(client)).next()).rejects.toMatchObject({ codeName: "NOT_FOUND" });
+    }
+    expect(await folder.upload(UPLOAD, contextOf(client, [CONTENT, END]))).toMatchObject({ bytes: 10 });
+  });
 });

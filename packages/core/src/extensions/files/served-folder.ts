@@ -8,7 +8,7 @@ import { calledAs } from "../../wire/called-as.ts";
 import { checkFileName, isServable } from "./checked-name.ts";
 import { fileError, withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier } from "./file-items.ts";
-import { openFile } from "./file-source.ts";
+import { type DiskSource, openFile } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { type FinishedUpload, FinishedUploads } from "./finished-uploads.ts";
 import { FolderExpiry } from "./folder-expiry.ts";
@@ -60,6 +60,8 @@ export interface FolderContext<Peer> {
   /** The parameters. */
   readonly value?: unknown;
   readonly input: AsyncIterableIterator<unknown>;
+  /** Absent for netconduit's transfers, which are aborted by their input. */
+  readonly signal?: AbortSignal;
   progress(value: unknown): void;
 }
 
@@ -154,8 +156,13 @@ export class ServedFolder<Peer> {
       if (finished !== null && finished.bytes === offset) return answerOf(finished);
       await this.#mustBeAbleToBegin(identity);
       if (!isCount(offset)) throw invalidParams("offset must be a whole number of bytes");
-      const receiving = this.#receive(identity, offset, context);
-      return answerOf(await (transfer === null ? receiving : this.#finished.add(transfer, receiving)));
+      const release = await this.#openOneMore(context);
+      try {
+        const receiving = this.#receive(identity, offset, context);
+        return answerOf(await (transfer === null ? receiving : this.#finished.add(transfer, receiving)));
+      } finally {
+        release();
+      }
     });
   }
 
@@ -164,8 +171,10 @@ export class ServedFolder<Peer> {
     await this.#mustBeAllowed(context.client, { action: "download", folder: this.name, name });
     const { files, memory } = this.#host.transfers;
     const path = this.#receiving.pathOf(name);
-    const source = await this.#reporting(context, () => openFile(files, path, name));
+    const release = await this.#openOneMore(context);
+    let source: DiskSource | null = null;
     try {
+      source = await this.#reporting(context, () => openFile(files, path, name));
       const { bytes, modifiedMs, key } = source;
       const asked = params["offset"];
       const isSame = params["bytes"] === bytes && params["modified"] === modifiedMs;
@@ -192,8 +201,21 @@ export class ServedFolder<Peer> {
       }
       this.#host.sent(context.client, { folder: this.name, name, path, bytes, sha256, resumedFrom: offset });
     } finally {
-      await source.close();
+      try {
+        await source?.close();
+      } finally {
+        release();
+      }
     }
+  }
+
+  /** Resolves when the peer may open one more file, with a function that ends that. @throws RpcError CANCELLED */
+  async #openOneMore({ client, signal }: FolderContext<Peer>): Promise<() => void> {
+    const release = await this.#host.transfers.openFiles.take(client as object);
+    // It may have given up meanwhile: this must not break off a later attempt.
+    if (signal?.aborted !== true) return release;
+    release();
+    throw new RpcError(ErrorCode.CANCELLED, "The transfer was given up before its turn came");
   }
 
   /** Items are arrays of entries. */
