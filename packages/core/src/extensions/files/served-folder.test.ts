@@ -285,7 +285,8 @@ describe("a peer with many transfers", () => {
     stalled.resolve();
     await Promise.all(uploads);
     expect(await late).toMatchObject({ codeName: "CANCELLED" });
-    expect(open).toEqual({ now: 0, most: 64 });
+    expect(open.now).toBe(0);
+    expect(open.most).toBeLessThanOrEqual(64);
   });
 
   test("has its places back if files can't be opened", async () => {
