@@ -3,10 +3,12 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ClientOptions, FileProgress, FileResult, ServerInit } from "@netconduit/core";
+import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
 import { Relay } from "../support/relay.ts";
 import type { Subject } from "../support/subject.ts";
-import { beforeRead, folders, sha256Of, someBytes, untilArrived, untilKept } from "./files.suite.ts";
+import { turn } from "../support/turns.ts";
+import { beforeRead, folders, sha256Of, someBytes, untilArrived, untilKept, withFiles } from "./files.suite.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const MIB = 1024 * 1024;
@@ -24,6 +26,24 @@ interface SceneOptions {
 export function describeFileReconnects(subject: Subject): void {
   const staged = stagedOn(subject);
 
+  /** Files of a folder are counted while they are open, and take some turns to close. */
+  function closingLate(runtime: Runtime, folder: string, open: Set<object>): Runtime {
+    return withFiles(runtime, (files) => ({
+      async open(path, mode) {
+        const file = await files.open(path, mode);
+        if (!path.startsWith(folder)) return file;
+        open.add(file);
+        const close = file.close.bind(file);
+        file.close = async () => {
+          for (let turns = 0; turns < 20; turns += 1) await turn();
+          await close();
+          open.delete(file);
+        };
+        return file;
+      },
+    }));
+  }
+
   /** Both sides serve a folder, and a relay between them cuts a transfer in its middle. */
   async function scene(stage: Stage, { to, server: forServer = {}, client: forClient = {} }: SceneOptions) {
     const { here, there } = await folders(stage);
@@ -31,7 +51,8 @@ export function describeFileReconnects(subject: Subject): void {
     await writeFile(join(source, "big.bin"), CONTENT);
     /** Before it resolves, no more of the file is read. */
     let cut = (): Promise<void> => Promise.resolve();
-    const runtime = beforeRead(subject.runtime, CUT_AT, async () => {
+    const open = new Set<object>();
+    const runtime = beforeRead(closingLate(subject.runtime, target, open), CUT_AT, async () => {
       await untilArrived(target, CUT_AT - MIB);
       await cut();
     });
@@ -44,7 +65,7 @@ export function describeFileReconnects(subject: Subject): void {
     client.files("box", { dir: here, upload: true, download: true });
     const phases: FileProgress["phase"][] = [];
     return {
-      ...{ server, client, relay, phases, target },
+      ...{ server, client, relay, phases, target, open },
       path: join(source, "big.bin"),
       box: client.files("box"),
       options: { resume: true, onProgress: ({ phase }: FileProgress) => void phases.push(phase) },
@@ -161,6 +182,22 @@ export function describeFileReconnects(subject: Subject): void {
         await expect(the.box.upload(the.path, the.options)).rejects.toMatchObject({ codeName: "CONNECTION_CLOSED" });
         expect(the.phases).not.toContain("waiting");
         await untilKept(the.target);
+      }),
+    );
+
+    test(
+      "stop() and disconnect() resolve once uploads that they end have closed their files",
+      staged(async (stage) => {
+        for (const to of ["server", "client"] as const) {
+          const the = await scene(stage, { to });
+          const ends = to === "server" ? () => the.server.stop({ drainMs: 0 }) : () => the.client.disconnect();
+          const openAtEnd = new Promise<number>((resolve) => {
+            the.onCut(() => ends().then(() => resolve(the.open.size)));
+          });
+          const sender = to === "server" ? the.box : connectionOf(the.server, the.client).files("box");
+          await expect(sender.upload(the.path)).rejects.toBeInstanceOf(Error);
+          expect(await openAtEnd).toBe(0);
+        }
       }),
     );
 

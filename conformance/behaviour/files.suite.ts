@@ -51,7 +51,7 @@ async function scene(
 }
 
 /** A runtime whose files are watched or broken. */
-function withFiles(runtime: Runtime, change: (files: FileAccess) => Partial<FileAccess>): Runtime {
+export function withFiles(runtime: Runtime, change: (files: FileAccess) => Partial<FileAccess>): Runtime {
   const { files } = runtime;
   if (files === undefined) throw new Error("The runtime has no files");
   return { ...runtime, files: { ...files, ...change(files) } };

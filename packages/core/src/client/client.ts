@@ -619,6 +619,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const { connection: waiting } = this.#waiting;
     await this.#connection?.close(request);
     await waiting?.close(request);
+    await this.#core.uploadsKept(this.config.closeTimeoutMs);
     if (dial !== null) await dial.catch(ignore);
     // Meanwhile `connect` may have been called.
     if (!this.#reconnector.isCalledOff) return;

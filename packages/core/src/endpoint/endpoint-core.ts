@@ -20,6 +20,7 @@ import { type Discovery, Registry } from "../rpc/registry.ts";
 import type { Runtime } from "../runtime.ts";
 import { toHex } from "../util/hex.ts";
 import { ReportWindows } from "../util/report-windows.ts";
+import { withDeadline } from "../util/time.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
@@ -179,6 +180,14 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     if (this.#isRunning) return;
     this.#isRunning = true;
     this.#files?.begin();
+  }
+
+  /** Resolves when uploads whose connections have ended have kept what they received, after `timeoutMs` at the latest. */
+  async uploadsKept(timeoutMs: number): Promise<void> {
+    if (this.#files === null) return;
+    const deadline = withDeadline(this.runtimeContext.runtime, timeoutMs);
+    await deadline.race(this.#files.received());
+    deadline.cancel();
   }
 
   /** The endpoint is stopped or closed: leaves no timers behind. */

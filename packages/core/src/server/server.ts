@@ -165,6 +165,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       endAll: async () => {
         await this.#connections.endAll();
         this.#topics.stopTimers();
+        await this.#core.uploadsKept(config.closeTimeoutMs);
         // The store may be the cluster's.
         await this.#store.end(config.closeTimeoutMs);
         await this.#nodes.stop();

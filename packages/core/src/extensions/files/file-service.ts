@@ -19,6 +19,8 @@ export class FileService<Peer> {
   /** The folder for netconduit peers. */
   #netconduitFolder: ServedFolder<Peer> | null = null;
   #servesNetconduit = false;
+  /** Uploads that are being received. */
+  readonly #receiving = new Set<Promise<unknown>>();
 
   constructor(registry: Registry<Peer>, host: FolderHost<Peer>) {
     this.#registry = registry;
@@ -30,7 +32,7 @@ export class FileService<Peer> {
     this.#add(
       FileMethod.UPLOAD,
       "Receives a file",
-      (params, context) => call(params, context.client).upload(params, context),
+      (params, context) => this.#receive(call(params, context.client).upload(params, context)),
       "input",
     );
     this.#add(
@@ -82,6 +84,16 @@ export class FileService<Peer> {
   /** Peers may come. */
   begin(): void {
     for (const folder of this.#folders.values()) folder.begin();
+  }
+
+  /** Resolves when no upload is being received. One whose connection has ended keeps what it has, and closes its files. */
+  async received(): Promise<void> {
+    while (this.#receiving.size > 0) await Promise.allSettled(this.#receiving);
+  }
+
+  #receive<T>(upload: Promise<T>): Promise<T> {
+    this.#receiving.add(upload);
+    return upload.finally(() => this.#receiving.delete(upload));
   }
 
   /** No peers come any more: leaves no timers behind. */
