@@ -100,6 +100,7 @@ export class ClusterNode implements Cluster {
         subscribe,
         publish: (address, kind, head, body, isCounted) => this.#publish(address, kind, head, body, isCounted),
         mustFit: (name, body) => this.mustFit(name, body),
+        epoch: () => this.epoch,
         node: (id) => this.#membership.nodes.get(id),
         heartbeatMs: this.config.heartbeatMs,
         now: () => runtime.now(),

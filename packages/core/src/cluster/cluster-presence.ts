@@ -3,12 +3,15 @@
  *
  * Theory of operation. Each node tells the others who has joined and left on it, gathered for a moment and numbered, and
  * sends everybody who is there when asked. It is asked by a node that begins to receive the topic, that has missed something,
- * or that meets it (again). A question is repeated at the next heartbeats until it is answered. The changes that a node has
- * told count while that run of it is alive, or until it says that it has nobody in the topic.
+ * or that meets it (again). A question to one node is repeated at its next heartbeats until it is answered. One to all that
+ * receive a topic is repeated once, since nobody knows how many will answer it; those whose changes have all arrived don't
+ * answer again. The changes that a node has told count while that run of it is alive, or until it says that it has nobody
+ * in the topic.
  */
 
 import { MAX_PRESENCE_CHARS } from "../extensions/topics/topic.ts";
 import { PRESENCE_WINDOW_MS } from "../limits.ts";
+import { isMap } from "../util/is-map.ts";
 import { CallbackTimer } from "../util/time.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { ClusterAddress, PublishResult } from "./driver.ts";
@@ -33,6 +36,8 @@ export interface PresenceTopic {
 export interface ClusterPresenceHost {
   readonly wheel: TimerWheel;
   publish(address: ClusterAddress, kind: EnvelopeKind, head: Readonly<Record<string, unknown>>): PublishResult;
+  /** Of this run of this node. */
+  epoch(): string;
   /** The run of this id that is alive. */
   node(id: string): Node | undefined;
 }
@@ -69,6 +74,9 @@ export class ClusterPresence {
   readonly #told = new Map<string, number>();
   /** Topics about which a node was asked and hasn't answered, by epoch. */
   readonly #asked = new Map<string, Set<string>>();
+  /** Topics about which all were asked since the last heartbeat of this node, and since the one before it. */
+  #askedAll = new Set<string>();
+  #askedAllBefore = new Set<string>();
   readonly #changed = new Set<Entry>();
   readonly #timer: CallbackTimer;
   /** Names of closed topics in which others may still see people of this node. */
@@ -85,6 +93,8 @@ export class ClusterPresence {
     this.#unsaid.clear();
     this.#told.clear();
     this.#asked.clear();
+    this.#askedAll.clear();
+    this.#askedAllBefore.clear();
     for (const { topic, changes } of this.#entries.values()) {
       for (const epoch of changes.keys()) topic.othersGone(epoch);
       changes.clear();
@@ -127,7 +137,21 @@ export class ClusterPresence {
   /** Asks all nodes that receive the topic who is there. */
   ask({ name, hasPresence }: PresenceTopic): void {
     if (!hasPresence) return;
+    this.#askedAll.add(name);
     this.#host.publish({ kind: "topic", name }, EnvelopeKind.PRESENCE_QUESTION, { topics: [name] });
+  }
+
+  /** This node says that it is alive: questions to all that were asked a heartbeat ago or more are repeated. */
+  askAgain(): void {
+    for (const name of this.#askedAllBefore) {
+      const entry = this.#entries.get(name);
+      if (entry === undefined) continue;
+      const complete = [...entry.changes].filter(([, { nextPart }]) => nextPart === null);
+      const known = Object.fromEntries(complete.map(([epoch, { number }]) => [epoch, number]));
+      this.#host.publish({ kind: "topic", name }, EnvelopeKind.PRESENCE_QUESTION, { topics: [name], known });
+    }
+    this.#askedAllBefore = this.#askedAll;
+    this.#askedAll = new Set();
   }
 
   /** This node's messages may not have arrived: all who are here are told again. */
@@ -152,7 +176,9 @@ export class ClusterPresence {
 
   /** A node asks. @throws ConduitError MALFORMED_PAYLOAD */
   questionArrived(from: NodeIdentity, head: EnvelopeHead): void {
-    const unknown = (head.texts("topics") ?? []).filter((name) => !this.#answer(name, from));
+    const known = head.raw("known");
+    const number = isMap(known) ? known[this.#host.epoch()] : undefined;
+    const unknown = (head.texts("topics") ?? []).filter((name) => !this.#answer(name, from, number));
     if (unknown.length > 0) this.#sayNobody({ kind: "node", name: from.id }, unknown);
   }
 
@@ -237,10 +263,14 @@ export class ClusterPresence {
     topic.othersChanged(epoch, joined, left, isAll && part === 0);
   }
 
-  /** Returns false if this node has nobody there. */
-  #answer(name: string, from: NodeIdentity): boolean {
+  /**
+   * Returns false if this node has nobody there.
+   * @param known number of this node's last change that the other one has
+   */
+  #answer(name: string, from: NodeIdentity, known: unknown): boolean {
     const entry = this.#entries.get(name);
     if (entry === undefined || !entry.topic.hasPresence) return false;
+    if (known === entry.ownChange) return true;
     this.#tellOf(entry);
     this.#changed.delete(entry);
     this.#tellAll(entry, { kind: "node", name: from.id });

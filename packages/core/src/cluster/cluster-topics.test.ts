@@ -44,6 +44,7 @@ function scene(own: readonly PresenceEntry[] = []) {
       mustFit: () => undefined,
       heartbeatMs: 1000,
       now: () => runtime.now(),
+      epoch: () => A.epoch,
       node: (id) => [A, B].find((node) => node.id === id),
       missed: (_topic, _node, count) => missed.push(count),
     },
@@ -209,4 +210,45 @@ test("Subscribers hear again of a node that was heard after they had heard of an
   await runtime.advance(5000);
   topics.missedFrom(B, heardAtMs);
   expect(interruptions()).toBe(2);
+});
+
+test("The question who is in a topic is repeated once, behind the second heartbeat, with what is known already", () => {
+  const { topics, sent, receive } = scene();
+  const C = { ...A, id: "c", epoch: "ec" };
+  topics.sayPositions(1);
+  expect(sent).toEqual([]);
+  receive(EnvelopeKind.PRESENCE, { topic: "t", i: 4, joined: [["x", null]], all: true });
+  // Of a run that isn't known, and half of a list.
+  receive(EnvelopeKind.PRESENCE, { topic: "t", i: 2, joined: [], all: true }, C);
+  receive(EnvelopeKind.PRESENCE, { topic: "t", i: 3, joined: [["y", null]], all: true, part: 0, parts: 2 }, A);
+  topics.sayPositions(2);
+  expect(sent).toEqual([
+    {
+      to: { kind: "topic", name: "t" },
+      kind: EnvelopeKind.PRESENCE_QUESTION,
+      head: { topics: ["t"], known: { eb: 4 } },
+    },
+  ]);
+  topics.sayPositions(3);
+  expect(sent).toHaveLength(1);
+});
+
+test("The question isn't repeated for a topic that isn't received any more", () => {
+  const { topics, topic, sent } = scene();
+  topics.sayPositions(1);
+  topics.close(topic);
+  topics.sayPositions(2);
+  expect(sent).toEqual([]);
+});
+
+test("A node answers a repeated question only if the other one hasn't got its last change", () => {
+  const { sent, receive } = scene([["x", null]]);
+  receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"], known: { ea: 0, eb: 7 } });
+  expect(sent).toEqual([]);
+  receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"], known: { eb: 7 } });
+  receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"], known: { ea: 1 } });
+  expect(sent.map(({ kind, to }) => [kind, to])).toEqual([
+    [EnvelopeKind.PRESENCE, { kind: "node", name: "b" }],
+    [EnvelopeKind.PRESENCE, { kind: "node", name: "b" }],
+  ]);
 });

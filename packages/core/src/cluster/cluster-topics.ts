@@ -195,6 +195,7 @@ export class ClusterTopics {
       this.#host.publish({ kind: "topic", name: topic }, EnvelopeKind.POSITION, head);
     }
     this.#published.clear();
+    this.presence.askAgain();
   }
 
   // --- from other nodes ---------------------------------------------------------------------------------------------

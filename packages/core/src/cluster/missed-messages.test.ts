@@ -273,3 +273,24 @@ test("A change of presence that got lost is put right after the next heartbeat",
   await all.runtime.advance(200);
   expect(here.presence?.size).toBe(2);
 });
+
+test.each([["question"], ["answer"]])(
+  "A node that begins to receive a topic asks again who is there if the %s got lost",
+  async (lost) => {
+    const all = clusterScene({ delayMs: 1 }, LIMITS);
+    const [a, b] = await three(all, {}, withPresence);
+    await all.runtime.advance(350);
+    await (await b.join()).subscribe("room").ready;
+    await all.runtime.advance(350);
+    const client = await a.join();
+    if (lost === "question") all.cluster.dropNext(1);
+    const here = client.subscribe("room");
+    await here.ready;
+    // The question is on its way: the next message is the answer.
+    if (lost === "answer") all.cluster.refuseNext(1);
+    await all.runtime.advance(150);
+    expect(here.presence?.size).toBe(1);
+    await all.runtime.advance(350);
+    expect(here.presence?.size).toBe(2);
+  },
+);
