@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { type ReceivedFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
-import { answerTo, type Check } from "../check.ts";
+import { answerTo, type Check, Skipped } from "../check.ts";
 import type { Login } from "./login.ts";
 
 export const ONCE = "Once";
@@ -12,6 +12,14 @@ let lastId = 1000n;
 /** A key that no other check or run has. */
 export function freshKey(): string {
   return crypto.randomUUID();
+}
+
+/** Logs in. Skips the check if the peer under test has no `$once`. */
+async function loggedIn<Target>(login: Login<Target>, target: Target): Promise<RawPeer> {
+  const { peer } = await login(target, ONCE_EXTENSIONS);
+  const { payload } = await once(peer, { key: freshKey(), method: "echo", params: {} });
+  if (payload?.["code"] === 4000) throw new Skipped("the peer has no method '$once'");
+  return peer;
 }
 
 /** Calls `$once` with these parameters. */
@@ -34,7 +42,7 @@ export const onceChecks = <Target>(login: Login<Target>): readonly Check<Target>
     sentence:
       "Its parameters are `{key: str, method: str, params}` for a call, and `{key: str, type: str, data, delivery?: int, deliveries?: int}` for a message; keys have 1 to 256 UTF-16 units.",
     async run(target) {
-      const { peer } = await login(target, ONCE_EXTENSIONS);
+      const peer = await loggedIn(login, target);
       const echo = { method: "echo", params: { a: 1 } };
       for (const key of ["", "k".repeat(257), 5]) codeOf(await once(peer, { key, ...echo }));
       const { payload } = await once(peer, { key: freshKey().padEnd(256, "k"), ...echo });
@@ -45,7 +53,7 @@ export const onceChecks = <Target>(login: Login<Target>): readonly Check<Target>
     section: ONCE,
     sentence: "Its answer is that of the method, or of a `MESSAGE` with an id.",
     async run(target) {
-      const { peer } = await login(target, ONCE_EXTENSIONS);
+      const peer = await loggedIn(login, target);
       const { payload } = await once(peer, { key: freshKey(), method: "echo", params: { a: 1 } });
       assert.deepEqual(payload?.["result"], { a: 1 });
       assert.equal(codeOf(await once(peer, { key: freshKey(), method: "nobody_has_this", params: {} })), 4000);
@@ -56,7 +64,7 @@ export const onceChecks = <Target>(login: Login<Target>): readonly Check<Target>
     sentence:
       "Every other call with the same key, method or type, and identity (the user, and how it logged in) gets the same answer, also an error, and also while the first one runs.",
     async run(target) {
-      const { peer } = await login(target, ONCE_EXTENSIONS);
+      const peer = await loggedIn(login, target);
       const [key, wrong] = [freshKey(), freshKey()];
       const answers = await Promise.all([1, 2].map((n) => once(peer, { key, method: "echo", params: { n } })));
       answers.push(await once(peer, { key, method: "echo", params: { n: 3 } }));

@@ -139,7 +139,7 @@ export const frameChecks: readonly Check<ServerUnderTest>[] = [
   ),
   tolerated("| `0x0004` | `REQUIRE_ACK` | unused; ignored |", 0x0004),
   tolerated("| `0x0008` | `PRIORITY` | unused; ignored |", 0x0008),
-  tolerated("| `0x0040` | `BINARY` | unused; ignored |", 0x0040),
+  tolerated("| `0x0040` | `BINARY` | of `INPUT` and `OUTPUT`, see Items; ignored elsewhere |", 0x0040),
   ends(
     "Flags",
     "Bits `0x0080` to `0x0800` are reserved for flags that change how a payload is read; a frame with one of them is rejected with `UNSUPPORTED_FLAG`.",

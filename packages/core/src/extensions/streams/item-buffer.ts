@@ -91,6 +91,12 @@ export class ItemBuffer {
     return item;
   }
 
+  /** Drops the item that isn't complete, which will never be. */
+  dropPart(): void {
+    this.bytes -= this.#partBytes + HEADER_BYTES * this.#partFrames;
+    this.#dropParts();
+  }
+
   /** Drops everything. */
   clear(): void {
     this.#blocks.clear();

@@ -1,14 +1,14 @@
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
 import { RuntimeContext } from "../../context/runtime-context.ts";
-import { ErrorCode } from "../../errors.ts";
+import { ConduitError, ErrorCode } from "../../errors.ts";
 import type { Schema } from "../../rpc/schema.ts";
 import { Validator } from "../../rpc/validation.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { rawFrame } from "../../testing/raw-frames.ts";
 import { FrameDecoder } from "../../wire/frame-decoder.ts";
 import { anyFrameType } from "../../wire/frame-types.ts";
-import { StreamFrame } from "./stream-frames.ts";
+import { StreamFlag, StreamFrame } from "./stream-frames.ts";
 import { StreamReceiver } from "./stream-receiver.ts";
 
 const MIB = 1024 * 1024;
@@ -38,13 +38,48 @@ function stringStream() {
   const stream = { name: "strings", returnCredit: () => undefined, stopped: () => undefined };
   const receiver = new StreamReceiver(host, stream, MIB, new Validator(strings, "data"));
   receiver.granted();
-  const receive = (...values: unknown[]): void => {
+  const receiveFrames = (...all: Uint8Array[]): void => {
     const frames = new FrameDecoder(MIB, anyFrameType);
-    for (const value of values) frames.push(rawFrame(StreamFrame.INPUT, encode(value)));
+    for (const frame of all) frames.push(frame);
     while (frames.next()) receiver.receive(frames);
   };
-  return { receiver, counted, receive };
+  const receive = (...values: unknown[]): void =>
+    receiveFrames(...values.map((value) => rawFrame(StreamFrame.INPUT, encode(value))));
+  return { receiver, counted, receive, receiveFrames };
 }
+
+/** The first part of an item that goes on in another frame. */
+const partOfItem = (): Uint8Array =>
+  rawFrame(StreamFrame.INPUT, encode("x".repeat(100_000)).subarray(0, 65_536), { flags: StreamFlag.MORE });
+
+describe("a stream that ends within an item", () => {
+  test("fails behind the items that are complete, and nothing stays counted as held", async () => {
+    const { receiver, counted, receive, receiveFrames } = stringStream();
+    receive("one");
+    receiveFrames(partOfItem());
+    receiver.end(null);
+    expect(await receiver.next()).toEqual({ done: false, value: "one" });
+    await expect(receiver.next()).rejects.toMatchObject({ code: ErrorCode.TRUNCATED_PAYLOAD });
+    expect([await receiver.next(), counted.held]).toEqual([{ done: true, value: undefined }, 0]);
+  });
+
+  test("has the peer's error, if there is one", async () => {
+    const { receiver, counted, receiveFrames } = stringStream();
+    receiveFrames(partOfItem());
+    receiver.end(new ConduitError(ErrorCode.CONNECTION_CLOSED, "Closed"));
+    await expect(receiver.next()).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+    expect(counted.held).toBe(0);
+  });
+
+  test("ends well if the application had left", async () => {
+    const { receiver, counted, receiveFrames } = stringStream();
+    receiveFrames(partOfItem());
+    receiver.stop();
+    receiveFrames(partOfItem());
+    receiver.end(null);
+    expect([await receiver.next(), counted.held]).toEqual([{ done: true, value: undefined }, 0]);
+  });
+});
 
 describe("an item that fails its schema", () => {
   test("leaves nothing counted as held", async () => {

@@ -141,11 +141,25 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
   end(error: Error | null): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    if (!this.#isStopped) this.#error = error;
+    if (!this.#isStopped) this.#error = error ?? this.#errorOfPart();
+    this.#dropPart();
     if (this.#credit < 0) this.#host.countReceivedOverdraft(this.#credit);
     this.#credit = 0;
     this.#keepWindow(this.#buffer.bytes);
     this.#wake();
+  }
+
+  /** A part of an item mustn't pass for the end of all of them; null if the last item is complete. */
+  #errorOfPart(): Error | null {
+    if (this.#itemBytes === 0) return null;
+    const message = `The items of '${this.#stream.name}' ended within an item, after ${this.#itemBytes} bytes of it`;
+    return new ConduitError(ErrorCode.TRUNCATED_PAYLOAD, message);
+  }
+
+  #dropPart(): void {
+    const before = this.#buffer.bytes;
+    this.#buffer.dropPart();
+    this.#host.countHeld(this.#buffer.bytes - before);
   }
 
   /** The stream is given up: drops items that weren't taken, and those that still arrive until the peer's end. */
