@@ -28,6 +28,10 @@ export const uncheckable: readonly (readonly [reason: string, sentences: readonl
   [
     "a definition, a summary of what follows, or a consequence",
     [
+      "Frames: A correlation id belongs to a request (a `MESSAGE` that wants a reply, an `RPC_REQUEST`, an `RPC_LIST`) and to its reply, `CANCEL`, and frames of streams, to a ping and its answer, to `CLOSE` and `CLOSE_ACK`, to chunks, or it is the number of a topic.",
+      "Compression: `CHUNK`, `INPUT` and `OUTPUT` are never compressed; a frame that is sent in chunks is compressed before it is cut.",
+      "Once: A peer that doesn't offer it answers with `METHOD_NOT_FOUND`, as for any method.",
+      "Extensions: So `CANCEL` must leave behind its request: one that still waits is withdrawn instead.",
       "AUTH_FAILURE: A plain server sends no `code`.",
       "MESSAGE: The return value of the receiver's handler is sent back as follows:",
       "Once: If the process that began a delivery ended before the answer was kept, the outcome is unknown.",
@@ -46,6 +50,7 @@ export const uncheckable: readonly (readonly [reason: string, sentences: readonl
       "Login: Beside that or instead of it, a server may have users with a password each.",
       "READY: A server may still refuse a client that has logged in, for example because of its name.",
       "Permissions: A method, stream, type of message, topic or folder may be for some users only.",
+      "Once: A sender that had no answer may send the same parameters again, also over its next connection to the server.",
       "Once: A server may keep keys and answers in a store that outlives its process, for as long as it is configured to.",
       "Result wrappers: By convention, applications may use the shapes of netconduit's helpers, which the protocol doesn't interpret:",
       "Chunks: A sender should keep few bytes on their way without an acknowledgement, because small frames wait behind them.",

@@ -82,7 +82,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
     {
       section: SECTION,
       sentence:
-        "The bytes of the frame, header included, are the payloads of `CHUNK` frames of 1 to 65,536 bytes, in order.",
+        "Smaller frames may be sent so, too. The bytes of the frame, header included, are the payloads of `CHUNK` frames of 1 to 65,536 bytes, in order.",
       async run(target) {
         const [peer] = await loggedIn(target);
         const bytes = echo(5n, 1000);

@@ -238,6 +238,20 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         assert.deepEqual(Buffer.concat(parts.map(({ payloadBytes }) => payloadBytes)), Buffer.from(text));
       },
     },
+    {
+      section: "Items",
+      sentence:
+        "A stream that ends within an item, and without an error, fails at its receiver with `TRUNCATED_PAYLOAD`, unless that takes no more items anyway.",
+      async run(target) {
+        const { peer } = await opened(target);
+        peer.write(rawFrame(INPUT, new Uint8Array(PART), { id: ID, flags: MORE | 0x0040 }), end());
+        let answer = await answerTo(peer, ID);
+        while (!isReply(answer)) answer = await answerTo(peer, ID);
+        // The handler may answer with an error of its own.
+        assert.equal(typeName(answer), "RPC_ERROR");
+        await isAlive(peer);
+      },
+    },
     ends(
       "Items",
       "A frame with `MORE` has 65,536 bytes of payload; fewer end the connection with `INVALID_PAYLOAD_SHAPE`.",

@@ -146,7 +146,10 @@ export const frameChecks: readonly Check<ServerUnderTest>[] = [
     7016,
     ...flagged(0x0080, 0x0100, 0x0200, 0x0400, 0x0800),
   ),
-  tolerated("Bits `0x1000` to `0x8000` are hints; unknown ones are ignored.", 0x1000, 0x2000, 0x4000, 0x8000, 0xf000),
+  tolerated(
+    "Bits `0x1000` to `0x8000` are hints; unknown ones are ignored. `MORE` is more than a hint. All of them are ignored in frames that they aren't for.",
+    ...[0x1000, 0x2000, 0x4000, 0x8000, 0xf000],
+  ),
   ends(
     "Fatal errors",
     "| 7000 | `BAD_MAGIC` | a frame doesn't start with the magic number; checked byte by byte |",

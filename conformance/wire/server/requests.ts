@@ -235,6 +235,18 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "Deadlines",
     sentence:
+      "A handler that runs at its deadline is notified, as by `CANCEL`, and the answer comes when it has finished.",
+    async run(server) {
+      await (await server.loginFor("wait")).dispose();
+      await server.needsExtension("deadline");
+      const peer = await server.loginFor("wait", { ...EXTENSIONS, deadline: true });
+      peer.write(frame(Type.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 50 }, { id: 5n }));
+      await answerTo(peer, 5n);
+    },
+  },
+  {
+    section: "Deadlines",
+    sentence:
       "A request whose deadline has passed before its handler starts isn't started; it is answered with `TIMEOUT` (5001).",
     async run(server) {
       await (await server.loginFor("wait")).dispose();

@@ -14,7 +14,7 @@ import {
   sentBytes,
   tooLargeAckCheck,
 } from "../both/sessions.ts";
-import { answerTo, type Check, isAlive, Skipped } from "../check.ts";
+import { answerTo, type Check, frameOf, isAlive, Skipped } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 import { withToken } from "./tokens.ts";
 
@@ -258,6 +258,22 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
       await cut(second);
       const third = await resume(server, session.token, 0);
       assert.equal(third.token, second.token);
+    },
+  },
+  {
+    section: RESUMING,
+    sentence:
+      "A login that fails, whatever its code, leaves the session as it is: the client may try again while `window_ms` lasts.",
+    async run(server) {
+      const session = await suspendedSession(server);
+      const peer = await server.dial();
+      peer.send(Type.AUTH_REQUEST, {
+        scram: "no message of SCRAM",
+        extensions: OFFER,
+        resume: { token: session.token, received: 0 },
+      });
+      assert.equal((await frameOf(peer)).type, Type.AUTH_FAILURE);
+      assert.equal(resumedAt(await resume(server, session.token, 0)), 0);
     },
   },
   {
