@@ -7,6 +7,7 @@ export interface DeadLetter {
   /** Later ones have greater ids. */
   readonly id: string;
   readonly type: string;
+  /** As its handlers left it. */
   readonly data: unknown;
   /** As its sender chose it, by `once` of the option `ack`. */
   readonly key: string;

@@ -23,6 +23,7 @@ const LIST = new KnownOptions<{ limit: number }>("deadLetters.list", { limit: tr
 export class DeadLetters {
   readonly #host: DeadLettersHost | null;
   readonly #budget = new OwnerBudget(DEAD_LETTER_MS, MAX_DEAD_LETTER_BYTES);
+  readonly #keeping = new Set<Promise<void>>();
 
   /** @internal */
   constructor(host: DeadLettersHost | null) {
@@ -63,13 +64,27 @@ export class DeadLetters {
   _keep(letter: DeadLetter): void {
     if (this.#host === null) return;
     const { store, codec, now, storeFailed } = this.#host;
-    const record = codec.encode(letter);
+    let record: Uint8Array;
+    try {
+      record = codec.encode(letter);
+    } catch (error) {
+      // Its handlers may have put anything into the data.
+      storeFailed(error);
+      return;
+    }
     if (this.#budget.charge(letter.user, record.length, now())) {
-      store.put(PREFIX + letter.id, record, DEAD_LETTER_MS).catch(storeFailed);
+      const keeping = store.put(PREFIX + letter.id, record, DEAD_LETTER_MS).catch(storeFailed);
+      this.#keeping.add(keeping);
+      void keeping.then(() => this.#keeping.delete(keeping));
       return;
     }
     const message = `A dead letter of ${record.length} bytes was not kept: too many are of the user '${letter.user}'`;
     storeFailed(new ConduitError(ErrorCode.STORE_FULL, message));
+  }
+
+  /** @internal Resolves when none is being written. */
+  async _settled(): Promise<void> {
+    await Promise.all(this.#keeping);
   }
 
   #mustHaveStore(): DeadLettersHost {

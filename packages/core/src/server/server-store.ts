@@ -73,7 +73,7 @@ export class ServerStore<Peer> {
     this.#answers?.endSignsOfLife();
     if (this.sessions !== null) {
       const deadline = withDeadline(this.#core.runtimeContext.runtime, timeoutMs);
-      await deadline.race(this.sessions.settled());
+      await deadline.race(Promise.all([this.sessions.settled(), this.deadLetters._settled()]));
       deadline.cancel();
     }
     this.#store?.end();
