@@ -1,6 +1,8 @@
 /** Flags of Bun and Deno that RUNTIMES.md describes. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
@@ -38,12 +40,17 @@ await server.stop();
   });
 });
 
-/** A program that runs under `bun --hot`, and its lines of output. */
+/** A program that runs under `bun --hot` or `bun --watch`, and its lines of output. */
 class HotProgram {
+  readonly #flag: string;
   readonly #folder = mkdtempSync(join(ROOT, "docs-tests", "hot-"));
   readonly #path = join(this.#folder, "program.ts");
   #child: ReturnType<typeof spawn> | null = null;
   #lines: AsyncIterator<string> | null = null;
+
+  constructor(flag = "--hot") {
+    this.#flag = flag;
+  }
 
   write(code: string): void {
     writeFileSync(this.#path, code);
@@ -61,7 +68,11 @@ class HotProgram {
   }
 
   #start(): AsyncIterator<string> {
-    const args = ["--hot", `--tsconfig-override=${join(ROOT, "packages/bun/conformance/tsconfig.json")}`, this.#path];
+    const args = [
+      this.#flag,
+      `--tsconfig-override=${join(ROOT, "packages/bun/conformance/tsconfig.json")}`,
+      this.#path,
+    ];
     const child = spawn("sh", ["-c", 'exec "$@" 2>&1', "sh", executable("bun"), ...args], { cwd: ROOT });
     this.#child = child;
     return createInterface(child.stdout)[Symbol.asyncIterator]();
@@ -71,6 +82,16 @@ class HotProgram {
     this.#child?.kill("SIGKILL");
     rmSync(this.#folder, { recursive: true });
   }
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
 }
 
 describe.runIf(process.platform !== "win32")("`bun --hot`", SLOW, () => {
@@ -90,5 +111,18 @@ console.log("run ${run} listens");
     expect(await hot.outcome()).toBe("run 2 listens");
     hot.write(program(3).replace("await kept.server?.stop();\n", ""));
     expect(await hot.outcome()).toBe("ADDRESS_IN_USE");
+  });
+
+  test("needs that because it keeps the process: `bun --watch` starts another one, whose server may have the port", async () => {
+    using watched = new HotProgram("--watch");
+    const port = await freePort();
+    const code = (run: number): string =>
+      program(run)
+        .replace("await kept.server?.stop();\n", "")
+        .replace("Number(process.env.HOT_PORT ?? 0)", String(port));
+    watched.write(code(1));
+    expect(await watched.outcome()).toBe("run 1 listens");
+    watched.write(code(2));
+    expect(await watched.outcome()).toBe("run 2 listens");
   });
 });

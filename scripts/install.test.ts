@@ -60,6 +60,27 @@ async function main(): Promise<void> {
 void main();
 `;
 
+const RUNTIMES_TEXT = readFileSync(join(ROOT, "RUNTIMES.md"), "utf8");
+
+/** A test for Jest with fake timers, from before or after the import, that lasts until a client has called a method. */
+function jestTest(isFakeFirst: boolean): string {
+  return `
+${isFakeFirst ? "jest.useFakeTimers();" : ""}
+const { Client, Server } = require("@netconduit/node");
+test("a call", async () => {
+  jest.useFakeTimers();
+  const server = new Server({ password: "secret123", host: "127.0.0.1", port: 0 });
+  server.rpc("answer", () => 42);
+  await server.start();
+  const client = new Client({ host: "127.0.0.1", port: server.address.port, password: "secret123" });
+  await client.connect();
+  expect(await client.call("answer")).toBe(42);
+  await client.disconnect();
+  await server.stop();
+}, 10_000);
+`;
+}
+
 /** A project configured to use the packed packages; everything else comes from the public registry. */
 function emptyProject(name: string, env: Readonly<Record<string, string>> = {}): EmptyProject {
   const project = new EmptyProject(join(work, name), env);
@@ -172,6 +193,8 @@ describe.concurrent("packages installed from their tarballs into an empty projec
     beforeAll(async () => {
       project = emptyProject("pnpm");
       project.write("package.json", packageJson(onNode(NEWEST_TYPESCRIPT, OLDEST_TYPESCRIPT)));
+      project.write("commonjs/package.json", { type: "commonjs" });
+      project.write("commonjs/program.ts", COMMONJS_PROGRAM);
       for (const file of PROGRAMS) project.write(file, program(file));
       await project.must(pnpmCommand(), "install", "--prefer-offline");
     }, SLOW_MS);
@@ -198,6 +221,35 @@ describe.concurrent("packages installed from their tarballs into an empty projec
         const folder = await compile(project, compiler, module, "node", PROGRAMS, options);
         expect(await project.must(process.execPath, join(folder, "program.js"))).toBe(PRINTED);
       },
+    );
+
+    test("before TypeScript 5.8, nodenext refuses to compile it to require(), as RUNTIMES.md says", {
+      timeout: SLOW_MS,
+    }, async () => {
+      const compiling = compile(project, "typescript-oldest", "nodenext", "node", ["commonjs/program.ts"]);
+      await expect(compiling).rejects.toThrow("TS1479");
+    });
+  });
+
+  test("by npm beside Jest: tests need its flag, and fake timers come after the import, as RUNTIMES.md says", {
+    timeout: SLOW_MS,
+  }, async () => {
+    const project = emptyProject("jest");
+    project.write("package.json", {
+      ...packageJson({ "@netconduit/node": version, jest: "^30.2.0" }),
+      type: "commonjs",
+    });
+    for (const when of ["after", "before"]) project.write(`${when}.test.js`, jestTest(when === "before"));
+    await project.must("npm", "install", "--prefer-offline", "--no-audit", "--no-fund");
+    const jest = join("node_modules", "jest", "bin", "jest.js");
+    expect(RUNTIMES_TEXT).toContain(`node --experimental-vm-modules ${jest.replaceAll("\\", "/")}`);
+    const flag = "--experimental-vm-modules";
+    await project.must(process.execPath, flag, jest, "--ci", "--forceExit", "after");
+    await expect(project.must(process.execPath, jest, "--ci", "--forceExit", "after")).rejects.toThrow(
+      "Must use import to load ES Module",
+    );
+    await expect(project.must(process.execPath, flag, jest, "--ci", "--forceExit", "before")).rejects.toThrow(
+      "Exceeded timeout",
     );
   });
 

@@ -49,8 +49,8 @@ export const transport: Transport = makeTransport<Deno.Conn>({
 });
 
 /**
- * Deno's sockets use the first address of any family, and its resolver only queries DNS, so it doesn't find names from
- * the hosts file. `localhost` needs neither (RFC 6761).
+ * Deno's sockets use the first address of any family. Its resolver reads the hosts file, then asks DNS, for which it needs a
+ * permission; `localhost` needs neither (RFC 6761).
  */
 async function resolve(host: string, family: 4 | 6): Promise<readonly string[]> {
   if (host === "localhost" || host.endsWith(".localhost")) return [family === 4 ? "127.0.0.1" : "::1"];
