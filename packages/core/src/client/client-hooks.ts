@@ -39,8 +39,11 @@ export class ClientHooks<Peer> {
     return this.disconnect.run((error) => this.#failed("onDisconnect", error), this.#client, reason);
   }
 
-  notifyAttemptFailed(attempt: FailedAttempt): void {
+  /** Returns whether there are any hooks. */
+  notifyAttemptFailed(attempt: FailedAttempt): boolean {
+    if (this.attemptFailed.isEmpty) return false;
     this.attemptFailed.notify((error) => this.#failed("onReconnectAttemptFailed", error), this.#client, attempt);
+    return true;
   }
 
   notifyDraining(notice: DrainNotice): void {
@@ -55,3 +58,9 @@ export class ClientHooks<Peer> {
     this.expired.notify((error) => this.#failed("onSessionExpired", error), session);
   }
 }
+
+/** The part that a client's connections use. */
+export type ConnectionHooks = Pick<
+  ClientHooks<never>,
+  "connected" | "disconnected" | "notifyAttemptFailed" | "notifyDraining" | "notifyExpired" | "notifyResumed"
+>;

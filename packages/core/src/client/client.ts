@@ -1,17 +1,9 @@
 /** The client: connects, logs in, and reconnects when the connection is lost. */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
-import { formatAddress } from "../bytes/address.ts";
-import type { ByteStream } from "../bytes/byte-stream.ts";
-import { type CloseReason, errorOf } from "../connection/close-reason.ts";
-import {
-  type ConnectionState,
-  ConnectionStateMachine,
-  type StateChange,
-  StateListeners,
-} from "../connection/connection-state.ts";
+import type { CloseReason } from "../connection/close-reason.ts";
+import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
 import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
-import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { CallOptions, StreamOptions, TypedStreamOptions } from "../endpoint/call-options.ts";
 import { type ContractOption, parseContract, topicValidator } from "../endpoint/contract-option.ts";
@@ -31,13 +23,12 @@ import type {
 import { type OutgoingMiddleware, OutgoingMiddlewares } from "../endpoint/outgoing-middleware.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type PeerConnection, RemotePeerBase } from "../endpoint/remote-peer.ts";
-import { asConduitError, asError, ConduitError, codeOf, ErrorCode, messageOf, withCallerStack } from "../errors.ts";
+import { asConduitError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { RemoteFiles } from "../extensions/files/remote-files.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Latency } from "../extensions/liveness.ts";
-import { ready } from "../extensions/ready.ts";
 import { topic } from "../extensions/topics/topic.ts";
 import type {
   Contract,
@@ -65,21 +56,16 @@ import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
+import { ClientConnections } from "./client-connections.ts";
 import { ClientHooks } from "./client-hooks.ts";
-import { type AcceptedLogin, ClientLogin } from "./client-login.ts";
 import { type ClientConfig, type ClientOptions, parseClientOptions } from "./client-options.ts";
-import { CredentialRenewal, type RenewalHook } from "./credential-renewal.ts";
-import type { DialController } from "./dial-controller.ts";
-import { EarlyLeave } from "./early-leave.ts";
-import { mustQueue, serverStopping } from "./must-queue.ts";
+import type { RenewalHook } from "./credential-renewal.ts";
 import { type ConnectedOptions, checkConnectedOptions, ReadyWaits, wontConnect } from "./ready-waits.ts";
-import { calledOff, endpointOf, type FailedAttempt, Reconnector } from "./reconnector.ts";
+import { calledOff, type FailedAttempt } from "./reconnector.ts";
 import type { ExpiredSession, ResumedSession } from "./resumed-session.ts";
 import { publishTopic } from "./topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "./topics/subscription.ts";
 import { Subscriptions, type SubscriptionsHost } from "./topics/subscriptions.ts";
-import { WaitingMessages } from "./waiting-messages.ts";
-import { type ResumableSession, WaitingSession } from "./waiting-session.ts";
 
 /** A snapshot of a client's state. */
 export interface ClientHealth {
@@ -100,14 +86,6 @@ export interface ClientHealth {
 /** Options of a client, and its contract. */
 export type ClientInit<C extends Contract = Contract> = ClientOptions & ContractOption<C>;
 
-/** The last login. */
-interface LastLogin {
-  readonly connection: PeerConnection;
-  readonly token: string;
-  /** Unix milliseconds. */
-  readonly connectedAt: number;
-}
-
 type StreamCallback = (params: never, context: HandlerContext<never, never>) => unknown;
 type OnHandler<D, Peer> = (data: D, context: HandlerContext<Peer>) => Awaitable<unknown>;
 
@@ -120,25 +98,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** All options, with defaults filled in. */
   readonly config: ClientConfig;
   readonly #core: EndpointCore<Client<C>>;
-  readonly #delegate: ConnectionDelegate<Client<C>>;
-  readonly #stateListeners: StateListeners;
-  /** State machine of the current connection attempt and its connection. */
-  #machine: ConnectionStateMachine;
   readonly #hooks: ClientHooks<this>;
   readonly #readyWaits: ReadyWaits;
-  /** Null until a server stops that the client leaves early. */
-  #earlyLeave: EarlyLeave<Client<C>> | null = null;
-  readonly #waiting: WaitingSession<Client<C>>;
-  readonly #messages: WaitingMessages<Client<C>>;
-  readonly #reconnector: Reconnector<Client<C>>;
+  readonly #connections: ClientConnections<Client<C>>;
   readonly #contract: C | null;
   #middlewares: OutgoingMiddlewares | null = null;
   /** Made with the first subscription, or hook for those that servers begin. */
   #subscriptions: Subscriptions | null = null;
-  #connection: ProtocolConnection<Client<C>> | null = null;
-  readonly #login: ClientLogin<Client<C>>;
-  #lastLogin: LastLogin | null = null;
-  readonly #renewal: CredentialRenewal;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
   constructor(options: ClientInit<C>, runtime: Runtime);
@@ -152,62 +118,34 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#core = new EndpointCore(runtime, settings, sides, extensions);
     this.config = config;
     this.#contract = contract;
-    this.#delegate = this.#core.delegate({
-      role: "client",
-      handshakeFrame: (connection, type, payload) => this.#login.receive(connection, type, payload),
-      // The connection attempt's own timer covers the login, name lookup and TLS.
-      phaseTimedOut: ignore,
-      frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
-      connectionReady: (connection) => this.#ready(connection),
-      connectionDraining: (connection, notice) => this.#draining(connection, notice),
-      connectionSuspended: (connection, reason) => this.#suspended(connection, reason),
-      connectionClosing: ignore,
-      connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
-      buffers: null,
-    });
-    this.#login = new ClientLogin(this.#core, config, {
-      session: () => this.#waiting.request(this.#lastLogin?.token),
-      opened: (stream) => this.#streamOpened(stream),
-      accepted: (connection, answer) => this.#accepted(connection, answer),
-    });
-    this.#renewal = new CredentialRenewal(config, (error) => this.#core.hookFailed("onCredentialsExpiring", error));
     this.#hooks = new ClientHooks<this>(this, (name, error) => this.#core.hookFailed(name, error));
     this.#readyWaits = new ReadyWaits(runtime);
-    this.#stateListeners = new StateListeners(this.#core);
-    this.#machine = new ConnectionStateMachine(this.#core, "disconnected", this.#stateListeners);
-    this.#messages = new WaitingMessages(this.#core, config, {
-      mustQueue: (called) =>
-        mustQueue(called, { config, state: this.state, connection: this.#connection, reconnector: this.#reconnector }),
-      isTemporary: () => this.#connection !== null || this.#reconnector.isConnecting,
-      streamConnection: () => this.#openConnection?.sender.streamConnection() ?? null,
-    });
-    this.#waiting = new WaitingSession(this.#core.runtimeContext, this.#messages);
-    this.#reconnector = new Reconnector(this.#core, config, {
-      open: (abort) => this.#dial(abort),
-      isFinal: (error) => this.#login.isFinal(error),
-      failed: (error, isLast) => this.#dialFailed(error, isLast),
-      opened: (again) => this.#opened(again),
-      attemptFailed: (attempt) => this.#attemptFailed(attempt),
+    this.#connections = new ClientConnections<Client<C>>(this.#core, config, {
+      peer: this,
+      hooks: this.#hooks,
+      subscriptions: () => this.#subscriptions,
+      connected: () => this.#readyWaits.ready(),
+      gaveUp: (error) => this._gaveUp(error),
     });
   }
 
   get state(): ConnectionState {
-    return this.#machine.state;
+    return this.#connections.state;
   }
 
   /** @internal */
   protected get _connection(): PeerConnection | null {
-    return this.#lastLogin?.connection ?? null;
+    return this.#connections.lastLogin?.connection ?? null;
   }
 
   /** @internal */
   protected get _connectedAt(): number {
-    return this.#lastLogin?.connectedAt ?? 0;
+    return this.#connections.lastLogin?.connectedAt ?? 0;
   }
 
   /** @internal */
   protected override get _hasEnded(): boolean {
-    return !this.#reconnector.mayConnect(null);
+    return this.#connections.hasEnded;
   }
 
   /** @internal */
@@ -222,27 +160,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** @internal */
   protected get _outgoing(): Outgoing {
-    return this.#readyConnection?.sender ?? this.#messages.sender;
-  }
-
-  /**
-   * The connection, if it takes calls. One that waits for another stream does, also during a login. Before its own login is
-   * complete, it doesn't: they would overtake what waits for that.
-   */
-  get #readyConnection(): ProtocolConnection<Client<C>> | null {
-    const connection = this.#openConnection;
-    return connection !== null && !this.#login.isFor(connection) ? connection : null;
-  }
-
-  /** The connection, if its server takes calls, perhaps after its connect hooks. */
-  get #openConnection(): ProtocolConnection<Client<C>> | null {
-    const connection = this.#current;
-    return connection?.isOpen === true && connection.draining === null ? connection : null;
-  }
-
-  /** The connection to send by: one that has lost its stream takes everything until it has another. */
-  get #current(): ProtocolConnection<Client<C>> | null {
-    return this.#waiting.connection ?? this.#connection;
+    return this.#connections.outgoing;
   }
 
   /** @internal */
@@ -257,7 +175,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** The session token of the current or last login; null before the first. */
   get sessionToken(): string | null {
-    return this.#lastLogin?.token ?? null;
+    return this.#connections.lastLogin?.token ?? null;
   }
 
   health(): ClientHealth {
@@ -265,10 +183,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       connected: this.isConnected,
       state: this.state,
       authenticated: this.isAuthenticated,
-      reconnectAttempts: this.isConnected ? 0 : this.#reconnector.attempts,
+      reconnectAttempts: this.isConnected ? 0 : this.#connections.attempts,
       serverInfo: this.info,
       latency: this.isAuthenticated ? this.latency : null,
-      pendingCalls: this.#current?.pendingCalls ?? 0,
+      pendingCalls: this.#connections.current?.pendingCalls ?? 0,
       bufferedBytes: this.bufferedBytes,
     };
   }
@@ -468,7 +386,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * connection ends with IDENTITY_EXPIRED. Replaces an earlier hook. Returns a function that removes the hook.
    */
   onCredentialsExpiring(hook: RenewalHook): Disposer {
-    return this.#renewal.setHook(hook);
+    return this.#connections.renewal.setHook(hook);
   }
 
   /** Runs when the server has sent a file to a folder of this side. Returns a function that removes the hook. */
@@ -501,7 +419,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** Runs on every change of `state`, with its reason. Returns a function that removes the listener. */
   onStateChange(listener: (change: StateChange) => void): Disposer {
-    return this.#stateListeners.add(listener);
+    return this.#connections.onStateChange(listener);
   }
 
   // --- topics -------------------------------------------------------------------------------------------------------
@@ -533,7 +451,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     name: N,
     ...[data, options]: PublishArguments<C, N, CallOptions>
   ): Promise<void> {
-    const connection = this.#connection;
+    const connection = this.#connections.current;
     if (connection?.isOpen === true && connection.extension(topic) === undefined) {
       throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, `Cannot publish to '${name}': the server has no topics`);
     }
@@ -546,15 +464,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const host: SubscriptionsHost = {
       wheel: this.#core.wheel,
       receiveQueueBytes: this.config.receiveQueueBytes,
-      connection: () => this.#readyConnection,
-      mayConnect: () => this.#reconnector.mayConnect(this.#connection?.closeReason ?? null),
+      connection: () => this.#connections.usable,
+      mayConnect: () => this.#connections.mayConnect,
       validatorOf: (name) => topicValidator(this.#contract, name),
       reportInvalid: (error, name) => this.#core.reportError(error, "message", this, name),
       hookFailed: (name, error) => this.#core.hookFailed(name, error),
     };
     this.#subscriptions = new Subscriptions(host);
-    const state = this.#current?.extension(topic);
-    if (state !== undefined) state.receiver = this.#subscriptions;
+    this.#connections.receiveTopics();
     return this.#subscriptions;
   }
 
@@ -569,11 +486,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    *   TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes; any error thrown by a password function
    */
   async connect(): Promise<void> {
-    if (this.isConnected && !this.#login.isUnderWay) return;
+    if (this.isConnected && !this.#connections.isLoggingIn) return;
     if (this.config.complete) this.#core.registration.mustBeComplete("connect");
     this.#core.begin();
     try {
-      await this.#reconnector.connect();
+      await this.#connections.connect();
     } catch (error) {
       throw withCallerStack(error);
     }
@@ -586,7 +503,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    */
   async connected(options: ConnectedOptions = {}): Promise<void> {
     checkConnectedOptions(options);
-    if (this.isConnected && !this.#login.isUnderWay) return;
+    if (this.isConnected && !this.#connections.isLoggingIn) return;
     if (this._hasEnded) throw wontConnect(null);
     try {
       await this.#readyWaits.wait(options);
@@ -610,21 +527,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * Resolves when the connection has closed; it is aborted after `closeTimeoutMs`. The client can `connect` again.
    */
   async close(reason = "Closed by the client"): Promise<void> {
-    const dial = this.#reconnector.callOff(calledOff);
-    this.#messages.giveUp(calledOff());
+    const dial = this.#connections.callOff();
     this.#subscriptions?.endAll(null);
     this._endPauses();
     this.#readyWaits.fail(calledOff());
-    const request = { code: ErrorCode.CONNECTION_CLOSED, message: reason, reconnect: false };
-    const { connection: waiting } = this.#waiting;
-    await this.#connection?.close(request);
-    await waiting?.close(request);
-    await this.#core.uploadsKept(this.config.closeTimeoutMs);
-    if (dial !== null) await dial.catch(ignore);
-    // Meanwhile `connect` may have been called.
-    if (!this.#reconnector.isCalledOff) return;
-    if (this.state === "failed") this.#machine.transition("close", { message: reason });
-    this.#core.end();
+    // Meanwhile `connect` may be called.
+    if (await this.#connections.closeAll(reason, dial)) this.#core.end();
   }
 
   /**
@@ -632,15 +540,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    * Undone by `ref`.
    */
   unref(): this {
-    this.#reconnector.keepsRunning = false;
-    if (this.isAuthenticated) this.#current?.stream.unref?.();
+    this.#connections.keepsRunning = false;
     return this;
   }
 
   /** The client keeps the process running, as it does at first. */
   ref(): this {
-    this.#reconnector.keepsRunning = true;
-    this.#current?.stream.ref?.();
+    this.#connections.keepsRunning = true;
     return this;
   }
 
@@ -653,14 +559,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /** @internal `connect` has failed: goes on as after a lost connection, unless another attempt would fail the same way. */
   protected _tryAgain(error: unknown): void {
-    const { attempts } = this.#reconnector;
-    if (this.#reconnector.tryAgain(error)) this.#attemptFailed({ error: asError(error), attempts });
+    this.#connections.tryAgain(error);
   }
 
   /** @internal The client won't connect again by itself. */
   protected _gaveUp(error: Error): void {
-    this.#waiting.connection?.destroy(asConduitError(error));
-    this.#messages.giveUp(error);
+    this.#connections.giveUp(error);
     this.#subscriptions?.endAll(asConduitError(error));
     this._endPauses();
     this.#readyWaits.fail(wontConnect(error));
@@ -675,154 +579,6 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   protected _report(error: unknown, stage: "message" | "rpc", name: string): void {
     this.#core.reportError(error, stage, undefined, name);
   }
-
-  // --- dialing ------------------------------------------------------------------------------------------------------
-
-  async #dial(abort: DialController): Promise<void> {
-    const connection = this.#connection;
-    // Wait until a closing connection has closed.
-    if (connection !== null) {
-      const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
-      await abort.race(connection.close(reason));
-    }
-    abort.throwIfAborted();
-    this.#machine = new ConnectionStateMachine(this.#core, this.#machine.state, this.#stateListeners);
-    this.#machine.transition("dial", { message: `Connecting to ${endpointOf(this.config)}` });
-    await this.#login.run(abort);
-  }
-
-  #dialFailed(error: ConduitError, isLast: boolean): void {
-    const connection = this.#connection;
-    if (connection !== null && !connection.isOver) connection.destroy(error);
-    this.#connection = null;
-    // A password function may have thrown it.
-    const [code, message] = [codeOf(error), messageOf(error)];
-    if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
-    if (isLast) this._gaveUp(error);
-    else this.#messages.loginFailed(error);
-  }
-
-  #opened(again: boolean): Promise<void> | null {
-    const { resumed } = this.#waiting;
-    if (resumed !== null) {
-      this.#hooks.notifyResumed(resumed);
-      return null;
-    }
-    return this.#hooks.connected(again);
-  }
-
-  #attemptFailed(attempt: FailedAttempt): void {
-    if (this.#hooks.attemptFailed.isEmpty) this.#core.report(attempt.error, { stage: "reconnect" });
-    else this.#hooks.notifyAttemptFailed(attempt);
-  }
-
-  #streamOpened(stream: ByteStream): ProtocolConnection<Client<C>> {
-    this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
-    const connection = new ProtocolConnection<Client<C>>(this.#delegate, stream, this.#machine);
-    connection.peer = this;
-    this.#connection = connection;
-    return connection;
-  }
-
-  /** @throws ConduitError if a session can't be resumed as the server says */
-  #accepted(connection: ProtocolConnection<Client<C>>, answer: AcceptedLogin): void {
-    const resumable = this.#waiting.answered(answer);
-    if (resumable !== null) {
-      this.#resume(connection, resumable, answer.sessionToken);
-      return;
-    }
-    if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
-    const connectedAt = this.#core.runtimeContext.runtime.wallClock();
-    this.#lastLogin = { connection, token: answer.sessionToken, connectedAt };
-    connection.authenticated(answer.server, this.#core.extensions.accept(answer.extensions));
-    this.#renewal.watch(connection);
-    // The server's connect hooks may subscribe this client.
-    const topics = this.#subscriptions === null ? undefined : connection.extension(topic);
-    if (topics !== undefined) topics.receiver = this.#subscriptions;
-    // Handlers may run while the server's connect hooks do, because these may call the client.
-    if (connection.extension(ready) === undefined) this.#ready(connection);
-    else connection.scheduler.activate();
-  }
-
-  /** The session goes on over the stream of a new login. */
-  #resume(connection: ProtocolConnection<Client<C>>, session: ResumableSession<Client<C>>, token: string): void {
-    this.#login.succeed();
-    this.#connection = session.connection;
-    if (this.#lastLogin !== null) this.#lastLogin = { ...this.#lastLogin, token };
-    this.#reconnector.loggedIn();
-    this.#waiting.resume(session, connection, this.#machine);
-    this.#readyWaits.ready();
-  }
-
-  /** The login is complete, and the server's connect hooks have let this client in. */
-  #ready(connection: ProtocolConnection<Client<C>>): void {
-    if (!this.#login.isFor(connection)) return;
-    this.#login.succeed();
-    this.#reconnector.loggedIn();
-    // A server that is stopping already takes no more.
-    const { draining } = connection;
-    const restored = draining === null ? this.#messages.sendAll(connection) : null;
-    if (draining !== null) this.#messages.loginFailed(serverStopping("Not sent", draining, this.config));
-    connection.activate();
-    this.#subscriptions?.connected(connection);
-    this.#readyWaits.ready();
-    if (restored !== null) this.#hooks.notifyResumed(restored);
-  }
-
-  #frameRefused(connection: ProtocolConnection<Client<C>>, error: ConduitError, count: number): void {
-    if (this.#login.isFor(connection)) this.#login.frameRefused(error);
-    else this.#core.report(error, { stage: "protocol", client: connection.peer, count });
-  }
-
-  #draining(connection: ProtocolConnection<Client<C>>, notice: DrainNotice): void {
-    this.#hooks.notifyDraining(notice);
-    const { enabled, leaveEarly, jitter } = this.config.reconnect;
-    if (enabled && leaveEarly) this.#earlyLeave = new EarlyLeave(connection, notice, jitter);
-  }
-
-  /** The stream was lost: the connection waits for another one, if the client reconnects. */
-  #suspended(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
-    if (!this.#reconnector.mayConnect(reason)) {
-      connection.destroy(errorOf(reason));
-      return;
-    }
-    this.#connection = null;
-    // From now on, listeners hear of the attempts to connect.
-    connection.machine = connection.machine.unheard();
-    this.#waiting.start(connection);
-    this.#reconnector.lost(reason, () => Promise.resolve());
-  }
-
-  /** A connection that waited for another stream has ended. */
-  #sessionEnded(reason: CloseReason): void {
-    this.#waiting.end();
-    const { code, message } = reason;
-    const { state } = this.#machine;
-    if (state === "suspended") this.#machine.transition("fail", { code, message });
-    this.#subscriptions?.disconnected();
-    void this.#hooks.disconnected(reason);
-    if (!this.#messages.isRestored) this.#hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
-  }
-
-  #connectionClosed(connection: ProtocolConnection<Client<C>>, reason: CloseReason): void {
-    this.#earlyLeave?.ended(connection);
-    if (this.#waiting.connection === connection) {
-      this.#sessionEnded(reason);
-      return;
-    }
-    if (this.#connection === connection) this.#connection = null;
-    if (this.#login.isUnderWay) {
-      this.#login.connectionClosed(connection, reason);
-      return;
-    }
-    if (!connection.isAuthenticated) return;
-    this.#subscriptions?.disconnected();
-    if (this.#reconnector.mayConnect(reason)) this.#messages.keep(connection.sender.takeNotTaken());
-    else connection.sender.reportNotTaken();
-    const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
-    this.#reconnector.lost(reason, () => this.#hooks.disconnected(reason), retryAfterMs);
-    if (!this.#reconnector.mayConnect(null)) this._gaveUp(errorOf(reason));
-  }
 }
 
 function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | null; config: ClientConfig } {
@@ -834,9 +590,6 @@ function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | 
   const config = parseClientOptions(rest);
   return { contract: parseContract(contract, config.complete), config };
 }
-
-/** Shared by all clients. */
-const ignore = (): void => undefined;
 
 /** Any client, with any contract. `any`, because the class is invariant in its type parameter. */
 // biome-ignore lint/suspicious/noExplicitAny: see above

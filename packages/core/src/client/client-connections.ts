@@ -1,0 +1,382 @@
+/**
+ * A client's connections, from the dial to the end.
+ *
+ * Theory of operation. There is one at a time. The reconnector decides when a client dials, and the login has one outcome:
+ * a new connection, or a stream for the one that lost its own and waits (`WaitingSession`). What is sent meanwhile waits for
+ * the end of the login, too (`WaitingMessages`).
+ */
+
+import { formatAddress } from "../bytes/address.ts";
+import type { ByteStream } from "../bytes/byte-stream.ts";
+import { type CloseReason, errorOf } from "../connection/close-reason.ts";
+import {
+  type ConnectionState,
+  ConnectionStateMachine,
+  type StateChange,
+  StateListeners,
+} from "../connection/connection-state.ts";
+import type { DrainNotice } from "../connection/extension.ts";
+import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { EndpointCore } from "../endpoint/endpoint-core.ts";
+import type { Disposer } from "../endpoint/method-types.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
+import { asConduitError, asError, type ConduitError, codeOf, ErrorCode, messageOf } from "../errors.ts";
+import { ready } from "../extensions/ready.ts";
+import { topic } from "../extensions/topics/topic.ts";
+import type { ConnectionHooks } from "./client-hooks.ts";
+import { type AcceptedLogin, ClientLogin } from "./client-login.ts";
+import type { ClientConfig } from "./client-options.ts";
+import { CredentialRenewal } from "./credential-renewal.ts";
+import type { DialController } from "./dial-controller.ts";
+import { EarlyLeave } from "./early-leave.ts";
+import { mustQueue, serverStopping } from "./must-queue.ts";
+import { calledOff, endpointOf, type FailedAttempt, Reconnector } from "./reconnector.ts";
+import type { Subscriptions } from "./topics/subscriptions.ts";
+import { WaitingMessages } from "./waiting-messages.ts";
+import { type ResumableSession, WaitingSession } from "./waiting-session.ts";
+
+/** The last login. */
+export interface LastLogin<Peer> {
+  readonly connection: ProtocolConnection<Peer>;
+  readonly token: string;
+  /** Unix milliseconds. */
+  readonly connectedAt: number;
+}
+
+/** The client of {@link ClientConnections}. */
+export interface ClientConnectionsHost<Peer> {
+  readonly peer: Peer;
+  readonly hooks: ConnectionHooks;
+  /** Null until there are any. */
+  subscriptions(): Subscriptions | null;
+  /** A login is complete. */
+  connected(): void;
+  /** No connection will follow, unless the application calls `connect`. */
+  gaveUp(error: Error): void;
+}
+
+export class ClientConnections<Peer> {
+  readonly renewal: CredentialRenewal;
+  readonly #core: EndpointCore<Peer>;
+  readonly #config: ClientConfig;
+  readonly #host: ClientConnectionsHost<Peer>;
+  readonly #delegate: ConnectionDelegate<Peer>;
+  readonly #stateListeners: StateListeners;
+  /** State machine of the current connection attempt and its connection. */
+  #machine: ConnectionStateMachine;
+  readonly #login: ClientLogin<Peer>;
+  readonly #waiting: WaitingSession<Peer>;
+  readonly #messages: WaitingMessages<Peer>;
+  readonly #reconnector: Reconnector<Peer>;
+  #connection: ProtocolConnection<Peer> | null = null;
+  #lastLogin: LastLogin<Peer> | null = null;
+  /** Null until a server stops that the client leaves early. */
+  #earlyLeave: EarlyLeave<Peer> | null = null;
+
+  constructor(core: EndpointCore<Peer>, config: ClientConfig, host: ClientConnectionsHost<Peer>) {
+    this.#core = core;
+    this.#config = config;
+    this.#host = host;
+    this.#delegate = core.delegate({
+      role: "client",
+      handshakeFrame: (connection, type, payload) => this.#login.receive(connection, type, payload),
+      // The connection attempt's own timer covers the login, name lookup and TLS.
+      phaseTimedOut: ignore,
+      frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
+      connectionReady: (connection) => this.#ready(connection),
+      connectionDraining: (connection, notice) => this.#draining(connection, notice),
+      connectionSuspended: (connection, reason) => this.#suspended(connection, reason),
+      connectionClosing: ignore,
+      connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
+      buffers: null,
+    });
+    this.#login = new ClientLogin(core, config, {
+      session: () => this.#waiting.request(this.#lastLogin?.token),
+      opened: (stream) => this.#streamOpened(stream),
+      accepted: (connection, answer) => this.#accepted(connection, answer),
+    });
+    this.renewal = new CredentialRenewal(config, (error) => core.hookFailed("onCredentialsExpiring", error));
+    this.#stateListeners = new StateListeners(core);
+    this.#machine = new ConnectionStateMachine(core, "disconnected", this.#stateListeners);
+    this.#messages = new WaitingMessages(core, config, {
+      mustQueue: (called) =>
+        mustQueue(called, { config, state: this.state, connection: this.#connection, reconnector: this.#reconnector }),
+      isTemporary: () => this.#connection !== null || this.#reconnector.isConnecting,
+      streamConnection: () => this.#open?.sender.streamConnection() ?? null,
+    });
+    this.#waiting = new WaitingSession(core.runtimeContext, this.#messages);
+    this.#reconnector = new Reconnector(core, config, {
+      open: (abort) => this.#dial(abort),
+      isFinal: (error) => this.#login.isFinal(error),
+      failed: (error, isLast) => this.#dialFailed(error, isLast),
+      opened: (again) => this.#opened(again),
+      attemptFailed: (attempt) => this.#attemptFailed(attempt),
+    });
+  }
+
+  get state(): ConnectionState {
+    return this.#machine.state;
+  }
+
+  onStateChange(listener: (change: StateChange) => void): Disposer {
+    return this.#stateListeners.add(listener);
+  }
+
+  /** Null before the first. */
+  get lastLogin(): LastLogin<Peer> | null {
+    return this.#lastLogin;
+  }
+
+  /** Attempts to connect since the last stable connection. */
+  get attempts(): number {
+    return this.#reconnector.attempts;
+  }
+
+  /** Whether the outcome of a login isn't known yet. */
+  get isLoggingIn(): boolean {
+    return this.#login.isUnderWay;
+  }
+
+  /** The connection to send by: one that has lost its stream takes everything until it has another. */
+  get current(): ProtocolConnection<Peer> | null {
+    return this.#waiting.connection ?? this.#connection;
+  }
+
+  /**
+   * The connection, if it takes calls. One that waits for another stream does, also during a login. Before its own login is
+   * complete, it doesn't: they would overtake what waits for that.
+   */
+  get usable(): ProtocolConnection<Peer> | null {
+    const connection = this.#open;
+    return connection !== null && !this.#login.isFor(connection) ? connection : null;
+  }
+
+  /** The connection, if its server takes calls, perhaps after its connect hooks. */
+  get #open(): ProtocolConnection<Peer> | null {
+    const connection = this.current;
+    return connection?.isOpen === true && connection.draining === null ? connection : null;
+  }
+
+  /** Takes messages and calls. */
+  get outgoing(): Outgoing {
+    return this.usable?.sender ?? this.#messages.sender;
+  }
+
+  /** Whether a connection may follow this one, or is there. */
+  get mayConnect(): boolean {
+    return this.#reconnector.mayConnect(this.#connection?.closeReason ?? null);
+  }
+
+  /** Whether no connection follows the last one, unless the application calls `connect`. */
+  get hasEnded(): boolean {
+    return !this.#reconnector.mayConnect(null);
+  }
+
+  /** Connects now, or joins the current attempt. */
+  connect(): Promise<void> {
+    return this.#reconnector.connect();
+  }
+
+  /** `connect` has failed: goes on as after a lost connection, unless another attempt would fail the same way. */
+  tryAgain(error: unknown): void {
+    const { attempts } = this.#reconnector;
+    if (this.#reconnector.tryAgain(error)) this.#attemptFailed({ error: asError(error), attempts });
+  }
+
+  /** Stops dialing, and gives up what waits; `closeAll` follows. Returns the end of the current attempt; null for none. */
+  callOff(): Promise<void> | null {
+    const dial = this.#reconnector.callOff(calledOff);
+    this.#messages.giveUp(calledOff());
+    return dial;
+  }
+
+  /**
+   * Closes what is connected, and waits until uploads that end with it have closed their files.
+   * @param dial the attempt that `callOff` has ended
+   * @returns whether nothing has been connected anew meanwhile
+   */
+  async closeAll(message: string, dial: Promise<void> | null): Promise<boolean> {
+    const request = { code: ErrorCode.CONNECTION_CLOSED, message, reconnect: false };
+    const { connection: waiting } = this.#waiting;
+    await this.#connection?.close(request);
+    await waiting?.close(request);
+    await this.#core.uploadsKept(this.#config.closeTimeoutMs);
+    if (dial !== null) await dial.catch(ignore);
+    if (!this.#reconnector.isCalledOff) return false;
+    if (this.state === "failed") this.#machine.transition("close", { message });
+    return true;
+  }
+
+  /** No connection will follow. */
+  giveUp(error: Error): void {
+    this.#waiting.connection?.destroy(asConduitError(error));
+    this.#messages.giveUp(error);
+  }
+
+  /** Whether the connection, and waiting for the next one, keep the process running. */
+  set keepsRunning(keepsRunning: boolean) {
+    this.#reconnector.keepsRunning = keepsRunning;
+    const stream = this.current?.stream;
+    if (keepsRunning) stream?.ref?.();
+    // A login under way still does.
+    else if (this.#lastLogin?.connection.isOver === false) stream?.unref?.();
+  }
+
+  // --- dialing ------------------------------------------------------------------------------------------------------
+
+  async #dial(abort: DialController): Promise<void> {
+    const connection = this.#connection;
+    // Wait until a closing connection has closed.
+    if (connection !== null) {
+      const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
+      await abort.race(connection.close(reason));
+    }
+    abort.throwIfAborted();
+    this.#machine = new ConnectionStateMachine(this.#core, this.#machine.state, this.#stateListeners);
+    this.#machine.transition("dial", { message: `Connecting to ${endpointOf(this.#config)}` });
+    await this.#login.run(abort);
+  }
+
+  #dialFailed(error: ConduitError, isLast: boolean): void {
+    const connection = this.#connection;
+    if (connection !== null && !connection.isOver) connection.destroy(error);
+    this.#connection = null;
+    // A password function may have thrown it.
+    const [code, message] = [codeOf(error), messageOf(error)];
+    if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
+    if (isLast) this.#host.gaveUp(error);
+    else this.#messages.loginFailed(error);
+  }
+
+  #opened(again: boolean): Promise<void> | null {
+    const { hooks } = this.#host;
+    const { resumed } = this.#waiting;
+    if (resumed === null) return hooks.connected(again);
+    hooks.notifyResumed(resumed);
+    return null;
+  }
+
+  #attemptFailed(attempt: FailedAttempt): void {
+    if (this.#host.hooks.notifyAttemptFailed(attempt)) return;
+    this.#core.report(attempt.error, { stage: "reconnect" });
+  }
+
+  #streamOpened(stream: ByteStream): ProtocolConnection<Peer> {
+    this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
+    const connection = new ProtocolConnection<Peer>(this.#delegate, stream, this.#machine);
+    connection.peer = this.#host.peer;
+    this.#connection = connection;
+    return connection;
+  }
+
+  /** @throws ConduitError if a session can't be resumed as the server says */
+  #accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void {
+    const resumable = this.#waiting.answered(answer);
+    if (resumable !== null) {
+      this.#resume(connection, resumable, answer.sessionToken);
+      return;
+    }
+    if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
+    const connectedAt = this.#core.runtimeContext.runtime.wallClock();
+    this.#lastLogin = { connection, token: answer.sessionToken, connectedAt };
+    connection.authenticated(answer.server, this.#core.extensions.accept(answer.extensions));
+    this.renewal.watch(connection);
+    // The server's connect hooks may subscribe this client.
+    this.receiveTopics(connection);
+    // Handlers may run while the server's connect hooks do, because these may call the client.
+    if (connection.extension(ready) === undefined) this.#ready(connection);
+    else connection.scheduler.activate();
+  }
+
+  /** The subscriptions, if there are any, get what a connection receives. */
+  receiveTopics(connection: ProtocolConnection<Peer> | null = this.current): void {
+    const subscriptions = this.#host.subscriptions();
+    const topics = subscriptions === null ? undefined : connection?.extension(topic);
+    if (topics !== undefined) topics.receiver = subscriptions;
+  }
+
+  /** The session goes on over the stream of a new login. */
+  #resume(connection: ProtocolConnection<Peer>, session: ResumableSession<Peer>, token: string): void {
+    this.#login.succeed();
+    this.#connection = session.connection;
+    if (this.#lastLogin !== null) this.#lastLogin = { ...this.#lastLogin, token };
+    this.#reconnector.loggedIn();
+    this.#waiting.resume(session, connection, this.#machine);
+    this.#host.connected();
+  }
+
+  /** The login is complete, and the server's connect hooks have let this client in. */
+  #ready(connection: ProtocolConnection<Peer>): void {
+    if (!this.#login.isFor(connection)) return;
+    this.#login.succeed();
+    this.#reconnector.loggedIn();
+    // A server that is stopping already takes no more.
+    const { draining } = connection;
+    const restored = draining === null ? this.#messages.sendAll(connection) : null;
+    if (draining !== null) this.#messages.loginFailed(serverStopping("Not sent", draining, this.#config));
+    connection.activate();
+    this.#host.subscriptions()?.connected(connection);
+    this.#host.connected();
+    if (restored !== null) this.#host.hooks.notifyResumed(restored);
+  }
+
+  #frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void {
+    if (this.#login.isFor(connection)) this.#login.frameRefused(error);
+    else this.#core.report(error, { stage: "protocol", client: connection.peer, count });
+  }
+
+  #draining(connection: ProtocolConnection<Peer>, notice: DrainNotice): void {
+    this.#host.hooks.notifyDraining(notice);
+    const { enabled, leaveEarly, jitter } = this.#config.reconnect;
+    if (enabled && leaveEarly) this.#earlyLeave = new EarlyLeave(connection, notice, jitter);
+  }
+
+  // --- ends ---------------------------------------------------------------------------------------------------------
+
+  /** The stream was lost: the connection waits for another one, if the client reconnects. */
+  #suspended(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
+    if (!this.#reconnector.mayConnect(reason)) {
+      connection.destroy(errorOf(reason));
+      return;
+    }
+    this.#connection = null;
+    // From now on, listeners hear of the attempts to connect.
+    connection.machine = connection.machine.unheard();
+    this.#waiting.start(connection);
+    this.#reconnector.lost(reason, () => Promise.resolve());
+  }
+
+  /** A connection that waited for another stream has ended. */
+  #sessionEnded(reason: CloseReason): void {
+    const { hooks } = this.#host;
+    this.#waiting.end();
+    const { code, message } = reason;
+    if (this.state === "suspended") this.#machine.transition("fail", { code, message });
+    this.#host.subscriptions()?.disconnected();
+    void hooks.disconnected(reason);
+    if (!this.#messages.isRestored) hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
+  }
+
+  #connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
+    this.#earlyLeave?.ended(connection);
+    if (this.#waiting.connection === connection) {
+      this.#sessionEnded(reason);
+      return;
+    }
+    if (this.#connection === connection) this.#connection = null;
+    if (this.#login.isUnderWay) {
+      this.#login.connectionClosed(connection, reason);
+      return;
+    }
+    if (!connection.isAuthenticated) return;
+    this.#host.subscriptions()?.disconnected();
+    if (this.#reconnector.mayConnect(reason)) this.#messages.keep(connection.sender.takeNotTaken());
+    else connection.sender.reportNotTaken();
+    const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
+    this.#reconnector.lost(reason, () => this.#host.hooks.disconnected(reason), retryAfterMs);
+    if (!this.#reconnector.mayConnect(null)) this.#host.gaveUp(errorOf(reason));
+  }
+}
+
+/** Shared by all clients. */
+const ignore = (): void => undefined;
