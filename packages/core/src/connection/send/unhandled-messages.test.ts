@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { EncodedValue } from "../../wire/encoded-value.ts";
-import { UnhandledMessages } from "./unhandled-messages.ts";
+import { handledIn, UnhandledMessages } from "./unhandled-messages.ts";
 
 function kept(count: number, maxBytes = 1_000_000): UnhandledMessages {
   const all = new UnhandledMessages(maxBytes);
@@ -30,4 +30,17 @@ test("gives up the oldest beyond maxBytes, which count as lost unless they have 
   const all = kept(8, 3000);
   expect(names(all, 0, [])).toEqual([[5, 6, 7], 5]);
   expect(names(all, 2, [3, 6])).toEqual([[6, 7], 1]);
+});
+
+test.each([
+  [[1, 2], { handled: 0, above: [1, 2] }],
+  [[], { handled: 0, above: [] }],
+  [[0, 1], null],
+  [[2, 2], null],
+  [[3, 4, 1, 2], null],
+  [[1, 3, 2, 4], null],
+  [[1], null],
+  [[1, "2"], null],
+])("ranges %j of a peer count if they follow each other", (above, read) => {
+  expect(handledIn({ handled: 0, above })).toEqual(read);
 });

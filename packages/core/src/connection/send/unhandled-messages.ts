@@ -24,7 +24,12 @@ export interface HandledByPeer {
 /** Reads the handled messages from a server's CLOSE or AUTH_SUCCESS; null if they are missing or invalid. */
 export function handledIn(value: unknown): HandledByPeer | null {
   const { handled, above } = isMap(value) ? value : {};
-  if (!isCount(handled) || !Array.isArray(above) || !above.every((number) => isCount(number))) return null;
+  if (!isCount(handled) || !Array.isArray(above) || above.length % 2 !== 0) return null;
+  let before = handled;
+  for (const edge of above as unknown[]) {
+    if (!isCount(edge) || edge <= before) return null;
+    before = edge;
+  }
   return { handled, above };
 }
 
@@ -73,9 +78,11 @@ export class UnhandledMessages {
 
   /** Returns messages that the peer hasn't handled, in order, and how many of them were given up. */
   rest({ handled, above }: HandledByPeer): { readonly messages: readonly UnhandledMessage[]; readonly lost: number } {
+    // Numbers and edges both grow. An odd number of edges up to a number: it is inside a range.
+    let edges = 0;
     const isHandled = (number: number): boolean => {
-      const index = above.findIndex((edge) => edge > number);
-      return number < handled || index % 2 === 1;
+      while (edges < above.length && (above[edges] as number) <= number) edges += 1;
+      return number < handled || edges % 2 === 1;
     };
     const messages = this.#messages.filter((_message, index) => !isHandled(this.#first + index));
     let lost = Math.max(0, this.#first - handled);

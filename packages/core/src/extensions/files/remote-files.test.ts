@@ -287,3 +287,11 @@ test("a size that a peer doesn't answer with is INVALID_RESULT", async () => {
     invalid("a file's size"),
   );
 });
+
+test("a list that doesn't end is given up, and its stream is closed", async () => {
+  const entry = { name: "x".repeat(200), bytes: 1, modified: 1 };
+  const item = Array.from({ length: 256 }, () => entry);
+  const { box, openStreams } = peer({ streams: [Array.from({ length: 1000 }, () => item)] });
+  await expect(box.list()).rejects.toMatchObject({ code: ErrorCode.MESSAGE_TOO_LARGE });
+  expect(openStreams()).toBe(0);
+});

@@ -93,6 +93,8 @@ const STAT = new KnownOptions<FileCallOptions>("files.stat", CALL);
 const REMOVE = new KnownOptions<FileCallOptions>("files.remove", CALL);
 
 const MAX_BYTES: number = 64 * 1024 * 1024;
+/** Memory of an entry of a list beside its name. */
+const ENTRY_BYTES = 128;
 
 /** The first item of a download. */
 interface Header {
@@ -194,14 +196,23 @@ export class RemoteFiles {
     return content;
   }
 
-  /** Files that the peer lets this side see; no folders, and none whose name is refused. */
+  /**
+   * Files that the peer lets this side see; no folders, and none whose name is refused. Rejects with MESSAGE_TOO_LARGE if the
+   * list would take more than 64 MiB of memory.
+   */
   async list(options: FileCallOptions = {}): Promise<FileEntry[]> {
     LIST.check(options);
     const entries: FileEntry[] = [];
+    let bytes = 0;
     try {
       for await (const item of this.#stream(FileMethod.LIST, {}, options)) {
         if (!Array.isArray(item)) throw invalidAnswer("a list of files");
-        for (const entry of item) entries.push(entryOf(entry));
+        for (const value of item) {
+          const entry = entryOf(value);
+          bytes += ENTRY_BYTES + 2 * entry.name.length;
+          if (bytes > MAX_BYTES) throw tooManyFiles(this.folder, entries.length);
+          entries.push(entry);
+        }
       }
     } catch (error) {
       throw translated(error);
@@ -490,6 +501,10 @@ function entryOf(value: unknown): FileEntry {
   if (!isCount(bytes) || !(modified === null || isCount(modified))) throw invalidAnswer("a file's size");
   // A name that is used as a path here must not lead out of a folder.
   return { name: checkFileName(name), bytes, modifiedMs: modified };
+}
+
+function tooManyFiles(folder: string, count: number): ConduitError {
+  return new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, `The list of '${folder}' has more than ${count} files`);
 }
 
 function resultOf(value: unknown, resumedFrom: number): FileResult {
