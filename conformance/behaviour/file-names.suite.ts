@@ -8,7 +8,7 @@ import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
 import type { Subject } from "../support/subject.ts";
 import { turn } from "../support/turns.ts";
-import { Cut, folders, someBytes } from "./files.suite.ts";
+import { Cut, folders, someBytes } from "./file-scene.ts";
 import { type Stage, stagedOn } from "./stage.ts";
 
 /** Each is refused, whatever is asked for. */

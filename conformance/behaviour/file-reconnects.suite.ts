@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { Relay } from "../support/relay.ts";
 import type { Subject } from "../support/subject.ts";
 import { turn } from "../support/turns.ts";
-import { beforeRead, folders, sha256Of, someBytes, untilArrived, untilKept, withFiles } from "./files.suite.ts";
+import { beforeRead, folders, sha256Of, someBytes, untilArrived, untilKept, withFiles } from "./file-scene.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const MIB = 1024 * 1024;

@@ -17,6 +17,8 @@ import { describeFailures } from "./failures.suite.ts";
 import { describeFakeTimers } from "./fake-timers.suite.ts";
 import { describeFileNames } from "./file-names.suite.ts";
 import { describeFileReconnects } from "./file-reconnects.suite.ts";
+import { describeFileRefusals } from "./file-refusals.suite.ts";
+import { describeFileResuming } from "./file-resuming.suite.ts";
 import { describeFiles } from "./files.suite.ts";
 import { describeFlow } from "./flow.suite.ts";
 import { describeHeartbeats } from "./heartbeats.suite.ts";
@@ -75,7 +77,9 @@ export function describeBehaviour(subject: Subject): void {
   describeFakeTimers(subject);
   describeFiles(subject);
   describeFileNames(subject);
+  describeFileResuming(subject);
   describeFileReconnects(subject);
+  describeFileRefusals(subject);
   describeBroadcast(subject);
   describeTopics(subject);
   describeFlow(subject);
