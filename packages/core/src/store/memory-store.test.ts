@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { memoryStore } from "./memory-store.ts";
 import { isStore } from "./store.ts";
 
@@ -24,6 +24,16 @@ test("a memory store keeps values until their time is over, and creates a key on
   await store.delete("b/1");
   await store.delete("nothing");
   expect(await store.get("b/1")).toBeNull();
+});
+
+test("keeping a value doesn't look through all others", async () => {
+  const store = memoryStore();
+  const looks = vi.spyOn(Map.prototype, Symbol.iterator);
+  for (let n = 0; n < 1000; n += 1) await store.put(`key/${n}`, bytes(1), 1000);
+  const count = looks.mock.calls.length;
+  looks.mockRestore();
+  // Once each time that their number has doubled.
+  expect(count).toBeLessThan(20);
 });
 
 test("something else is no store", () => {

@@ -17,7 +17,7 @@ const KNOWN = new KnownOptions<MemoryStoreOptions>("memoryStore", { now: true })
 
 /**
  * A store in the memory of this process, for tests, and for servers that follow each other in one process. It forgets
- * expired values when something is kept.
+ * expired values when as many others have been kept.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
   KNOWN.check(options);
@@ -29,6 +29,8 @@ class MemoryStore implements Store {
   readonly isShared: boolean = false;
   readonly #now: () => number;
   readonly #entries = new Map<string, Entry>();
+  /** Values that may be kept before the next look for expired ones. */
+  #untilSweep = 0;
 
   constructor(now: () => number) {
     this.#now = now;
@@ -64,7 +66,13 @@ class MemoryStore implements Store {
 
   #set(key: string, value: Uint8Array, ttlMs: number): void {
     const nowMs = this.#now();
-    for (const [old, { untilMs }] of this.#entries) if (untilMs <= nowMs) this.#entries.delete(old);
+    this.#untilSweep -= 1;
+    if (this.#untilSweep < 0) this.#sweep(nowMs);
     this.#entries.set(key, { value: value.slice(), untilMs: nowMs + ttlMs });
+  }
+  /** Not for each value: that would take as long as there are values. */
+  #sweep(nowMs: number): void {
+    for (const [old, { untilMs }] of this.#entries) if (untilMs <= nowMs) this.#entries.delete(old);
+    this.#untilSweep = this.#entries.size;
   }
 }
