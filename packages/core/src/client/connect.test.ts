@@ -77,6 +77,21 @@ describe("connect", () => {
     expect(runtime.dials).toHaveLength(1);
   });
 
+  test("from a listener that hears of the dial joins it, also of a dial that the client makes by itself", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const { client } = testClient(runtime, { reconnect: { delayMs: 10, jitter: false } });
+    const joined: Promise<void>[] = [];
+    client.onStateChange(({ to }) => {
+      if (to === "connecting") joined.push(client.connect());
+    });
+    await client.connect();
+    runtime.pairs.at(-1)?.accepted.destroy(null);
+    await runtime.advance(100);
+    await Promise.all(joined);
+    expect([joined.length, runtime.dials.length, client.state, server.connectionCount]).toEqual([2, 2, "active", 1]);
+  });
+
   test("dials the address of the options", async () => {
     const runtime = fakeRuntime();
     const { client } = testClient(runtime, { host: "::1", port: 99, ipv6: true, tls: true, bufferSize: 4096 });
@@ -474,6 +489,32 @@ describe("disconnect", () => {
     await client.disconnect();
     expect([connecting.error?.code, leftovers()]).toEqual([ErrorCode.CONNECTION_CLOSED, []]);
   });
+
+  test.each(["connecting", "authenticating", "connected"])(
+    "from a listener that hears of the state %s leaves the client closed, also of a dial by itself",
+    async (state) => {
+      const runtime = fakeRuntime();
+      const { server } = await testServer(runtime);
+      const { client } = testClient(runtime, { reconnect: { delayMs: 10, jitter: false } });
+      const closings: Promise<void>[] = [];
+      const close = (): void => {
+        const remove = client.onStateChange(({ to }) => {
+          if (to !== state) return;
+          remove();
+          closings.push(client.close().then(() => expect(client.state).toBe("closed")));
+        });
+      };
+      close();
+      await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+      await Promise.all(closings);
+      await client.connect();
+      close();
+      runtime.pairs.at(-1)?.accepted.destroy(null);
+      await runtime.advance(100);
+      await Promise.all(closings);
+      expect([closings.length, client.state, server.connectionCount]).toEqual([2, "closed", 0]);
+    },
+  );
 
   test("while it logs in rejects the connect, and leaves the client closed and the stream gone", async () => {
     const runtime = fakeRuntime();

@@ -102,11 +102,21 @@ export class Reconnector<Peer> {
     this.#stopSeries();
     const under = this.#abort === null ? null : this.#connecting;
     if (under !== null && this.#abort?.aborted !== true) return under;
+    return this.#start(false, under);
+  }
+
+  /** Dials. The attempt is known before a state listener hears of it, which may call `connect` or `callOff`. */
+  #start(again: boolean, calledOff: Promise<void> | null): Promise<void> {
+    let settle: (dial: Promise<void>) => void = noResult;
+    const dialled = new Promise<void>((resolve) => {
+      settle = resolve;
+    });
     // Nothing else handles its rejection, so that a program that doesn't await it sees an unhandled rejection.
-    const connecting = this.#dial(false, under).finally(() => {
+    const connecting = dialled.finally(() => {
       if (this.#connecting === connecting) this.#connecting = null;
     });
     this.#connecting = connecting;
+    settle(this.#dial(again, calledOff));
     return connecting;
   }
 
@@ -282,17 +292,13 @@ export class Reconnector<Peer> {
       leastMs = 0;
       if (series.cancelled) return;
       this.#attempts += 1;
-      const dial = this.#dial(true, null);
-      this.#connecting = dial;
       try {
-        await dial;
+        await this.#start(true, null);
         return;
       } catch (error) {
         lastError = error;
         this.#owner.attemptFailed({ error: asError(error), attempts: this.#attempts });
         if (this.#endsReconnecting(error)) break;
-      } finally {
-        if (this.#connecting === dial) this.#connecting = null;
       }
     }
     if (series.cancelled) return;
