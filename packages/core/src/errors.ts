@@ -359,12 +359,12 @@ export type Called = string | Operation;
 
 /** As the subject of a message. */
 export function quoted(called: Called): string {
-  return typeof called === "string" ? `'${called}'` : called.text;
+  return called instanceof Operation ? called.text : `'${called}'`;
 }
 
 /** The begin of a message: `Cannot send 'add'`, `Cannot publish to "room:7"`. */
 export function cannot(verb: string, called: Called): string {
-  return typeof called === "string" ? `Cannot ${verb} '${called}'` : `Cannot ${called.text}`;
+  return called instanceof Operation ? `Cannot ${called.text}` : `Cannot ${verb} '${called}'`;
 }
 
 /**

@@ -228,7 +228,11 @@ const knownOptions: readonly string[] = [
 ];
 
 const ALWAYS_VERIFIED = "certificates are always verified; to trust the server's, give it, or its CA, as tls.ca";
-const remarks = { rejectUnauthorized: ALWAYS_VERIFIED, checkServerIdentity: ALWAYS_VERIFIED };
+const remarks = {
+  url: "use host and port, or path",
+  rejectUnauthorized: ALWAYS_VERIFIED,
+  checkServerIdentity: ALWAYS_VERIFIED,
+};
 
 /**
  * Checks a client's options and fills in the defaults.

@@ -1,5 +1,5 @@
 import type { StreamConnection } from "../connection/connection-sender.ts";
-import { checkResult, checkTimeout } from "../connection/outgoing-calls.ts";
+import { checkResult, checkSignal, checkTimeout } from "../connection/outgoing-calls.ts";
 import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type Called, ConduitError, cancelledError, cannot, ErrorCode } from "../errors.ts";
@@ -134,6 +134,7 @@ export class OfflineSender implements Outgoing {
     checkResult(called, options);
     checkTimeout(called, options?.timeoutMs ?? this.#host.rpcTimeoutMs);
     const signal = options?.signal;
+    checkSignal(called, signal);
     if (signal?.aborted === true) throw cancelledError(called, signal.reason);
   }
 

@@ -1,4 +1,4 @@
-import { checkTimeout } from "../connection/outgoing-calls.ts";
+import { checkSignal, checkTimeout } from "../connection/outgoing-calls.ts";
 import { ConduitError, cancelledError, ErrorCode, messageOf } from "../errors.ts";
 import type { Clock } from "../util/clock.ts";
 import { KnownOptions } from "../util/known-options.ts";
@@ -36,6 +36,7 @@ export class ReadyWaits {
   async wait(options: ConnectedOptions): Promise<void> {
     const { timeoutMs = 0, signal } = options;
     checkTimeout(NAME, timeoutMs);
+    checkSignal(NAME, signal);
     if (signal?.aborted === true) throw cancelledError(NAME, signal.reason);
     await new Promise<void>((resolve, reject) => {
       const end = (): void => {

@@ -1,4 +1,4 @@
-import { checkResult, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
+import { checkResult, checkSignal, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { Pauses } from "../endpoint/acknowledged-send.ts";
 import {
@@ -216,6 +216,7 @@ class NodeSender implements Outgoing {
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
     checkResult(called, options);
+    checkSignal(called, options?.signal);
     const timeoutMs = options?.timeoutMs ?? this.#host.rpcTimeoutMs;
     checkTimeout(called, timeoutMs);
     const meta = metadataIn(called, options);

@@ -30,6 +30,7 @@
  * previous one.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { checkFunction } from "../util/check-function.ts";
 
 /** State of a connection. */
 export type ConnectionState =
@@ -147,6 +148,7 @@ export class StateListeners {
 
   /** Adds a listener. Returns a function that removes it immediately. */
   add(listener: Listener): () => void {
+    checkFunction("A listener", listener);
     const entry = { listener };
     this.#listeners.add(entry);
     return () => {

@@ -355,6 +355,7 @@ export class OutgoingCalls {
     const call = new OutgoingCall(this, called, timeoutMs, validator, resolve, reject);
     const signal = options?.signal;
     if (signal !== undefined) {
+      checkSignal(called, signal);
       if (signal.aborted) {
         reject(cancelledError(called, signal.reason));
         return null;
@@ -453,6 +454,13 @@ export function checkResult(called: Called, options: object | undefined): void {
   const result = (options as { readonly result?: unknown } | undefined)?.result;
   if (result === undefined || isSchema(result)) return;
   const message = `result of ${quoted(called)} must be a schema that implements Standard Schema v1, got ${describeValue(result)}`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+}
+
+/** @throws ConduitError INVALID_CONFIG if the option `signal` isn't an AbortSignal */
+export function checkSignal(called: Called, signal: unknown): void {
+  if (signal === undefined || typeof (signal as AbortSignal | null)?.addEventListener === "function") return;
+  const message = `signal of ${quoted(called)} must be an AbortSignal, got ${describeValue(signal)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 

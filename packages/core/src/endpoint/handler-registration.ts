@@ -6,6 +6,7 @@ import type { Items, MessageEntry, MethodEntry, Registry } from "../rpc/registry
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
+import { describeValue } from "../util/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { agreedData, agreedOn } from "./contract-option.ts";
 import type { Disposer, MessageOptions, MethodDefinition, StreamDefinition } from "./method-types.ts";
@@ -54,9 +55,8 @@ export class HandlerRegistration<Peer> {
     middlewares: MiddlewareList<Peer> = this.middlewares,
     roles?: readonly string[],
   ): Disposer {
-    const definition: MethodDefinition = typeof method === "string" ? { name: method } : method;
+    const definition: MethodDefinition = definitionOf(method, RPC, 'rpc("name", (params) => …)');
     const { name } = definition;
-    RPC.check(definition, name);
     const agreed = agreedOn(this.#contract?.methods, name);
     const form = `rpc(${JSON.stringify(name)}, (params) => …)`;
     return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares, roles);
@@ -70,9 +70,8 @@ export class HandlerRegistration<Peer> {
     middlewares: MiddlewareList<Peer> = this.middlewares,
     roles?: readonly string[],
   ): Disposer {
-    const definition: StreamDefinition = typeof stream === "string" ? { name: stream } : stream;
+    const definition: StreamDefinition = definitionOf(stream, STREAM, 'stream("name", async function* (params) { … })');
     const { name } = definition;
-    STREAM.check(definition, name);
     const agreed = agreedOn(this.#contract?.streams, name);
     const form = `stream(${JSON.stringify(name)}, async function* (params) { … })`;
     const output = checkedSchema(definition.output === undefined ? agreed?.output : definition.output, name);
@@ -142,6 +141,7 @@ export class HandlerRegistration<Peer> {
     groupRoles?: readonly string[],
   ): Disposer {
     ON.check(options, type);
+    checkTypes(type, takesPeer);
     const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
     const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
     const types = typeof type === "string" ? [type] : type;
@@ -183,6 +183,31 @@ export class HandlerRegistration<Peer> {
     const message = `Cannot ${action}: no handler for ${missing.map((name) => `'${name}'`).join(", ")}`;
     throw new ConduitError(ErrorCode.INVALID_STATE, message, { details: { missing } });
   }
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+function definitionOf<D extends { readonly name: string }>(
+  given: string | D,
+  known: KnownOptions<D>,
+  form: string,
+): D | { readonly name: string } {
+  if (typeof given === "string") return { name: given };
+  const name: unknown = typeof given === "object" && given !== null ? given.name : given;
+  if (typeof name !== "string") {
+    const message = `The name of a method must be a string, got ${describeValue(name)}: ${form}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  known.check(given, name);
+  return given;
+}
+
+/** @throws ConduitError INVALID_CONFIG unless it is a type of messages, or several */
+function checkTypes(type: unknown, takesPeer: boolean): void {
+  const types: readonly unknown[] = Array.isArray(type) ? type : [type];
+  if (types.length > 0 && types.every((one) => typeof one === "string")) return;
+  const form = `on("type", (${takesPeer ? "connection, data" : "data"}) => …)`;
+  const message = `The type of a message must be a string, or an array of strings, got ${describeValue(type)}: ${form}`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 
 function disposeAll(disposers: readonly Disposer[]): void {

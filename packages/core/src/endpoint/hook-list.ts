@@ -1,3 +1,5 @@
+import { checkFunction } from "../util/check-function.ts";
+
 /** Shared by all empty lists. */
 const NONE: readonly never[] = [];
 
@@ -16,8 +18,9 @@ export class HookList<Args extends readonly unknown[]> {
     return this.#depth > 0;
   }
 
-  /** Adds a hook. Returns a function that removes it. */
+  /** Adds a hook. Returns a function that removes it. @throws ConduitError INVALID_CONFIG */
   add(hook: (...args: Args) => unknown): () => void {
+    checkFunction("A hook", hook);
     const entry = { hook };
     this.#hooks = [...this.#hooks, entry];
     return () => {

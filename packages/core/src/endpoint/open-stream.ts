@@ -1,7 +1,7 @@
 /** Calls with streams: the caller's side. */
 
 import type { StreamConnection } from "../connection/connection-sender.ts";
-import { checkResult } from "../connection/outgoing-calls.ts";
+import { checkResult, checkSignal } from "../connection/outgoing-calls.ts";
 import { asError, type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
 import { CallStreams } from "../extensions/streams/call-streams.ts";
 import type { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
@@ -109,6 +109,7 @@ export interface CheckedStreams {
 /** @throws ConduitError INVALID_CONFIG */
 export function checkStreams(called: Called, options: object | undefined): CheckedStreams {
   checkResult(called, options);
+  checkSignal(called, (options as CallOptions | undefined)?.signal);
   const { input, onProgress, output } = (options ?? {}) as Partial<TypedStreamOptions<never>>;
   if (input !== undefined && !hasItems(input)) {
     const rule = "must be an async iterable, an iterable or a ReadableStream";

@@ -1,6 +1,7 @@
 /** Middleware around handlers, composed as in koa. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { checkFunction } from "../util/check-function.ts";
 import { describeValue } from "../util/describe-value.ts";
 import type { HandlerContext } from "./incoming-request.ts";
 
@@ -167,6 +168,7 @@ export class MiddlewareList<Peer> {
     name: string,
     hook: (...args: Args) => unknown,
   ): (...args: Args) => unknown {
+    checkFunction("A hook", hook);
     const list = this.#list;
     if (list === null) return hook;
     return (...args) => {

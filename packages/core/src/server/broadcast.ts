@@ -3,7 +3,9 @@
 import type { ConnectionFilter } from "../cluster/connection-filter.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
+import { describeValue } from "../util/describe-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { Connection } from "./connection.ts";
@@ -61,8 +63,8 @@ export function sendToSelected<C extends Contract, D extends object>(
   options: Selected<C, D>,
   onFull: (connection: ProtocolConnection<Connection<C, D>>) => void,
 ): number {
-  const exclude = idSet(options.exclude);
-  const include = idSet(options.include);
+  const exclude = idSet("exclude", options.exclude);
+  const include = idSet("include", options.include);
   const { where } = options;
   const isForAll = exclude === null && include === null && where === undefined;
   let reached = 0;
@@ -111,9 +113,23 @@ function encodedOnce(writer: FrameWriter, type: string, data: unknown): FrameByt
   return { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };
 }
 
-/** Connection ids as a set; null if none are given. */
-export function idSet(ids: string | Iterable<string> | undefined): ReadonlySet<string> | null {
+/**
+ * The connection ids of an option as a set; null if none are given.
+ * @throws ConduitError INVALID_CONFIG
+ */
+export function idSet(
+  option: "exclude" | "include",
+  ids: string | Iterable<string> | undefined,
+): ReadonlySet<string> | null {
   if (ids === undefined) return null;
   if (typeof ids === "string") return new Set([ids]);
-  return ids instanceof Set ? ids : new Set(ids);
+  if (typeof (ids as Partial<Iterable<string>> | null)?.[Symbol.iterator] !== "function") throw noIds(option, ids);
+  const set: ReadonlySet<unknown> = ids instanceof Set ? ids : new Set(ids);
+  for (const id of set) if (typeof id !== "string") throw noIds(option, id);
+  return set as ReadonlySet<string>;
+}
+
+function noIds(option: string, value: unknown): ConduitError {
+  const message = `${option} must be the id of a connection, or several ids, got ${describeValue(value)}: use connection.id`;
+  return new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }

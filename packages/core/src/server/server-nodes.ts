@@ -28,6 +28,7 @@ import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ClientKinds } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
+import { describeValue } from "../util/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { type BroadcastOptions, encodeShared, idSet, sendToSelected } from "./broadcast.ts";
 import type { AnyConnection } from "./connection.ts";
@@ -199,7 +200,7 @@ export class ServerNodes {
       return this.#sendHere(type, data, this.#host.clients(), select);
     }
     const filter = where === undefined ? null : checkFilter(where);
-    const recipients = { exclude: idSet(exclude), include: idSet(include), where: filter };
+    const recipients = { exclude: idSet("exclude", exclude), include: idSet("include", include), where: filter };
     if (!isForOthers) return this.#broadcastHere(type, data, recipients);
     // Encoded once, for the clients here and for the other nodes.
     const encoded = this.#host.core.writer.encodeData(type, data);
@@ -220,6 +221,10 @@ export class ServerNodes {
     }
     if (options?.meta !== undefined) {
       const message = `Cannot send '${type}' to a user with meta: it goes as a broadcast, which carries none; use peer(id).send`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
+    if (typeof to?.user !== "string") {
+      const message = `Cannot send '${type}': the recipient must be the id of a connection or { user }, got ${describeValue(to)}`;
       throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
     const kinds = this.#host.kinds?.ofMessage(type);

@@ -296,7 +296,10 @@ function milliseconds(value: unknown, frame: string): number {
 function paramsMap(value: unknown): Record<string, unknown> {
   if (isMap(value)) return value;
   if (value === undefined || value === null) return {};
-  throw new ConduitError(ErrorCode.INVALID_PARAMS, `Cannot read params: ${kind(value)} is not a map`);
+  throw new ConduitError(
+    ErrorCode.INVALID_PARAMS,
+    `Cannot read params: they must be one object (a map), and not ${kind(value)}`,
+  );
 }
 
 function kind(value: unknown): string {

@@ -1,6 +1,6 @@
 /** How long a transfer may take, and how one that breaks off goes on by itself. */
 
-import { checkTimeout } from "../../connection/outgoing-calls.ts";
+import { checkSignal, checkTimeout } from "../../connection/outgoing-calls.ts";
 import { type Called, ConduitError, cancelledError, ErrorCode, isInstance, quoted } from "../../errors.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { FileCaller } from "./file-caller.ts";
@@ -78,6 +78,7 @@ export async function withinTime<T>(
   transfer: (signal: AbortSignal | undefined) => Promise<T>,
 ): Promise<T> {
   checkTimeout(called, timeoutMs);
+  checkSignal(called, signal);
   if (timeoutMs === 0) return await transfer(signal);
   const controller = new AbortController();
   const onTimeout = (): void =>

@@ -308,5 +308,9 @@ export class PartialFile {
 }
 
 export function existsError(name: string, cause?: unknown): RpcError {
-  return new RpcError(ErrorCode.FILE_EXISTS, `There is a file '${name}' already`, { cause });
+  return new RpcError(
+    ErrorCode.FILE_EXISTS,
+    `There is a file '${name}' already: the option overwrite decides what happens then`,
+    { cause },
+  );
 }

@@ -295,3 +295,22 @@ test("a list that doesn't end is given up, and its stream is closed", async () =
   await expect(box.list()).rejects.toMatchObject({ code: ErrorCode.MESSAGE_TOO_LARGE });
   expect(openStreams()).toBe(0);
 });
+
+test.each([[undefined], [null], [5], [{}]])(
+  "%o as the target of a download is INVALID_CONFIG, and says what it takes",
+  async (target) => {
+    const { box, asked } = peer({});
+    await expect(box.download("a.bin", target as never)).rejects.toMatchObject({
+      codeName: "INVALID_CONFIG",
+      message: expect.stringContaining('The target of download "a.bin" must be the path of a folder or of a new file'),
+    });
+    expect(asked).toEqual([]);
+  },
+);
+
+test("a signal that is none is INVALID_CONFIG", async () => {
+  const { box } = peer({});
+  await expect(box.download("a.bin", "/tmp", { signal: 5 as never })).rejects.toThrow(
+    'signal of download "a.bin" must be an AbortSignal, got 5',
+  );
+});

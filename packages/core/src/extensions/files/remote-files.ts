@@ -1,6 +1,7 @@
 /** A folder of the peer, as this side's application sees it. */
 
 import { type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { describeValue } from "../../util/describe-value.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { KnownOptions } from "../../util/known-options.ts";
@@ -152,6 +153,11 @@ export class RemoteFiles {
    */
   async download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
     DOWNLOAD.check(options, name);
+    if (typeof target !== "string" && typeof (target as WritableLike | null | undefined)?.getWriter !== "function") {
+      const rule = "must be the path of a folder or of a new file, or a WritableStream";
+      const message = `The target of ${operation("download", name)} ${rule}, got ${describeValue(target)}`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
     return await withinTime(operation("download", name), this.#transfers(), options, async (signal) => {
       const bounded = { ...options, signal };
       if (typeof target === "string") return await this.#fetchTo(target, name, bounded);

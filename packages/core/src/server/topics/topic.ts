@@ -172,7 +172,7 @@ export class TopicPattern<P extends string = string, Data = unknown, Peer = AnyC
 }
 
 function selectionOf(options: PublishOptions | undefined): Selection | null {
-  const exclude = idSet(options?.exclude);
-  const include = idSet(options?.include);
+  const exclude = idSet("exclude", options?.exclude);
+  const include = idSet("include", options?.include);
   return exclude === null && include === null ? null : { exclude, include };
 }
