@@ -41,9 +41,11 @@ export async function startServer(subject: Subject, check: Check<ServerUnderTest
   });
   server.onError(() => {});
   addHandlers(server);
-  if (TOPIC_SECTIONS.includes(check.section)) {
+  if (TOPIC_SECTIONS.includes(check.section) || check.tls === true) {
     const history = { messages: 100 };
-    server.topics("wire:*", { history, presence: true, authorize: () => true, publish: "subscribers" });
+    const authorize = ({ user }: { readonly user: { readonly name: string } }): { user?: string } =>
+      user.name === "" ? {} : { user: user.name };
+    server.topics("wire:*", { history, presence: true, authorize, publish: "subscribers" });
   }
   const dir = FILE_SECTIONS.includes(check.section) ? await mkdtemp(join(tmpdir(), "nc-wire-")) : null;
   if (dir !== null) server.files("wire", { dir, upload: true, download: true, remove: true });

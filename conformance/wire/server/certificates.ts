@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { type ReceivedFrame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
+import { freshKey } from "../both/once.ts";
 import { type Check, frameOf, isAlive } from "../check.ts";
 import { isRefused, type ServerUnderTest } from "../server-under-test.ts";
 
@@ -11,9 +12,10 @@ async function request(
   server: ServerUnderTest,
   who: "known" | "stranger" | null,
   methods: readonly string[],
+  extensions: object = {},
 ): Promise<{ readonly peer: RawPeer; readonly answer: ReceivedFrame }> {
   const peer = await server.dialTls(who);
-  peer.send(Type.AUTH_REQUEST, { methods, extensions: { close: true } });
+  peer.send(Type.AUTH_REQUEST, { methods, extensions: { close: true, call: true, reply: true, ...extensions } });
   return { peer, answer: await frameOf(peer) };
 }
 
@@ -24,10 +26,21 @@ export const certificateChecks: readonly Check<ServerUnderTest>[] = [
     sentence: "`certificate`: TLS has verified a certificate of the client, and the server knows whom it stands for.",
     tls: true,
     async run(server) {
-      const { peer, answer } = await request(server, "known", ["certificate"]);
+      const { peer, answer } = await request(server, "known", ["certificate"], { topic: true });
       assert.equal(typeName(answer), "AUTH_SUCCESS");
       assert.ok(!Object.hasOwn(answer.payload ?? {}, "scram"), "AUTH_SUCCESS has scram");
       await isAlive(peer);
+      if (!Object.hasOwn((answer.payload?.["extensions"] ?? {}) as object, "topic")) return;
+      peer.call("$topic.subscribe", { topic: `wire:${freshKey()}` }, 1n);
+      for (;;) {
+        const { type, id, payload } = await frameOf(peer);
+        if (id === 1n && payload?.["success"] === false) return;
+        if (type !== Type.TOPIC_PRESENCE) continue;
+        // Presence says whom the certificate stands for.
+        const { joined } = payload as { readonly joined: readonly (readonly [string, unknown])[] };
+        assert.equal(joined[0]?.[1], "wire");
+        return;
+      }
     },
   },
   {
