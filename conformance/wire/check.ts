@@ -1,5 +1,6 @@
 /** A sentence of PROTOCOL.md, and how to check it on a peer. */
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { frame, type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
 
@@ -17,6 +18,9 @@ export interface Check<Target> {
   /** Throws if the peer breaks the sentence, or {@link Skipped}. */
   run(target: Target): Promise<void>;
 }
+
+/** Much longer than a turn of an event loop. */
+const MOMENT_MS = 20;
 
 /** The peer lacks something that the check needs. */
 export class Skipped extends Error {}
@@ -41,8 +45,17 @@ export async function answerTo(peer: RawPeer, id: bigint): Promise<ReceivedFrame
   }
 }
 
-/** The peer still answers a HEARTBEAT_PING. Returns the frames before the answer. */
+/**
+ * The peer still answers a HEARTBEAT_PING, and another one a moment later: so what it does in later turns of its event loop
+ * shows. Returns the frames before the last answer.
+ */
 export async function isAlive(peer: RawPeer): Promise<ReceivedFrame[]> {
+  const before = await untilPong(peer);
+  await sleep(MOMENT_MS);
+  return [...before, ...(await untilPong(peer))];
+}
+
+async function untilPong(peer: RawPeer): Promise<ReceivedFrame[]> {
   const id = 0x7fff_0000_0000_0001n + BigInt(peer.sent.length);
   peer.send(Type.HEARTBEAT_PING, undefined, { id });
   const before: ReceivedFrame[] = [];

@@ -323,11 +323,9 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
       const { peer, call } = await client.call({ drain: true, close: true });
       peer.send(Type.DRAIN, { ends_in_ms: 1000, retry_after_ms: 0 });
       await frameOf(peer, Type.DRAINED);
-      const before = peer.frames.all.length;
       peer.send(Type.RPC_RESPONSE, { success: true, result: {} }, { id: call.id });
       // The client would send its result now.
-      await isAlive(peer);
-      assert.deepEqual(peer.frames.all.slice(before).map(typeName), ["HEARTBEAT_PONG"]);
+      assert.deepEqual((await isAlive(peer)).map(typeName), []);
     },
   },
   {

@@ -17,8 +17,8 @@ interface Announced {
 
 export const echo = (id: bigint, count = LENGTH): Uint8Array => call(id, "echo", { text: "x".repeat(count) });
 
-/** Calls `echo`, and acknowledges as late as a receiver may while so many bytes come back. */
-async function receives(peer: RawPeer, count: number): Promise<void> {
+/** Calls `echo`, and acknowledges as late as a receiver may while so many bytes come back. `ackBytes`: what it says then. */
+async function receives(peer: RawPeer, count: number, ackBytes?: number): Promise<void> {
   peer.write(...chunksOf(echo(5n, count), 1));
   let unsaid = 0;
   for (let left = count; left > 0; ) {
@@ -26,7 +26,7 @@ async function receives(peer: RawPeer, count: number): Promise<void> {
     left -= payloadBytes.length;
     unsaid += payloadBytes.length;
     if (unsaid < 131_072 && (flags & ACK_NOW) === 0) continue;
-    peer.send(Type.CHUNK_ACK, { bytes: unsaid });
+    peer.send(Type.CHUNK_ACK, { bytes: ackBytes ?? unsaid });
     unsaid = 0;
   }
 }
@@ -200,9 +200,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
       sentence: "An acknowledgement of more than was sent counts as one of all.",
       async run(target) {
         const [peer] = await loggedIn(target);
-        peer.send(Type.CHUNK_ACK, { bytes: 1_000_000_000 });
-        await receives(peer, 1_000_000);
-        peer.send(Type.CHUNK_ACK, { bytes: 1_000_000_000 });
+        await receives(peer, 1_000_000, 1_000_000_000);
         await receives(peer, 1_000_000);
       },
     },
