@@ -1,10 +1,13 @@
 import { expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
 import { ADA, type ClusterScene, clusterScene } from "../test-support/cluster-scene.ts";
 import { FrameWriter } from "../wire/frame-writer.ts";
+import { PayloadReader } from "../wire/payload-reader.ts";
 import type { ClusterAddress, ClusterLink } from "./driver.ts";
-import { EnvelopeKind, encodeEnvelope, type NodeIdentity } from "./envelope.ts";
+import { decodeEnvelope, EnvelopeKind, encodeEnvelope, type NodeIdentity } from "./envelope.ts";
 
 const writer = new FrameWriter({ wallClock: () => 0, maxMessageBytes: 1_000_000, compress: null });
+const reader = new PayloadReader(null, 1_000_000);
 const ALL: ClusterAddress = { kind: "all", name: "" };
 const STRANGER = { id: "x", epoch: "0123456789ab", link: 0 };
 
@@ -74,7 +77,7 @@ test("Keys of a head that this version doesn't know are ignored", async () => {
 });
 
 test("Messages that are cut short, or have fields of other types, are dropped and counted", async () => {
-  const { heard, send, stats } = await scene();
+  const { a, heard, send, stats } = await scene();
   const good = envelope(EnvelopeKind.BROADCAST, { type: "news" });
   const bad = [
     new Uint8Array(0),
@@ -90,6 +93,7 @@ test("Messages that are cut short, or have fields of other types, are dropped an
     envelope(EnvelopeKind.CANCEL, {}),
     envelope(EnvelopeKind.QUESTION, { id: 1, question: 2 }),
     envelope(EnvelopeKind.MESSAGE, { to: 1, what: "send", name: "x" }),
+    envelope(EnvelopeKind.MESSAGE, { to: a.server.connections[0]?.id, what: "later", name: "news" }),
     envelope(EnvelopeKind.PRESENCE, { topic: 7 }),
     envelope(EnvelopeKind.PRESENCE_QUESTION, { topics: [1] }),
   ];
@@ -107,6 +111,20 @@ test("Calls and questions that can't be understood are answered with an error, a
   await all.runtime.settle();
   expect(stats()?.malformed).toBe(0);
   expect(await a.server.count()).toMatchObject({ count: 1 });
+});
+
+test("A call of a kind that this node doesn't know is refused with a code, and reaches no handler", async () => {
+  const { a, all, heard } = await scene();
+  const link = await rawLink(all);
+  const answers: unknown[] = [];
+  link.subscribe({ kind: "node", name: "x" }, (bytes) => {
+    const envelope = decodeEnvelope(reader, bytes);
+    if (typeof envelope !== "string") answers.push(envelope.head.raw("error"));
+  });
+  const head = { id: 1, to: a.server.connections[0]?.id, what: "later", name: "news", ms: 10 };
+  link.publish(ALL, envelope(EnvelopeKind.CALL, head));
+  await all.runtime.settle();
+  expect([heard, answers]).toMatchObject([[], [{ code: ErrorCode.PEER_UNSUPPORTED }]]);
 });
 
 test("What a former run of a node sends late is dropped and counted", async () => {

@@ -10,7 +10,7 @@ import { type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity, valueIn 
 import type { LocalConnection } from "./local-node.ts";
 import type { Node } from "./membership.ts";
 import type { NodeAnswer, NodeRun } from "./node-requests.ts";
-import { NodeStreams, type NodeStreamsHost } from "./node-streams.ts";
+import { NodeStreams, type NodeStreamsHost, wholeMs } from "./node-streams.ts";
 import { OpenCalls } from "./open-calls.ts";
 
 /** How another node's connection is called. */
@@ -50,6 +50,7 @@ export class NodeCalls {
   stop(): void {
     for (const controller of this.#running.values()) controller.abort();
     this.#running.clear();
+    this.#open.clear();
   }
 
   /** A node is gone: nobody waits for the answers to its calls. */
@@ -84,7 +85,7 @@ export class NodeCalls {
     const address = { kind: "node", name: node.id } as const;
     const cancel = (id: number): void => void host.publish(address, EnvelopeKind.CANCEL, { id });
     return host.requests.call(node, { name: called, timeoutMs, signal, cancel }, (id) => {
-      const head = { id, to, what, name, ms: timeoutMs, ...(meta === undefined ? {} : { meta }) };
+      const head = { id, to, what, name, ms: wholeMs(timeoutMs), ...(meta === undefined ? {} : { meta }) };
       host.mustPublish(called, address, EnvelopeKind.CALL, head, body);
     });
   }
@@ -97,8 +98,10 @@ export class NodeCalls {
     const name = nameIn(head, "name");
     const options = { meta: head.raw("meta") as Metadata | undefined };
     if (connection === undefined) return;
-    if (head.text("what") === "callNoWait") connection.callNoWait(name, new EncodedValue(body), options);
-    else connection.sendMessage(name, new EncodedValue(body), options);
+    const what = head.text("what");
+    if (what === "callNoWait") connection.callNoWait(name, new EncodedValue(body), options);
+    else if (what === "send") connection.sendMessage(name, new EncodedValue(body), options);
+    else throw malformed("what", "a known kind of message");
   }
 
   /** A call for a connection here. */
@@ -144,9 +147,12 @@ export class NodeCalls {
   ): Promise<unknown> {
     const what = head.text("what");
     if (what === "streams") return this.streams.run(from, id, connection, name, value, options, head.raw("kinds"));
-    return what === "call"
-      ? connection.call(name, value, options, null)
-      : connection.request(name, value, options, null);
+    if (what === "call") return connection.call(name, value, options, null);
+    if (what === "request") return connection.request(name, value, options, null);
+    throw new ConduitError(
+      ErrorCode.PEER_UNSUPPORTED,
+      `Cannot call '${name}': this node doesn't know calls of the kind '${what}'`,
+    );
   }
 
   /** Calls of a run of a node that have run here this long, or since they were last returned here. */

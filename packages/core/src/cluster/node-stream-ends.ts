@@ -125,8 +125,8 @@ export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefine
 
   /** The other node has sent so many items, and waits; a message of either may be lost. */
   sentSoFar(count: number, hasEnded: boolean): void {
-    if (this.#isStopped) this.#host.stopped();
-    else if (count !== this.#last || (hasEnded && !this.#hasEnded)) this.#lost();
+    if (this.#isStopped || this.#hasEnded) this.#host.stopped();
+    else if (count !== this.#last || hasEnded) this.#lost();
     else if (this.#isOpen) this.#host.taken(this.#taken);
   }
 

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import type { Client } from "../client/client.ts";
 import { ErrorCode, RpcError } from "../errors.ts";
 import type { Server } from "../server/server.ts";
-import { type ClusterScene, clusterScene, firstIdOf, idsOf, three } from "../test-support/cluster-scene.ts";
+import { BOB, type ClusterScene, clusterScene, firstIdOf, idsOf, three } from "../test-support/cluster-scene.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome } from "../test-support/peers.ts";
 import type { NodePeer } from "./node-peer.ts";
@@ -584,6 +584,46 @@ describe("a stream between nodes", () => {
     expect([call.value, ends]).toEqual(["first", ["closed"]]);
   });
 
+  test("closes its source also if the word that an item was lost is lost itself, and the handler goes on", async () => {
+    const [ends, held, over] = [[] as string[], gate(), gate()];
+    const { all, peer, settle } = await scene((client) => {
+      client.rpc({ name: "all", input: true }, async (_params, { input }) => {
+        try {
+          for await (const _ of input);
+        } catch {
+          await over.promise;
+        }
+        return "went on";
+      });
+    });
+    async function* source(): AsyncGenerator<unknown> {
+      try {
+        yield "x".repeat(200 * KIB);
+        await held.promise;
+        yield 2;
+        for (;;) yield "x".repeat(200 * KIB);
+      } finally {
+        ends.push("closed");
+      }
+    }
+    const call = outcome(peer.call("all", {}, { input: source() }));
+    await settle();
+    all.cluster.delayMs = 10;
+    all.cluster.dropNext(1);
+    held.open();
+    await settle();
+    // The item behind the lost one is on its way; nothing that node b says of it arrives.
+    all.cluster.partition(["a"], ["b"], ["c"]);
+    await all.runtime.advance(20);
+    all.cluster.partition();
+    expect(ends).toEqual([]);
+    await all.runtime.advance(300);
+    expect([call.state, ends]).toEqual(["pending", ["closed"]]);
+    over.open();
+    await all.runtime.advance(50);
+    expect(call.state).not.toBe("pending");
+  });
+
   test("ends with CLUSTER_UNAVAILABLE or NODE_UNAVAILABLE when the link of its node is cut", async () => {
     const { all, heard, held, begin, settle } = await heldInput();
     const call = begin();
@@ -635,4 +675,34 @@ test("A stream goes to this node's own client directly, and to none if no node h
   await all.runtime.settle();
   expect((await read(peer.stream("two"))).error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
   await expect(peer.call("sum", {}, { input: [1, 2] })).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+});
+
+test("A time limit with a fraction, as the option parent makes, or above all integers holds on the other node", async () => {
+  const { a, all, peer } = await scene((client) => {
+    client.rpc("one", () => 1);
+    client.stream("two", () => [1, 2]);
+    client.rpc("never", () => new Promise(() => undefined));
+    client.rpc({ name: "sum", input: true }, async (_params, { input }) => (await read(input)).items.length);
+  });
+  for (const timeoutMs of [0.5, 1000.25, 1e300]) {
+    expect(await peer.call("one", {}, { timeoutMs })).toBe(1);
+    expect(await peer.call("sum", {}, { timeoutMs, input: [1, 2] })).toBe(2);
+    expect((await read(peer.stream("two", {}, { timeoutMs }))).items).toEqual([1, 2]);
+  }
+  const late = outcome(a.peer(peer.id).call("never", {}, { timeoutMs: 99.5 }));
+  await all.runtime.advance(200);
+  expect(late.error?.code).toBe(ErrorCode.TIMEOUT);
+});
+
+test("A stream, an input and progress for another kind of clients are refused by the node of the client", async () => {
+  const all = clusterScene({}, LIMITS);
+  const contract = { client: {}, clients: { device: { methods: { record: {} } } } };
+  const [a, b] = await three(all, { contract });
+  const client = await b.join(BOB);
+  client.rpc("record", () => 1);
+  const peer = a.server.peer(firstIdOf(b));
+  const refusal = { code: ErrorCode.PEER_UNSUPPORTED };
+  expect((await read(peer.stream("record"))).error).toMatchObject(refusal);
+  await expect(peer.call("record", {}, { input: [1] })).rejects.toMatchObject(refusal);
+  await expect(peer.call("record", {}, { onProgress: () => undefined })).rejects.toMatchObject(refusal);
 });

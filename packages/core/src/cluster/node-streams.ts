@@ -129,7 +129,15 @@ export class NodeStreams {
     const answer = requests.call(streams.node, { name, timeoutMs, signal, cancel }, (id) => {
       streams.id = id;
       this.#add(streams);
-      const head = { id, to, what: "streams", name, ms: timeoutMs, kinds, ...(meta === undefined ? {} : { meta }) };
+      const head = {
+        id,
+        to,
+        what: "streams",
+        name,
+        ms: wholeMs(timeoutMs),
+        kinds,
+        ...(meta === undefined ? {} : { meta }),
+      };
       mustPublish(name, address, EnvelopeKind.CALL, head, body);
     });
     if (input !== undefined) void this.#sendInput(streams, input);
@@ -329,4 +337,9 @@ function keyOf(isOwn: boolean, id: number): string {
 
 function addressOf({ node }: Streams): ClusterAddress {
   return { kind: "node", name: node.id };
+}
+
+/** A time limit as nodes send it: a caller's own may have a fraction. 0 for none. */
+export function wholeMs(timeoutMs: number): number {
+  return Math.min(Math.ceil(timeoutMs), Number.MAX_SAFE_INTEGER);
 }

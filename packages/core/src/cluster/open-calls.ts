@@ -23,6 +23,10 @@ export class OpenCalls {
     if (calls?.size === 0) this.#sinceMs.delete(epoch);
   }
 
+  clear(): void {
+    this.#sinceMs.clear();
+  }
+
   /** Calls that are this old, or were last returned here that long ago. */
   takeDue(epoch: string, ageMs: number): number[] {
     const calls = this.#sinceMs.get(epoch);

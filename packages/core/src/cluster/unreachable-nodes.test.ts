@@ -250,3 +250,29 @@ test("Methods that run for long are asked about in parts, and go on as long as t
   await all.runtime.advance(10);
   expect(calls.filter(({ state }) => state === "resolved").length).toBe(1200);
 });
+
+test("Calls that ran when a node was replaced aren't asked about after its next start", async () => {
+  const all = clusterScene({}, LIMITS);
+  const perSecond = async (): Promise<number> => {
+    await all.runtime.advance(1000);
+    const before = all.cluster.received.get("a") ?? 0;
+    await all.runtime.advance(1000);
+    return (all.cluster.received.get("a") ?? 0) - before;
+  };
+  const [a, b] = await three(all);
+  const idle = await perSecond();
+  const client = await b.join();
+  client.rpc("work", () => new Promise(() => undefined));
+  const call = outcome(a.server.peer(firstIdOf(b)).call("work", {}, { timeoutMs: 0 }));
+  await all.runtime.advance(1000);
+  const other = await all.node("b");
+  await all.runtime.advance(100);
+  expect([call.state, b.server.cluster?.state]).toEqual(["rejected", "disconnected"]);
+  for (const { server } of [other, b]) {
+    const stopped = server.stop();
+    await all.runtime.advance(5000);
+    await stopped;
+  }
+  await b.server.start();
+  expect(await perSecond()).toBeLessThanOrEqual(idle);
+});
