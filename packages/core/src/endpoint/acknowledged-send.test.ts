@@ -150,6 +150,32 @@ describe("send with ack", () => {
     expect(sent.error?.cause).toMatchObject({ code: ErrorCode.TIMEOUT });
   });
 
+  test("is sent again if the other side says first that its time was over before it began", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, { handlerConcurrency: 1 });
+    const open = gate();
+    server.rpc("block", () => open.promise);
+    let runs = 0;
+    server.on("order", () => {
+      runs += 1;
+    });
+    const { client } = testClient(runtime);
+    await client.connect();
+    // Timers of a client fire a little late.
+    await runtime.advance(3);
+    const blocked = client.call("block");
+    await runtime.settle();
+    const sent = outcome(client.send("order", {}, { ack: { timeoutMs: 100, delayMs: 10 } }));
+    await runtime.advance(101);
+    expect(sent.state).toBe("pending");
+    open.open();
+    await blocked;
+    await runtime.settle();
+    expect([sent.state, runs]).toEqual(["pending", 0]);
+    await runtime.advance(100);
+    expect([sent.state, runs]).toEqual(["resolved", 1]);
+  });
+
   test("is given up by its signal, and when the client disconnects", async () => {
     const { runtime, server, client } = await scene();
     server.on("order", () => new Promise(() => undefined));

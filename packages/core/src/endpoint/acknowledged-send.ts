@@ -11,6 +11,7 @@ import { isRedeliverable } from "../rpc/redelivery.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../util/describe-value.ts";
 import { isCount } from "../util/is-count.ts";
+import { isMap } from "../util/is-map.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { retryAfterIn } from "../util/retry-after.ts";
 import type { Metadata } from "../wire/metadata.ts";
@@ -219,6 +220,8 @@ const REFUSALS: ReadonlySet<number> = new Set<number>([
 function retryAfterMs(error: unknown, bound: number): number | null {
   const jittered = Math.random() * bound;
   if (isInstance(error, RpcError)) {
+    // The attempt's time was over, which the peer found out first.
+    if (codeOf(error) === ErrorCode.TIMEOUT && neverStarted(error)) return jittered;
     const waitMs = REFUSALS.has(codeOf(error)) ? retryAfterIn(error.details) : null;
     return waitMs === null ? null : waitMs + jittered;
   }
@@ -234,6 +237,10 @@ function retryAfterMs(error: unknown, bound: number): number | null {
     default:
       return null;
   }
+}
+
+function neverStarted({ details }: RpcError): boolean {
+  return isMap(details) && details["started"] === false;
 }
 
 function notDelivered(type: string, attempts: number, cause: ConduitError): ConduitError {

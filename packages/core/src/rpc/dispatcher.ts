@@ -579,13 +579,14 @@ export class Dispatcher<Peer> {
 
 /**
  * A handler may hand on the refusal of another server. To its own caller, that must not say that the call was never
- * started, or it would be sent again elsewhere.
+ * started, or it would be sent again.
  */
 function withoutForeignRefusal(error: RpcError): RpcError {
-  if (codeOf(error) !== ErrorCode.SERVER_STOPPING) return error;
+  const code = codeOf(error);
+  if (code !== ErrorCode.SERVER_STOPPING && code !== ErrorCode.TIMEOUT) return error;
   try {
     if (!isMap(error.details) || error.details["started"] !== false) return error;
-    return new RpcError(ErrorCode.SERVER_STOPPING, messageOf(error), { details: { ...error.details, started: true } });
+    return new RpcError(code, messageOf(error), { details: { ...error.details, started: true } });
   } catch {
     // Details that throw can't be sent either.
     return error;

@@ -268,7 +268,8 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     if (queuedAtMs !== null && request.isExpired) {
       this.handledMessages?.settled(request);
       const message = `The deadline of ${quoted(calledOf(request))} passed before it started`;
-      if (request.wantsReply) host.replies.sendError(request, new RpcError(ErrorCode.TIMEOUT, message));
+      const error = new RpcError(ErrorCode.TIMEOUT, message, { details: { started: false } });
+      if (request.wantsReply) host.replies.sendError(request, error);
       return;
     }
     if (isCall && streams !== null && !this.#openStreams(request, streams)) return;
