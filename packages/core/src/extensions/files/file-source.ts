@@ -1,6 +1,7 @@
 /** Files to send: from a disk, from memory, or from a stream. */
 
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { describeValue } from "../../util/describe-value.ts";
 import type { FileAccess, FileFacts, OpenFile } from "../../util/file-access.ts";
 import { withFileErrors } from "./file-errors.ts";
 
@@ -55,7 +56,8 @@ export async function openSource(source: UploadSource, files: () => FileAccess):
     if ("getReader" in source) return streamSource(chunksOfStream(source));
     if (Symbol.asyncIterator in source) return streamSource(source);
   }
-  const message = "A file to upload must be a path, bytes, a Blob, a ReadableStream or an async iterable of bytes";
+  const rule = "must be a path, bytes, a Blob, a ReadableStream or an async iterable of bytes";
+  const message = `A file to upload ${rule}, got ${describeValue(source)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 

@@ -393,7 +393,12 @@ export class RemoteFiles {
     const asked = checkFileName(remoteName);
     const isFolder = await withFileErrors(`use '${target}'`, () => files.isFolder(target));
     const name = isFolder ? asked : files.nameOf(target);
-    const receiving = new ReceivingFolder(transfers, isFolder ? target : files.folderOf(target));
+    const folder = isFolder ? target : files.folderOf(target);
+    if (!isFolder && !(await files.isFolder(folder))) {
+      const message = `Cannot ${operation("download", remoteName)} to '${target}': there is no folder '${folder}'`;
+      throw new RpcError(ErrorCode.NOT_FOUND, message);
+    }
+    const receiving = new ReceivingFolder(transfers, folder);
     if (overwrite === "fail" && (await receiving.has(name))) throw existsError(name);
     const owner = `download/${this.folder}/${asked}`;
     const isResumable = options.resume === true;
@@ -484,7 +489,10 @@ export class RemoteFiles {
 
 function mustHaveName(name: string | undefined): string {
   if (name !== undefined) return name;
-  throw new ConduitError(ErrorCode.INVALID_CONFIG, "An upload that is neither a path nor a File needs the option name");
+  throw new ConduitError(
+    ErrorCode.INVALID_CONFIG,
+    'An upload that is neither a path nor a File needs the option name: upload(source, { name: "a.bin" })',
+  );
 }
 
 async function headerOf(items: AsyncIterableIterator<unknown>): Promise<Header> {
