@@ -228,15 +228,24 @@ export class ClusterNode implements Cluster {
       throw error;
     }
     if (this.#run !== run) {
-      await link.close();
+      await this.#close(link);
       return;
     }
     this.#link = link;
-    for (const address of [ALL, { kind: "node", name: id }] as const) {
-      link.subscribe(address, (payload) => this.#received(payload));
+    try {
+      for (const address of [ALL, { kind: "node", name: id }] as const) {
+        link.subscribe(address, (payload) => this.#received(payload));
+      }
+      this.users.start();
+      this.topics.start();
+      if (link.state === "disconnected") {
+        throw new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, "The link of the cluster ended while the node started");
+      }
+    } catch (error) {
+      this.#over(asConduitError(error));
+      await this.#close(link);
+      throw error;
     }
-    this.users.start();
-    this.topics.start();
     this.#membership.start();
     this.#setState(link.state, null);
     this.#beatToAll(true);
@@ -248,7 +257,16 @@ export class ClusterNode implements Cluster {
     if (this.#run === null) return;
     this.#publish(ALL, EnvelopeKind.LEAVE, {});
     this.#over(null);
-    await link?.close();
+    if (link !== null) await this.#close(link);
+  }
+
+  /** Never rejects, whatever the driver does. */
+  async #close(link: ClusterLink): Promise<void> {
+    try {
+      await link.close();
+    } catch (error) {
+      this.#local.report(error);
+    }
   }
 
   /** The current run ends. */
@@ -298,7 +316,7 @@ export class ClusterNode implements Cluster {
           const error = new ConduitError(ErrorCode.NODE_REPLACED, message);
           this.#over(error);
           this.#local.report(error);
-          void link?.close();
+          if (link !== null) void this.#close(link);
         },
       },
       this.#identity,
@@ -366,12 +384,22 @@ export class ClusterNode implements Cluster {
     const result =
       link === null || link.state !== "connected"
         ? "disconnected"
-        : link.publish(address, encodeEnvelope(this.#local.writer, this.#identity, kind, head, body));
+        : this.#publishOn(link, address, encodeEnvelope(this.#local.writer, this.#identity, kind, head, body));
     if (result !== "sent" && isCounted) {
       this.#counts.refused += 1;
       this.#losses.add({ direction: "sent", count: 1, reason: result });
     }
     return result;
+  }
+
+  /** A driver that throws must not stop heartbeats, or leave a call unsettled. */
+  #publishOn(link: ClusterLink, address: ClusterAddress, payload: Uint8Array): PublishResult {
+    try {
+      return link.publish(address, payload);
+    } catch (error) {
+      this.#local.report(error);
+      return "disconnected";
+    }
   }
 
   /** A message of the application that must not be lost in silence. @throws ConduitError CLUSTER_UNAVAILABLE, MESSAGE_TOO_LARGE */

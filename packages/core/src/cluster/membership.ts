@@ -186,12 +186,13 @@ export class Membership {
     const now = host.now();
     // This process stood still: heartbeats that arrived meanwhile haven't been read.
     const isLate = now - this.#dueAtMs > host.heartbeatMs;
+    // First, since anything below may fail, or end this run.
+    this.#schedule();
     host.beat();
     for (const node of [...this.#nodes.values()]) {
       if (isLate) node.heardAtMs = Math.max(node.heardAtMs, now - host.nodeTimeoutMs + host.heartbeatMs);
       if (now - node.heardAtMs > host.nodeTimeoutMs) this.#remove(node, "timeout");
     }
-    this.#schedule();
   }
 
   #schedule(): void {
