@@ -226,8 +226,8 @@ export class ClientConnections<Peer> {
 
   async #dial(abort: DialController): Promise<void> {
     const connection = this.#connection;
-    // Wait until a closing connection has closed.
-    if (connection !== null) {
+    // Wait until a closing connection has closed. One that has just lost its stream goes on over the next one.
+    if (connection !== null && !connection.isSuspended) {
       const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
       await abort.race(connection.close(reason));
     }

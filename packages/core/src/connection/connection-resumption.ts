@@ -72,7 +72,8 @@ export class ConnectionResumption {
     if (!host.machine.allows("cut")) return false;
     const reason = streamEndReason(error);
     host.machine.transition("cut", { code: reason.code, message: `Waiting to resume: ${reason.message}` });
-    host.notifySuspended(reason);
+    // A listener may have closed it.
+    if (!host.isOver) host.notifySuspended(reason);
     return !host.isOver;
   }
 

@@ -68,6 +68,39 @@ describe("a session", () => {
     expect(await client.call("echo", { a: 1 })).toEqual({ a: 1 });
   });
 
+  test("goes on if a listener connects as soon as it hears that the stream was lost", async () => {
+    const { runtime, client, connection, events } = await scene();
+    const connected: Promise<void>[] = [];
+    client.onStateChange(({ to }) => {
+      if (to === "suspended") connected.push(client.connect());
+    });
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    await Promise.all(connected);
+    expect([connected.length, client.state, connection.state, events]).toEqual([1, "active", "active", ["resume 0 0"]]);
+    await client.close();
+    await runtime.settle();
+    expect([client.state, connection.state]).toEqual(["closed", "closed"]);
+  });
+
+  test("ends if a listener closes the client as soon as it hears that, and a new one begins if it then connects", async () => {
+    const { runtime, client, server, connection } = await scene();
+    const connected: Promise<void>[] = [];
+    client.onStateChange(({ to }) => {
+      if (to !== "suspended") return;
+      void client.close();
+      connected.push(client.connect());
+    });
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    await Promise.all(connected);
+    server.rpc("echo", (params) => params);
+    expect(await client.call("echo", { a: 1 })).toEqual({ a: 1 });
+    expect([client.state, server.connections.includes(connection)]).toEqual(["active", true]);
+    await client.close();
+    expect(client.state).toBe("closed");
+  });
+
   test("delivers each message once and in order, in both directions, whenever it is cut", async () => {
     const { runtime, server, client, connection } = await scene();
     const atServer: unknown[] = [];
