@@ -644,6 +644,26 @@ describe("a process", () => {
     pool.ref();
     expect(keeping()).toEqual([true]);
   });
+
+  test("may end after unref() with a connection that only finishes its calls, because its address is gone", async () => {
+    const runtime = fakeRuntime();
+    const keeping = watchKeeping(runtime);
+    const server = await whoServer(runtime, 1);
+    const open = gate();
+    server.rpc("slow", () => open.promise);
+    runtime.names.set("db.test", ["10.0.0.1", "10.0.0.2"]);
+    const { pool } = testPool(runtime, [], { servers: [{ host: "db.test", port: 1 }] });
+    await pool.connect({ all: true });
+    const calls = [1, 2].map(() => pool.call("slow", {}, { timeoutMs: 0 }));
+    runtime.names.set("db.test", ["10.0.0.1"]);
+    await runtime.advance(30_000);
+    expect(pool.stats.servers).toHaveLength(1);
+    expect(keeping()).toContain(true);
+    pool.unref();
+    expect(keeping()).not.toContain(true);
+    open.open();
+    await Promise.all(calls);
+  });
 });
 
 test("await using disconnects at the end of the block", async () => {

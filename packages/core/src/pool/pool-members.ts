@@ -83,7 +83,7 @@ export class PoolMembers<C extends Contract> {
   /** Whether clients keep the process running. */
   set keepsRunning(keepsRunning: boolean) {
     this.#keepsRunning = keepsRunning;
-    for (const { client } of this.#connections) {
+    for (const { client } of this.#all()) {
       if (keepsRunning) client.ref();
       else client.unref();
     }
