@@ -349,6 +349,8 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
       await client.needsExtension("drain");
       const { peer } = await client.call({ drain: true, close: true });
       for (let n = 0; n < 3; n += 1) peer.send(Type.DRAIN, { ends_in_ms: 1000, retry_after_ms: 0 });
+      // Answers to pings go before it.
+      await frameOf(peer, Type.DRAINED);
       await isAlive(peer);
       assert.deepEqual(
         peer.frames.all.map(typeName).filter((name) => name === "DRAINED"),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { frame, message, Type } from "../../../packages/core/src/testing/raw-frames.ts";
-import { type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts";
+import { type Check, frameOf, isAlive, Skipped } from "../check.ts";
 import type { Login } from "./login.ts";
 
 export const GRANT: Grant = { frames: 1000, bytes: 16 * 1024 * 1024 };
@@ -38,16 +38,6 @@ export function creditChecks<Target>(login: Login<Target>): readonly Check<Targe
         const [peer] = await loggedIn(target);
         peer.send(Type.CREDIT, { frames: 0, bytes: 0 }, { id: 5n });
         await isAlive(peer);
-      },
-    },
-    {
-      section: "Limits",
-      sentence:
-        "A frame of these types that is longer ends the connection with `MESSAGE_TOO_LARGE`, even if its payload has only more keys that receivers ignore.",
-      async run(target) {
-        const [peer] = await loggedIn(target);
-        peer.send(Type.CREDIT, { frames: 0, bytes: 0, more: "x".repeat(64) });
-        await isClosedWith(peer, 7003);
       },
     },
     {

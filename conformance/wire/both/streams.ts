@@ -331,8 +331,11 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         const { streams } = theirs.stream;
         if (streams > 900) throw new Skipped(`the other side takes ${streams} streams`);
         for (let id = 1; id < streams; id += 1) await open(peer, 100, BigInt(100 + id));
-        for (const keys of [{ output: 100 }, { progress: true }]) {
-          peer.write(frame(Type.RPC_REQUEST, { method: "wire_echo", ...keys, params: {} }, { id: 99 }));
+        for (const keys of [
+          { method: "wire_echo", output: 100 },
+          { method: "echo", progress: true },
+        ]) {
+          peer.write(frame(Type.RPC_REQUEST, { ...keys, params: {} }, { id: 99 }));
           assert.equal((await answerTo(peer, 99n)).payload?.["code"], 6011);
         }
         // Other calls go on.
@@ -630,7 +633,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
     },
     {
       section: "Frames without a stream",
-      sentence: "An invalid payload of one of these frames, except `PROGRESS`, ends the connection with its code.",
+      sentence: "An invalid payload of a frame of streams, except `PROGRESS`, ends the connection with its code.",
       async run(target) {
         for (const [type, payload] of [
           [OUTPUT_CREDIT, { bytes: 0 }],
