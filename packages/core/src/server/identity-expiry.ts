@@ -99,9 +99,11 @@ export class IdentityExpiry {
       void this.#protocol.close({ code: ErrorCode.IDENTITY_EXPIRED, message, reconnect: true });
       return;
     }
-    if (now >= this.#askAt && this.#protocol.isOpen) {
+    if (now >= this.#askAt) {
       this.#askAt = Number.POSITIVE_INFINITY;
-      this.#protocol.sendPayload(CREDENTIALS_EXPIRING_FRAME, { expires_in_ms: Math.ceil(this.#expiresAt - now) });
+      const expires_in_ms = Math.ceil(this.#expiresAt - now);
+      // One that is closing needs no new token.
+      if (this.#protocol.isOpen) this.#protocol.sendPayload(CREDENTIALS_EXPIRING_FRAME, { expires_in_ms });
     }
     this.#schedule();
   }
