@@ -303,6 +303,7 @@ export class ClusterNode implements Cluster {
         gone: (node, why) => {
           this.#requests.nodeGone(node);
           this.calls.nodeGone(node);
+          if (why !== "timeout") this.questions.over(node);
           this.topics.gone(node, why);
           this.#leftHooks.notify((error) => this.#local.hookFailed("onNodeLeft", error), infoOf(node), why);
         },
@@ -441,7 +442,10 @@ export class ClusterNode implements Cluster {
     const byNode = new Map<Node, string[]>();
     for (const id of include) {
       const node = this.#nodeOf(id);
-      if (node !== undefined) byNode.set(node, [...(byNode.get(node) ?? []), id]);
+      if (node === undefined) continue;
+      const ids = byNode.get(node);
+      if (ids === undefined) byNode.set(node, [id]);
+      else ids.push(id);
     }
     for (const [node, ids] of byNode) {
       const address = { kind: "node", name: node.id } as const;
@@ -544,6 +548,7 @@ export class ClusterNode implements Cluster {
     const node = this.#membership.nodes.get(id);
     if (node?.epoch !== epoch) return;
     this.topics.presence.heard(node);
+    this.questions.heard(node);
     this.questions.checkCalls(node);
     this.calls.streams.heard(node);
   }

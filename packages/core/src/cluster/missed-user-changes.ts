@@ -1,5 +1,5 @@
 /**
- * Changes of users that other nodes haven't confirmed. A node that comes back, in the same run, is told the last one of each user.
+ * Changes of users that other nodes haven't confirmed. A run of a node is told the last one of each user until it has answered.
  * One that starts anew has the users that its program gives it.
  */
 
@@ -12,11 +12,14 @@ export interface MissedUserChange {
   readonly isRevoked: boolean;
   /** The user from then on; null if there is none any more. */
   readonly set: VerifiedUser | null;
+  /** For {@link MissedUserChanges.confirmed}. */
+  readonly number: number;
 }
 
 interface Entry extends MissedUserChange {
   readonly epoch: string;
-  readonly number: number;
+  /** Whether the run's answer is awaited. */
+  isAsked: boolean;
 }
 
 /** Changes that are kept, for all nodes together. */
@@ -25,10 +28,12 @@ const MAX_CHANGES = 10_000;
 export class MissedUserChanges {
   /** By run and user, oldest first. */
   readonly #entries = new Map<string, Entry>();
+  /** Keys of entries, by epoch. */
+  readonly #keys = new Map<string, Set<string>>();
   #number = 0;
 
   /**
-   * A user is set, or revoked (null), and the runs with these epochs haven't confirmed it.
+   * A user is set, or revoked (null), and the runs with these epochs are asked to confirm it.
    * @returns its number, for {@link confirmed}
    */
   add(user: string, set: VerifiedUser | null, epochs: Iterable<string>): number {
@@ -37,11 +42,13 @@ export class MissedUserChanges {
       const isRevoked = set === null || this.isRevoked(epoch, user);
       const key = keyOf(epoch, user);
       this.#entries.delete(key);
-      this.#entries.set(key, { epoch, user, isRevoked, set, number: this.#number });
+      this.#entries.set(key, { epoch, user, isRevoked, set, number: this.#number, isAsked: true });
+      const keys = this.#keys.get(epoch) ?? new Set<string>();
+      this.#keys.set(epoch, keys.add(key));
     }
     for (const oldest of this.#entries.keys()) {
       if (this.#entries.size <= MAX_CHANGES) break;
-      this.#entries.delete(oldest);
+      this.#delete(oldest);
     }
     return this.#number;
   }
@@ -49,7 +56,13 @@ export class MissedUserChanges {
   /** A run knows of this change. Later ones of the user stay. */
   confirmed(epoch: string, user: string, number: number): void {
     const key = keyOf(epoch, user);
-    if (this.#entries.get(key)?.number === number) this.#entries.delete(key);
+    if (this.#entries.get(key)?.number === number) this.#delete(key);
+  }
+
+  /** A run hasn't answered: it is to be asked again. */
+  unanswered(epoch: string, user: string, number: number): void {
+    const entry = this.#entries.get(keyOf(epoch, user));
+    if (entry?.number === number) entry.isAsked = false;
   }
 
   /** Whether a run hasn't confirmed that the user was revoked. */
@@ -57,11 +70,33 @@ export class MissedUserChanges {
     return this.#entries.get(keyOf(epoch, user))?.isRevoked === true;
   }
 
-  /** Returns what a run hasn't confirmed, and forgets it. */
-  take(epoch: string): MissedUserChange[] {
-    const taken = [...this.#entries].filter(([, entry]) => entry.epoch === epoch);
-    for (const [key] of taken) this.#entries.delete(key);
-    return taken.map(([, entry]) => entry);
+  /**
+   * Returns the first `limit` changes that a run is to be asked about now.
+   * @param all also those that it was asked about without an answer so far
+   */
+  ask(epoch: string, limit: number, all: boolean): MissedUserChange[] {
+    const asked: Entry[] = [];
+    for (const key of this.#keys.get(epoch) ?? []) {
+      const entry = this.#entries.get(key) as Entry;
+      if (asked.length === limit) break;
+      if (entry.isAsked && !all) continue;
+      entry.isAsked = true;
+      asked.push(entry);
+    }
+    return asked;
+  }
+
+  /** A run is over. */
+  forget(epoch: string): void {
+    for (const key of [...(this.#keys.get(epoch) ?? [])]) this.#delete(key);
+  }
+
+  #delete(key: string): void {
+    const entry = this.#entries.get(key) as Entry;
+    this.#entries.delete(key);
+    const keys = this.#keys.get(entry.epoch);
+    keys?.delete(key);
+    if (keys?.size === 0) this.#keys.delete(entry.epoch);
   }
 }
 

@@ -9,7 +9,7 @@ import type { ClusterAddress, PublishResult } from "./driver.ts";
 import { EnvelopeKind } from "./envelope.ts";
 import type { LocalNode } from "./local-node.ts";
 import type { Node } from "./membership.ts";
-import { MissedUserChanges } from "./missed-user-changes.ts";
+import { type MissedUserChange, MissedUserChanges } from "./missed-user-changes.ts";
 import type { NodeCalls } from "./node-calls.ts";
 import type { NodeAnswer, NodeAnswers, NodeRequests, NodeRun } from "./node-requests.ts";
 
@@ -33,6 +33,10 @@ export interface NodeQuestionsHost {
 }
 
 const MAX_PAGE = 1000;
+/** Calls in one question: it and its answer fit into the smallest `maxMessageBytes`. */
+const MAX_CALLS = 64;
+/** Changes of users that a node is told at one heartbeat. */
+const MAX_TOLD = 1000;
 const NO_TEXT = "";
 const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
 
@@ -49,8 +53,8 @@ export class NodeQuestions {
     const nodes = [...this.#host.nodes().values()];
     const send = (id: number): boolean =>
       this.#host.publish(ALL, EnvelopeKind.QUESTION, { id, question, params }) === "sent";
-    const { answers, missing } = await this.#host.requests.ask(nodes, this.#host.answerTimeoutMs, send);
-    return { answers, missing: this.#withLost(missing, answers), isAlone: this.#host.isAlone };
+    const { answers, missing, failed } = await this.#host.requests.ask(nodes, this.#host.answerTimeoutMs, send);
+    return { answers, failed, missing: this.#withLost(missing, answers), isAlone: this.#host.isAlone };
   }
 
   #withLost(missing: readonly string[], answers: ReadonlyMap<string, unknown>): string[] {
@@ -58,12 +62,12 @@ export class NodeQuestions {
     return [...new Set([...missing, ...lost.filter((id) => !answers.has(id))])];
   }
 
-  /** Revokes a user on all other nodes. Those that don't answer are told when they are back. */
+  /** Revokes a user on all other nodes. Those that don't answer are told again while they are alive, or when they are back. */
   revoke(user: string): Promise<NodeAnswers & ClusterAnswer> {
     return this.#changeUser(user, null);
   }
 
-  /** Adds or replaces a user on all other nodes. Those that don't answer are told when they are back. */
+  /** Adds or replaces a user on all other nodes. Those that don't answer are told again while they are alive, or when they are back. */
   setUser(user: string, set: VerifiedUser): Promise<NodeAnswers & ClusterAnswer> {
     return this.#changeUser(user, set);
   }
@@ -72,31 +76,63 @@ export class NodeQuestions {
     const missed = this.#missedUserChanges;
     const asked = [...this.#host.nodes().values(), ...this.#host.lost()];
     // A revocation that may be lost comes first, so that it doesn't take back this change.
-    for (const node of asked) if (set !== null && missed.isRevoked(node.epoch, user)) this.#tellUser(node, user, null);
+    const first = new Map(
+      asked
+        .filter(({ epoch }) => set !== null && missed.isRevoked(epoch, user))
+        .map((node) => [node.epoch, this.#tellUser(node, user, null)]),
+    );
     const epochs = asked.map(({ epoch }) => epoch);
     const number = missed.add(user, set, epochs);
     const { question, params } = userQuestion(user, set);
     const result = await this.askAll(question, params);
-    for (const { id, epoch } of asked) if (result.answers.has(id)) missed.confirmed(epoch, user, number);
+    for (const { id, epoch } of asked) {
+      const isTold = result.answers.has(id) || result.failed.has(id);
+      if (isTold && (await (first.get(epoch) ?? true))) missed.confirmed(epoch, user, number);
+      else missed.unanswered(epoch, user, number);
+    }
     return result;
   }
 
-  /** A node is heard again, in the same run: it is told what it missed. */
+  /** A node is heard again, in the same run, or may have missed messages: it is told at once what it hasn't confirmed. */
   isBack(node: Node): void {
-    const changes = this.#missedUserChanges.take(node.epoch);
-    for (const { user, isRevoked, set } of changes) {
-      const isTold =
-        (!isRevoked || this.#tellUser(node, user, null)) && (set === null || this.#tellUser(node, user, set));
-      if (isTold) continue;
-      if (isRevoked) this.#missedUserChanges.add(user, null, [node.epoch]);
-      if (set !== null) this.#missedUserChanges.add(user, set, [node.epoch]);
+    this.#tellUsers(node, true);
+  }
+
+  /** A node is alive: it is told what it hasn't confirmed in time. */
+  heard(node: NodeRun): void {
+    this.#tellUsers(node, false);
+  }
+
+  /** A run of a node is over. */
+  over({ epoch }: NodeRun): void {
+    this.#missedUserChanges.forget(epoch);
+  }
+
+  #tellUsers(node: NodeRun, all: boolean): void {
+    for (const change of this.#missedUserChanges.ask(node.epoch, MAX_TOLD, all)) {
+      // A change that can't be encoded was refused when it was made.
+      this.#tellChange(node, change).catch((error: unknown) => this.#host.local.report(error));
     }
   }
 
-  /** Changes a user on one node. Nobody waits for the answer. Returns whether it was sent. */
-  #tellUser({ id }: NodeRun, user: string, set: VerifiedUser | null): boolean {
-    const head = { id: 0, ...userQuestion(user, set) };
-    return this.#host.publish({ kind: "node", name: id }, EnvelopeKind.QUESTION, head) === "sent";
+  async #tellChange(node: NodeRun, { user, isRevoked, set, number }: MissedUserChange): Promise<void> {
+    const missed = this.#missedUserChanges;
+    const told: Promise<boolean>[] = [];
+    if (isRevoked) told.push(this.#tellUser(node, user, null));
+    if (set !== null) told.push(this.#tellUser(node, user, set));
+    if ((await Promise.all(told)).every((isTold) => isTold)) missed.confirmed(node.epoch, user, number);
+    else missed.unanswered(node.epoch, user, number);
+  }
+
+  /** Changes a user on one node. Resolves with whether it has answered. */
+  async #tellUser(node: NodeRun, user: string, set: VerifiedUser | null): Promise<boolean> {
+    const { requests, answerTimeoutMs } = this.#host;
+    const { answers, failed } = await requests.ask([node], answerTimeoutMs, (id) => {
+      const head = { id, ...userQuestion(user, set) };
+      return this.#host.publish({ kind: "node", name: node.id }, EnvelopeKind.QUESTION, head) === "sent";
+    });
+    // It has no use for a change that it refuses.
+    return answers.has(node.id) || failed.has(node.id);
   }
 
   /**
@@ -123,19 +159,24 @@ export class NodeQuestions {
   checkCalls(node: NodeRun): void {
     const { requests, calls, nodeTimeoutMs } = this.#host;
     const unanswered = requests.callsToCheck(node.epoch, nodeTimeoutMs);
-    void this.#checkCalls(node, "unknown-calls", unanswered, (id) => requests.callUnknown(id, node));
+    this.#checkCalls(node, "unknown-calls", unanswered, (id) => requests.callUnknown(id, node));
     const running = calls.callsToCheck(node.epoch, nodeTimeoutMs);
-    void this.#checkCalls(node, "unwanted-calls", running, (id) => calls.cancel(node, id));
+    this.#checkCalls(node, "unwanted-calls", running, (id) => calls.cancel(node, id));
   }
 
   /** @param found called with each call that the node names */
-  async #checkCalls(
+  #checkCalls(node: NodeRun, question: string, calls: readonly number[], found: (id: number) => void): void {
+    for (let from = 0; from < calls.length; from += MAX_CALLS) {
+      void this.#checkSomeCalls(node, question, calls.slice(from, from + MAX_CALLS), found);
+    }
+  }
+
+  async #checkSomeCalls(
     node: NodeRun,
     question: string,
     calls: readonly number[],
     found: (id: number) => void,
   ): Promise<void> {
-    if (calls.length === 0) return;
     const { requests, answerTimeoutMs } = this.#host;
     const { answers } = await requests.ask([node], answerTimeoutMs, (id) => {
       const head = { id, question, params: { calls } };

@@ -10,8 +10,10 @@ import { OpenCalls } from "./open-calls.ts";
 export interface NodeAnswers {
   /** By node id. */
   readonly answers: ReadonlyMap<string, unknown>;
-  /** Ids of nodes that didn't answer in time, or were lost meanwhile. */
+  /** Ids of nodes that didn't answer in time, were lost meanwhile, or answered with an error. */
   readonly missing: readonly string[];
+  /** Ids of those that answered with an error. */
+  readonly failed: ReadonlySet<string>;
 }
 
 /** A run of a node. */
@@ -65,24 +67,29 @@ export class NodeRequests {
 
   /**
    * Asks several nodes. Resolves when all have answered, are gone, or `timeoutMs` has passed.
-   * @param send sends the question with this id. Returns false if it can't be sent
+   * @param send sends the question with this id. Returns false if it can't be sent. Rejects with what it throws
    */
   ask(nodes: Iterable<NodeRun>, timeoutMs: number, send: (id: number) => boolean): Promise<NodeAnswers> {
     return new Promise((resolve) => {
       const id = this.#nextId++;
       const answers = new Map<string, unknown>();
       const missing: string[] = [];
+      const failed = new Set<string>();
       const awaited = new Map(Array.from(nodes, ({ epoch, id: nodeId }) => [epoch, nodeId]));
       const end = (): void => {
         this.#remove(id);
-        resolve({ answers, missing: [...missing, ...awaited.values()] });
+        resolve({ answers, missing: [...missing, ...awaited.values()], failed });
       };
       const pending: Pending = {
         awaited,
         isOpen: true,
         answered(nodeId, answer) {
-          if ("value" in answer) answers.set(nodeId, answer.value);
-          else missing.push(nodeId);
+          if ("value" in answer) {
+            answers.set(nodeId, answer.value);
+          } else {
+            missing.push(nodeId);
+            failed.add(nodeId);
+          }
         },
         lost: (nodeId) => missing.push(nodeId),
         unknown: () => undefined,
@@ -91,7 +98,13 @@ export class NodeRequests {
       };
       this.#pending.set(id, pending);
       // Also if no node is known: one that this node hasn't met may hear it.
-      const isSent = send(id);
+      let isSent = false;
+      try {
+        isSent = send(id);
+      } catch (error) {
+        this.#remove(id);
+        throw error;
+      }
       if (awaited.size === 0 || !isSent) end();
       else this.#wheel.schedule(pending.timer, timeoutMs);
     });

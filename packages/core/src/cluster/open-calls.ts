@@ -1,4 +1,4 @@
-/** Calls in one question to a node. */
+/** Calls that are checked at one heartbeat of a node. */
 const MAX_CHECKED = 1000;
 
 /** Calls to or from runs of nodes that haven't ended, with the time since when the other node wasn't asked about each. */

@@ -94,12 +94,13 @@ test("A revocation that a node has lost reaches it before the user is set anew",
   // To b, then to c.
   all.cluster.dropNext(2);
   const revoked = a.server.revoke("bob");
-  await all.runtime.advance(600);
-  expect((await revoked).missing).toEqual(["b", "c"]);
+  await all.runtime.settle();
   expect(b.server.connectionCount).toBe(1);
   expect(await a.server.setUser("bob", { password: "new" })).toEqual({ missing: [], isAlone: false });
   await all.runtime.settle();
   expect(b.server.connectionCount).toBe(0);
+  await all.runtime.advance(600);
+  expect((await revoked).missing).toEqual(["b", "c"]);
   expect(await isIn(b, "bob", "new")).toBe(true);
   // Nothing is left to tell.
   all.cluster.partition(["a", "c"], ["b"]);
@@ -107,6 +108,38 @@ test("A revocation that a node has lost reaches it before the user is set anew",
   all.cluster.partition();
   await all.runtime.advance(500);
   expect(b.server.connectionCount).toBe(1);
+});
+
+test("A revocation that a living node has lost reaches it, and is then told no more", async () => {
+  const all = clusterScene({}, { ...LIMITS, answerTimeoutMs: 200 });
+  const [a, b] = await three(all);
+  await b.join(BOB);
+  all.cluster.dropNext(2);
+  const revoked = outcome(a.server.revoke("bob"));
+  await all.runtime.advance(1000);
+  expect([revoked.value, b.server.connectionCount]).toMatchObject([{ missing: ["b", "c"] }, 0]);
+  await b.server.setUser("bob", { password: "new" });
+  await all.runtime.advance(1000);
+  expect(await isIn(b, "bob", "new")).toBe(true);
+});
+
+test("A revocation that is lost again when a node is back is told again", async () => {
+  const all = clusterScene({}, { ...LIMITS, answerTimeoutMs: 200 });
+  const [a, b] = await three(all);
+  await b.join(BOB);
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
+  await a.server.revoke("bob");
+  // The message that tells b is on its way when b's link breaks.
+  const stopCutting = a.server.cluster?.onNodeJoined(() => all.cluster.cut("b"));
+  all.cluster.partition();
+  while (b.server.cluster?.state === "connected") await all.runtime.advance(10);
+  stopCutting?.();
+  all.cluster.heal("b");
+  await all.runtime.settle();
+  expect(b.server.connectionCount).toBe(1);
+  await all.runtime.advance(500);
+  expect(b.server.connectionCount).toBe(0);
 });
 
 test("Changes that can't be sent when a node comes back are sent when it comes back again", async () => {
@@ -275,4 +308,24 @@ test("Calls that ran when a node was replaced aren't asked about after its next 
   }
   await b.server.start();
   expect(await perSecond()).toBeLessThanOrEqual(idle);
+});
+
+test("More calls than fit into one question with a small maxMessageBytes are asked about, too", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all, { maxMessageBytes: 1024 });
+  const client = await b.join();
+  const held = gate();
+  client.rpc("work", async () => {
+    await held.promise;
+    return "done";
+  });
+  const peer = a.server.peer(firstIdOf(b));
+  const calls = Array.from({ length: 700 }, () => outcome(peer.call("work", {}, { timeoutMs: 0 })));
+  await all.runtime.settle();
+  all.cluster.cut("b");
+  held.open();
+  await all.runtime.advance(50);
+  all.cluster.heal("b");
+  await all.runtime.advance(1000);
+  expect(calls.filter(({ error }) => error?.code === ErrorCode.NODE_UNAVAILABLE).length).toBe(700);
 });
