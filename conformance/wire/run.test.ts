@@ -1,4 +1,6 @@
 import { execFile } from "node:child_process";
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { Server } from "@netconduit/node";
@@ -6,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
 import { frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
+import { testFile } from "../../packages/node/test-data/tls/files.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const PASSWORD = "secret";
@@ -34,6 +37,27 @@ describe("conformance:wire on a server", () => {
     expect(lines).toContain("         the server has no method 'wait'");
     expect(lines.at(-1)).toBe("1 passed, 0 failed, 4 skipped");
   });
+});
+
+test("conformance:wire on a server with TLS checks logins by certificate", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "nc-wire-tls-"));
+  for (const name of ["ca.crt", "client.crt", "client.key"]) copyFileSync(testFile(name), join(folder, name));
+  for (const end of ["crt", "key"]) copyFileSync(testFile(`server.${end}`), join(folder, `stranger.${end}`));
+  const server = new Server({
+    password: PASSWORD,
+    host: "127.0.0.1",
+    port: 0,
+    tls: { cert: testFile("server.crt"), key: testFile("server.key"), ca: testFile("ca.crt") },
+    authenticate: { certificate: ({ peerName }) => (peerName === "test client" ? { name: "wire" } : null) },
+  });
+  server.onError(() => {});
+  await server.start();
+  const { port } = server.address;
+  const tls = ["--tls", `${port}:${folder}`];
+  const { code, lines } = await run("--server", `127.0.0.1:${port}`, ...tls, "--only", "`AUTH_SUCCESS` follows, or");
+  await server.stop({ drainMs: 0 });
+  rmSync(folder, { recursive: true });
+  expect([code, lines.at(-1)]).toEqual([0, "1 passed, 0 failed, 0 skipped"]);
 });
 
 test("a server that answers everything by AUTH_FAILURE fails sentences by name, and the exit code is 1", async () => {
@@ -70,7 +94,13 @@ test("conformance:wire on a client program starts it for each sentence, and ends
 });
 
 test("arguments that make no sense end with 2 and the usage", async () => {
-  for (const args of [[], ["--server", "nowhere"], ["--client", "no port"], ["--colour"]]) {
+  for (const args of [
+    [],
+    ["--server", "nowhere"],
+    ["--server", "127.0.0.1:1", "--tls", "1"],
+    ["--client", "no port"],
+    ["--colour"],
+  ]) {
     const { code, errors } = await run(...args);
     expect([code, errors]).toEqual([2, expect.stringContaining("usage:")]);
   }

@@ -57,6 +57,6 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...requestChecks,
   ...plainChecks,
   // Last: they use up what a server has.
-  ...guessChecks,
   ...fullOnceChecks,
+  ...guessChecks,
 ];

@@ -10,7 +10,7 @@ const NONCE = "0123456789abcdefghijkl";
 /** Twice what an address may guess at once. */
 const MANY = 40;
 /** The most that may be pending of a server that this is checked on. */
-const MAX_PENDING = 1500;
+const MAX_PENDING = 500;
 const LATE = { section: "Login", options: { authTimeoutMs: 300 }, patienceMs: 30_000 } as const;
 
 /** Asks for a challenge, and returns how to answer it. */
@@ -104,7 +104,7 @@ export const guessChecks: readonly Check<ServerUnderTest>[] = [
         void peer.over.then(() => ended.push(count));
       }
       if (ended.length === 0) throw new Skipped(`more than ${MAX_PENDING} logins may be pending`);
-      assert.equal(ended[0], 0, "Another than the oldest was ended");
+      assert.equal(ended[0], 0, `The pending login number ${ended[0]} was ended, and not the oldest`);
     },
   },
   {
@@ -133,8 +133,8 @@ export const guessChecks: readonly Check<ServerUnderTest>[] = [
       // The name is one that no other run of this check has used.
       const name = `nobody ${Date.now()}`;
       const wrong = (): ScramClient => new ScramClient("wrong", undefined, name);
-      const { peer } = await challenged(server, wrong());
-      await peer.dispose();
+      const [right] = await answersTo(server, 1, () => new ScramClient(server.password, undefined, name));
+      if (right?.type === Type.AUTH_SUCCESS) throw new Skipped("the server has no users");
       const first = await answersTo(server, MANY, () => new ScramClient(`not ${server.password}`));
       if (!codesOf(first).includes(6000)) throw new Skipped("the budget of this address isn't used up");
       const [answer] = await answersTo(server, 1, wrong);
