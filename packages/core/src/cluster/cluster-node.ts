@@ -294,6 +294,7 @@ export class ClusterNode implements Cluster {
         beat: () => {
           this.topics.sayPositions(this.#beats);
           this.#beatToAll(false);
+          this.calls.endForgotten((epoch) => this.#membership.byEpoch(epoch) !== undefined, nodeTimeoutMs);
         },
         joined: (node, isBack) => {
           if (isBack) this.questions.isBack(node);

@@ -139,3 +139,29 @@ test("What a former run of a node sends late is dropped and counted", async () =
   await send(envelope(EnvelopeKind.BROADCAST, { type: "news" }, present));
   expect(heard).toEqual([1]);
 });
+
+test.each([
+  ["that was never heard", []],
+  ["that was gone already", [{ at: 1, c: 0, i: 1 }]],
+])("A call of a node %s, and isn't heard any more, ends", async (_what, heartbeats) => {
+  const all = clusterScene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
+  const a = await all.node("a");
+  const client = await a.join();
+  const signals: AbortSignal[] = [];
+  client.rpc("never", (_params, { signal }) => {
+    signals.push(signal);
+    return new Promise(() => undefined);
+  });
+  const link = await rawLink(all);
+  for (const heartbeat of heartbeats) link.publish(ALL, envelope(EnvelopeKind.HEARTBEAT, heartbeat));
+  await all.runtime.advance(1000);
+  expect(a.server.cluster?.nodes).toHaveLength(1);
+  const [to] = a.server.connections.map(({ id }) => id);
+  const head = { id: 1, to, what: "call", name: "never", ms: 0 };
+  // Its body is an empty map.
+  link.publish(ALL, encodeEnvelope(writer, STRANGER, EnvelopeKind.CALL, head, new Uint8Array([0x80])));
+  await all.runtime.advance(200);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
+  await all.runtime.advance(300);
+  expect(signals.map(({ aborted }) => aborted)).toEqual([true]);
+});

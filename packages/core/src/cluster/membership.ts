@@ -75,6 +75,8 @@ export class Membership {
   readonly #host: MembershipHost;
   readonly #self: NodeIdentity & { readonly startedAt: number };
   readonly #nodes = new Map<string, Node>();
+  /** The same by epoch. */
+  readonly #byEpoch = new Map<string, Node>();
   /** Epochs of runs that a later one has replaced; oldest first. */
   readonly #former = new Set<string>();
   /** Runs that are gone by timeout, by epoch; oldest first. */
@@ -101,8 +103,7 @@ export class Membership {
 
   /** The run with this epoch, if it is alive. */
   byEpoch(epoch: string): Node | undefined {
-    for (const node of this.#nodes.values()) if (node.epoch === epoch) return node;
-    return undefined;
+    return this.#byEpoch.get(epoch);
   }
 
   /** Whether to accept messages of this run over this link. */
@@ -168,6 +169,7 @@ export class Membership {
       const isBack = this.#lost.has(epoch);
       this.#found(id);
       this.#nodes.set(id, node);
+      this.#byEpoch.set(epoch, node);
       this.#host.joined(node, isBack);
     }
     if (isMissing) this.#host.missedFrom(node, heardAtMs);
@@ -203,6 +205,7 @@ export class Membership {
 
   #remove(node: Node, why: NodeEnd): void {
     this.#nodes.delete(node.id);
+    this.#byEpoch.delete(node.epoch);
     if (why === "timeout") this.#lose(node);
     this.#host.gone(node, why);
   }

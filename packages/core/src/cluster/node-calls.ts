@@ -58,6 +58,17 @@ export class NodeCalls {
     for (const [key, controller] of [...this.#running]) if (key.startsWith(`${epoch}/`)) controller.abort();
   }
 
+  /**
+   * Ends calls of runs that aren't known to be alive: they came late, so `nodeGone` doesn't follow.
+   * @param ageMs a younger one may have come before its node's next sign of life
+   */
+  endForgotten(isAlive: (epoch: string) => boolean, ageMs: number): void {
+    for (const epoch of this.#open.epochs) {
+      if (isAlive(epoch)) continue;
+      for (const id of this.#open.takeDue(epoch, ageMs)) this.#running.get(`${epoch}/${id}`)?.abort();
+    }
+  }
+
   // --- of this node -------------------------------------------------------------------------------------------------
 
   /**

@@ -23,6 +23,11 @@ export class OpenCalls {
     if (calls?.size === 0) this.#sinceMs.delete(epoch);
   }
 
+  /** Runs of nodes that have any. */
+  get epochs(): string[] {
+    return [...this.#sinceMs.keys()];
+  }
+
   clear(): void {
     this.#sinceMs.clear();
   }
