@@ -1,24 +1,33 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
+import { memoryStore } from "../store/memory-store.ts";
+import type { Store } from "../store/store.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { mortalStore } from "../test-support/mortal-store.ts";
 import { outcome, testClient, testPool, testServer } from "../test-support/peers.ts";
 
 /** What can't be sent rejects after this time. */
 const REFUSAL_MS = 50;
 
-/** The other side asks every attempt to come again. */
-function refusing(retry_after: unknown): () => never {
-  return () => {
-    throw new RpcError(ErrorCode.RATE_LIMITED, "Not now", { details: { retry_after } });
-  };
+/** Servers refuse calls and messages with a key for a second, because their store fails. */
+function refusing(): { readonly resume: { readonly store: Store } } {
+  const store = mortalStore(memoryStore());
+  store.failing.add("create");
+  return { resume: { store } };
 }
+
+/** A handler that fails; its message is delivered again after a while. */
+const fail = (): never => {
+  throw new RpcError(900, "Not now");
+};
+const LATER = { ack: { deliveries: 10, delayMs: 30_000 } };
 
 describe("a wait before another attempt", () => {
   test("of a client ends with disconnect(), and keeps the process running no longer", async () => {
     const runtime = fakeRuntime();
-    const { server } = await testServer(runtime);
-    server.on("order", refusing(100));
-    server.rpc("charge", refusing(100));
+    const { server } = await testServer(runtime, refusing());
+    server.on("order", () => undefined);
+    server.rpc("charge", () => undefined);
     const { client } = testClient(runtime);
     await client.connect();
     const sent = outcome(client.send("order", 1, { ack: true }));
@@ -36,9 +45,9 @@ describe("a wait before another attempt", () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime);
     const { client } = testClient(runtime, { reconnect: { attempts: 1, delayMs: 10, jitter: false } });
-    server.on("order", refusing(100));
+    server.on("order", fail);
     await client.connect();
-    const sent = outcome(client.send("order", 1, { ack: true }));
+    const sent = outcome(client.send("order", 1, LATER));
     await runtime.settle();
     await server.stop({ drainMs: 0 });
     await runtime.advance(50_000);
@@ -50,11 +59,11 @@ describe("a wait before another attempt", () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime);
     const { client } = testClient(runtime);
-    client.on("order", refusing(100));
+    client.on("order", fail);
     await client.connect();
     const [connection] = server.connections;
-    const sent = outcome(connection?.send("order", 1, { ack: true }) as unknown as Promise<void>);
-    const byId = outcome(server.peer(connection?.id ?? "").send("order", 1, { ack: true }) as unknown as Promise<void>);
+    const sent = outcome(connection?.send("order", 1, LATER) as unknown as Promise<void>);
+    const byId = outcome(server.peer(connection?.id ?? "").send("order", 1, LATER) as unknown as Promise<void>);
     await runtime.settle();
     await client.disconnect();
     await runtime.settle();
@@ -68,8 +77,8 @@ describe("a wait before another attempt", () => {
 
   test("of a pool ends with disconnect(), after which nothing is tried again", async () => {
     const runtime = fakeRuntime();
-    const { server, port } = await testServer(runtime);
-    server.on("order", refusing(100));
+    const { server, port } = await testServer(runtime, refusing());
+    server.on("order", () => undefined);
     const { pool } = testPool(runtime, [port]);
     await pool.connect();
     const sent = outcome(pool.send("order", 1, { ack: true }));

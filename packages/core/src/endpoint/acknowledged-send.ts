@@ -220,9 +220,10 @@ const REFUSALS: ReadonlySet<number> = new Set<number>([
 function retryAfterMs(error: unknown, bound: number): number | null {
   const jittered = Math.random() * bound;
   if (isInstance(error, RpcError)) {
+    const started = startedIn(error);
     // The attempt's time was over, which the peer found out first.
-    if (codeOf(error) === ErrorCode.TIMEOUT && neverStarted(error)) return jittered;
-    const waitMs = REFUSALS.has(codeOf(error)) ? retryAfterIn(error.details) : null;
+    if (codeOf(error) === ErrorCode.TIMEOUT && started === false) return jittered;
+    const waitMs = REFUSALS.has(codeOf(error)) && started !== true ? retryAfterIn(error.details) : null;
     return waitMs === null ? null : waitMs + jittered;
   }
   if (!isInstance(error, ConduitError)) return null;
@@ -239,8 +240,9 @@ function retryAfterMs(error: unknown, bound: number): number | null {
   }
 }
 
-function neverStarted({ details }: RpcError): boolean {
-  return isMap(details) && details["started"] === false;
+/** Whether handlers were started, as the peer says. */
+function startedIn({ details }: RpcError): unknown {
+  return isMap(details) ? details["started"] : undefined;
 }
 
 function notDelivered(type: string, attempts: number, cause: ConduitError): ConduitError {

@@ -107,3 +107,28 @@ describe("a message whose handler fails", () => {
     await expect(server.deadLetters.list()).rejects.toMatchObject({ code: ErrorCode.INVALID_STATE });
   });
 });
+
+test.each([ErrorCode.RATE_LIMITED, ErrorCode.SERVER_STOPPING, ErrorCode.STORE_FULL])(
+  "a handler's own error %i counts as a failure, though such refusals of the other side are tried again",
+  async (code) => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const { client } = testClient(runtime);
+    await client.connect();
+    let runs = 0;
+    const busy = (): never => {
+      runs += 1;
+      throw new RpcError(code, "The database is busy", { details: { retry_after: 1, started: false } });
+    };
+    server.on("order", busy);
+    server.rpc("charge", busy);
+    const sent = outcome(client.send("order", {}, { ack: { deliveries: 3, delayMs: 1 } }));
+    await runtime.advance(100);
+    expect(sent.error).toMatchObject({ code, message: "The database is busy", details: { started: true } });
+    expect(runs).toBe(3);
+    const called = outcome(client.call("charge", {}, { once: "1" }));
+    await runtime.advance(100);
+    expect(called.error).toMatchObject({ code, message: "The database is busy" });
+    expect(runs).toBe(4);
+  },
+);

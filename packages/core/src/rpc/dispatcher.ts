@@ -206,7 +206,7 @@ export class Dispatcher<Peer> {
       const carryOut = (count: number): Promise<OnceAnswer> => this.#deliver(source, request, wanted, count);
       const answer = await this.#untilAnswered(owner, request, () => once.run(owner, wanted, carryOut));
       request.finish();
-      this.#reply(source, request, "error" in answer ? answer.error : answer.result);
+      this.#reply(source, request, "error" in answer ? startedError(answer.error) : answer.result);
     } catch (error) {
       this.#callFailed(source, request, error);
     } finally {
@@ -577,6 +577,19 @@ export class Dispatcher<Peer> {
   }
 }
 
+const REFUSALS: ReadonlySet<number> = new Set<number>([
+  ErrorCode.RATE_LIMITED,
+  ErrorCode.SERVER_STOPPING,
+  ErrorCode.STORE_FAILED,
+  ErrorCode.STORE_FULL,
+  ErrorCode.TIMEOUT,
+]);
+
+/** The error of handlers that ran for a key: its sender must not take it for a refusal, after which it would ask again. */
+function startedError(error: RpcError): RpcError {
+  return REFUSALS.has(codeOf(error)) ? saysStarted(error) : error;
+}
+
 /**
  * A handler may hand on the refusal of another server. To its own caller, that must not say that the call was never
  * started, or it would be sent again.
@@ -585,8 +598,17 @@ function withoutForeignRefusal(error: RpcError): RpcError {
   const code = codeOf(error);
   if (code !== ErrorCode.SERVER_STOPPING && code !== ErrorCode.TIMEOUT) return error;
   try {
-    if (!isMap(error.details) || error.details["started"] !== false) return error;
-    return new RpcError(code, messageOf(error), { details: { ...error.details, started: true } });
+    return isMap(error.details) && error.details["started"] === false ? saysStarted(error) : error;
+  } catch {
+    // Details that throw can't be sent either.
+    return error;
+  }
+}
+
+function saysStarted(error: RpcError): RpcError {
+  try {
+    if (!isMap(error.details)) return error;
+    return new RpcError(codeOf(error), messageOf(error), { details: { ...error.details, started: true } });
   } catch {
     // Details that throw can't be sent either.
     return error;
