@@ -1,5 +1,5 @@
 import { type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
-import { HIGH_WATER_RATIO } from "../limits.ts";
+import { HIGH_WATER_RATIO, LOW_WATER_RATIO } from "../limits.ts";
 import { TimerEntry, type TimerWheel } from "../util/timer-wheel.ts";
 
 /** A message or call to send once the client is connected again. */
@@ -46,6 +46,8 @@ export class OfflineQueue<Connection> {
   /** Created on first use: most clients never need it. */
   #entries: Map<OfflineItem<Connection>, Entry<Connection>> | null = null;
   #bytes = 0;
+  /** Callers that wait until it isn't filling up. */
+  #roomWaits: { resolve(): void; reject(error: Error): void }[] = [];
 
   constructor(wheel: TimerWheel, limits: OfflineLimits) {
     this.#wheel = wheel;
@@ -74,7 +76,27 @@ export class OfflineQueue<Connection> {
     this.#entries.set(item, entry);
     this.#bytes += item.bytes;
     if (item.timeoutMs > 0) this.#wheel.schedule(entry, item.timeoutMs);
+    return this.#hasRoom;
+  }
+
+  /** Resolves at once unless it is filling up, else when half of it is free. Rejects if everything is rejected first. */
+  waitForRoom(): Promise<void> {
+    if (this.#hasRoom) return Promise.resolve();
+    return new Promise((resolve, reject) => this.#roomWaits.push({ resolve, reject }));
+  }
+
+  get #hasRoom(): boolean {
     return this.#fill < HIGH_WATER_RATIO;
+  }
+
+  #endRoomWaits(error: Error | null): void {
+    if (this.#fill > LOW_WATER_RATIO) return;
+    const waits = this.#roomWaits;
+    this.#roomWaits = [];
+    for (const { resolve, reject } of waits) {
+      if (error === null) resolve();
+      else reject(error);
+    }
   }
 
   /** Removes an item. Returns whether it was still queued. */
@@ -84,6 +106,7 @@ export class OfflineQueue<Connection> {
     this.#wheel.cancel(entry);
     this.#entries?.delete(item);
     this.#bytes -= item.bytes;
+    this.#endRoomWaits(null);
     return true;
   }
 
@@ -95,10 +118,12 @@ export class OfflineQueue<Connection> {
         item.reject(error as Error);
       }
     });
+    this.#endRoomWaits(null);
   }
 
   rejectAll(error: Error): void {
     this.#take((item) => item.reject(error));
+    this.#endRoomWaits(error);
   }
 
   #take(each: (item: OfflineItem<Connection>) => void): void {

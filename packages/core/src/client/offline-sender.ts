@@ -85,8 +85,9 @@ export class OfflineSender implements Outgoing {
     );
   }
 
-  waitForRoom(): Promise<void> {
-    return Promise.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, "Not connected"));
+  async waitForRoom(): Promise<void> {
+    this.#host.mustQueue("drained()");
+    await this.#queue.waitForRoom();
   }
 
   /** Streams aren't queued. */

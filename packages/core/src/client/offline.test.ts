@@ -346,6 +346,44 @@ describe("with queueWhileDisconnected: send", () => {
   });
 });
 
+describe("drained() of a client that is away", () => {
+  /** A client whose queue is filling up. */
+  async function filling() {
+    const all = await away({ sendQueueSize: 4 });
+    while (all.client.send("note", 1));
+    return all;
+  }
+
+  test("resolves at once while there is room, and else when there is", async () => {
+    const { runtime, client, received } = await away({ sendQueueSize: 4 });
+    await client.drained();
+    while (client.send("note", 1));
+    const drained = outcome(client.drained());
+    await runtime.settle();
+    expect(drained.state).toBe("pending");
+    await runtime.advance(1000);
+    expect([drained.state, received.length > 0]).toEqual(["resolved", true]);
+  });
+
+  test("resolves when a call that waited has timed out", async () => {
+    const { runtime, client } = await away({ sendQueueSize: 4 });
+    for (let i = 0; i < 4; i += 1) void outcome(client.call("echo", {}, { timeoutMs: 100 }));
+    const drained = outcome(client.drained());
+    await runtime.advance(200);
+    expect(drained.state).toBe("resolved");
+  });
+
+  test("rejects when the client is closed, and where nothing is queued", async () => {
+    const { client } = await filling();
+    const drained = outcome(client.drained());
+    await client.close();
+    expect(drained.error?.code).toBe(ErrorCode.CONNECTION_CLOSED);
+    await expect(client.drained()).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+    const { client: other } = await away({ queueWhileDisconnected: "reject" });
+    await expect(other.drained()).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+  });
+});
+
 describe("with queueWhileDisconnected: reject", () => {
   test("everything is refused with CONNECTION_CLOSED, calls after a pause", async () => {
     const { runtime, client } = await away({ queueWhileDisconnected: "reject" });
@@ -390,6 +428,7 @@ describe("with queueWhileDisconnected: reject", () => {
   test("messages, calls and streams may be sent while the server's connect hooks run", async () => {
     const { runtime, client, received, hook } = await letIn();
     client.send("note", 1);
+    await client.drained();
     const call = outcome(client.call("echo", { n: 2 }));
     const item = outcome(client.stream("count").next());
     hook.open();
