@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { natsCluster } from "@netconduit/nats";
+import { Client, Server } from "@netconduit/node";
 import { expect, test } from "vitest";
 import { ROOT } from "../../scripts/lib/packages.ts";
 import { describeScenes, type NatsScene } from "./scene.ts";
@@ -59,6 +61,40 @@ async function exercise(scene: NatsScene, config: string): Promise<void> {
 await describeWithNats("permissions in NATS", (nats) => {
   describeScenes("the configuration of docs/nats-permissions.md", nats, (scene) => {
     test("allows all that a node does", () => exercise(scene(), CONFIG));
+
+    test("lets nodes call each other's clients, with outputs, inputs and progress", async () => {
+      const { url } = await scene().server({ config: CONFIG });
+      const login = { name: "fleet", servers: url, user: "fleet", pass: "change-me" };
+      const errors: unknown[] = [];
+      const start = async (nodeId: string): Promise<Server> => {
+        const server = new Server({
+          host: "127.0.0.1",
+          port: 0,
+          password: "right",
+          cluster: natsCluster({ ...login, nodeId }),
+        });
+        server.onError((error) => errors.push(error));
+        await server.start();
+        return server;
+      };
+      await using a = await start("a");
+      const met = new Promise((resolve) => a.cluster?.onNodeJoined(resolve));
+      await using b = await start("b");
+      await met;
+      const { port } = b.address as { readonly port: number };
+      await using client = new Client({ host: "127.0.0.1", port, password: "right" });
+      client.stream({ name: "echo", input: true }, (_params, { input }) => input);
+      client.rpc("work", (_params, context) => {
+        context.progress("half");
+        return "done";
+      });
+      await client.connect();
+      const peer = a.peer(b.connections[0]?.id ?? "");
+      const heard: unknown[] = [];
+      for await (const item of peer.stream("echo", {}, { input: [1, 2] })) heard.push(item);
+      expect(await peer.call("work", {}, { onProgress: (value) => heard.push(value) })).toBe("done");
+      expect([heard, errors]).toEqual([[1, 2, "half"], []]);
+    });
 
     test.for(SUBJECTS)("without $subject to $list, something fails", async ({ index }) => {
       const config = LINES.filter((_, line) => line !== index).join("\n");
