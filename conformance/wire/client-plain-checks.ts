@@ -5,7 +5,7 @@ import { CODES } from "./both/plain.ts";
 import { type Check, frameOf, Skipped } from "./check.ts";
 import { type ClientUnderTest, challenged, requestOn, SUCCESS } from "./client-under-test.ts";
 
-/** What the client's program makes of this result of a plain server. */
+/** The client's program gets this result of a plain server. */
 async function madeOf(client: ClientUnderTest, result: unknown): Promise<unknown> {
   const { peer, id } = await called(client);
   peer.send(Type.RPC_RESPONSE, { success: true, result }, { id });

@@ -31,7 +31,7 @@ export function addAgents(server: Monitoring): void {
   });
 }
 
-/** Asks all agents for a sample, at the same time. One that doesn't answer within a second has none. */
+/** Asks all agents for a sample, at the same time. An agent that doesn't answer within a second has none. */
 export async function collect(server: Monitoring): Promise<void> {
   await Promise.all(
     server.connections.map(async (connection) => {

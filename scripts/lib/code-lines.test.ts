@@ -7,7 +7,7 @@ test("lines of code are counted, however many statements they hold", () => {
 
 test("comments and blank lines are none, wherever they stand", () => {
   const source = `
-/** What it does. */
+/** Does something. */
 export function f(
   // Why.
   a: number, // a comment behind code

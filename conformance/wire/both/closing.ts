@@ -26,7 +26,7 @@ export const closingChecks = <Target>(login: Login<Target>): readonly Check<Targ
       await peer.over;
       const names = since(peer, before).map(typeName);
       assert.equal(names.at(-1), "CLOSE", `Got ${names.join()}`);
-      // What was started and isn't answered is listed.
+      // Requests that were started and aren't answered are listed.
       const { started = [] } = (since(peer, before).at(-1)?.payload ?? {}) as { readonly started?: readonly number[] };
       assert.equal(names.filter((name) => name === "RPC_RESPONSE").length + started.length, ids.length);
     },

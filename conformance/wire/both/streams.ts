@@ -599,7 +599,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         "Credit, acknowledgements, `INPUT_STOP` and `CANCEL` go before everything that waits, in either direction, and are always read.",
       async run(target) {
         const { peer } = await opened(target, 0xffff_ffff);
-        // What comes back is never acknowledged, so it waits.
+        // Items that come back are never acknowledged, so they wait.
         peer.write(...Array.from({ length: 4 }, () => item("x".repeat(60_000))));
         await isAlive(peer);
         peer.send(Type.CANCEL, undefined, { id: ID });

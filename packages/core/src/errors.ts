@@ -341,7 +341,7 @@ export class RpcError extends ConduitError {
   }
 }
 
-/** What a program called, if that isn't a method or message of its own: `publish to "room:7"`. For messages. */
+/** A call that isn't of a method or message of the program's own: `publish to "room:7"`. For messages. */
 export class Operation {
   readonly text: string;
 

@@ -2,8 +2,8 @@
  * A client's connections, from the dial to the end.
  *
  * Theory of operation. There is one at a time. The reconnector decides when a client dials, and the login has one outcome:
- * a new connection, or a stream for the one that lost its own and waits (`WaitingSession`). What is sent meanwhile waits for
- * the end of the login, too (`WaitingMessages`).
+ * a new connection, or a stream for the one that lost its own and waits (`WaitingSession`). Messages and calls made
+ * meanwhile wait for the end of the login, too (`WaitingMessages`).
  */
 
 import { formatAddress } from "../bytes/address.ts";
@@ -143,8 +143,8 @@ export class ClientConnections<Peer> {
   }
 
   /**
-   * The connection, if it takes calls. One that waits for another stream does, also during a login. Before its own login is
-   * complete, it doesn't: they would overtake what waits for that.
+   * The connection, if it takes calls. It does while it waits for another stream, also during a login, but not before its own
+   * login is complete: calls would overtake what waits for that.
    */
   get usable(): ProtocolConnection<Peer> | null {
     const connection = this.#open;
@@ -226,7 +226,7 @@ export class ClientConnections<Peer> {
 
   async #dial(abort: DialController): Promise<void> {
     const connection = this.#connection;
-    // Wait until a closing connection has closed. One that has just lost its stream goes on over the next one.
+    // Wait until a closing connection has closed. A connection that has just lost its stream goes on over the next one.
     if (connection !== null && !connection.isSuspended) {
       const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
       await abort.race(connection.close(reason));

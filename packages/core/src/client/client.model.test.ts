@@ -118,7 +118,7 @@ test("whatever happens in whatever order, all settles once, messages come once a
         try {
           await the.steps[name]?.();
         } catch (error) {
-          // What can't be sent is refused at once.
+          // A message that can't be sent is refused at once.
           expect(error).toBeInstanceOf(ConduitError);
         }
       }

@@ -12,7 +12,7 @@ import type { ResumedSession } from "./resumed-session.ts";
 export type WaitingMessagesHost = Pick<OfflineHost, "isTemporary" | "mustQueue" | "streamConnection">;
 
 /**
- * What waits for the end of a client's next login: messages of former connections that no server has handled, and messages
+ * Holds back, until a client's next login ends, messages of former connections that no server has handled, and messages
  * and calls made since. They leave in this order, before anything else.
  */
 export class WaitingMessages<Peer> {

@@ -1,9 +1,9 @@
 /**
  * A server as a node of a cluster: its link, who else is there, what it sends to the others and does for them.
  *
- * The server is asked for what concerns its own connections (`LocalNode`), the driver carries bytes (`ClusterLink`). What other
- * nodes send is checked here: an unknown version or kind is counted and dropped, as is what can't be read or comes from a
- * run of a node that is over.
+ * The server is asked for what concerns its own connections (`LocalNode`), the driver carries bytes (`ClusterLink`). Messages
+ * of other nodes are checked here: those of an unknown version or kind are counted and dropped, as are those that can't be
+ * read or come from a run of a node that is over.
  */
 
 import { HookList } from "../endpoint/hook-list.ts";

@@ -72,7 +72,7 @@ interface Entry {
 
 /** Runs of nodes whose messages to a topic are counted. */
 const MAX_COUNTED = 1000;
-/** Topics whose messages are numbered. One that is numbered anew looks like a new publisher. */
+/** Topics whose messages are numbered. A node that numbers a topic anew looks like a new publisher. */
 const MAX_NUMBERED = 10_000;
 
 export class ClusterTopics {

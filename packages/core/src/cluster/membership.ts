@@ -8,8 +8,8 @@
  * a machine whose clock is behind. A node that was gone and is heard again, after a partition or a pause, has joined anew; the
  * numbers of its heartbeats go on, and tell whether it has sent anything meanwhile that didn't arrive.
  *
- * A node numbers its links to the engine, too. What comes over an earlier one than is known, because the network has kept it
- * back while the node had reconnected, is dropped: it would be out of order.
+ * A node numbers its links to the engine, too. A message over an earlier link than is known, which the network kept back
+ * while the node reconnected, is dropped: it would be out of order.
  */
 
 import { CallbackTimer } from "../util/time.ts";

@@ -1,6 +1,6 @@
 /**
  * Changes of users that other nodes haven't confirmed. A run of a node is told the last one of each user until it has answered.
- * One that starts anew has the users that its program gives it.
+ * A node that starts anew has the users that its program gives it.
  */
 
 import type { VerifiedUser } from "../auth/users.ts";

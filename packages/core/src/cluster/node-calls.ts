@@ -103,7 +103,7 @@ export class NodeCalls {
 
   // --- of other nodes -----------------------------------------------------------------------------------------------
 
-  /** A message for a connection here. One that has gone meanwhile, or can't take it, misses it. */
+  /** A message for a connection here. If the connection has gone meanwhile, or can't take it, it is lost. */
   deliver(head: EnvelopeHead, body: Uint8Array): void {
     const connection = this.#host.local.connection(head.text("to"));
     const name = nameIn(head, "name");

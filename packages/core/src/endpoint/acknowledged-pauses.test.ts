@@ -6,7 +6,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
 import { outcome, testClient, testPool, testServer } from "../test-support/peers.ts";
 
-/** What can't be sent rejects after this time. */
+/** A message that can't be sent rejects after this time. */
 const REFUSAL_MS = 50;
 
 /** Servers refuse calls and messages with a key for a second, because their store fails. */

@@ -72,7 +72,7 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     return this as HandlerGroup<C, S, Peer, Fields & AddedFields<R>>;
   }
 
-  /** A group that starts with this one's middleware. What is added to either later doesn't change the other. */
+  /** A group that starts with this one's middleware. Middleware added to either later doesn't change the other. */
   group(): HandlerGroup<C, S, Peer, Fields> {
     const middlewares = new MiddlewareList(this.#middlewares.current);
     return new HandlerGroup(this.#registration, middlewares, this.#takesPeer, this.#roles);

@@ -28,7 +28,7 @@ const news = () => {
   return topics.topic("news:a");
 };
 
-/** What a program calls, what it misspells, and the call as the message names it with the option that is meant. */
+/** A call, its misspelled option, and the call as the message names it with the option that is meant. */
 const CALLS: readonly [called: string, run: () => unknown, message: string][] = [
   ["call", () => pair.client.call("m", {}, { tiemoutMs: 1 } as Any), 'tiemoutMs of call("m"); did you mean timeoutMs?'],
   ["api", () => (pair.client as Any).api.a.b({}, { sginal: 1 }), 'sginal of call("a.b"); did you mean signal?'],

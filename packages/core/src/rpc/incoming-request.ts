@@ -262,7 +262,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   }
 }
 
-/** What the sender of a request called, for messages and hooks. */
+/** Names what the sender of a request called, for messages and hooks. */
 export function calledOf({
   isCall,
   method,

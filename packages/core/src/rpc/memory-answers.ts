@@ -72,7 +72,7 @@ export class MemoryAnswers implements Answers {
     const idBytes = id.length * BYTES_PER_CHAR;
     const wanted = record.length + idBytes;
     if (!this.#shares.hasRoomFor(owner, wanted)) {
-      // One that never fits says nothing about others.
+      // An answer that never fits says nothing about others.
       if (wanted * 2 <= MAX_ONCE_BYTES) this.#withoutRoom.add(owner);
       record = notKept(this.#codec, delivery, record.length);
     }

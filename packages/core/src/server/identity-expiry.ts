@@ -102,7 +102,7 @@ export class IdentityExpiry {
     if (now >= this.#askAt) {
       this.#askAt = Number.POSITIVE_INFINITY;
       const expires_in_ms = Math.ceil(this.#expiresAt - now);
-      // One that is closing needs no new token.
+      // A connection that is closing needs no new token.
       if (this.#protocol.isOpen) this.#protocol.sendPayload(CREDENTIALS_EXPIRING_FRAME, { expires_in_ms });
     }
     this.#schedule();

@@ -4,7 +4,7 @@ import { nearestOption } from "./nearest-option.ts";
 
 const MAX_NAME_CHARS = 100;
 
-/** The options that a function takes. One that is misspelled would be ignored, so `check` refuses it. */
+/** The options that a function takes. A misspelled one would be ignored, so `check` refuses it. */
 export class KnownOptions<T> {
   readonly #function: string;
   readonly #names: ReadonlySet<string>;

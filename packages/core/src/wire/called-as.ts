@@ -1,4 +1,4 @@
-/** What programs call where the wire has a reserved method: messages and hooks name the former. */
+/** Names of the calls that reserved methods stand for on the wire; messages and hooks use them. */
 
 import { type Called, Operation } from "../errors.ts";
 import { describeValue } from "../util/describe-value.ts";
@@ -48,7 +48,7 @@ export function isReserved(method: string): boolean {
 const DOLLAR = 0x24;
 const F = 0x66;
 
-/** What the program called: the method, or what a reserved one is for. @param params as given, or encoded */
+/** The call as the program made it: the method, or what a reserved one is for. @param params as given, or encoded */
 export function calledAs(method: string, params: unknown): Called {
   if (!isReserved(method)) return method;
   if (params instanceof EncodedValue) return params.called ?? method;

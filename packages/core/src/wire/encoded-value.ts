@@ -3,7 +3,7 @@ import type { Called } from "../errors.ts";
 /** A value that was encoded before its frame. A `FrameWriter` copies its bytes instead of encoding it again. */
 export class EncodedValue {
   readonly bytes: Uint8Array;
-  /** What the program called with it, if the method is the protocol's own. */
+  /** The program's call that it belongs to, if the method is the protocol's own. */
   readonly called: Called | null;
 
   constructor(bytes: Uint8Array, called: Called | null = null) {

@@ -135,7 +135,7 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   }
 }
 
-/** What a handler's loop throws for the error at the end of an input. */
+/** The error that a handler's loop throws for the one at the end of an input. */
 export function inputError(name: string, { error, code }: Record<string, unknown>): RpcError {
   const text = typeof error === "string" ? error : `The input of '${name}' failed`;
   return new RpcError(Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN, text, { method: name });
