@@ -132,9 +132,10 @@ export class ClientConnections<Peer> {
     return this.#reconnector.attempts;
   }
 
-  /** Whether the outcome of a login isn't known yet. */
-  get isLoggingIn(): boolean {
-    return this.#login.isUnderWay;
+  /** Whether a login is complete, and its connection neither closes nor waits for another stream. */
+  get isReady(): boolean {
+    const { state } = this;
+    return state === "active" || state === "paused" || state === "draining";
   }
 
   /** The connection to send by: one that has lost its stream takes everything until it has another. */

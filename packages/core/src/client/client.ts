@@ -486,7 +486,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    *   TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes; any error thrown by a password function
    */
   async connect(): Promise<void> {
-    if (this.isConnected && !this.#connections.isLoggingIn) return;
+    if (this.#connections.isReady) return;
     if (this.config.complete) this.#core.registration.mustBeComplete("connect");
     this.#core.begin();
     try {
@@ -503,7 +503,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    */
   async connected(options: ConnectedOptions = {}): Promise<void> {
     checkConnectedOptions(options);
-    if (this.isConnected && !this.#connections.isLoggingIn) return;
+    if (this.#connections.isReady) return;
     if (this._hasEnded) throw wontConnect(null);
     try {
       await this.#readyWaits.wait(options);

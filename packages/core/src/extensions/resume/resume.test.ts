@@ -83,6 +83,18 @@ describe("a session", () => {
     expect([client.state, connection.state]).toEqual(["closed", "closed"]);
   });
 
+  test("is what connect() waits for, also if a listener calls it as soon as the session goes on", async () => {
+    const { runtime, client, connection } = await scene();
+    const connected: Promise<void>[] = [];
+    client.onStateChange(({ event }) => {
+      if (event === "restore") connected.push(client.connect());
+    });
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    await Promise.all(connected);
+    expect([connected.length, client.state, connection.state]).toEqual([1, "active", "active"]);
+  });
+
   test("ends if a listener closes the client as soon as it hears that, and a new one begins if it then connects", async () => {
     const { runtime, client, server, connection } = await scene();
     const connected: Promise<void>[] = [];
