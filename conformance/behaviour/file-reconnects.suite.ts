@@ -2,7 +2,14 @@
 
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ClientOptions, FileProgress, FileResult, ServerInit } from "@netconduit/core";
+import {
+  type ClientOptions,
+  ConduitError,
+  ErrorCode,
+  type FileProgress,
+  type FileResult,
+  type ServerInit,
+} from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 import { describe, expect, test } from "vitest";
 import { Relay } from "../support/relay.ts";
@@ -79,6 +86,26 @@ export function describeFileReconnects(subject: Subject): void {
     };
   }
 
+  /** A server that serves a file, and a client behind a relay. */
+  async function streamScene(stage: Stage) {
+    const { there } = await folders(stage);
+    const path = join(there, "big.bin");
+    await writeFile(path, CONTENT);
+    const server = await stage.listen();
+    server.files("box", { dir: there, download: true });
+    const relay = new Relay(server.address.port);
+    await relay.start();
+    stage.defer(() => relay.kill());
+    const client = await stage.join(relay, { reconnect: RECONNECT });
+    const phases: FileProgress["phase"][] = [];
+    const options = { resume: true, onProgress: ({ phase }: FileProgress) => void phases.push(phase) };
+    const restart = async (): Promise<void> => {
+      await relay.kill();
+      await relay.start();
+    };
+    return { path, relay, restart, phases, options, box: client.files("box") };
+  }
+
   async function expectContinued(the: { readonly target: string }, { bytes, sha256, resumedFrom }: FileResult) {
     expect({ bytes, sha256 }).toEqual({ bytes: CONTENT.length, sha256: sha256Of(CONTENT) });
     expect(resumedFrom).toBeGreaterThanOrEqual(4 * MIB);
@@ -104,6 +131,59 @@ export function describeFileReconnects(subject: Subject): void {
         the.onCut(the.restart);
         await expectContinued(the, await the.box.download("big.bin", the.target, the.options));
         expect(new Set(the.phases)).toEqual(new Set(["moving", "waiting"]));
+      }),
+    );
+
+    test(
+      "a download to a WritableStream goes on by itself, and the stream gets each byte once",
+      staged(async (stage) => {
+        const the = await streamScene(stage);
+        const got = new Uint8Array(CONTENT.length);
+        let at = 0;
+        let isCut = false;
+        const sink = new WritableStream<Uint8Array>({
+          async write(chunk) {
+            got.set(chunk, at);
+            at += chunk.length;
+            if (isCut || at < 5 * MIB) return;
+            isCut = true;
+            await the.restart();
+          },
+        });
+        const { bytes, sha256, resumedFrom } = await the.box.download("big.bin", sink, the.options);
+        expect({ bytes, sha256, at }).toEqual({ bytes: CONTENT.length, sha256: sha256Of(CONTENT), at: CONTENT.length });
+        expect(sha256Of(got)).toBe(sha256);
+        expect(resumedFrom).toBeGreaterThanOrEqual(5 * MIB);
+        expect(new Set(the.phases)).toEqual(new Set(["moving", "waiting"]));
+      }),
+    );
+
+    test(
+      "a download to a WritableStream ends with FILE_CHANGED if the file did meanwhile, or with the stream's own error",
+      staged(async (stage) => {
+        const the = await streamScene(stage);
+        let isCut = false;
+        const sink = new WritableStream<Uint8Array>({
+          async write() {
+            if (isCut) return;
+            isCut = true;
+            await the.relay.kill();
+            await writeFile(the.path, "other");
+            await the.relay.start();
+          },
+        });
+        const changed = the.box.download("big.bin", sink, the.options);
+        await expect(changed).rejects.toMatchObject({ codeName: "FILE_CHANGED" });
+        const reason = new ConduitError(ErrorCode.CONNECTION_CLOSED, "the stream's own");
+        let writes = 0;
+        const broken = new WritableStream({
+          write() {
+            writes += 1;
+            throw reason;
+          },
+        });
+        await expect(the.box.download("big.bin", broken, the.options)).rejects.toBe(reason);
+        expect(writes).toBe(1);
       }),
     );
 

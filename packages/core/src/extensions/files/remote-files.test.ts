@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { ErrorCode, RpcError } from "../../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { sha256Of, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
 import { FileMethod } from "../../wire/called-as.ts";
 import type { FileCaller } from "./file-caller.ts";
@@ -313,4 +313,45 @@ test("a signal that is none is INVALID_CONFIG", async () => {
   await expect(box.download("a.bin", "/tmp", { signal: 5 as never })).rejects.toThrow(
     'signal of download "a.bin" must be an AbortSignal, got 5',
   );
+});
+
+/** A peer on a clock that is half a second later whenever it is read, so that the next attempt begins at once. */
+function hasty(script: Script) {
+  let nowMs = 0;
+  const clock = {
+    get ms() {
+      nowMs += 500;
+      return nowMs;
+    },
+  };
+  return peer(script, transfersWith({}, clock));
+}
+
+test("a download to a stream, which broke off, goes on behind the bytes that the stream took", async () => {
+  const { box, asked, openStreams } = hasty({
+    streams: [
+      [HEADER, CONTENT.subarray(0, 4), new ConduitError(ErrorCode.CONNECTION_CLOSED, "lost")],
+      [{ ...HEADER, offset: 4 }, CONTENT.subarray(4), { at: 10, sha256: sha256Of(CONTENT.subarray(4)), end: true }],
+    ],
+  });
+  const chunks: number[] = [];
+  const target = new WritableStream<Uint8Array>({ write: (chunk) => void chunks.push(...chunk) });
+  const result = await box.download("a.bin", target, { resume: true });
+  expect(result).toEqual({ name: "a.bin", bytes: 10, sha256: sha256Of(CONTENT), resumedFrom: 4 });
+  expect(Uint8Array.from(chunks)).toEqual(CONTENT);
+  expect(asked.map(({ offset, bytes, modified }) => [offset, bytes, modified])).toEqual([
+    [0, null, null],
+    [4, 10, 5],
+  ]);
+  expect(openStreams()).toBe(0);
+});
+
+test.each([
+  ["another version", { ...HEADER, modified: 6, offset: 0 }],
+  ["other bytes before it", { ...HEADER, offset: 4, sha256: sha256Of(new Uint8Array(4)) }],
+])("a download to a stream ends with FILE_CHANGED if the peer goes on with %s", async (_, second) => {
+  const lost = new ConduitError(ErrorCode.CONNECTION_CLOSED, "lost");
+  const { box } = hasty({ streams: [[HEADER, CONTENT.subarray(0, 4), lost], [second]] });
+  const download = box.download("a.bin", new WritableStream(), { resume: true });
+  await expect(download).rejects.toMatchObject({ codeName: "FILE_CHANGED" });
 });

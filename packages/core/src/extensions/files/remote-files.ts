@@ -2,6 +2,7 @@
 
 import { type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { describeValue } from "../../util/describe-value.ts";
+import type { FileHash } from "../../util/file-access.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { KnownOptions } from "../../util/known-options.ts";
@@ -48,7 +49,7 @@ export interface UploadOptions extends TransferOptions {
 }
 
 export interface DownloadOptions extends TransferOptions {
-  /** As for uploads. A `WritableStream` can't be continued. Default false. */
+  /** As for uploads. What a `WritableStream` took is continued by this call, and by no later one. Default false. */
   readonly resume?: boolean | undefined;
   /** If the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
   readonly overwrite?: OverwritePolicy | undefined;
@@ -104,6 +105,16 @@ interface Header {
   readonly offset: number;
   /** SHA-256 of the bytes before `offset`; null if the sender doesn't know it. */
   readonly sha256: string | null;
+}
+
+/** What has been put into a target that can't go back. */
+interface Taken {
+  /** Null for nothing. */
+  state: PartialState | null;
+  /** Hash of its bytes. */
+  whole: FileHash | null;
+  /** The target has failed. */
+  failure: { readonly error: unknown } | null;
 }
 
 interface Sink {
@@ -167,8 +178,23 @@ export class RemoteFiles {
 
   async #fetchInto(target: WritableLike, name: string, options: DownloadOptions): Promise<FileResult> {
     const writer = target.getWriter();
+    const sink = { bytes: (chunk: Uint8Array) => writer.write(chunk) };
+    const progress = this.#progressOf(options);
+    const taken: Taken = { state: null, whole: null, failure: null };
+    const attempt = async (): Promise<FileResult | null> => {
+      try {
+        return await this.#fetch(name, options, () => sink, progress, taken);
+      } catch (error) {
+        // Its own errors may look temporary, but it has ended.
+        if (taken.failure === null) throw error;
+        return null;
+      }
+    };
     try {
-      const result = await this.#fetch(name, options, () => ({ bytes: (chunk) => writer.write(chunk) }));
+      const called = operation("download", name);
+      const result =
+        options.resume === true ? await this.#repeated(called, options, progress, attempt) : await attempt();
+      if (result === null) throw taken.failure?.error;
       await writer.close();
       return result;
     } catch (error) {
@@ -340,23 +366,51 @@ export class RemoteFiles {
 
   // --- receiving ----------------------------------------------------------------------------------------------------
 
-  /** Fetches a file from its start. @param open called with what it begins with; returns where the bytes go */
-  async #fetch(name: string, options: TransferOptions, open: (header: Header) => Sink): Promise<FileResult> {
+  /**
+   * Fetches a file, or the rest of it.
+   * @param open called with what it begins with; returns where the bytes go
+   * @param taken what earlier attempts have put there
+   */
+  async #fetch(
+    name: string,
+    options: TransferOptions,
+    open: (header: Header) => Sink,
+    progress: ProgressReporter = this.#progressOf(options),
+    taken: Taken = { state: null, whole: null, failure: null },
+  ): Promise<FileResult> {
     const transfers = this.#transfers();
-    const items = this.#download(checkFileName(name), null, options.signal);
+    const before = taken.state;
+    const items = this.#download(checkFileName(name), before, options.signal);
+    let keep = (): void => undefined;
     try {
       const header = await headerOf(items);
-      if (header.offset !== 0) throw invalidAnswer("a download from its start");
+      const { offset, bytes, modifiedMs } = header;
+      if (before === null && offset !== 0) throw invalidAnswer("a download from its start");
+      if (before !== null && !isContinuation(header, before)) {
+        throw new RpcError(
+          ErrorCode.FILE_CHANGED,
+          `'${name}' changed while it was fetched, and its target can't begin anew`,
+        );
+      }
       const sink = open(header);
-      const progress = this.#progressOf(options);
-      progress.begins(header.bytes, 0);
-      const verifier = new ItemVerifier(transfers.files, name, 0, null);
-      let [at, sha256] = [0, ""];
+      progress.begins(header.bytes, offset);
+      const verifier = new ItemVerifier(transfers.files, name, offset, taken.whole?.copy() ?? null);
+      let [at, sha256] = [offset, ""];
+      keep = () => {
+        if (at === 0) return;
+        taken.whole = verifier.whole;
+        taken.state = { bytes, modifiedMs, verified: at, sha256: verifier.whole?.digest() ?? null };
+      };
       for await (const item of items) {
         const verified = verifier.accept(item);
         if (verified.kind === "bytes") {
           at += verified.bytes.length;
-          await sink.bytes(verified.bytes);
+          try {
+            await sink.bytes(verified.bytes);
+          } catch (error) {
+            taken.failure = { error };
+            throw error;
+          }
           progress.moved(at);
         } else if (verified.kind === "end") {
           sha256 = verified.sha256 ?? "";
@@ -365,8 +419,9 @@ export class RemoteFiles {
       verifier.mustHaveEnded();
       if (at !== header.bytes) throw wrongSize(name, header.bytes);
       progress.ended(at);
-      return { name, bytes: at, sha256, resumedFrom: 0 };
+      return { name, bytes: at, sha256, resumedFrom: offset };
     } catch (error) {
+      keep();
       throw translated(error);
     } finally {
       await items.return?.();
