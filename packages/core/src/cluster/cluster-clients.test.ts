@@ -181,3 +181,33 @@ test("What is for another kind of clients is refused by the node of the client, 
   expect(heard).toEqual([]);
   expect(reported).toEqual([["cluster", ErrorCode.PEER_UNSUPPORTED]]);
 });
+
+test("Presence that exceeds a small maxMessageBytes is reported, and neither the link nor other topics suffer", async () => {
+  const all = clusterScene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
+  const errors: { readonly code?: number }[] = [];
+  const [a, b] = await three(all, { maxMessageBytes: 1024 }, (server) => {
+    server.onError((error) => errors.push(error as { readonly code?: number }));
+    for (const name of ["small", "large"]) server.topic(name, { presence: true });
+  });
+  const clients: Client[] = [];
+  for (let n = 0; n < 40; n += 1) clients.push(await b.join());
+  const watcher = await a.join();
+  const [small] = ["small", "large"].map((name) => watcher.subscribe(name, { presence: true }));
+  await all.runtime.advance(100);
+  // All in one change of presence.
+  for (const client of clients) client.subscribe("large");
+  clients[0]?.subscribe("small");
+  await all.runtime.advance(1000);
+  expect(errors.every(({ code }) => code === ErrorCode.MESSAGE_TOO_LARGE)).toBe(true);
+  expect(small?.presence?.clients.length).toBe(2);
+  // Changes that are made without a link are told when it is back.
+  all.cluster.cut("b");
+  await clients[1]?.disconnect();
+  await all.runtime.advance(50);
+  const before = errors.length;
+  all.cluster.heal("b");
+  await all.runtime.advance(1000);
+  expect(errors.length).toBeGreaterThan(before);
+  expect(b.server.cluster?.state).toBe("connected");
+  expect(a.server.cluster?.nodes.length).toBe(3);
+});

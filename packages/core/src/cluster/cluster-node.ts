@@ -98,7 +98,10 @@ export class ClusterNode implements Cluster {
       {
         wheel,
         subscribe,
-        publish: (address, kind, head, body, isCounted) => this.#publish(address, kind, head, body, isCounted),
+        publish: (address, kind, head, body, isCounted) =>
+          isCounted === true
+            ? this.#publish(address, kind, head, body, isCounted)
+            : this.#tryPublish(address, kind, head, body),
         mustFit: (name, body) => this.mustFit(name, body),
         epoch: () => this.epoch,
         node: (id) => this.#membership.nodes.get(id),
@@ -392,6 +395,21 @@ export class ClusterNode implements Cluster {
       this.#losses.add({ direction: "sent", count: 1, reason: result });
     }
     return result;
+  }
+
+  /** Presence and positions: one that can't be encoded must stop neither heartbeats nor the driver. Reports it. */
+  #tryPublish(
+    address: ClusterAddress,
+    kind: EnvelopeKind,
+    head: Readonly<Record<string, unknown>>,
+    body: Uint8Array | undefined,
+  ): PublishResult {
+    try {
+      return this.#publish(address, kind, head, body);
+    } catch (error) {
+      this.#local.report(error);
+      return "too-large";
+    }
   }
 
   /** A driver that throws must not stop heartbeats, or leave a call unsettled. */
