@@ -37,7 +37,7 @@ describe.each(RUNTIMES)("a server on %s", { concurrent: true }, (runtime) => {
   });
 
   test("ends frames that arrive a byte a second with FRAME_TIMEOUT", async () => {
-    const { outcome } = await result("a byte a second, 100", runtime, 5);
+    const { outcome } = await result("a byte a second, 100", runtime, 10);
     expect(outcome.events["cut: FRAME_TIMEOUT"]).toBeGreaterThan(0);
   });
 });
@@ -56,7 +56,7 @@ test("a server bounds what it holds for subscribers that don't read, and for eve
 
 test("a server bounds what it holds for streams that are never read", async () => {
   const { memoryMiB, peakMiB } = await result("10,000 streams of 64 KiB items", "node", 3);
-  expect(peakMiB - memoryMiB).toBeLessThan(1000);
+  expect(peakMiB - memoryMiB).toBeLessThan(1500);
 });
 
 test("every attack has a name of its own", () => {
