@@ -5,10 +5,10 @@
 
 import { ErrorCode, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
-import { Reserved } from "../wire/called-as.ts";
+import { ReservedMethod } from "../wire/called-as.ts";
 
 /** The reserved method. */
-export const ONCE_METHOD: typeof Reserved.ONCE = Reserved.ONCE;
+export const ONCE_METHOD: typeof ReservedMethod.ONCE = ReservedMethod.ONCE;
 const MAX_KEY_CHARS = 256;
 export const ONCE_KEY_RULE: string = `a string of 1 to ${MAX_KEY_CHARS} characters`;
 /** A message may be delivered so often. */

@@ -1,21 +1,21 @@
 import { describe, expect, test } from "vitest";
 import { cannot, Operation, quoted } from "../errors.ts";
-import { calledAs, FileMethod, isReserved, Reserved } from "./called-as.ts";
+import { calledAs, FileMethod, isReserved, ReservedMethod } from "./called-as.ts";
 import { EncodedValue } from "./encoded-value.ts";
 
 describe("calledAs", () => {
   test.each<[string, unknown, string]>([
-    [Reserved.PUBLISH, { topic: "room:7", data: 1 }, 'publish to "room:7"'],
-    [Reserved.SUBSCRIBE, { topic: "room:7" }, 'subscribe to "room:7"'],
-    [Reserved.UNSUBSCRIBE, { topic: "room:7" }, 'unsubscribe from "room:7"'],
+    [ReservedMethod.PUBLISH, { topic: "room:7", data: 1 }, 'publish to "room:7"'],
+    [ReservedMethod.SUBSCRIBE, { topic: "room:7" }, 'subscribe to "room:7"'],
+    [ReservedMethod.UNSUBSCRIBE, { topic: "room:7" }, 'unsubscribe from "room:7"'],
     [FileMethod.OFFSET, { folder: "box", name: "x.bin" }, 'upload "x.bin"'],
     [FileMethod.UPLOAD, { folder: "box", name: "x.bin" }, 'upload "x.bin"'],
     [FileMethod.DOWNLOAD, { folder: "box", name: "x.bin" }, 'download "x.bin"'],
     [FileMethod.LIST, { folder: "box" }, 'list "box"'],
     [FileMethod.STAT, { folder: "box", name: "x.bin" }, 'stat "x.bin"'],
     [FileMethod.REMOVE, { folder: "box", name: "x.bin" }, 'remove "x.bin"'],
-    [Reserved.ONCE, { key: "k", method: "pay", params: {} }, "'pay'"],
-    [Reserved.ONCE, { key: "k", type: "order", data: {} }, "'order'"],
+    [ReservedMethod.ONCE, { key: "k", method: "pay", params: {} }, "'pay'"],
+    [ReservedMethod.ONCE, { key: "k", type: "order", data: {} }, "'order'"],
     ["pay", { topic: "x" }, "'pay'"],
     ["$own", {}, "'$own'"],
     ["files:own", {}, "'files:own'"],
@@ -23,7 +23,7 @@ describe("calledAs", () => {
     expect(quoted(calledAs(method, params))).toBe(text);
   });
 
-  test.each([...Object.values(Reserved), ...Object.values(FileMethod)])("%s is never named itself", (method) => {
+  test.each([...Object.values(ReservedMethod), ...Object.values(FileMethod)])("%s is never named itself", (method) => {
     for (const params of [undefined, null, 7, {}, { topic: 1, name: null, folder: [], method: 5, type: {} }]) {
       expect(String(calledAs(method, params))).not.toContain(method);
       expect(isReserved(method)).toBe(true);
@@ -32,12 +32,12 @@ describe("calledAs", () => {
 
   test("takes the name of what was encoded before", () => {
     const value = new EncodedValue(new Uint8Array(1), new Operation('publish to "a"'));
-    expect(quoted(calledAs(Reserved.PUBLISH, value))).toBe('publish to "a"');
-    expect(quoted(calledAs(Reserved.PUBLISH, new EncodedValue(new Uint8Array(1))))).toBe("'$topic.publish'");
+    expect(quoted(calledAs(ReservedMethod.PUBLISH, value))).toBe('publish to "a"');
+    expect(quoted(calledAs(ReservedMethod.PUBLISH, new EncodedValue(new Uint8Array(1))))).toBe("'$topic.publish'");
   });
 
   test("shortens long names", () => {
-    expect(String(calledAs(Reserved.PUBLISH, { topic: "x".repeat(5000) })).length).toBeLessThan(100);
+    expect(String(calledAs(ReservedMethod.PUBLISH, { topic: "x".repeat(5000) })).length).toBeLessThan(100);
   });
 });
 

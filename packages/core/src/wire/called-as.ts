@@ -6,7 +6,7 @@ import { isMap } from "../util/is-map.ts";
 import { EncodedValue } from "./encoded-value.ts";
 
 /** Reserved methods of the protocol. Lists of methods don't show them. */
-export const Reserved = {
+export const ReservedMethod = {
   ONCE: "$once",
   SUBSCRIBE: "$topic.subscribe",
   UNSUBSCRIBE: "$topic.unsubscribe",
@@ -26,10 +26,10 @@ export const FileMethod = {
 type Params = Readonly<Record<string, unknown>>;
 
 const OF: ReadonlyMap<string, (params: Params) => Called> = new Map<string, (params: Params) => Called>([
-  [Reserved.ONCE, ({ method, type }) => nameIn(method) ?? nameIn(type) ?? new Operation("do something once")],
-  [Reserved.SUBSCRIBE, ({ topic }) => operation("subscribe to", topic)],
-  [Reserved.UNSUBSCRIBE, ({ topic }) => operation("unsubscribe from", topic)],
-  [Reserved.PUBLISH, ({ topic }) => operation("publish to", topic)],
+  [ReservedMethod.ONCE, ({ method, type }) => nameIn(method) ?? nameIn(type) ?? new Operation("do something once")],
+  [ReservedMethod.SUBSCRIBE, ({ topic }) => operation("subscribe to", topic)],
+  [ReservedMethod.UNSUBSCRIBE, ({ topic }) => operation("unsubscribe from", topic)],
+  [ReservedMethod.PUBLISH, ({ topic }) => operation("publish to", topic)],
   [FileMethod.OFFSET, ({ name }) => operation("upload", name)],
   [FileMethod.UPLOAD, ({ name }) => operation("upload", name)],
   [FileMethod.DOWNLOAD, ({ name }) => operation("download", name)],

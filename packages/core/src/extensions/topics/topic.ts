@@ -11,7 +11,7 @@ import { wireBytes } from "../../connection/receive/queued-frame.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
-import { Reserved } from "../../wire/called-as.ts";
+import { ReservedMethod } from "../../wire/called-as.ts";
 import { MAX_TOPIC_CHARS } from "./topic-name.ts";
 
 /** `{topic: str, epoch: str, offset: int, presence: bool, token?: int}`. */
@@ -24,9 +24,9 @@ export const TOPIC_PRESENCE_FRAME = 0x0132;
 export const TOPIC_END_FRAME = 0x0133;
 
 /** Reserved methods of servers. */
-export const TOPIC_SUBSCRIBE: typeof Reserved.SUBSCRIBE = Reserved.SUBSCRIBE;
-export const TOPIC_UNSUBSCRIBE: typeof Reserved.UNSUBSCRIBE = Reserved.UNSUBSCRIBE;
-export const TOPIC_PUBLISH: typeof Reserved.PUBLISH = Reserved.PUBLISH;
+export const TOPIC_SUBSCRIBE: typeof ReservedMethod.SUBSCRIBE = ReservedMethod.SUBSCRIBE;
+export const TOPIC_UNSUBSCRIBE: typeof ReservedMethod.UNSUBSCRIBE = ReservedMethod.UNSUBSCRIBE;
+export const TOPIC_PUBLISH: typeof ReservedMethod.PUBLISH = ReservedMethod.PUBLISH;
 
 /** Longest id and user in a presence list. */
 export const MAX_PRESENCE_CHARS = 256;
