@@ -75,6 +75,8 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
           heard(await stage.join(b, ADA), "news"),
           heard(await stage.join(c, BOB), "news"),
         ];
+        // The answers come behind the nodes' subscriptions for users: a broadcast to one before that would be lost.
+        expect(await a.count({ where: { user: "ada" } })).toMatchObject({ count: 2 });
         for (let n = 0; n < 20; n += 1) a.broadcast("news", n);
         a.broadcast("news", "admins", { where: { role: "admin" } });
         a.broadcast("news", "ada", { where: { user: "ada" } });

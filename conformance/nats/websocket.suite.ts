@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import type { NatsConnect } from "@netconduit/nats";
-import { freePort, NatsProcess } from "../../scripts/lib/nats-process.ts";
+import { NatsProcess } from "../../scripts/lib/nats-process.ts";
 import { describeClusterDriver } from "../many-nodes/driver.suite.ts";
 import { describeManyNodes } from "../many-nodes/nodes.suite.ts";
 import type { Subject } from "../support/subject.ts";
@@ -13,18 +13,10 @@ const { wsconnect } = createRequire(require.resolve("@nats-io/transport-node"))(
   readonly wsconnect: NatsConnect;
 };
 
-const ports = new WeakMap<NatsProcess, number>();
-
 const OVER_WEBSOCKETS: NatsWay = {
   name: "over NATS by WebSockets",
-  async start(nats) {
-    const port = await freePort();
-    const config = `websocket { host: "127.0.0.1", port: ${port}, no_tls: true }`;
-    const server = await NatsProcess.start(nats, { config });
-    ports.set(server, port);
-    return server;
-  },
-  portOf: (server) => ports.get(server) as number,
+  start: (nats) => NatsProcess.start(nats, { takesWebSockets: true }),
+  portOf: ({ webSocketPort }) => webSocketPort,
   options: (port) => ({ servers: `ws://127.0.0.1:${port}`, connect: wsconnect }),
 };
 

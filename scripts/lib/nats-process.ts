@@ -17,8 +17,12 @@ export interface NatsProcessOptions {
   readonly name?: string;
   /** Port for clients. Default: a free one. */
   readonly port?: number;
+  /** Whether it takes WebSockets, too. Default: false. */
+  readonly takesWebSockets?: boolean;
 }
 
+/** Free ports may be taken before the server listens at them: by another test, or as two of its own. */
+const START_ATTEMPTS = 5;
 /** How long a start may take on a busy machine. */
 const START_TIMEOUT_MS = 30_000;
 /** Below the ports that systems give to outgoing connections, one of which could take the port during a restart. */
@@ -43,6 +47,7 @@ export async function freePort(): Promise<number> {
 export class NatsProcess {
   readonly port: number;
   readonly monitorPort: number;
+  readonly #webSocketPort: number | null;
   readonly #program: string;
   readonly #folder: string;
   readonly #configFile: string;
@@ -50,27 +55,54 @@ export class NatsProcess {
   /** The last lines it printed, for errors. */
   #lines: string[] = [];
 
-  private constructor(program: string, folder: string, configFile: string, port: number, monitorPort: number) {
+  private constructor(
+    program: string,
+    folder: string,
+    configFile: string,
+    ports: { readonly clients: number; readonly monitor: number; readonly webSockets: number | null },
+  ) {
     this.#program = program;
     this.#folder = folder;
     this.#configFile = configFile;
-    this.port = port;
-    this.monitorPort = monitorPort;
+    this.port = ports.clients;
+    this.monitorPort = ports.monitor;
+    this.#webSocketPort = ports.webSockets;
   }
 
   /** Starts a server; resolves when it takes clients. */
-  static async start({ path }: NatsInstallation, options: NatsProcessOptions = {}): Promise<NatsProcess> {
-    const { config = "", hasJetStream = true, name = "nats", port = await freePort() } = options;
+  static async start(installation: NatsInstallation, options: NatsProcessOptions = {}): Promise<NatsProcess> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await NatsProcess.#start(installation, options);
+      } catch (error) {
+        const isTaken = error instanceof Error && error.message.includes("address already in use");
+        if (!isTaken || options.port !== undefined || attempt === START_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  static async #start({ path }: NatsInstallation, options: NatsProcessOptions): Promise<NatsProcess> {
+    const {
+      config = "",
+      hasJetStream = true,
+      name = "nats",
+      port = await freePort(),
+      takesWebSockets = false,
+    } = options;
     const monitorPort = await freePort();
+    const webSocketPort = takesWebSockets ? await freePort() : null;
+    const webSocket =
+      webSocketPort === null ? "" : `websocket { host: "127.0.0.1", port: ${webSocketPort}, no_tls: true }`;
     const folder = mkdtempSync(join(tmpdir(), "netconduit-nats-"));
     const configFile = join(folder, "nats.conf");
     const store = join(folder, "store").replaceAll("\\", "/");
     writeFileSync(
       configFile,
       `server_name: "${name}"\nhost: "127.0.0.1"\nport: ${port}\nhttp: "127.0.0.1:${monitorPort}"
-${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${config}\n`,
+${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}\n${config}\n`,
     );
-    const server = new NatsProcess(path, folder, configFile, port, monitorPort);
+    const ports = { clients: port, monitor: monitorPort, webSockets: webSocketPort };
+    const server = new NatsProcess(path, folder, configFile, ports);
     try {
       await server.start();
     } catch (error) {
@@ -117,6 +149,12 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${config}\n`,
 
   get url(): string {
     return `nats://127.0.0.1:${this.port}`;
+  }
+
+  /** Where it takes WebSockets. */
+  get webSocketPort(): number {
+    if (this.#webSocketPort === null) throw new Error("nats-server takes no WebSockets");
+    return this.#webSocketPort;
   }
 
   get pid(): number {
