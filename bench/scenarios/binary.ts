@@ -7,6 +7,11 @@ export const MESSAGE_COST: Metric = { name: "message", unit: "µs", better: "low
 
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
+/**
+ * Bulk data is faster the longer it has been sent, with every peer: the system's allocator keeps more and more memory
+ * (NOTES.md, "The bench").
+ */
+export const BULK_WARMUP_SECONDS = 3;
 /** Bytes in flight at any time. */
 const WINDOW_BYTES = 4 * MIB;
 const MAX_IN_FLIGHT = 64;
@@ -19,7 +24,8 @@ export async function measureTransfer(
   bytes: number,
 ): Promise<{ megabytesPerSecond: number; microseconds: number }> {
   const inFlight = Math.min(Math.max(Math.floor(WINDOW_BYTES / bytes), 1), MAX_IN_FLIGHT);
-  await session.client.call("transfer", { direction, bytes, inFlight, seconds: plan.warmupSeconds });
+  const warmupSeconds = plan.quick ? plan.warmupSeconds : BULK_WARMUP_SECONDS;
+  await session.client.call("transfer", { direction, bytes, inFlight, seconds: warmupSeconds });
   const { messages, seconds } = await session.client.call("transfer", {
     direction,
     bytes,

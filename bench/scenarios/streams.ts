@@ -1,7 +1,7 @@
 import type { StreamKind } from "../lib/peer.ts";
 import type { Metric, Scenario, ScenarioContext } from "../lib/scenario.ts";
 import type { Session } from "../lib/session.ts";
-import { SPEED } from "./binary.ts";
+import { BULK_WARMUP_SECONDS, SPEED } from "./binary.ts";
 import { compileLoad, measureLoad, P50 } from "./rpc.ts";
 
 const ITEMS: Metric = { name: "items", unit: "items/s", better: "higher" };
@@ -23,7 +23,7 @@ const STALLED = 200;
 const WARMUP_STALLED = 10;
 
 async function measureStream({ plan, sample }: ScenarioContext, session: Session, kind: StreamKind): Promise<void> {
-  await session.client.call("stream", { kind, seconds: plan.quick ? plan.warmupSeconds : 0.5 });
+  await session.client.call("stream", { kind, seconds: plan.quick ? plan.warmupSeconds : BULK_WARMUP_SECONDS });
   const { items, bytes, seconds } = await session.client.call("stream", { kind, seconds: plan.seconds });
   if (kind === "items") sample("64 B items", ITEMS, items / seconds);
   else sample("64 KiB items", SPEED, bytes / seconds / 1e6);
