@@ -10,6 +10,7 @@ import { HookList } from "../endpoint/hook-list.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
 import { asConduitError, ConduitError, ErrorCode, isInstance } from "../errors.ts";
 import { toHex } from "../util/hex.ts";
+import { withDeadline } from "../util/time.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 import type { Cluster, ClusterLoss, ClusterNodeInfo, ClusterStateChange, ClusterStats } from "./cluster.ts";
 import type { ClusterConfig } from "./cluster-config.ts";
@@ -44,6 +45,8 @@ import { UserInterest } from "./user-interest.ts";
 
 const EPOCH_BYTES = 6;
 const NODE_ID_BYTES = 8;
+/** A driver is to close its link in half this time. */
+const CLOSE_TIMEOUT_MS = 10_000;
 const NO_TEXT = "";
 
 export class ClusterNode implements Cluster {
@@ -263,8 +266,18 @@ export class ClusterNode implements Cluster {
     if (link !== null) await this.#close(link);
   }
 
-  /** Never rejects, whatever the driver does. */
+  /** Never rejects, and settles, whatever the driver does. */
   async #close(link: ClusterLink): Promise<void> {
+    const deadline = withDeadline(this.#local.context.runtime, CLOSE_TIMEOUT_MS);
+    await deadline.race(this.#closeOrReport(link));
+    if (deadline.leftMs === 0) {
+      const message = `The driver of the cluster didn't close its link within ${CLOSE_TIMEOUT_MS} ms`;
+      this.#local.report(new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, message));
+    }
+    deadline.cancel();
+  }
+
+  async #closeOrReport(link: ClusterLink): Promise<void> {
     try {
       await link.close();
     } catch (error) {

@@ -80,6 +80,16 @@ test("A close that rejects is reported, and the server stops; so it is when anot
   expect(errors).toHaveLength(3);
 });
 
+test("A close that never settles is reported, and the server stops after ten seconds", async () => {
+  const { all, a, errors } = await scene(() => ({ close: () => new Promise(() => undefined) }));
+  const stopped = outcome(a.server.stop());
+  await all.runtime.advance(9_999);
+  expect(stopped.state).toBe("pending");
+  await all.runtime.advance(1);
+  expect(stopped.state).toBe("resolved");
+  expect(errors).toMatchObject([{ code: ErrorCode.CLUSTER_UNAVAILABLE, message: expect.stringContaining("10000 ms") }]);
+});
+
 test.each([
   ["throws when the node subscribes", () => ({ subscribe: () => raise(BROKEN) }), BROKEN],
   ["has ended meanwhile", () => ({ state: "disconnected" as const }), { code: ErrorCode.CLUSTER_UNAVAILABLE }],

@@ -52,6 +52,11 @@ describe("is INVALID_CONFIG, and the message says what is wrong", () => {
     ],
     ["include with connections", () => server.broadcast("m", 1, { include: [pair.connection] }), "use connection.id"],
     [
+      "the role of a broadcast to a kind of clients",
+      () => server.clients("device").broadcast("m", 1, { where: { role: "admin" } }),
+      'clients("device").broadcast sends to that role',
+    ],
+    [
       "a signal of a call",
       () => client.call("add", {}, { signal: 5 }),
       "signal of 'add' must be an AbortSignal, got 5",

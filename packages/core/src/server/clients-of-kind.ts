@@ -1,9 +1,11 @@
 import type { ConnectionFilter } from "../cluster/connection-filter.ts";
 import { HandlerGroup } from "../endpoint/handler-group.ts";
 import type { HandlerRegistration } from "../endpoint/handler-registration.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ClientKind, ForClient } from "../rpc/client-kinds.ts";
 import type { Contract, MessageArguments, MessageType, NameBound } from "../rpc/contract.ts";
 import { MiddlewareList } from "../rpc/middleware.ts";
+import { describeValue } from "../util/describe-value.ts";
 import type { BroadcastOptions } from "./broadcast.ts";
 import type { Connection } from "./connection.ts";
 
@@ -55,12 +57,19 @@ export class ClientsOfKind<C extends Contract, D extends object, K extends Clien
   broadcast(type: string, data?: unknown, options: KindBroadcastOptions<ForClient<C, K>, D> = {}): number {
     const { where, ...rest } = options;
     const kind = this.#kind;
-    if (typeof where !== "function")
+    if (typeof where !== "function") {
+      if (where !== undefined && "role" in where) throw roleIsKind(kind);
       return this.#host.broadcast(type, data, { ...rest, where: { ...where, role: kind } });
+    }
     const chosen = where as unknown as (connection: Connection<C, D>) => boolean;
     return this.#host.broadcast(type, data, {
       ...rest,
       where: (connection) => connection.is(kind) && chosen(connection),
     });
   }
+}
+
+function roleIsKind(kind: string): ConduitError {
+  const message = `where.role can't be given here: clients(${describeValue(kind)}).broadcast sends to that role; use server.broadcast`;
+  return new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
