@@ -49,7 +49,7 @@ export interface UploadOptions extends TransferOptions {
 }
 
 export interface DownloadOptions extends TransferOptions {
-  /** As for uploads. What a `WritableStream` took is continued by this call, and by no later one. Default false. */
+  /** As for uploads. Into a `WritableStream`, only this call goes on behind what the stream took, and no later one. Default false. */
   readonly resume?: boolean | undefined;
   /** If the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
   readonly overwrite?: OverwritePolicy | undefined;
@@ -107,7 +107,7 @@ interface Header {
   readonly sha256: string | null;
 }
 
-/** What has been put into a target that can't go back. */
+/** The part that has been put into a target that can't go back. */
 interface Taken {
   /** Null for nothing. */
   state: PartialState | null;
