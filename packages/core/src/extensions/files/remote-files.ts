@@ -49,7 +49,10 @@ export interface UploadOptions extends TransferOptions {
 }
 
 export interface DownloadOptions extends TransferOptions {
-  /** As for uploads. Into a `WritableStream`, only this call goes on behind what the stream took, and no later one. Default false. */
+  /**
+   * As for uploads. Into a `WritableStream`, only this call goes on behind what the stream took, and no later one. Default
+   * false.
+   */
   readonly resume?: boolean | undefined;
   /** If the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
   readonly overwrite?: OverwritePolicy | undefined;
