@@ -1,4 +1,4 @@
-/** What RUNTIMES.md says about the runtimes' sockets, names and timers, shown by one program for each. */
+/** Shows by one program each that RUNTIMES.md is right about the runtimes' sockets, names and timers. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

@@ -1,12 +1,11 @@
 /** Flags of Bun and Deno that RUNTIMES.md describes. */
 import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, expect, test } from "vitest";
 import { testFile } from "../packages/node/test-data/tls/files.ts";
+import { freePort } from "../scripts/lib/free-port.ts";
 import { codeBlocks, ROOT } from "./lib/markdown.ts";
 import { runProgram } from "./lib/run-program.ts";
 import { executable } from "./lib/runtimes.ts";
@@ -82,16 +81,6 @@ class HotProgram {
     this.#child?.kill("SIGKILL");
     rmSync(this.#folder, { recursive: true });
   }
-}
-
-/** A port that was free a moment ago. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }
 
 describe.runIf(process.platform !== "win32")("`bun --hot`", SLOW, () => {

@@ -4,12 +4,13 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdir, rm, writeFile } from "node:fs/promises";
-import { type AddressInfo, createConnection, createServer } from "node:net";
+import { createConnection } from "node:net";
 import { userInfo } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { freePort } from "../../scripts/lib/free-port.ts";
 import { newFolder, sha256Of } from "../lib/bench-files.ts";
 import type { BenchClient, BenchServer, Peer, ServerOptions, Target } from "../lib/peer.ts";
 import { closePlain, connectPlain, startPlainServer } from "../lib/plain-server.ts";
@@ -22,15 +23,6 @@ const POLL_MS = 20;
 const POLLS = 500;
 
 const run = promisify(execFile);
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 async function makeKey(path: string): Promise<void> {
   await run("ssh-keygen", ["-q", "-t", "ed25519", "-N", "", "-f", path]);

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorCode } from "@netconduit/core";
 import { expect, test } from "vitest";
-import { freePort } from "../../scripts/lib/nats-process.ts";
+import { freePort } from "../../scripts/lib/free-port.ts";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
 import { describeScenes, room, type TestLog, type TestNode } from "./scene.ts";
 

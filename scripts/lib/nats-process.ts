@@ -1,11 +1,11 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import { freePort } from "./free-port.ts";
 import type { NatsInstallation } from "./nats-server.ts";
 
 export interface NatsProcessOptions {
@@ -25,24 +25,6 @@ export interface NatsProcessOptions {
 const START_ATTEMPTS = 5;
 /** How long a start may take on a busy machine. */
 const START_TIMEOUT_MS = 30_000;
-/** Below the ports that systems give to outgoing connections, one of which could take the port during a restart. */
-const PORTS = { first: 12_000, count: 18_000 } as const;
-
-/** A port of the loopback address that nobody listens at. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
-}
-
 /** A nats-server in a process of its own, with JetStream in a temporary folder. Dispose it. */
 export class NatsProcess {
   readonly port: number;

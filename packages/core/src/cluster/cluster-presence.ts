@@ -36,7 +36,7 @@ export interface PresenceTopic {
 export interface ClusterPresenceHost {
   readonly wheel: TimerWheel;
   publish(address: ClusterAddress, kind: EnvelopeKind, head: Readonly<Record<string, unknown>>): PublishResult;
-  /** Of this run of this node. */
+  /** The epoch of this run of this node. */
   epoch(): string;
   /** The run of this id that is alive. */
   node(id: string): Node | undefined;

@@ -218,7 +218,7 @@ test("The question who is in a topic is repeated once, behind the second heartbe
   topics.sayPositions(1);
   expect(sent).toEqual([]);
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 4, joined: [["x", null]], all: true });
-  // Of a run that isn't known, and half of a list.
+  // From a run that isn't known, and with half of a list.
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 2, joined: [], all: true }, C);
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 3, joined: [["y", null]], all: true, part: 0, parts: 2 }, A);
   topics.sayPositions(2);

@@ -78,7 +78,7 @@ export class NodeItemSender implements ItemSink {
   }
 }
 
-/** What {@link NodeItemReceiver} tells the other node. */
+/** The call of a {@link NodeItemReceiver}, which tells the other node what the application takes. */
 export interface NodeItemReceiverHost {
   /** The method, for errors. */
   readonly name: string;

@@ -16,7 +16,7 @@ export class FileTransfers implements ReceiverContext {
   readonly memory: HashMemory = new HashMemory();
   readonly active: Map<string, PartialFile> = new Map();
   readonly ids: TransferIds = new TransferIds(() => this.randomHex());
-  /** Of peers that use folders here. */
+  /** Bounds the files that a peer's transfers have open at a time. */
   readonly openFiles: OpenFiles = new OpenFiles();
   readonly #context: RuntimeContext;
 
