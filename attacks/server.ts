@@ -3,6 +3,7 @@ import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import type { FolderOptions, ServerOptions } from "@netconduit/core";
+import { measureMemory } from "../bench/lib/memory.ts";
 import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { HOST, loadPackage, PASSWORD, type Place, SERVER_TLS } from "./lib/subject.ts";
 
@@ -136,6 +137,12 @@ function report(): ServerReport {
   return { errors, disconnects, rejections, authFailures, connections: server?.connectionCount ?? 0, dials };
 }
 
+/** MiB of the heap and of buffers that are left after a collection. Node.js only. */
+async function held(): Promise<number> {
+  const { heldBytes } = await measureMemory(undefined);
+  return Math.round((heldBytes ?? 0) / 1024 / 1024);
+}
+
 /** Connects to a hostile server, calls it, and leaves. */
 async function dialOnce(port: number): Promise<void> {
   const client = new Client({
@@ -172,4 +179,4 @@ process.on("uncaughtException", (error) => {
   process.stderr.write(`uncaught: ${error.stack}\n`);
   process.exit(70);
 });
-serveCommands({ start, report, dial });
+serveCommands({ start, report, held, dial });

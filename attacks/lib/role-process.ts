@@ -19,6 +19,7 @@ export class RoleProcess extends CommandedProcess {
     const role = new RoleProcess([
       ...limit,
       executable(runtime),
+      ...(runtime === "node" ? ["--expose-gc"] : []),
       ...sourceArguments(runtime),
       `attacks/${program}`,
       runtime,

@@ -22,6 +22,8 @@ export interface AttackResult {
   /** Memory of the server before the attack, and the most it has used. */
   readonly memoryMiB: number;
   readonly peakMiB: number;
+  /** What it held at the end of the attack, garbage left out; null if that wasn't asked for. */
+  readonly heldMiB: number | null;
   readonly errorBytes: number;
   /** Null if the server was gone. */
   readonly server: ServerReport | null;
@@ -35,6 +37,8 @@ export interface AttackTimes {
   readonly warmUpMs: number;
   readonly beforeMs: number;
   readonly attackMs: number;
+  /** Whether what the server holds is measured in the end, which stops it for a moment. Node.js only. Default: false. */
+  readonly measuresHeld?: boolean;
 }
 
 /**
@@ -64,6 +68,7 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
     await sleep(attack.seconds === undefined ? times.attackMs : attack.seconds * 1000);
     const beside = await honest.ask<Latencies>("take");
     const { peakMiB } = server;
+    const heldMiB = times.measuresHeld === true ? await server.ask<number>("held") : null;
     const outcome = await attacker.ask<AttackOutcome>("stop");
     const report = server.exit === null ? await withTimeout(server.ask<ServerReport>("report"), 10_000) : null;
     return {
@@ -74,6 +79,7 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
       beside,
       memoryMiB,
       peakMiB,
+      heldMiB,
       errorBytes: server.errorBytes - errorBytes,
       server: report,
       outcome,

@@ -167,8 +167,10 @@ export interface ExtensionHost {
 
   /** The peer's limits for streams; null if it takes none. Set by the extension `stream`. */
   streamLimits: StreamLimits | null;
-  /** Bytes of memory held for streams. Set by the extension `stream`. */
+  /** Bytes of memory held for streams. Set by the extension `stream`, which then calls `countHeldBytes`. */
   streamBytes: number;
+  /** Counts the bytes that the connection holds again, after a change. */
+  countHeldBytes(): void;
   /** Whether it has ended. */
   readonly isOver: boolean;
   /** Calls `action` as soon as the send queue may take frames that leave at once again. */

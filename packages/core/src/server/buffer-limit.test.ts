@@ -5,6 +5,7 @@ import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testServer } from "../test-support/peers.ts";
 import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
+import type { RawLogin } from "../test-support/raw-peer.ts";
 import { call, frame, message } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Server } from "./server.ts";
@@ -12,7 +13,12 @@ import type { Server } from "./server.ts";
 const MIB = 1024 * 1024;
 
 /** A server whose connections may hold 4 MiB, and its clients. */
-async function bench(count: number, prepare: (server: Server) => void = () => undefined, others = {}) {
+async function bench(
+  count: number,
+  prepare: (server: Server) => void = () => undefined,
+  others = {},
+  login: Partial<RawLogin> = {},
+) {
   const runtime = fakeRuntime();
   const left: number[] = [];
   const options = { maxMessageBytes: MIB, maxBufferedBytes: 4 * MIB, ...others };
@@ -21,10 +27,16 @@ async function bench(count: number, prepare: (server: Server) => void = () => un
     prepare(fresh);
   });
   const peers: MemoryPeer[] = [];
-  for (let n = 0; n < count; n += 1) peers.push(await rawClient(runtime, port));
+  for (let n = 0; n < count; n += 1) peers.push(await rawClient(runtime, port, login));
   return { runtime, server, peers, left, errors };
 }
 
+const STREAMS = {
+  close: true,
+  call: true,
+  credit: { frames: 1024, bytes: MIB },
+  stream: { streams: 1000, overdraft: 20 * MIB },
+};
 const LARGE = new Uint8Array(MIB - 1000);
 
 describe("maxBufferedBytes", () => {
@@ -67,6 +79,31 @@ describe("maxBufferedBytes", () => {
       peer.pause();
       peer.write(call(1, "large"));
     }
+    await runtime.settle();
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("bounds items of streams that are made while nothing arrives and nobody reads", async () => {
+    let make: () => void = () => undefined;
+    const wanted = new Promise<void>((resolve) => {
+      make = resolve;
+    });
+    const serveBlocks = (server: Server): void => {
+      server.stream("blocks", async function* () {
+        await wanted;
+        for (;;) yield new Uint8Array(60_000);
+      });
+    };
+    const { runtime, peers, left } = await bench(2, serveBlocks, {}, { extensions: STREAMS });
+    for (const peer of peers) {
+      peer.pause();
+      for (let id = 1; id <= 100; id += 1) {
+        peer.write(frame(FrameType.RPC_REQUEST, { method: "blocks", params: {}, output: 1000 }, { id }));
+      }
+    }
+    await runtime.settle();
+    expect(left).toEqual([]);
+    make();
     await runtime.settle();
     expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
   });

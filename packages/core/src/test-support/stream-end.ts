@@ -58,6 +58,7 @@ export class StreamEnd {
       maxPeerPayloadBytes: MIB,
       isOver: false,
       streamBytes: 0,
+      countHeldBytes: () => undefined,
       sendQueue: {
         get canSend() {
           return canSend();

@@ -16,6 +16,7 @@ import {
   MIN_STREAM_WINDOW_BYTES,
   OPEN_STREAM_BYTES,
   STREAM_WINDOW_BYTES,
+  UNCOUNTED_BYTES,
 } from "../../limits.ts";
 import { Fifo } from "../../util/fifo.ts";
 import { isCount } from "../../util/is-count.ts";
@@ -64,6 +65,8 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   /** Bytes left to grant as windows. */
   #windows: number;
   #heldBytes = 0;
+  /** The connection's bytes for streams as last counted with all that it holds. */
+  #countedBytes = 0;
   #receivedOverdraft = 0;
   #sentOverdraft = 0;
   /** Streams with an item that waits for the overdraft of others, in the order in which they are tried. */
@@ -369,7 +372,12 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   /** Open streams count as well, so that many of them can't take more memory than a server's budget. */
   #count(): void {
     const open = this.#calls.size + this.#peerCalls.size;
-    this.connection.streamBytes = this.#heldBytes + open * OPEN_STREAM_BYTES;
+    const { connection } = this;
+    connection.streamBytes = this.#heldBytes + open * OPEN_STREAM_BYTES;
+    // Small items change it a million times a second.
+    if (Math.abs(connection.streamBytes - this.#countedBytes) < UNCOUNTED_BYTES) return;
+    this.#countedBytes = connection.streamBytes;
+    connection.countHeldBytes();
   }
 }
 
