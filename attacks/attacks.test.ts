@@ -47,21 +47,15 @@ describe.each(RUNTIMES)("a server on %s", { concurrent: true }, (runtime) => {
   });
 });
 
-test("a server bounds what it holds for clients that send CLOSE and linger", async () => {
-  const { memoryMiB, peakMiB } = await result("then CLOSE and linger", "node", 3);
-  expect(peakMiB - memoryMiB).toBeLessThan(1500);
-});
-
-test("a server bounds what it holds for subscribers that don't read, and for ever new topics", async () => {
-  const unread = await result("subscribers that don't read", "node", 3);
-  expect(unread.peakMiB - unread.memoryMiB).toBeLessThan(600);
-  const topics = await result("ever new topics", "node", 2);
-  expect(topics.peakMiB - topics.memoryMiB).toBeLessThan(600);
-});
-
-test("a server bounds what it holds for streams that are never read", async () => {
-  const { heldMiB } = await result("10,000 streams of 64 KiB items", "node", 3, true);
-  expect(heldMiB).toBeLessThan(400);
+// Garbage is left out: how much of it there is depends on the machine.
+test.each([
+  ["clients that send CLOSE and linger", "then CLOSE and linger", 500],
+  ["subscribers that don't read", "subscribers that don't read", 150],
+  ["ever new topics", "ever new topics", 200],
+  ["streams that are never read", "10,000 streams of 64 KiB items", 400],
+])("a server bounds what it holds for %s", async (_what, name, mostMiB) => {
+  const { heldMiB } = await result(name, "node", 3, true);
+  expect(heldMiB).toBeLessThan(mostMiB);
 });
 
 test("every attack has a name of its own", () => {
