@@ -1,15 +1,4 @@
-import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
+import { nodeSubject } from "../support/node-subject.ts";
 import { describeBehaviour } from "./suites.ts";
 
-const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
-
-describeBehaviour({
-  name: "Node",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: nodeRuntime,
-  // Node before 24.16, and 25, report a reset that meets unread data as a plain end.
-  capabilities: { destroyResets: major >= 26 || (major === 24 && minor >= 16) },
-});
+describeBehaviour(nodeSubject);

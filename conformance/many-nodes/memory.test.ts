@@ -1,5 +1,5 @@
 import { MemoryCluster } from "@netconduit/core/testing";
-import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
+import { nodeSubject } from "../support/node-subject.ts";
 import { describeClusterDriver } from "./driver.suite.ts";
 import { describeManyNodes } from "./nodes.suite.ts";
 import type { ClusterSubject } from "./subject.ts";
@@ -19,7 +19,4 @@ const memory: ClusterSubject = {
 };
 
 describeClusterDriver(memory);
-describeManyNodes(
-  { name: "Node", Server, Client, ClientPool, fileStore, runtime: nodeRuntime, capabilities: { destroyResets: true } },
-  memory,
-);
+describeManyNodes(nodeSubject, memory);

@@ -1,12 +1,4 @@
-import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
+import { nodeSubject } from "../support/node-subject.ts";
 import { describeNats } from "./suites.ts";
 
-await describeNats({
-  name: "Node",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: nodeRuntime,
-  capabilities: { destroyResets: true },
-});
+await describeNats(nodeSubject);

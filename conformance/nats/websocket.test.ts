@@ -1,12 +1,4 @@
-import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
+import { nodeSubject } from "../support/node-subject.ts";
 import { describeNatsByWebSockets } from "./websocket.suite.ts";
 
-await describeNatsByWebSockets({
-  name: "Node",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: nodeRuntime,
-  capabilities: { destroyResets: true },
-});
+await describeNatsByWebSockets(nodeSubject);

@@ -1,14 +1,4 @@
-import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
+import { nodeSubject } from "../support/node-subject.ts";
 import { describeWire } from "./wire.suite.ts";
 
-const subject = {
-  name: "Node",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: nodeRuntime,
-  capabilities: { destroyResets: false },
-};
-
-describeWire(subject, { clientCertificates: true });
+describeWire(nodeSubject, { clientCertificates: true });

@@ -1,12 +1,4 @@
 import { describeBehaviour } from "../../../conformance/behaviour/suites.ts";
-import { bunRuntime, Client, ClientPool, fileStore, Server } from "../src/index.ts";
+import { bunSubject } from "./subject.ts";
 
-describeBehaviour({
-  name: "Bun",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: bunRuntime,
-  capabilities: { destroyResets: true },
-});
+describeBehaviour(bunSubject);

@@ -1,12 +1,4 @@
 import { describeNats } from "../../../conformance/nats/suites.ts";
-import { bunRuntime, Client, ClientPool, fileStore, Server } from "../src/index.ts";
+import { bunSubject } from "./subject.ts";
 
-await describeNats({
-  name: "Bun",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: bunRuntime,
-  capabilities: { destroyResets: true },
-});
+await describeNats(bunSubject);

@@ -1,12 +1,4 @@
-import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
 import { describeBehaviour } from "../../../conformance/behaviour/suites.ts";
+import { denoSubject } from "./subject.ts";
 
-describeBehaviour({
-  name: "Deno",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: denoRuntime,
-  capabilities: { destroyResets: false },
-});
+describeBehaviour(denoSubject);

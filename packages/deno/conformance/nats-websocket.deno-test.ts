@@ -1,12 +1,4 @@
-import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
 import { describeNatsByWebSockets } from "../../../conformance/nats/websocket.suite.ts";
+import { denoSubject } from "./subject.ts";
 
-await describeNatsByWebSockets({
-  name: "Deno",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: denoRuntime,
-  capabilities: { destroyResets: false },
-});
+await describeNatsByWebSockets(denoSubject);

@@ -1,12 +1,4 @@
-import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
 import { describeNats } from "../../../conformance/nats/suites.ts";
+import { denoSubject } from "./subject.ts";
 
-await describeNats({
-  name: "Deno",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: denoRuntime,
-  capabilities: { destroyResets: false },
-});
+await describeNats(denoSubject);

@@ -1,14 +1,4 @@
-import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
 import { describeWire } from "../../../conformance/wire/wire.suite.ts";
+import { denoSubject } from "./subject.ts";
 
-const subject = {
-  name: "Deno",
-  Server,
-  Client,
-  ClientPool,
-  fileStore,
-  runtime: denoRuntime,
-  capabilities: { destroyResets: false },
-};
-
-describeWire(subject, { clientCertificates: false });
+describeWire(denoSubject, { clientCertificates: false });

@@ -76,7 +76,10 @@ test("a peer that serves no files is PEER_UNSUPPORTED, whatever it is asked for"
     streams: [[notServed()], [notServed()], [notServed()]],
     answers: { [FileMethod.STAT]: notServed(), [FileMethod.UPLOAD]: notServed() },
   });
-  const unsupported = { codeName: "PEER_UNSUPPORTED", message: "The peer serves no files" };
+  const unsupported = {
+    codeName: "PEER_UNSUPPORTED",
+    message: "The peer serves no files; it shares a folder by files(name, { dir })",
+  };
   await expect(box.list()).rejects.toMatchObject(unsupported);
   await expect(box.bytes("a.bin")).rejects.toMatchObject(unsupported);
   await expect(box.download("a.bin", dir)).rejects.toMatchObject(unsupported);

@@ -606,5 +606,9 @@ function mismatch(name: string): RpcError {
 function translated(error: unknown): unknown {
   const isMissing = isInstance(error, RpcError) && error.code === ErrorCode.METHOD_NOT_FOUND;
   if (!isMissing) return error;
-  return new ConduitError(ErrorCode.PEER_UNSUPPORTED, "The peer serves no files", { cause: error });
+  return new ConduitError(
+    ErrorCode.PEER_UNSUPPORTED,
+    "The peer serves no files; it shares a folder by files(name, { dir })",
+    { cause: error },
+  );
 }

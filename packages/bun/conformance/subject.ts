@@ -1,0 +1,12 @@
+import type { Subject } from "../../../conformance/support/subject.ts";
+import { bunRuntime, Client, ClientPool, fileStore, Server } from "../src/index.ts";
+
+export const bunSubject: Subject = {
+  name: "Bun",
+  Server,
+  Client,
+  ClientPool,
+  fileStore,
+  runtime: bunRuntime,
+  capabilities: { destroyResets: true },
+};

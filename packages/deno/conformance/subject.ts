@@ -1,0 +1,12 @@
+import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
+import type { Subject } from "../../../conformance/support/subject.ts";
+
+export const denoSubject: Subject = {
+  name: "Deno",
+  Server,
+  Client,
+  ClientPool,
+  fileStore,
+  runtime: denoRuntime,
+  capabilities: { destroyResets: false },
+};
