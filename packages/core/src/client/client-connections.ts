@@ -187,7 +187,7 @@ export class ClientConnections<Peer> {
   /** Stops dialing, and gives up what waits; `closeAll` follows. Returns the end of the current attempt; null for none. */
   callOff(): Promise<void> | null {
     const dial = this.#reconnector.callOff(calledOff);
-    this.#messages.giveUp(calledOff());
+    this.#messages.giveUp(calledOff);
     return dial;
   }
 
@@ -211,7 +211,7 @@ export class ClientConnections<Peer> {
   /** No connection will follow. */
   giveUp(error: Error): void {
     this.#waiting.connection?.destroy(asConduitError(error));
-    this.#messages.giveUp(error);
+    this.#messages.giveUp(() => error);
   }
 
   /** Whether the connection, and waiting for the next one, keep the process running. */

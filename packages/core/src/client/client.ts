@@ -530,7 +530,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const dial = this.#connections.callOff();
     this.#subscriptions?.endAll(null);
     this._endPauses();
-    this.#readyWaits.fail(calledOff());
+    this.#readyWaits.fail(calledOff);
     // Meanwhile `connect` may be called.
     if (await this.#connections.closeAll(reason, dial)) this.#core.end();
   }
@@ -567,7 +567,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.#connections.giveUp(error);
     this.#subscriptions?.endAll(asConduitError(error));
     this._endPauses();
-    this.#readyWaits.fail(wontConnect(error));
+    this.#readyWaits.fail(() => wontConnect(error));
   }
 
   /** @internal */

@@ -67,7 +67,10 @@ export class ReadyWaits {
     for (const wait of [...this.#waits]) wait.resolve();
   }
 
-  fail(error: Error): void {
+  /** @param reason makes the error, if anything waits */
+  fail(reason: () => Error): void {
+    if (this.#waits.size === 0) return;
+    const error = reason();
     for (const wait of [...this.#waits]) wait.reject(error);
   }
 }

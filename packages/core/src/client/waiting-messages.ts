@@ -78,14 +78,15 @@ export class WaitingMessages<Peer> {
     if (!this.#isQueued) this.#queue.rejectAll(error);
   }
 
-  /** No connection will follow. */
-  giveUp(cause: Error): void {
-    this.#queue.rejectAll(cause);
+  /** No connection will follow. @param reason makes the error, if anything waits */
+  giveUp(reason: () => Error): void {
+    if (this.#queue.size > 0) this.#queue.rejectAll(reason());
     this.sender.endPauses();
     const { length: count } = this.#unhandled;
     this.#unhandled = [];
     this.#lost = null;
     if (count === 0) return;
+    const cause = reason();
     const message = `No server has handled the last ${count} of send() and callNoWait(): ${messageOf(cause)}`;
     this.#core.report(new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { cause }), { stage: "send", count });
   }
