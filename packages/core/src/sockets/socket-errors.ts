@@ -120,7 +120,7 @@ const LEAST_MAX_PATH_BYTES = 103;
 
 /**
  * Returns an error if `path` is too long for a Unix socket or contains NUL (other than that of an abstract socket), else
- * null. Not all runtimes check this: Node 22.12
+ * null. Not all runtimes check this: Node.js 22
  * truncates the path and binds the result. Windows has other names and limits.
  */
 export function badPath(path: string, failed: string): ConduitError | null {
