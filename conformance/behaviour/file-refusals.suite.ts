@@ -31,16 +31,29 @@ export function describeFileRefusals(subject: Subject): void {
       test(
         "a quota counts all files of the folder",
         staged(async (stage) => {
-          const { there, box } = await fileScene(stage, { quotaBytes: 100 });
-          await box.upload(someBytes(60), { name: "a" });
-          await expect(box.upload(someBytes(41), { name: "b" })).rejects.toMatchObject({
+          const { there, box } = await fileScene(stage, { quotaBytes: 10_000 });
+          await box.upload(someBytes(5900), { name: "a" });
+          await expect(box.upload(someBytes(4101), { name: "b" })).rejects.toMatchObject({
             codeName: "QUOTA_EXCEEDED",
-            details: { quota: 100, used: 60 },
+            details: { quota: 10_000, used: 5900 },
           });
-          const stream = new Response(someBytes(41) as never).body as never;
+          const stream = new Response(someBytes(4101) as never).body as never;
           await expect(box.upload(stream, { name: "b" })).rejects.toMatchObject({ codeName: "QUOTA_EXCEEDED" });
-          await box.upload(someBytes(40), { name: "c" });
+          await box.upload(someBytes(4100), { name: "c" });
           await untilNames(there, ["a", "c"]);
+        }),
+      );
+
+      test(
+        "a quota bounds the number of empty files",
+        staged(async (stage) => {
+          const { there, box } = await fileScene(stage, { quotaBytes: 2 * 4096 });
+          for (const name of ["a", "b"]) await box.upload(new Uint8Array(), { name });
+          await expect(box.upload(new Uint8Array(), { name: "c" })).rejects.toMatchObject({
+            codeName: "QUOTA_EXCEEDED",
+            details: { quota: 8192, used: 8192 },
+          });
+          await untilNames(there, ["a", "b"]);
         }),
       );
 

@@ -116,9 +116,9 @@ export function describeFiles(staged: Staged<ClientScene>): void {
     test(
       "sizes and quotas hold before anything is sent",
       staged(async (scene) => {
-        const { there, client } = await served(scene, { maxFileBytes: 100, quotaBytes: 50 });
+        const { there, client } = await served(scene, { maxFileBytes: 10_000, quotaBytes: 5000 });
         const start = (size: unknown): Promise<unknown> => scene.call(client, "file_upload_start", { ...START, size });
-        for (const size of [101, 51, -1, 0.5, "10"]) expect(await start(size)).toMatchObject({ success: false });
+        for (const size of [10_001, 5001, -1, 0.5, "10"]) expect(await start(size)).toMatchObject({ success: false });
         expect(await readdir(there)).toEqual([]);
       }),
     );

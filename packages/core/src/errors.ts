@@ -319,6 +319,9 @@ export class ConduitError extends Error {
  * An error that is sent to the peer. If a handler throws or returns one, the caller receives its code, message and
  * details; on the calling side, the failed call rejects with it. Any other error thrown by a handler reaches the caller
  * as `INTERNAL` with a generic message.
+ *
+ * Numbers of your own are below 1000 or from 9000 up. A number of {@link ErrorCode} means to the caller what it does
+ * there, and `isTemporary` goes by it.
  */
 export class RpcError extends ConduitError {
   static {

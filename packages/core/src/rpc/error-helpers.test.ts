@@ -100,3 +100,27 @@ describe("the other helpers use netconduit's messages", () => {
     expect([made.cause, made.details]).toEqual([cause, undefined]);
   });
 });
+
+describe("an unknown option of a helper", () => {
+  const misspelt = (options: object): never => options as never;
+
+  test.each([
+    ["error", () => error("Failed", misspelt({ detail: {} })), /Unknown option detail of error\("Failed"\); .*details/],
+    ["validation", () => error.validation("Bad", misspelt({ feild: "a" })), /of error\.validation\("Bad"\); .*field/],
+    ["notFound", () => error.notFound("User", misspelt({ id: 7 })), /Unknown option id of error\.notFound\("User"\)/],
+    ["internal", () => error.internal(misspelt({ mesage: "x" })), /of error\.internal\(\); .*message/],
+    [
+      "internal with text",
+      () => error.internal("x", misspelt({ detials: {} })),
+      /of error\.internal\("x"\); .*details/,
+    ],
+    [
+      "rateLimited",
+      () => error.rateLimited(misspelt({ retryAfter: 1 })),
+      /of error\.rateLimited\(\); .*retryAfterSeconds/,
+    ],
+  ])("is refused: %s", (_helper, make, message) => {
+    expect(make).toThrow(message);
+    expect(make).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }));
+  });
+});

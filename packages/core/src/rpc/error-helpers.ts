@@ -1,5 +1,6 @@
 import { asError, ConduitError, codeOf, ErrorCode, errorCodeName, isInstance, messageOf, RpcError } from "../errors.ts";
 import { clip, describeValue } from "../util/describe-value.ts";
+import { KnownOptions } from "../util/known-options.ts";
 
 /** An error's details, which are sent to the caller, and its local cause. */
 export interface ErrorHelperOptions {
@@ -9,9 +10,43 @@ export interface ErrorHelperOptions {
   readonly cause?: unknown;
 }
 
-/** Creates errors for a handler to return or throw; both have the same effect. */
+type CustomOptions = ErrorHelperOptions & { readonly code?: number | undefined };
+type InternalOptions = ErrorHelperOptions & { readonly message?: string | undefined };
+
+interface ValidationOptions {
+  readonly field?: string | undefined;
+  readonly expected?: string | undefined;
+  readonly received?: unknown;
+}
+
+interface NotFoundOptions {
+  readonly identifier?: string | number | bigint | undefined;
+}
+
+interface RateLimitedOptions {
+  readonly retryAfterSeconds?: number | undefined;
+}
+
+const COMMON = { details: true, cause: true } as const;
+const CUSTOM = new KnownOptions<CustomOptions>("error", { ...COMMON, code: true });
+const VALIDATION = new KnownOptions<ValidationOptions>("error.validation", {
+  field: true,
+  expected: true,
+  received: true,
+});
+const NOT_FOUND = new KnownOptions<NotFoundOptions>("error.notFound", { identifier: true });
+const INTERNAL = new KnownOptions<InternalOptions>("error.internal", { ...COMMON, message: true });
+const RATE_LIMITED = new KnownOptions<RateLimitedOptions>("error.rateLimited", { retryAfterSeconds: true });
+
+/**
+ * Creates errors for a handler to return or throw; both have the same effect. All throw INVALID_CONFIG for an unknown
+ * option.
+ */
 export interface ErrorHelper {
-  /** A custom error. `code` may be any integer; UNKNOWN (1000) by default. */
+  /**
+   * A custom error. `code` is an integer: one of your own (below 1000, or from 9000 up), or one of `ErrorCode`, which then
+   * means what it does there. UNKNOWN (1000) by default.
+   */
   (message: string, options?: ErrorHelperOptions & { readonly code?: number | undefined }): RpcError;
 
   /** VALIDATION (2000). `field`, `expected` and `received` (as short text) are sent as `details`. */
@@ -50,12 +85,19 @@ export interface ErrorHelper {
   forward(failure: unknown): Error;
 }
 
-function create(message: string, options: ErrorHelperOptions & { readonly code?: number | undefined } = {}): RpcError {
+function custom(message: string, options?: CustomOptions): RpcError {
+  CUSTOM.check(options, message);
+  return create(message, options);
+}
+
+function create(message: string, options: CustomOptions = {}): RpcError {
   return new RpcError(options.code ?? ErrorCode.UNKNOWN, message, options);
 }
 
 const helpers: Omit<ErrorHelper, never> = {
-  validation(message, { field, expected, received } = {}) {
+  validation(message, options) {
+    VALIDATION.check(options, message);
+    const { field, expected, received } = options ?? {};
     const details: Record<string, string> = {};
     if (field) details["field"] = field;
     if (expected) details["expected"] = expected;
@@ -68,7 +110,9 @@ const helpers: Omit<ErrorHelper, never> = {
     });
   },
 
-  notFound(resource, { identifier } = {}) {
+  notFound(resource, options) {
+    NOT_FOUND.check(options, resource);
+    const { identifier } = options ?? {};
     const suffix = identifier === undefined || identifier === "" ? "" : `: ${clip(String(identifier), 200)}`;
     return create(`${resource} not found${suffix}`, { code: ErrorCode.NOT_FOUND });
   },
@@ -77,10 +121,9 @@ const helpers: Omit<ErrorHelper, never> = {
     return create(action ? `Permission denied: ${action}` : "Permission denied", { code: ErrorCode.PERMISSION_DENIED });
   },
 
-  internal(
-    messageOrOptions?: string | (ErrorHelperOptions & { readonly message?: string | undefined }),
-    options?: ErrorHelperOptions,
-  ) {
+  internal(messageOrOptions?: string | InternalOptions, options?: ErrorHelperOptions) {
+    if (typeof messageOrOptions === "string") INTERNAL.check(options, messageOrOptions);
+    else INTERNAL.check(messageOrOptions);
     const given = typeof messageOrOptions === "string" ? { ...options, message: messageOrOptions } : messageOrOptions;
     return create(given?.message || "Internal server error", { ...given, code: ErrorCode.INTERNAL });
   },
@@ -98,7 +141,9 @@ const helpers: Omit<ErrorHelper, never> = {
     return create(messageOf(failure), { code, details: failure.details, cause: failure });
   },
 
-  rateLimited({ retryAfterSeconds } = {}) {
+  rateLimited(options) {
+    RATE_LIMITED.check(options);
+    const { retryAfterSeconds } = options ?? {};
     return create("Rate limit exceeded", {
       code: ErrorCode.RATE_LIMITED,
       details: retryAfterSeconds === undefined ? undefined : { retry_after: retryAfterSeconds },
@@ -110,4 +155,4 @@ const helpers: Omit<ErrorHelper, never> = {
  * Creates errors for a handler to return or throw, as netconduit's `Error` does. The caller receives an `RpcError` with
  * the same code, message and details.
  */
-export const error: ErrorHelper = Object.assign(create, helpers) as ErrorHelper;
+export const error: ErrorHelper = Object.assign(custom, helpers) as ErrorHelper;

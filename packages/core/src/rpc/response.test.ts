@@ -74,3 +74,18 @@ describe("response.withPagination", () => {
     );
   });
 });
+
+test.each([
+  [
+    "ok",
+    () => response.ok({ mesage: "x" } as never),
+    /Unknown option mesage of response\.ok\(\); did you mean message\?/,
+  ],
+  [
+    "withPagination",
+    () => response.withPagination({ data: [], total: 0, page_size: 5 } as never),
+    /Unknown option page_size of response\.withPagination\(\); did you mean pageSize\?/,
+  ],
+])("an unknown option is refused: %s", (_helper, make, message) => {
+  expect(make).toThrow(message);
+});

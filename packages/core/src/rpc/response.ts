@@ -1,4 +1,5 @@
 import { ErrorCode, RpcError } from "../errors.ts";
+import { KnownOptions } from "../util/known-options.ts";
 
 /** Page counts of {@link Response.withPagination}; in snake_case, because netconduit's clients read these names. */
 export interface Pagination {
@@ -26,7 +27,7 @@ export interface PaginatedResponse<T> {
   readonly pagination: Pagination;
 }
 
-/** Creates results for a handler to return. */
+/** Creates results for a handler to return. `ok` and `withPagination` throw INVALID_CONFIG for an unknown option. */
 export interface Response {
   /** Returns `data` unchanged. */
   <T>(data: T): T;
@@ -64,19 +65,31 @@ interface OkOptions {
   readonly message?: string | undefined;
 }
 
+interface PageOptions<T> {
+  readonly data: readonly T[];
+  readonly total: number;
+  readonly page?: number | undefined;
+  readonly pageSize?: number | undefined;
+}
+
+const OK = new KnownOptions<OkOptions>("response.ok", { data: true, message: true });
+const PAGE = new KnownOptions<PageOptions<unknown>>("response.withPagination", {
+  data: true,
+  total: true,
+  page: true,
+  pageSize: true,
+});
+
 function ok(options: OkOptions = {}): { success: true; data?: unknown; message?: string } {
+  OK.check(options);
   const result: { success: true; data?: unknown; message?: string } = { success: true };
   if (options.data !== undefined) result.data = options.data;
   if (options.message) result.message = options.message;
   return result;
 }
 
-function withPagination<T>(options: {
-  readonly data: readonly T[];
-  readonly total: number;
-  readonly page?: number | undefined;
-  readonly pageSize?: number | undefined;
-}): PaginatedResponse<T> {
+function withPagination<T>(options: PageOptions<T>): PaginatedResponse<T> {
+  PAGE.check(options);
   const { data, total, page = 1, pageSize = 10 } = options;
   requireWhole("total", total, 0);
   requireWhole("page", page, 1);

@@ -25,7 +25,10 @@ export interface FolderOptions<Peer = unknown> {
   readonly remove?: boolean | undefined;
   /** Largest file that is taken, in bytes. Default: no limit. */
   readonly maxFileBytes?: number | undefined;
-  /** Bytes that all files in the folder may have together, unfinished ones included. Default: no limit. */
+  /**
+   * Bytes that all files in the folder may have together, unfinished ones included. A file counts as 4,096 at least, so this
+   * bounds their number, too. Default: no limit.
+   */
   readonly quotaBytes?: number | undefined;
   /**
    * If an uploaded file's name is taken: `fail` refuses it, `replace` replaces the file, `rename` puts a number behind

@@ -2,7 +2,9 @@ import { expect, test } from "vitest";
 import { diskFiles } from "../../test-support/file-scene.ts";
 import { gate } from "../../test-support/gate.ts";
 import type { FileAccess } from "../../util/file-access.ts";
-import { Quota } from "./quota.ts";
+import { MIN_FILE_BYTES, Quota } from "./quota.ts";
+
+const BLOCK = MIN_FILE_BYTES;
 
 /** A folder in memory, whose look-ups stop before the unfinished files until the test lets them go on. */
 function folder(sizes: Record<string, number>) {
@@ -40,28 +42,28 @@ async function turns(): Promise<void> {
 
 test("a file that is complete while the folder is looked up for another one counts", async () => {
   const box = folder({});
-  const quota = new Quota(10);
+  const quota = new Quota(10 * BLOCK);
   const [a, b] = [{}, {}];
   box.goOn();
-  await box.begin(quota, a, 8);
+  await box.begin(quota, a, 8 * BLOCK);
   box.stop();
-  const begun = box.begin(quota, b, 8).catch((error: unknown) => error);
+  const begun = box.begin(quota, b, 8 * BLOCK).catch((error: unknown) => error);
   await turns();
   // The folder was read already; from now on the file isn't in the other one either.
   quota.end(a, true, true);
   box.goOn();
-  expect(await begun).toMatchObject({ codeName: "QUOTA_EXCEEDED", details: { used: 8 } });
+  expect(await begun).toMatchObject({ codeName: "QUOTA_EXCEEDED", details: { used: 8 * BLOCK } });
 });
 
 test("a part that stays counts, too, and one that doesn't leaves its room", async () => {
   for (const mayRemain of [true, false]) {
     const box = folder({});
-    const quota = new Quota(10);
+    const quota = new Quota(10 * BLOCK);
     const a = {};
     box.goOn();
-    await box.begin(quota, a, 8);
+    await box.begin(quota, a, 8 * BLOCK);
     box.stop();
-    const begun = box.begin(quota, {}, 8).then(
+    const begun = box.begin(quota, {}, 8 * BLOCK).then(
       () => "begun",
       () => "refused",
     );
@@ -73,27 +75,41 @@ test("a part that stays counts, too, and one that doesn't leaves its room", asyn
 });
 
 test("files that begin together share a look-up, which begins no sooner than they do", async () => {
-  const box = folder({ "box/a": 5, "box/.netconduit/b.part": 4 });
-  const quota = new Quota(20);
-  const first = box.begin(quota, {}, 1);
+  const box = folder({ "box/a": 5 * BLOCK, "box/.netconduit/b.part": 4 * BLOCK });
+  const quota = new Quota(20 * BLOCK);
+  const first = box.begin(quota, {}, BLOCK);
   await turns();
   // It continues a part that the look-up under way takes for one that nobody continues.
   const isActive = (path: string): boolean => path === "box/.netconduit/b.part";
-  const others = Array.from({ length: 10 }, (_, index) => box.begin(quota, {}, index === 0 ? 5 : 1, isActive));
+  const others = Array.from({ length: 10 }, (_, index) =>
+    box.begin(quota, {}, index === 0 ? 5 * BLOCK : BLOCK, isActive),
+  );
   box.goOn();
   await Promise.all([first, ...others]);
   expect(box.lookUps).toBe(2);
-  await expect(box.begin(quota, {}, 1, isActive)).rejects.toMatchObject({ codeName: "QUOTA_EXCEEDED" });
+  await expect(box.begin(quota, {}, BLOCK, isActive)).rejects.toMatchObject({ codeName: "QUOTA_EXCEEDED" });
 });
 
 test("a look-up that fails is the error of those that wait for it alone", async () => {
   const box = folder({});
-  const quota = new Quota(10);
+  const quota = new Quota(10 * BLOCK);
   const failing = quota
     .begin({}, 1, { ...diskFiles, facts: async () => Promise.reject(new Error("EIO")) }, ["box"], () => false)
     .catch((error: Error) => error.message);
-  const next = box.begin(quota, {}, 10);
+  const next = box.begin(quota, {}, 10 * BLOCK);
   box.goOn();
   expect(await failing).toBe("EIO");
   await next;
+});
+
+test("empty files are bounded, those that are there as well as those that arrive", async () => {
+  const box = folder({ "box/a": 0, "box/.netconduit/b.part": 0 });
+  box.goOn();
+  const quota = new Quota(4 * BLOCK);
+  await box.begin(quota, {}, 0);
+  await box.begin(quota, {}, 1);
+  await expect(box.begin(quota, {}, 0)).rejects.toMatchObject({
+    codeName: "QUOTA_EXCEEDED",
+    details: { quota: 4 * BLOCK, used: 4 * BLOCK },
+  });
 });

@@ -1,6 +1,9 @@
 import { ErrorCode, RpcError } from "../../errors.ts";
 import type { FileAccess } from "../../util/file-access.ts";
 
+/** A file counts as at least so many bytes, as on most disks: else a quota wouldn't bound the number of small files. */
+export const MIN_FILE_BYTES = 4096;
+
 /**
  * Counts the bytes of a folder's files, and of those that are on their way, against its quota. Files that begin while the
  * folder is looked up share the next look-up, so that a crowd of them doesn't cost one each.
@@ -42,13 +45,14 @@ export class Quota {
   }
 
   /** @throws RpcError QUOTA_EXCEEDED */
-  grow(file: object, bytes: number): void {
+  grow(file: object, size: number): void {
     if (this.#limit === Number.POSITIVE_INFINITY) return;
+    const bytes = charge(size);
     const before = this.#arriving.get(file) ?? 0;
     if (bytes <= before) return;
     const others = this.#used + this.#arrivingBytes - before;
     if (others + bytes > this.#limit) {
-      const message = `The folder's quota of ${this.#limit} bytes has no room for ${bytes}: ${others} are used`;
+      const message = `The folder's quota of ${this.#limit} bytes has no room for ${bytes}: ${others} are used (a file counts as ${MIN_FILE_BYTES} at least)`;
       const details = { quota: this.#limit, used: others };
       throw new RpcError(ErrorCode.QUOTA_EXCEEDED, message, { details });
     }
@@ -103,8 +107,12 @@ async function usedBytes(
     for (const name of await files.names(folder)) {
       const path = files.join(folder, name);
       const facts = isCounted(path) ? null : await files.facts(path);
-      if (facts?.kind === "file") used += facts.bytes;
+      if (facts?.kind === "file") used += charge(facts.bytes);
     }
   }
   return used;
+}
+
+function charge(bytes: number): number {
+  return Math.max(bytes, MIN_FILE_BYTES);
 }

@@ -159,6 +159,11 @@ export class ReceivingFolder implements PartialFolder {
   }
 }
 
+/** The unfinished file whose state has this path; other paths are returned as they are. */
+export function partOf(path: string): string {
+  return path.replace(/\.json$/, ".part");
+}
+
 /** The id of an unfinished file that has the name `<id>.part`, or that of its state. */
 function idIn(name: string): string {
   return name.slice(0, ID_DIGITS);

@@ -18,7 +18,7 @@ import { isSameVersion } from "./partial-state.ts";
 import { PeerTurns } from "./peer-turns.ts";
 import { Quota } from "./quota.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
-import { ReceivingFolder } from "./receiving-folder.ts";
+import { partOf, ReceivingFolder } from "./receiving-folder.ts";
 
 /** A file that a peer sent or fetched. */
 export interface TransferredFile {
@@ -343,7 +343,7 @@ export class ServedFolder<Peer> {
     const { folder, partials } = this.#receiving;
     await finish(partial, () =>
       withFileErrors(`measure '${this.name}'`, () =>
-        this.#quota.begin(partial, bytes, files, [folder, partials], (path) => active.has(path)),
+        this.#quota.begin(partial, bytes, files, [folder, partials], (path) => active.has(partOf(path))),
       ),
     );
   }
