@@ -225,6 +225,24 @@ test("a full disk is told to the peer and to this side's application, and nothin
   expect(await readdir(dir)).toEqual([]);
 });
 
+test("an upload that was cancelled before its turn asks nothing of the disk", async () => {
+  const asked: string[] = [];
+  const transfers = transfersWith({
+    facts: async (path) => {
+      asked.push(path);
+      return null;
+    },
+    open: async (path) => {
+      asked.push(path);
+      throw systemError("EIO");
+    },
+  });
+  const { folder, heard, contextOf } = await served({ quotaBytes: 100 }, transfers);
+  const cancelled = { ...contextOf({}, [CONTENT, END]), signal: AbortSignal.abort() };
+  await expect(folder.upload(UPLOAD, cancelled as never)).rejects.toMatchObject({ codeName: "CANCELLED" });
+  expect([asked, heard]).toEqual([[], []]);
+});
+
 describe("a peer with many transfers", () => {
   /** Counts the files of the folder that are open. */
   function counting() {

@@ -154,10 +154,11 @@ export class ServedFolder<Peer> {
       const { identity, transfer, finished } = await this.#request(params, context);
       const { offset } = params;
       if (finished !== null && finished.bytes === offset) return answerOf(finished);
-      await this.#mustBeAbleToBegin(identity);
       if (!isCount(offset)) throw invalidParams("offset must be a whole number of bytes");
+      // Before the disk is asked anything: an upload that was cancelled at once costs no look-up.
       const release = await this.#openOneMore(context);
       try {
+        await this.#mustBeAbleToBegin(identity);
         const receiving = this.#receive(identity, offset, context);
         return answerOf(await (transfer === null ? receiving : this.#finished.add(transfer, receiving)));
       } finally {
