@@ -34,6 +34,8 @@ export const uncheckable: readonly (readonly [reason: string, sentences: readonl
       "Extensions: So `CANCEL` must leave behind its request: one that still waits is withdrawn instead.",
       "AUTH_FAILURE: A plain server sends no `code`.",
       "MESSAGE: The return value of the receiver's handler is sent back as follows:",
+      "RPC_ERROR: With `false` it was not, so the request may be made again, also at another server; with `true` it was, and may have had its effect.",
+      "RPC_ERROR: A caller knows by itself about requests that end with their connection: it hadn't sent them, or `started` of `CLOSE` lists those that were started.",
       "Once: If the process that began a delivery ended before the answer was kept, the outcome is unknown.",
       "Discovery: A final `None` means that a parameter may be omitted or nil.",
       "Discovery: Plain peers don't answer it; this library's client uses `listall`.",

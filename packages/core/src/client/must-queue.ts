@@ -26,7 +26,8 @@ export function mustQueue(called: Called, { config, state, connection, reconnect
   const remedy = reconnector.isConnecting
     ? "the client is connecting (the option queueWhileDisconnected keeps what is sent meanwhile)"
     : "call connect() first";
-  throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `${cannot("send", called)}: not connected (${state}); ${remedy}`);
+  const message = `${cannot("send", called)}: not connected (${state}); ${remedy}`;
+  throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
 }
 
 /** @param what the beginning of the message */

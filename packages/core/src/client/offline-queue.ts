@@ -27,9 +27,8 @@ class Entry<Connection> extends TimerEntry {
   override onTimer(): void {
     this.#queue.remove(this.item);
     const { called, timeoutMs, reject } = this.item;
-    reject(
-      new ConduitError(ErrorCode.TIMEOUT, `${quoted(called)} timed out after ${timeoutMs} ms without a connection`),
-    );
+    const message = `${quoted(called)} timed out after ${timeoutMs} ms without a connection`;
+    reject(new ConduitError(ErrorCode.TIMEOUT, message, { details: { started: false } }));
   }
 }
 

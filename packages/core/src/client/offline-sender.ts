@@ -95,7 +95,8 @@ export class OfflineSender implements Outgoing {
     const connection = this.#host.streamConnection();
     if (connection !== null) return connection;
     const how = typeof called === "string" ? " with a stream" : "";
-    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `${cannot("call", called)}${how}: not connected`);
+    const message = `${cannot("call", called)}${how}: not connected, and such calls aren't queued`;
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
   }
 
   /** Ends the pauses of calls that are about to reject. */

@@ -289,7 +289,7 @@ export class ConnectionSender {
     const { closeReason, isOpen } = this.#host;
     if (isOpen) return;
     const why = closeReason?.message ?? "the connection is not logged in";
-    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`);
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`, { details: { started: false } });
   }
 
   /** @throws ConduitError MESSAGE_TOO_LARGE if the peer accepts no payload of this size */

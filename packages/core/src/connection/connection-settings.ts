@@ -16,6 +16,8 @@ export interface ConnectionSettings {
   readonly enableCompression: boolean;
   /** Topics that a connection may be subscribed to; absent on a client. */
   readonly maxSubscriptions?: number | undefined;
+  /** Names the keys of `$once` that a server knows; null if it can't say. Absent on a client. */
+  readonly onceKeys?: (() => string | null) | undefined;
   /** Sessions outlive their streams; null or absent if they don't. */
   readonly resume?: ResumeSettings | null | undefined;
   /** Whether an expiring identity can be renewed: tokens are sent, or taken. Default false. */

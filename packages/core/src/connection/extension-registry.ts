@@ -118,7 +118,10 @@ export class ExtensionRegistry implements FrameTypes {
   /** The map `extensions` of AUTH_SUCCESS, with this side's parameters of the negotiated extensions. */
   answer(agreement: Agreement): Record<string, unknown> {
     const answer: Record<string, unknown> = {};
-    for (const name of agreement.keys()) answer[name] = this.#offer[name];
+    for (const extension of this.extensions) {
+      const { name } = extension;
+      if (agreement.has(name)) answer[name] = extension.answer?.(this.#settings) ?? this.#offer[name];
+    }
     return answer;
   }
 

@@ -65,6 +65,8 @@ export interface Extension<Params = unknown, State = unknown> {
   readonly enables?: keyof Features | undefined;
   /** Returns the offer for the login: `true` or a map of parameters; null to offer nothing. */
   offer(settings: ConnectionSettings): Params | null;
+  /** A server's parameters at the time of a login. Default: those of its offer. */
+  answer?(settings: ConnectionSettings): Params;
   /** Evaluates the peer's offer or answer; null to decline. Must not throw, and must ignore unknown keys. */
   accept(theirs: unknown, settings: ConnectionSettings): Params | null;
   /** Called after the login. May return the connection's state of this extension. */
@@ -162,6 +164,8 @@ export interface ExtensionHost {
 
   /** The peer accepts no messages, requests and replies with a larger payload. Set by the extension `limits`. */
   maxPeerPayloadBytes: number;
+  /** Names the keys of `$once` that the peer knows; null if it didn't say. */
+  onceKeys: string | null;
   /** Frames that arrive in chunks; null until the first. Set by the extension `chunk`. */
   unfinished: { readonly heldBytes: number; readonly oldestFrame: number } | null;
 

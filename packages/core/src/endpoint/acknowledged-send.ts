@@ -23,7 +23,7 @@ interface CallSettings {
 }
 
 /** Where attempts go. */
-interface Calls {
+export interface Calls {
   call(
     method: string,
     params: unknown,
@@ -35,7 +35,8 @@ interface Calls {
 /** The sending server or client. */
 export interface RepeatingSender {
   readonly context: RuntimeContext;
-  outgoing(): Calls;
+  /** Where the attempts of one call or message go. */
+  attempts(): Calls;
   /** Whether no attempt can succeed any more. */
   isOver(): boolean;
   readonly pauses: Pauses;
@@ -136,13 +137,14 @@ export async function sendAcknowledged(
 ): Promise<void> {
   const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta } = options;
   const { once: key = crypto.randomUUID(), deliveries = 1 } = options;
+  const calls = sender.attempts();
   let attempt = 1;
   let delivery = 1;
   for (;;) {
     if (signal?.aborted === true) throw cancelledError(type, signal.reason);
     try {
       const params = deliveries === 1 ? { key, type, data } : { key, type, data, delivery, deliveries };
-      await sender.outgoing().call(ONCE_METHOD, params, { timeoutMs, signal, meta }, null);
+      await calls.call(ONCE_METHOD, params, { timeoutMs, signal, meta }, null);
       return;
     } catch (error) {
       const waitMs = retryAfterMs(error, backOff(delayMs, attempt));
@@ -184,12 +186,13 @@ export async function callOnce(
   const { timeoutMs = 0, signal } = options ?? {};
   const { runtime } = sender.context;
   const startedMs = runtime.now();
+  const calls = sender.attempts();
   for (let attempt = 1; ; attempt += 1) {
     if (signal?.aborted === true) throw cancelledError(method, signal.reason);
     const leftMs = timeoutMs - (runtime.now() - startedMs);
     const given = timeoutMs > 0 && attempt > 1 ? { ...options, timeoutMs: Math.max(1, Math.ceil(leftMs)) } : options;
     try {
-      return await sender.outgoing().call(ONCE_METHOD, wrapped, given, validator);
+      return await calls.call(ONCE_METHOD, wrapped, given, validator);
     } catch (error) {
       const isTimeout = codeOf(asConduitError(error)) === ErrorCode.TIMEOUT;
       const waitMs = isTimeout ? null : retryAfterMs(error, backOff(DELAY_MS, attempt));

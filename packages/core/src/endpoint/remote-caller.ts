@@ -27,6 +27,7 @@ import type { Validator } from "../rpc/validation.ts";
 import {
   type AckOptions,
   ackOptions,
+  type Calls,
   callOnce,
   noStreamOnce,
   Pauses,
@@ -101,7 +102,8 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   /** @internal Sends repeated attempts over the connection of that moment. */
   protected get _repeating(): RepeatingSender {
     const { _runtimeContext: context, _pauses: pauses } = this;
-    return { context, outgoing: () => this._outgoing, isOver: () => this._hasEnded, pauses };
+    const calls: Calls = { call: (...call) => this._outgoing.call(...call) };
+    return { context, attempts: () => calls, isOver: () => this._hasEnded, pauses };
   }
 
   /** @internal */

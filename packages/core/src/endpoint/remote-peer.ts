@@ -41,6 +41,7 @@ export type PeerConnection = Pick<
   | "bytesReceived"
   | "extension"
   | "errors"
+  | "onceKeys"
   | "rateLimited"
   | "skippedFrames"
   | "info"

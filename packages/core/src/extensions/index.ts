@@ -11,6 +11,7 @@ import { flow } from "./flow.ts";
 import { heartbeat } from "./heartbeat.ts";
 import { limits } from "./limits.ts";
 import { meta } from "./meta.ts";
+import { once } from "./once.ts";
 import { ready } from "./ready.ts";
 import { refusal } from "./refusal.ts";
 import { renewal } from "./renewal.ts";
@@ -28,6 +29,7 @@ export const builtInExtensions: readonly AnyExtension[] = [
   deadline,
   meta,
   call,
+  once,
   cancel,
   credit,
   chunk,

@@ -10,6 +10,7 @@ import type { CloseReason } from "../connection/close-reason.ts";
 import type { ConnectionState } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
 import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
+import type { RepeatingSender } from "../endpoint/acknowledged-send.ts";
 import {
   type CallOptions,
   resultValidator,
@@ -72,6 +73,7 @@ import type { Runtime } from "../runtime.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Attempt, failuresOf, notConnected } from "./connect-failures.ts";
+import { OnceAttempts } from "./once-attempts.ts";
 import { isUsable, type PoolConnection } from "./pool-connection.ts";
 import { PoolMembers } from "./pool-members.ts";
 import { type PoolConfig, type PoolOptions, parsePoolOptions } from "./pool-options.ts";
@@ -195,6 +197,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   /** @internal */
   protected get _outgoing(): Outgoing {
     return this.#sender;
+  }
+
+  /** @internal */
+  protected override get _repeating(): RepeatingSender {
+    return { ...super._repeating, attempts: () => new OnceAttempts(this.#sender) };
   }
 
   /** @internal */

@@ -33,6 +33,10 @@ class PoolClient<C extends Contract> extends Client<C> {
     return this._connection?.pendingCalls ?? 0;
   }
 
+  get onceKeys(): string | null {
+    return this._connection?.onceKeys ?? null;
+  }
+
   get subscriptions(): Subscriptions {
     return this._subscriptions;
   }
@@ -110,6 +114,14 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
 
   get pendingCalls(): number {
     return this.#inside.pendingCalls;
+  }
+
+  get onceKeys(): string | null {
+    return this.#inside.onceKeys;
+  }
+
+  get mayReturn(): boolean {
+    return !this.isUsable && !this.#hasGivenUp;
   }
 
   get averageMs(): number | null {

@@ -50,6 +50,8 @@ function scene(answer: (to: string) => unknown = (to) => to, settings: Partial<S
     outgoing: outgoing(name),
     pendingCalls: 0,
     averageMs: null,
+    onceKeys: null,
+    mayReturn: false,
     measured: (ms) => measured.push([name, ms]),
   });
   const sender = new PoolSender({

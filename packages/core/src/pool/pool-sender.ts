@@ -11,8 +11,19 @@ export interface PoolMember extends Load {
   /** The address of its server. */
   readonly address: string;
   readonly outgoing: Outgoing;
+  /** Names the keys of `ack` and `once` that its server knows; null if that isn't known. */
+  readonly onceKeys: string | null;
+  /** Whether it isn't connected, and may connect again by itself. */
+  readonly mayReturn: boolean;
   /** A call took this long. @param nowMs monotonic milliseconds */
   measured(ms: number, nowMs: number): void;
+}
+
+/** In the options of a call: hears of each connection that it is sent over. */
+export const CHOSEN: unique symbol = Symbol("chosen");
+
+interface ChosenOptions {
+  readonly [CHOSEN]?: ((member: PoolMember) => void) | undefined;
 }
 
 /** A call or request, as it is sent to one server after the other until one has looked at it. */
@@ -84,6 +95,12 @@ export class PoolSender implements Outgoing {
     return this.#call("request", type, data, options, validator);
   }
 
+  /** One of the connections that take calls and for which this is true; null if there are none. */
+  choose(fits: (member: PoolMember) => boolean): PoolMember | null {
+    const candidates = this.usable.filter(fits);
+    return candidates.length === 0 ? null : this.#settings.choose(candidates);
+  }
+
   /** A stream stays on the connection that was chosen for it. */
   streamConnection(called: Called): ReturnType<Outgoing["streamConnection"]> {
     const { usable } = this;
@@ -131,6 +148,7 @@ export class PoolSender implements Outgoing {
     if (usable.length === 0) return offline[kind](name, value, options, validator);
     const member = usable.length === 1 ? (usable[0] as PoolMember) : choose(usable);
     const startedAtMs = clock.now();
+    (options as ChosenOptions | undefined)?.[CHOSEN]?.(member);
     const reply = member.outgoing[kind](name, value, options, validator);
     const failed = (error: unknown): Promise<unknown> =>
       this.#failed({ kind, name, value, options, validator, startedAtMs }, member, error);
@@ -160,6 +178,7 @@ export class PoolSender implements Outgoing {
       if (next === null) return offline[kind](name, value, rest, validator);
       tried.push(next);
       this.#movedCalls += 1;
+      (options as ChosenOptions | undefined)?.[CHOSEN]?.(next);
       try {
         return await next.outgoing[kind](name, value, rest, validator);
       } catch (again) {

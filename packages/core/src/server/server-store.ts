@@ -14,9 +14,15 @@ import { claimStore } from "../store/store-claims.ts";
 import { toHex } from "../util/hex.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { withDeadline } from "../util/time.ts";
+import { utf8 } from "../util/utf8.ts";
 import { DeadLetters } from "./dead-letters.ts";
 import { SESSION_TOKEN_BYTES } from "./sessions.ts";
 import { type SessionPlace, StoredSessions } from "./stored-sessions.ts";
+
+/** The name of a store's keys of `ack` and `once`. */
+const ONCE_KEYS = "once-keys";
+/** Less than the longest time of any store. Servers that have the name go on with it. */
+const ONCE_KEYS_MS: number = 30 * 24 * 60 * 60 * 1000;
 
 export class ServerStore<Peer> {
   readonly deadLetters: DeadLetters;
@@ -27,6 +33,8 @@ export class ServerStore<Peer> {
   readonly #given: Store | null;
   readonly #store: AnsweringStore | null;
   #answers: StoredAnswers | null = null;
+  /** Names the keys of `ack` and `once` that this server knows; null until its store has said so. */
+  #onceKeys: string | null = null;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
   /** @param place the node that this server is; null without a cluster */
@@ -40,6 +48,8 @@ export class ServerStore<Peer> {
     this.#given = settings?.store ?? null;
     const store = this.#given === null ? null : new AnsweringStore(this.#given, core.runtimeContext.wheel);
     this.#store = store;
+    // They end with this server.
+    if (store === null) this.#onceKeys = crypto.randomUUID();
     this.deadLetters = new DeadLetters(
       store === null
         ? null
@@ -52,6 +62,27 @@ export class ServerStore<Peer> {
       this.#answers = this.#storedAnswers(runtime, store, settings.onceMs);
       return this.#answers;
     };
+  }
+
+  /** Servers that have the same know the same keys. Null if the store can't say. */
+  get onceKeys(): string | null {
+    return this.#onceKeys;
+  }
+
+  /** Learns from the store which keys it has. A store that fails costs only that. */
+  async begin(): Promise<void> {
+    const store = this.#store;
+    if (store === null) return;
+    try {
+      await store.create(ONCE_KEYS, utf8(crypto.randomUUID()), ONCE_KEYS_MS);
+      const kept = await store.get(ONCE_KEYS);
+      this.#onceKeys = kept === null ? null : new TextDecoder().decode(kept);
+      // It is kept for as long as servers start, or until all keys from before are over.
+      if (kept !== null) await store.put(ONCE_KEYS, kept, ONCE_KEYS_MS);
+    } catch (error) {
+      this.#onceKeys = null;
+      this.failed(error);
+    }
   }
 
   /** Reserves the store for this server. Returns a function that ends that. @throws ConduitError STORE_IN_USE */

@@ -121,7 +121,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
     }
     const sides = { own: contract?.server, peer: contract === null ? undefined : anyClientSide(contract) };
-    const settings = { ...config, renewsCredentials: config.authenticate?.token !== undefined };
+    const settings = {
+      ...config,
+      renewsCredentials: config.authenticate?.token !== undefined,
+      onceKeys: () => this.#store.onceKeys,
+    };
     this.#core = new EndpointCore(runtime, settings, sides, extensions, (connection) => connection.user.roles);
     this.#hooks = new ServerHooks<this, Connection<C, D>>(this, (name, error, connection) =>
       this.#core.hookFailed(name, error, connection),
@@ -157,7 +161,13 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       config,
       claim: () => this.#store.claim(),
       prepare: () => this.#prepare(),
-      listen: () => this.#nodes.start(() => this.#listen()),
+      listen: () =>
+        this.#nodes.start(async () => {
+          const listener = await this.#listen();
+          // The store may be the cluster's. Nothing waits for it: clients that come before it answers don't hear of it.
+          void this.#store.begin();
+          return listener;
+        }),
       listening: () => this.#hooks.runListening(),
       beginStop: () => this.#connections.beginStop(),
       shutdown: () => this.#hooks.runShutdown(),

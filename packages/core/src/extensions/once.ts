@@ -1,0 +1,33 @@
+/**
+ * A server says which keys of `$once` it knows, so that a client of several servers repeats a call only where its key is
+ * known.
+ */
+
+import type { Extension, ExtensionHost } from "../connection/extension.ts";
+import { isMap } from "../util/is-map.ts";
+
+const MAX_CHARS = 64;
+
+export interface OnceParams {
+  /** Two servers that say the same know the same keys. Absent from a client, and from a server whose store failed. */
+  readonly keys?: string | undefined;
+}
+
+export const once: Extension<OnceParams, ExtensionHost> = {
+  name: "once",
+  frames: [],
+  offer: () => ({}),
+  answer: ({ onceKeys }) => {
+    const keys = onceKeys?.() ?? null;
+    return keys === null ? {} : { keys };
+  },
+  accept(theirs) {
+    if (theirs === true) return {};
+    if (!isMap(theirs)) return null;
+    const { keys } = theirs;
+    return typeof keys === "string" && keys !== "" && keys.length <= MAX_CHARS ? { keys } : {};
+  },
+  attach(connection, theirs) {
+    connection.onceKeys = theirs?.keys ?? null;
+  },
+};

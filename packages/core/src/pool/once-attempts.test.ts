@@ -1,0 +1,139 @@
+import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import type { Server } from "../server/server.ts";
+import { memoryStore } from "../store/memory-store.ts";
+import type { Store } from "../store/store.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { outcome, testPool, testServer } from "../test-support/peers.ts";
+
+const { CONNECTION_CLOSED, OUTCOME_UNKNOWN } = ErrorCode;
+
+/** Cuts the connection of a pool to its n-th server. */
+function cut(runtime: FakeRuntime, n: number): void {
+  runtime.pairs[n - 1]?.accepted.destroy(new Error("cut"));
+}
+
+/** Servers on the ports 1 and 2, whose method `pay` and message `order` run `handle`, and a pool of both. */
+async function twoServers(
+  handle: (runtime: FakeRuntime, port: number) => unknown,
+  store: (runtime: FakeRuntime, port: number) => Store | undefined = () => undefined,
+) {
+  const runtime = fakeRuntime();
+  const runs: number[] = [];
+  const start = async (port: number): Promise<Server> => {
+    const kept = store(runtime, port);
+    const options = kept === undefined ? { port } : { port, resume: { store: kept } };
+    const { server } = await testServer(runtime, options, (made) => {
+      const run = (): unknown => {
+        runs.push(port);
+        return handle(runtime, port);
+      };
+      made.rpc("pay", run);
+      made.on("order", run);
+    });
+    return server;
+  };
+  const servers = [await start(1), await start(2)] as const;
+  const { pool } = testPool(runtime, [1, 2]);
+  await pool.connect({ all: true });
+  return { runtime, runs, servers, start, pool };
+}
+
+const never = (): Promise<unknown> => new Promise(() => undefined);
+
+describe("after a lost connection", () => {
+  test("a call with once goes on at the server that began it, and never at one that doesn't know its key", async () => {
+    let finish: (value: string) => void = () => undefined;
+    const answer = new Promise<string>((resolve) => {
+      finish = resolve;
+    });
+    const { runtime, runs, pool } = await twoServers(() => answer);
+    const paying = outcome(pool.call("pay", {}, { once: "k1" }));
+    await runtime.settle();
+    const [home = 0] = runs;
+    cut(runtime, home);
+    finish("paid");
+    await runtime.advance(10_000);
+    expect(paying).toMatchObject({ state: "resolved", value: "paid" });
+    expect(runs.length).toBe(1);
+  });
+
+  test.each(["call", "message"])("a %s isn't begun on another server while the first one is gone", async (kind) => {
+    const { runtime, runs, servers, pool } = await twoServers(never);
+    const sent =
+      kind === "call"
+        ? pool.call("pay", {}, { once: "k1", timeoutMs: 8000 })
+        : pool.send("order", {}, { ack: { attempts: 3 } });
+    const paying = outcome(sent);
+    await runtime.settle();
+    const [home = 0] = runs;
+    // Its process is killed: nothing says which calls were begun.
+    cut(runtime, home);
+    await servers[home - 1]?.stop({ drainMs: 0 });
+    await runtime.advance(10_000);
+    expect(paying.state).toBe("rejected");
+    const failure = kind === "call" ? paying.error : paying.error?.cause;
+    expect(failure).toMatchObject({ code: CONNECTION_CLOSED, details: undefined });
+    expect((failure as Error).message).toContain("no connected one knows its keys");
+    expect(runs.length).toBe(1);
+  });
+
+  test("its outcome is unknown as soon as the first server is back without its keys", async () => {
+    const { runtime, runs, servers, start, pool } = await twoServers(never);
+    const paying = outcome(pool.call("pay", {}, { once: "k1" }));
+    await runtime.settle();
+    const [home = 0] = runs;
+    cut(runtime, home);
+    await servers[home - 1]?.stop({ drainMs: 0 });
+    await start(home);
+    await runtime.advance(10_000);
+    expect(paying).toMatchObject({ state: "rejected", error: { code: OUTCOME_UNKNOWN } });
+    expect(paying.error?.message).toContain(`the server 127.0.0.1:${home} may have carried it out`);
+    expect(runs.length).toBe(1);
+  });
+
+  test("it goes on at another server that shares the store", async () => {
+    const shared = memoryStore();
+    const { runtime, runs, servers, pool } = await twoServers(
+      (at, port) => {
+        // The answer is kept, and lost on its way.
+        cut(at, port);
+        return `paid by ${port}`;
+      },
+      () => ({ ...bound(shared), isShared: true }),
+    );
+    const paying = outcome(pool.call("pay", {}, { once: "k1" }));
+    await runtime.settle();
+    await servers[(runs[0] ?? 0) - 1]?.stop({ drainMs: 0 });
+    await runtime.advance(10_000);
+    expect(paying).toMatchObject({ state: "resolved", value: `paid by ${runs[0]}` });
+    expect(runs.length).toBe(1);
+  });
+
+  test("it isn't repeated anywhere if the server's store didn't say which keys it has", async () => {
+    const { runtime, runs, pool } = await twoServers(never, () => {
+      const store = bound(memoryStore());
+      const create: Store["create"] = (key, ...rest) =>
+        key === "once-keys" ? Promise.reject(new Error("disk")) : store.create(key, ...rest);
+      return { ...store, create };
+    });
+    const paying = outcome(pool.call("pay", {}, { once: "k1" }));
+    await runtime.settle();
+    cut(runtime, runs[0] ?? 0);
+    await runtime.advance(10_000);
+    expect(paying).toMatchObject({ state: "rejected", error: { code: OUTCOME_UNKNOWN } });
+    expect(runs.length).toBe(1);
+  });
+});
+
+/** A store whose methods can be copied. */
+function bound(store: Store): Store {
+  return {
+    isShared: store.isShared,
+    get: (key) => store.get(key),
+    create: (key, value, ttlMs) => store.create(key, value, ttlMs),
+    put: (key, value, ttlMs) => store.put(key, value, ttlMs),
+    delete: (key) => store.delete(key),
+    keys: (prefix, limit) => store.keys(prefix, limit),
+  };
+}

@@ -1,0 +1,74 @@
+import type { CallOptions } from "../endpoint/call-options.ts";
+import { asConduitError, ConduitError, codeOf, ErrorCode, isInstance, RpcError } from "../errors.ts";
+import type { Validator } from "../rpc/validation.ts";
+import { isMap } from "../util/is-map.ts";
+import { wasNeverStarted } from "./never-started.ts";
+import { CHOSEN, type PoolMember, type PoolSender } from "./pool-sender.ts";
+
+/** A server that may have begun a call. */
+interface Home {
+  /** Null if it isn't known. */
+  readonly member: PoolMember | null;
+  /** As the server said at the login of that time. */
+  readonly keys: string | null;
+  readonly error: unknown;
+}
+
+/**
+ * The attempts of one call with `once`, or of one message with `ack`. When a server may have begun it, further attempts go
+ * only to servers that know the same keys: others would carry it out again.
+ */
+export class OnceAttempts {
+  readonly #sender: PoolSender;
+  #home: Home | null = null;
+
+  constructor(sender: PoolSender) {
+    this.#sender = sender;
+  }
+
+  async call(
+    method: string,
+    value: unknown,
+    options: CallOptions | undefined,
+    validator: Validator<unknown> | null,
+  ): Promise<unknown> {
+    if (this.#home !== null) return this.#again(this.#home).outgoing.call(method, value, options, validator);
+    let member: PoolMember | null = null;
+    let keys: string | null = null;
+    const chosen = (one: PoolMember): void => {
+      member = one;
+      keys = one.onceKeys;
+    };
+    try {
+      return await this.#sender.call(method, value, { ...options, [CHOSEN]: chosen } as CallOptions, validator);
+    } catch (error) {
+      if (!wasRefused(error)) this.#home = { member, keys, error };
+      throw error;
+    }
+  }
+
+  /** @throws ConduitError OUTCOME_UNKNOWN if no server with these keys can come; CONNECTION_CLOSED if one may */
+  #again({ member, keys, error }: Home): PoolMember {
+    const sharing = keys === null ? null : this.#sender.choose((one) => one.onceKeys === keys);
+    if (sharing !== null) return sharing;
+    const { message } = asConduitError(error);
+    const where = member === null ? "a server" : `the server ${member.address}`;
+    if (keys !== null && member?.mayReturn === true) {
+      const waits = `${message}; ${where} isn't connected again, and no connected one knows its keys`;
+      throw new ConduitError(ErrorCode.CONNECTION_CLOSED, waits, { cause: error });
+    }
+    const rule = "servers know each other's keys if they share a store (the server's option resume.store)";
+    const text = `${message}; ${where} may have carried it out, and it isn't begun again where its key isn't known: ${rule}`;
+    throw new ConduitError(ErrorCode.OUTCOME_UNKNOWN, text, { cause: error });
+  }
+}
+
+/** Whether no server has begun it. */
+function wasRefused(error: unknown): boolean {
+  if (wasNeverStarted(error)) return true;
+  if (!isInstance(error, ConduitError)) return false;
+  const started = isMap(error.details) ? error.details["started"] : undefined;
+  return (
+    started === false || (isInstance(error, RpcError) && codeOf(error) === ErrorCode.RATE_LIMITED && started !== true)
+  );
+}
