@@ -487,3 +487,16 @@ test("a request that waits keeps the type of its reply", async () => {
   expect(request).toHaveBeenCalledWith("get", expect.anything(), expect.anything(), null, "file");
   expect(() => sender.streamConnection("items")).toThrow("Cannot call 'items' with a stream: not connected");
 });
+
+test("what was never sent says that it wasn't started: while disconnected, and after its time in the queue", async () => {
+  const unsent = { details: { started: false } };
+  const runtime = fakeRuntime();
+  const { client } = testClient(runtime);
+  expect(() => client.send("note")).toThrow(expect.objectContaining(unsent));
+  await expect(client.call("echo")).rejects.toMatchObject(unsent);
+  await expect(client.stream("items").next()).rejects.toMatchObject(unsent);
+  const { client: queueing, runtime: other } = await away();
+  const call = outcome(queueing.call("echo", {}, { timeoutMs: 100 }));
+  await other.advance(200);
+  expect(call.error).toMatchObject({ code: ErrorCode.TIMEOUT, ...unsent });
+});

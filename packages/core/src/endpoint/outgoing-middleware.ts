@@ -81,8 +81,16 @@ export class OutgoingMiddlewares {
     let sent: { readonly value: T } | { readonly error: unknown } | null = null;
     let isRefused = false;
     const rest = this.#run(0, context, () => {
-      if (isRefused) throw new ConduitError(ErrorCode.INVALID_STATE, `'${method}' wasn't sent: next() came too late`);
-      if (sent !== null) throw new ConduitError(ErrorCode.INVALID_STATE, `'${method}' was sent already`);
+      if (isRefused)
+        throw new ConduitError(
+          ErrorCode.INVALID_STATE,
+          `'${method}' wasn't sent: next() came too late; call it before the first await`,
+        );
+      if (sent !== null)
+        throw new ConduitError(
+          ErrorCode.INVALID_STATE,
+          `'${method}' was sent already: a middleware called next() twice`,
+        );
       try {
         sent = { value: send({ ...options, meta: context.meta } as O) };
       } catch (error) {

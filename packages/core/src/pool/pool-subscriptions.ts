@@ -41,7 +41,12 @@ export class PoolSubscriptions implements SubscriptionOwner {
   subscribe(name: string, options: SubscribeOptions): AnySubscription {
     const subscription = makeSubscription(this, name, options);
     if (!this.#host.mayConnect()) {
-      subscription._end(new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': not connected`));
+      subscription._end(
+        new ConduitError(
+          ErrorCode.CONNECTION_CLOSED,
+          `Cannot subscribe to '${name}': not connected; call connect() first`,
+        ),
+      );
       return subscription;
     }
     this.#homes.set(subscription, null);

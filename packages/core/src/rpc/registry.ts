@@ -80,12 +80,18 @@ export class Registry<Peer> {
       );
     }
     if (this.builtIn(name, false) !== undefined) {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot register RPC method '${name}': the name is reserved`);
+      throw new ConduitError(
+        ErrorCode.INVALID_STATE,
+        `Cannot register RPC method '${name}': the library has it for itself; choose another name`,
+      );
     }
     this.#methods ??= new Map();
     const methods = this.#methods;
     if (methods.has(name)) {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `RPC method '${name}' is already registered`);
+      throw new ConduitError(
+        ErrorCode.INVALID_STATE,
+        `RPC method '${name}' is already registered: first call what rpc() or stream() returned`,
+      );
     }
     methods.set(name, entry);
     this.#methodsChanged();

@@ -173,7 +173,7 @@ describe("start", () => {
     const stopping = server.stop();
     await expect(server.start()).rejects.toMatchObject({
       code: ErrorCode.INVALID_STATE,
-      message: "Cannot start a server that is stopping",
+      message: "Cannot start a server that is stopping: await stop() first",
     });
     await runtime.advance(20_000);
     await stopping;

@@ -102,7 +102,10 @@ export class ServerLifecycle {
   async #start(): Promise<boolean> {
     if (this.#state === "running") return true;
     if (this.#state !== "stopped") {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot start a server that is ${this.#state}`);
+      throw new ConduitError(
+        ErrorCode.INVALID_STATE,
+        `Cannot start a server that is ${this.#state}: await stop() first`,
+      );
     }
     this.#state = "starting";
     // After a stop() in between, another start may be current, so the state isn't enough to tell.

@@ -32,7 +32,11 @@ export class ServerListener {
       throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot set tls: the server is ${state}`);
     }
     if (listener !== null) {
-      if (listener.setTls === undefined) throw new ConduitError(ErrorCode.INVALID_CONFIG, "The runtime has no setTls");
+      if (listener.setTls === undefined)
+        throw new ConduitError(
+          ErrorCode.INVALID_CONFIG,
+          "Cannot set tls: listeners of this runtime keep their certificate; stop the server, and start one with the new tls",
+        );
       await listener.setTls(next);
     }
     this.#tls = next;

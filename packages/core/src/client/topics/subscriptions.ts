@@ -125,7 +125,12 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     const name = subscription.topic;
     const connection = this.#host.connection();
     if (connection === null && !this.#host.mayConnect()) {
-      subscription._end(new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': not connected`));
+      subscription._end(
+        new ConduitError(
+          ErrorCode.CONNECTION_CLOSED,
+          `Cannot subscribe to '${name}': not connected; call connect() first`,
+        ),
+      );
       return subscription;
     }
     const entry = this.#byName.get(name) ?? this.#open(name);

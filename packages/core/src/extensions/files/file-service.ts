@@ -69,7 +69,10 @@ export class FileService<Peer> {
     const config = parseFolderOptions(name, options, agreed?.roles);
     const folder = new ServedFolder(name, config, this.#host);
     if (this.#folders.has(name)) {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `The folder ${describeValue(name)} is already served`);
+      throw new ConduitError(
+        ErrorCode.INVALID_STATE,
+        `The folder ${describeValue(name)} is already served: first call what files() returned`,
+      );
     }
     if (config.netconduit) this.#serveNetconduit(folder);
     this.#folders.set(name, folder);
@@ -113,7 +116,10 @@ export class FileService<Peer> {
     const netconduit = new NetconduitTransfers<Peer>({
       folder: () => {
         if (this.#netconduitFolder !== null) return this.#netconduitFolder;
-        throw new RpcError(ErrorCode.NOT_FOUND, "There is no folder for netconduit peers");
+        throw new RpcError(
+          ErrorCode.NOT_FOUND,
+          "There is no folder for netconduit peers: one needs the option netconduit of files(name, options)",
+        );
       },
       now: () => transfers.now(),
       randomHex: () => transfers.randomHex(),

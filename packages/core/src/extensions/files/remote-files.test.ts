@@ -247,7 +247,7 @@ test("a file that exceeds maxBytes isn't fetched into memory", async () => {
   const { box, openStreams } = sending([HEADER, CONTENT, END]);
   await expect(box.bytes("a.bin", { maxBytes: 9 })).rejects.toMatchObject({
     codeName: "FILE_TOO_LARGE",
-    message: "'a.bin' has 10 bytes, more than maxBytes 9",
+    message: "'a.bin' has 10 bytes, more than maxBytes 9; download() writes it to a file",
   });
   expect(openStreams()).toBe(0);
 });

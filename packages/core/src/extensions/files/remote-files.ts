@@ -214,7 +214,10 @@ export class RemoteFiles {
     let at = 0;
     const open = ({ bytes }: Header): Sink => {
       if (bytes > maxBytes) {
-        throw new RpcError(ErrorCode.FILE_TOO_LARGE, `'${name}' has ${bytes} bytes, more than maxBytes ${maxBytes}`);
+        throw new RpcError(
+          ErrorCode.FILE_TOO_LARGE,
+          `'${name}' has ${bytes} bytes, more than maxBytes ${maxBytes}; download() writes it to a file`,
+        );
       }
       content = new Uint8Array(bytes);
       return {
@@ -576,7 +579,10 @@ function entryOf(value: unknown): FileEntry {
 }
 
 function tooManyFiles(folder: string, count: number): ConduitError {
-  return new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, `The list of '${folder}' has more than ${count} files`);
+  return new ConduitError(
+    ErrorCode.MESSAGE_TOO_LARGE,
+    `The list of '${folder}' would take too much memory: it has more than ${count} files; stat(name) asks for one of them`,
+  );
 }
 
 function resultOf(value: unknown, resumedFrom: number): FileResult {

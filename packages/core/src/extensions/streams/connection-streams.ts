@@ -152,7 +152,10 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   mustTakeOneMore(name: string): void {
     const { streams } = this.#ours;
     if (this.#peerCalls.size < streams) return;
-    throw new RpcError(ErrorCode.TOO_MANY_STREAMS, `'${name}' can't be called with a stream: ${streams} are open`);
+    throw new RpcError(
+      ErrorCode.TOO_MANY_STREAMS,
+      `'${name}' can't be called with a stream: ${streams} are open, as many as maxStreams of the called side allows; end one first`,
+    );
   }
 
   addPeerCall(idHi: number, idLo: number, call: PeerCall): void {

@@ -36,6 +36,9 @@ interface Memberships {
   pending: Map<string, number> | null;
 }
 
+/** For a topic that isn't there. */
+const REMEDY = "a server makes topics by topic(name), or by topics(pattern) for a pattern that fits";
+
 export class TopicHub {
   readonly #host: HubHost;
   /** Rules of the topics that the server named. */
@@ -75,7 +78,10 @@ export class TopicHub {
     }
     const known = isPattern ? this.#patterns : this.#named;
     if (known.has(name)) {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `Topic '${name}' already exists`);
+      throw new ConduitError(
+        ErrorCode.INVALID_STATE,
+        `Topic '${name}' already exists: keep what topic() or topics() returned, or close that first`,
+      );
     }
     this.onFirstTopic();
     this.onFirstTopic = () => undefined;
@@ -127,7 +133,10 @@ export class TopicHub {
     }
     const rules = this.#named.get(name) ?? this.#patternOf(name);
     if (rules !== undefined) return rules;
-    throw new RpcError(ErrorCode.NOT_FOUND, `Topic not found: ${name}${didYouMean(name, this.#named.keys())}`);
+    throw new RpcError(
+      ErrorCode.NOT_FOUND,
+      `Topic not found: ${name}${didYouMean(name, this.#named.keys())}; ${REMEDY}`,
+    );
   }
 
   // --- members ------------------------------------------------------------------------------------------------------
@@ -294,7 +303,8 @@ export class TopicHub {
     if (!this.#settle(member, own, name, token)) {
       throw new RpcError(ErrorCode.CANCELLED, `The subscription to '${name}' was cancelled`);
     }
-    if (!member.isOpen) throw new RpcError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': closed`);
+    if (!member.isOpen)
+      throw new RpcError(ErrorCode.CONNECTION_CLOSED, `Cannot subscribe to '${name}': the connection has closed`);
     this.#mustExist(rules);
     // Its user's roles may have changed.
     this.#host.access.mustHave(member.peer, rules.access, "subscribe", name);
@@ -417,7 +427,10 @@ export class TopicHub {
   #mustExist(rules: TopicRules): void {
     const known = rules.isPattern ? this.#patterns : this.#named;
     if (known.get(rules.name) === rules) return;
-    throw new RpcError(ErrorCode.INVALID_STATE, `Topic '${rules.name}' has ended`);
+    throw new RpcError(
+      ErrorCode.INVALID_STATE,
+      `Topic '${rules.name}' has ended: make it again by topic() or topics() of the server`,
+    );
   }
 
   #mustBeMember(connection: AnyConnection, name: string): Member {

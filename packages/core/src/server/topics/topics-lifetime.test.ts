@@ -80,7 +80,10 @@ describe("a topic of a pattern", () => {
     expect(await subscription.next()).toEqual({ done: true, value: undefined });
     expect(news.size).toBe(1);
     expect(() => rooms.topic("room:1").publish(1)).toThrow(
-      expect.objectContaining({ code: ErrorCode.INVALID_STATE, message: "Topic 'room:*' has ended" }),
+      expect.objectContaining({
+        code: ErrorCode.INVALID_STATE,
+        message: expect.stringContaining("Topic 'room:*' has ended"),
+      }),
     );
   });
 

@@ -64,7 +64,9 @@ describe("a topic", () => {
     const next = outcome(subscription.next());
     await expect(subscription.ready).rejects.toMatchObject({
       code: ErrorCode.NOT_FOUND,
-      message: "Topic not found: sensor (did you mean 'sensors'?)",
+      message:
+        "Topic not found: sensor (did you mean 'sensors'?); " +
+        "a server makes topics by topic(name), or by topics(pattern) for a pattern that fits",
     });
     expect(next).toMatchObject({ state: "rejected", error: { code: ErrorCode.NOT_FOUND } });
   });
