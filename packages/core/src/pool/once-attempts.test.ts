@@ -5,6 +5,7 @@ import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { outcome, testPool, testServer } from "../test-support/peers.ts";
+import type { PoolInit } from "./client-pool.ts";
 
 const { CONNECTION_CLOSED, OUTCOME_UNKNOWN } = ErrorCode;
 
@@ -16,12 +17,13 @@ function cut(runtime: FakeRuntime, n: number): void {
 /** Servers on the ports 1 and 2, whose method `pay` and message `order` run `handle`, and a pool of both. */
 async function twoServers(
   handle: (runtime: FakeRuntime, port: number) => unknown,
-  store: (runtime: FakeRuntime, port: number) => Store | undefined = () => undefined,
+  store: () => Store | undefined = () => undefined,
+  given: Partial<PoolInit> = {},
 ) {
   const runtime = fakeRuntime();
   const runs: number[] = [];
   const start = async (port: number): Promise<Server> => {
-    const kept = store(runtime, port);
+    const kept = store();
     const options = kept === undefined ? { port } : { port, resume: { store: kept } };
     const { server } = await testServer(runtime, options, (made) => {
       const run = (): unknown => {
@@ -34,7 +36,7 @@ async function twoServers(
     return server;
   };
   const servers = [await start(1), await start(2)] as const;
-  const { pool } = testPool(runtime, [1, 2]);
+  const { pool } = testPool(runtime, [1, 2], given);
   await pool.connect({ all: true });
   return { runtime, runs, servers, start, pool };
 }
@@ -108,6 +110,24 @@ describe("after a lost connection", () => {
     await runtime.advance(10_000);
     expect(paying).toMatchObject({ state: "resolved", value: `paid by ${runs[0]}` });
     expect(runs.length).toBe(1);
+  });
+
+  test("a call that waited for a connection isn't begun on two servers either", async () => {
+    const { runtime, runs, servers, start, pool } = await twoServers(never, undefined, {
+      queueWhileDisconnected: "send",
+    });
+    for (const server of servers) await server.stop({ drainMs: 0 });
+    const paying = outcome(pool.call("pay", {}, { once: "k1", timeoutMs: 8000 }));
+    const first = await start(1);
+    await runtime.advance(500);
+    expect(runs).toEqual([1]);
+    await start(2);
+    await runtime.advance(500);
+    for (const { accepted } of runtime.pairs) accepted.destroy(new Error("cut"));
+    await first.stop({ drainMs: 0 });
+    await runtime.advance(10_000);
+    expect(paying.state).toBe("rejected");
+    expect(runs).toEqual([1]);
   });
 
   test("it isn't repeated anywhere if the server's store didn't say which keys it has", async () => {
