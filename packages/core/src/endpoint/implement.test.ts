@@ -37,6 +37,20 @@ describe("implement", () => {
     await expect(client.call("users.list")).rejects.toMatchObject({ code: ErrorCode.METHOD_NOT_FOUND });
   });
 
+  test("runs the handlers inside the server's middleware, with the fields that it adds", async () => {
+    const runtime = fakeRuntime();
+    const server = serverOf(runtime);
+    server.use(async (_context, next) => await next({ user: "ada" }));
+    server.implement({
+      ...handlers,
+      "users.list": (_params, context) => [(context as { user?: string }).user ?? "nobody"],
+    });
+    await server.start();
+    const client = new Client({ ...target, contract: api }, runtime);
+    await client.connect();
+    expect(await client.call("users.list")).toEqual(["ada"]);
+  });
+
   test("refuses handlers of which one is missing, and registers none", async () => {
     const server = serverOf();
     expect(() => server.implement({ add: handlers.add } as never)).toThrow(

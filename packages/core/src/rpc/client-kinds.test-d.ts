@@ -1,10 +1,11 @@
 import * as v from "valibot";
 import { describe, expectTypeOf, test } from "vitest";
 import type { Client } from "../client/client.ts";
-import type { Connection } from "../server/connection.ts";
+import type { AnyConnection, Connection } from "../server/connection.ts";
 import type { Server } from "../server/server.ts";
 import { type ClientKind, type ForClient, forClient } from "./client-kinds.ts";
 import type { Contract } from "./contract.ts";
+import type { MiddlewareContext, Next } from "./middleware.ts";
 
 const fleet = {
   server: { methods: { report: { result: v.string() } }, messages: { note: v.string() } },
@@ -110,6 +111,22 @@ describe("a contract with kinds of clients", () => {
     client.on("alarm", () => {});
     // @ts-expect-error: record is missing
     client.implement({ ping: () => "pong" });
+  });
+
+  test("takes middleware that is declared for any connection", () => {
+    async function timed(_context: MiddlewareContext<AnyConnection>, next: Next) {
+      return await next({ startedAt: 1 });
+    }
+    server.use(timed).rpc("report", (_params, { startedAt }) => startedAt.toFixed());
+    server
+      .clients("device")
+      .use(timed)
+      .on("note", (_client, text, { startedAt }) => text.slice(startedAt));
+    async function closed(_context: MiddlewareContext<Connection>, next: Next) {
+      return await next();
+    }
+    // @ts-expect-error: it is for connections without a contract
+    server.use(closed);
   });
 
   test("is open without a contract", () => {
