@@ -55,6 +55,15 @@ test("a message over the limit takes no memory, and is counted as lost", () => {
   expect(lost()).toBe(1);
 });
 
+test("a first chunk that claims a large message takes memory for its own bytes only", () => {
+  const { all } = assembler(16 * 1024 ** 2);
+  const before = process.memoryUsage().arrayBuffers;
+  for (let link = 0; link < 100; link++) {
+    expect(all.add(`link${link}:0 0 1000 ${16 * 1024 ** 2}`, Uint8Array.of(1))).toBeNull();
+  }
+  expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * 1024 ** 2);
+});
+
 test.each(["", "link:1 0", "link 0 1 5", "a:1 -1 2 3"])("a malformed header (%j) is counted as a loss", (header) => {
   const { all, lost } = assembler();
   expect(all.add(header, payload)).toBeNull();

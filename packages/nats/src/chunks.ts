@@ -27,7 +27,10 @@ export function* chunksOf(id: string, payload: Uint8Array, maxPayloadBytes: numb
 
 interface Unfinished {
   readonly id: string;
-  readonly bytes: Uint8Array;
+  /** Bytes of the whole message. */
+  readonly total: number;
+  /** Has room for `total` bytes at most. */
+  bytes: Uint8Array;
   length: number;
   next: number;
 }
@@ -56,21 +59,20 @@ export class ChunkAssembler {
     if (index === 0) {
       if (unfinished !== undefined) this.#drop(link);
       if (total > this.#maxBytes) return this.#refuse();
-      unfinished = { id, bytes: new Uint8Array(total), length: 0, next: 0 };
+      unfinished = { id, total, bytes: new Uint8Array(0), length: 0, next: 0 };
       this.#unfinished.set(link, unfinished);
       this.#dropOldest();
     }
     // The message was refused at its first chunk, or this node wasn't there yet.
     if (unfinished?.id !== id) return null;
-    if (index !== unfinished.next || unfinished.length + chunk.length > unfinished.bytes.length) {
+    if (index !== unfinished.next || unfinished.length + chunk.length > unfinished.total) {
       this.#drop(link);
       return null;
     }
-    unfinished.bytes.set(chunk, unfinished.length);
-    unfinished.length += chunk.length;
+    append(unfinished, chunk);
     unfinished.next += 1;
     if (unfinished.next < count) return null;
-    if (unfinished.length < unfinished.bytes.length) {
+    if (unfinished.length < unfinished.total) {
       this.#drop(link);
       return null;
     }
@@ -99,4 +101,16 @@ export class ChunkAssembler {
       this.#drop(link);
     }
   }
+}
+
+/** Memory grows with the bytes that arrive, whatever total the first chunk claims. */
+function append(unfinished: Unfinished, chunk: Uint8Array): void {
+  const { total, bytes, length } = unfinished;
+  const needed = length + chunk.length;
+  if (needed > bytes.length) {
+    unfinished.bytes = new Uint8Array(Math.min(total, 2 * needed));
+    unfinished.bytes.set(bytes.subarray(0, length));
+  }
+  unfinished.bytes.set(chunk, length);
+  unfinished.length = needed;
 }
