@@ -55,6 +55,41 @@ test("A store keeps, replaces, lists and forgets values, for all nodes", async (
   expect(await stores.b.create("x/1", one, 60_000)).toBe(true);
 });
 
+const [MINUTE_MS, DAY_MS] = [60_000, 86_400_000];
+
+/** The stores of two nodes. */
+async function twoStores() {
+  const all = clusterScene();
+  const [a, b] = [clusterStore(), clusterStore()];
+  await all.node("a", { resume: { store: a } });
+  await all.node("b", { resume: { store: b } });
+  return { all, a, b };
+}
+
+test.each([
+  ["longer", MINUTE_MS, DAY_MS],
+  ["shorter", DAY_MS, MINUTE_MS],
+])("A value that is put for a %s time replaces the earlier one, for all nodes", async (_time, firstMs, secondMs) => {
+  const { a, b } = await twoStores();
+  await a.put("x/1", Uint8Array.of(1), firstMs);
+  await b.put("x/1", Uint8Array.of(2), secondMs);
+  expect(await a.get("x/1")).toEqual(Uint8Array.of(2));
+});
+
+test.each([
+  ["longer", MINUTE_MS, DAY_MS],
+  ["shorter", DAY_MS, MINUTE_MS],
+])("A key isn't created for a %s time while it has a value", async (_time, firstMs, secondMs) => {
+  const { all, a, b } = await twoStores();
+  expect(await a.create("x/1", Uint8Array.of(1), firstMs)).toBe(true);
+  expect(await b.create("x/1", Uint8Array.of(2), secondMs)).toBe(false);
+  expect(await b.get("x/1")).toEqual(Uint8Array.of(1));
+  // The refused value is kept nowhere.
+  await all.runtime.advance(firstMs);
+  expect(await b.get("x/1")).toBeNull();
+  expect(await b.create("x/1", Uint8Array.of(3), secondMs)).toBe(true);
+});
+
 test("A store rejects while the link is down, without a cluster, and if another server has it", async () => {
   const all = clusterScene();
   const store = clusterStore();

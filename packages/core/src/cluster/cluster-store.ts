@@ -12,6 +12,8 @@ const SETS = [
   { name: "short", ttlMs: 3_600_000 },
   { name: "long", ttlMs: 31 * 86_400_000 },
 ] as const;
+/** Indices of the sets. */
+const [SHORT, LONG] = [0, 1] as const;
 /** Unix milliseconds at which a value ends, in front of it. */
 const EXPIRY_BYTES = 8;
 
@@ -61,7 +63,16 @@ export class ClusterStore implements Store {
   }
 
   async create(key: string, value: Uint8Array, ttlMs: number): Promise<boolean> {
-    const set = await this.#set(indexFor(ttlMs));
+    const index = indexFor(ttlMs);
+    const [set, other] = await Promise.all([this.#set(index), this.#set(otherThan(index))]);
+    // At the same time, since only nodes with other settings keep this key in the other set.
+    const [isCreated, elsewhere] = await Promise.all([this.#createIn(set, key, value, ttlMs), this.#find(other, key)]);
+    if (!isCreated || elsewhere === null || elsewhere.isExpired) return isCreated;
+    await set.delete(recordKey(key));
+    return false;
+  }
+
+  async #createIn(set: ClusterRecordSet, key: string, value: Uint8Array, ttlMs: number): Promise<boolean> {
     const record = this.#recordOf(value, ttlMs);
     if ((await set.put(recordKey(key), record, 0)) !== null) return true;
     const found = await this.#find(set, key);
@@ -70,8 +81,14 @@ export class ClusterStore implements Store {
   }
 
   async put(key: string, value: Uint8Array, ttlMs: number): Promise<void> {
-    const set = await this.#set(indexFor(ttlMs));
+    const index = indexFor(ttlMs);
+    const set = await this.#set(index);
     await set.put(recordKey(key), this.#recordOf(value, ttlMs), null);
+    // It hides a value in the long set, which comes back behind it; looking there each time would cost a request per write.
+    if (index === SHORT) return;
+    // `get` would find an earlier value there first.
+    const short = await this.#set(SHORT);
+    if ((await short.get(recordKey(key))) !== null) await short.delete(recordKey(key));
   }
 
   async delete(key: string): Promise<void> {
@@ -127,6 +144,10 @@ function indexFor(ttlMs: number): number {
   const index = SETS.findIndex((set) => ttlMs <= set.ttlMs);
   if (index >= 0) return index;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, `clusterStore() keeps nothing for ${ttlMs} ms; 31 days at most`);
+}
+
+function otherThan(index: number): number {
+  return index === SHORT ? LONG : SHORT;
 }
 
 /** Keys of records have no slashes. */
