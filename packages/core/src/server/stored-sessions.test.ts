@@ -3,13 +3,14 @@ import { ErrorCode } from "../errors.ts";
 import type { ConnectionSession } from "../extensions/resume/resume.ts";
 import { AnsweringStore } from "../store/answering-store.ts";
 import { memoryStore } from "../store/memory-store.ts";
-import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import type { Store } from "../store/store.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
 import { utf8 } from "../util/utf8.ts";
 import type { Server } from "./server.ts";
-import { StoredSessions } from "./stored-sessions.ts";
+import { keyOf, StoredSessions } from "./stored-sessions.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
 /** A client is connected again by then. */
@@ -72,6 +73,61 @@ async function scene(prepare: (server: Server) => void, resume: { maxBytes?: num
     },
   };
 }
+
+function sessionsIn(store: Store, runtime: FakeRuntime): StoredSessions {
+  return new StoredSessions({
+    store: new AnsweringStore(store, new TimerWheel(runtime)),
+    codec: {
+      encode: (value) => utf8(JSON.stringify(value)),
+      decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
+    },
+    windowMs: 60_000,
+    maxBytes: 1_000_000,
+    place: () => null,
+    sha256: (bytes) => runtime.crypto.sha256(bytes),
+    newToken: () => "fedcba9876543210".repeat(4),
+    every: () => () => undefined,
+    wallClock: () => runtime.wallClock(),
+    storeFailed: () => undefined,
+    undelivered: () => undefined,
+  });
+}
+
+describe("a session that another node takes over", () => {
+  /** A session that has handled five messages since the store was told. */
+  async function behind() {
+    const runtime = fakeRuntime();
+    const view = mortalStore(memoryStore({ now: () => runtime.wallClock() }));
+    const sessions = sessionsIn(view, runtime);
+    const handled = { handled: 0, handledAbove: [], unfinished: 0 };
+    const session = { handled, tellHandled: () => undefined } as unknown as ConnectionSession;
+    const token = "0123456789abcdef".repeat(4);
+    sessions.begin(session, "ada", token, null, () => sessions.ended(session, true));
+    await sessions.settled();
+    handled.handled = 5;
+    const release = () => sessions.release(keyOf(token));
+    const recall = () => sessions.recall({ token, received: 0 }, "ada", 1000);
+    return { view, release, recall };
+  }
+
+  test("is saved again if the store failed for a moment", async () => {
+    const { view, release, recall } = await behind();
+    const { put } = view;
+    view.put = () => {
+      view.put = put;
+      return Promise.reject(new Error("Connection reset"));
+    };
+    expect(await release()).toBe(true);
+    expect(await recall()).toMatchObject({ handled: 5 });
+  });
+
+  test("isn't called released if the store doesn't have its last state", async () => {
+    const { view, release, recall } = await behind();
+    view.failing.add("put");
+    expect(await release()).toBe(false);
+    expect(await recall()).toMatchObject({ handled: 0 });
+  });
+});
 
 describe("a session whose server was started anew", () => {
   test("goes on: what was handled isn't handled again, and what wasn't is, in order", async () => {
@@ -180,22 +236,7 @@ describe("a session whose server was started anew", () => {
 
   test("isn't another user's", async () => {
     const runtime = fakeRuntime();
-    const sessions = new StoredSessions({
-      store: new AnsweringStore(memoryStore({ now: () => runtime.wallClock() }), new TimerWheel(runtime)),
-      codec: {
-        encode: (value) => utf8(JSON.stringify(value)),
-        decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
-      },
-      windowMs: 60_000,
-      maxBytes: 1_000_000,
-      place: () => null,
-      sha256: (bytes) => runtime.crypto.sha256(bytes),
-      newToken: () => "fedcba9876543210".repeat(4),
-      every: () => () => undefined,
-      wallClock: () => runtime.wallClock(),
-      storeFailed: () => undefined,
-      undelivered: () => undefined,
-    });
+    const sessions = sessionsIn(memoryStore({ now: () => runtime.wallClock() }), runtime);
     const session = { handled: null, tellHandled: () => undefined } as unknown as ConnectionSession;
     const token = "0123456789abcdef".repeat(4);
     sessions.begin(session, "ada", token, null, () => undefined);

@@ -180,8 +180,7 @@ export class StoredSessions {
   }
 
   /**
-   * Another node takes over a session: it ends here. Resolves with whether it was here, when the store has its last
-   * state.
+   * Another node takes over a session: it ends here. Resolves with whether it was here and the store has its last state.
    */
   async release(key: string): Promise<boolean> {
     const stored = this.#byKey.get(key);
@@ -189,12 +188,18 @@ export class StoredSessions {
     stored.end();
     await stored.outbox?.settled();
     await stored.saving;
-    return true;
+    if (stored.isDirty) {
+      // The store may have failed for a moment only.
+      this.#save(stored);
+      await stored.saving;
+    }
+    return !stored.isDirty;
   }
 
   /** Resolves when everything has been written. */
   async settled(): Promise<void> {
-    await Promise.all(this.#saving);
+    // Some are followed by others.
+    while (this.#saving.size > 0) await Promise.all(this.#saving);
   }
 
   /** The messages to a session that the store has; null if the session has ended. */
