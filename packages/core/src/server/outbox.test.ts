@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
@@ -310,6 +310,80 @@ test("A message that is being stored when the session ends rejects, and isn't re
   expect(sent.error?.code).toBe(ErrorCode.CONNECTION_CLOSED);
   expect(all.errors).toEqual([]);
   expect(await all.stored()).toEqual([]);
+});
+
+describe("a session that goes on at another server, while the former one still has it", () => {
+  /** The client has come from one server to another, which share a store. The first one had stored a message meanwhile. */
+  async function moved() {
+    const runtime = fakeRuntime();
+    const store = memoryStore({ now: () => runtime.wallClock() });
+    const begin = async (port: number) => {
+      const view = Object.assign(mortalStore(store), { isShared: true });
+      const { server, errors } = await testServer(runtime, { port, resume: { store: view, windowMs: 60_000 } });
+      return { server, view, undelivered: () => errors.filter(({ code }) => code === ErrorCode.NOT_DELIVERED) };
+    };
+    const [former, next] = [await begin(8080), await begin(8081)];
+    const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });
+    const handled: unknown[] = [];
+    const handling = gate();
+    client.on("n", async (n) => {
+      handled.push(n);
+      await handling.promise;
+    });
+    await client.connect();
+    await runtime.settle();
+    const [connection] = former.server.connections;
+    runtime.dialBehaviours.push(({ target, signal }) => runtime.connect({ ...target, port: 8081 }, signal));
+    runtime.pairs.at(-1)?.accepted.destroy(null);
+    await connection?.send("n", 1, STORED);
+    await runtime.advance(BACK_MS);
+    expect(handled).toEqual([1]);
+    return { runtime, client, connection, former, next, handling, stored: () => store.keys("outbox/", 100) };
+  }
+
+  const WINDOW_MS = 61_000;
+
+  test("keeps its messages: the former server neither removes nor reports them", async () => {
+    const { runtime, former, next, handling, stored } = await moved();
+    await runtime.advance(WINDOW_MS);
+    expect(former.server.connectionCount).toBe(0);
+    expect([former.undelivered(), await stored()]).toEqual([[], [expect.any(String)]]);
+    handling.open();
+    await runtime.settle();
+    expect([next.undelivered(), await stored()]).toEqual([[], []]);
+  });
+
+  test("reports none that was delivered", async () => {
+    const { runtime, former, handling } = await moved();
+    handling.open();
+    await runtime.advance(WINDOW_MS);
+    expect(former.undelivered()).toEqual([]);
+  });
+
+  test("reports those that the former server has stored since then, as the next one doesn't know them", async () => {
+    const { runtime, connection, former, stored } = await moved();
+    await connection?.send("late", 2, STORED);
+    await runtime.advance(WINDOW_MS);
+    expect(former.undelivered().map(({ message }) => message)).toEqual([
+      "1 stored messages, of which the first is 'late', were not delivered: the session has ended",
+    ]);
+    expect(await stored()).toHaveLength(1);
+  });
+
+  test("reports those that it has taken over if it ends for good", async () => {
+    const { runtime, client, next, stored } = await moved();
+    await client.close();
+    await runtime.advance(100);
+    expect(next.undelivered()).toHaveLength(1);
+    expect(await stored()).toEqual([]);
+  });
+
+  test("is reported by the former server, if the store can't be asked", async () => {
+    const { runtime, former } = await moved();
+    former.view.failing.add("get");
+    await runtime.advance(WINDOW_MS);
+    expect(former.undelivered()).toHaveLength(1);
+  });
 });
 
 test("At most 10,000 messages wait for one client, as many as the next process looks up", async () => {

@@ -3,7 +3,8 @@
  *
  * A message is written to the store, then sent as with `ack`. If this process ends first, the next server that the client
  * comes back to sends it again with the same key, so the client handles it once. The outbox keeps its id when the
- * session moves on to another server.
+ * session moves on to another server. In a store that servers share, that server marks the messages as its own, since the
+ * former one may still have the session, and removes what it had stored when it ends.
  */
 
 import { type AckOptions, type RepeatingSender, sendAcknowledged } from "../endpoint/acknowledged-send.ts";
@@ -53,6 +54,8 @@ interface Waiting {
 
 export class Outbox {
   readonly #id: string;
+  /** Marks messages that this process has taken over. */
+  readonly #holder: string = crypto.randomUUID();
   readonly #host: OutboxHost;
   readonly #sender: RepeatingSender;
   /** By key in the store. */
@@ -145,7 +148,7 @@ export class Outbox {
     this.#lastTime = Math.max(this.#lastTime, Number(last.slice(0, TIME_DIGITS)) + 1);
     const keys = listed.filter((key) => !this.#waiting.has(key));
     for (const [index, key] of keys.entries()) {
-      const bytes = this.#end === null ? await store.get(key) : null;
+      const bytes = this.#end === null ? await this.#claim(key) : null;
       if (this.#end !== null) {
         if (this.#end === "dropped") this.#drop(keys.slice(index), "an earlier server has left");
         return;
@@ -159,6 +162,23 @@ export class Outbox {
       const options = { once, deliveries: deliveries ?? undefined, meta: meta ?? undefined };
       void this.#deliver(key, type, data, options as StoredSendOptions);
     }
+  }
+
+  /** Reads a message, and tells the server that has stored it that this one delivers it, if both have the store. */
+  async #claim(key: string): Promise<Uint8Array | null> {
+    const { store, codec, storeFailed } = this.#host;
+    const bytes = await store.get(key);
+    const record = bytes === null || !store.isShared ? null : codec.decode(bytes);
+    if (!isMap(record)) return bytes;
+    const marked = codec.encode({ ...record, holder: this.#holder });
+    await store.put(key, marked, Math.max(1, this.#leftMs(key))).catch(storeFailed);
+    return bytes;
+  }
+
+  /** Milliseconds for which the store keeps a message. */
+  #leftMs(key: string): number {
+    const time = Number(key.slice(`outbox/${this.#id}/`.length).slice(0, TIME_DIGITS));
+    return Math.min(KEPT_MS, time + KEPT_MS - this.#host.wallClock());
   }
 
   /** Resolves when no message is being written. */
@@ -176,11 +196,38 @@ export class Outbox {
     this.#endRetries = null;
     if (isKept) return;
     const stored = [...this.#waiting].filter(([, { isStored }]) => isStored);
+    for (const [key] of stored) this.#forget(key);
+    if (this.#host.store.isShared) this.#host.removing(this.#dropOwn(stored));
+    else this.#dropAll(stored);
+  }
+
+  /** Another server delivers those that it has taken over. */
+  async #dropOwn(stored: readonly (readonly [key: string, Waiting])[]): Promise<void> {
+    const own: (readonly [key: string, Waiting])[] = [];
+    for (const one of stored) if (await this.#isOwn(one[0])) own.push(one);
+    this.#dropAll(own);
+  }
+
+  #dropAll(stored: readonly (readonly [key: string, Waiting])[]): void {
     const [first] = stored;
     if (first === undefined) return;
     const keys = stored.map(([key]) => key);
-    for (const key of keys) this.#forget(key);
     this.#drop(keys, `of which the first is '${first[1].type}'`);
+  }
+
+  /** Whether no other server has taken over a message. True if that isn't known: rather a wrong report than none. */
+  async #isOwn(key: string): Promise<boolean> {
+    const { store, codec, storeFailed } = this.#host;
+    try {
+      const bytes = await store.get(key);
+      // Another server has delivered it, unless its time was over.
+      if (bytes === null) return this.#leftMs(key) <= 0;
+      const record = codec.decode(bytes);
+      return !isMap(record) || record["holder"] === undefined || record["holder"] === this.#holder;
+    } catch (error) {
+      storeFailed(error);
+      return true;
+    }
   }
 
   /** These messages aren't delivered any more. */
