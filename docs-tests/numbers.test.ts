@@ -12,7 +12,7 @@ function worstCaseMiB(): number {
     });
   const bytes =
     maxBufferedBytes +
-    maxConnections * (limits.UNCOUNTED_BYTES + bufferSize) +
+    maxConnections * (2 * limits.UNCOUNTED_BYTES + bufferSize) +
     maxPendingLogins * 2 * limits.MAX_HANDSHAKE_BYTES +
     limits.DECODED_FACTOR * maxMessageBytes +
     2 * sendQueueBytes +
@@ -41,7 +41,7 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["docs/guide.md", "held back for up to 50 ms", limits.NETCONDUIT_WELCOME_HOLD_MS],
   ["docs/guide.md", "1 KiB per second", limits.MIN_FRAME_BYTES_PER_SECOND / 1024],
   ["PROTOCOL.md", "at least 1,024 bytes per second", limits.MIN_FRAME_BYTES_PER_SECOND],
-  ["docs/guide.md", "(16 KiB + bufferSize)", limits.UNCOUNTED_BYTES / 1024],
+  ["docs/guide.md", "(32 KiB + bufferSize)", (2 * limits.UNCOUNTED_BYTES) / 1024],
   ["docs/guide.md", "besides the pending logins; 10 seconds each", TLS_HANDSHAKE_TIMEOUT_MS / 1000],
   ["docs/guide.md", "× 32 KiB", (2 * limits.MAX_HANDSHAKE_BYTES) / 1024],
   [
@@ -52,7 +52,7 @@ const numbers: readonly (readonly [file: string, phrase: string, value: number])
   ["PROTOCOL.md", "10,000 such calls", limits.MAX_ABANDONED_ONCE],
   ["PROTOCOL.md", "200,000 keys", limits.MAX_ONCE_KEYS],
   ["docs/guide.md", "16 MiB of memory that is kept", (2 * limits.MAX_SPARE_BYTES) / 1024 ** 2],
-  ["docs/guide.md", "511 MiB with the defaults", worstCaseMiB()],
+  ["docs/guide.md", "513 MiB with the defaults", worstCaseMiB()],
   ["README.md", "send at most 16 KiB per frame", limits.MAX_HANDSHAKE_BYTES / 1024],
 ];
 

@@ -57,7 +57,11 @@ class End {
   constructor(stream: ByteStream, fault: Fault) {
     this.#fault = fault;
     this.stream = new ResumableStream(stream);
-    this.stream.keep({ received: () => undefined, overflowed: () => undefined, lost: () => true }, KEPT_BYTES, 0);
+    this.stream.keep(
+      { received: () => undefined, keptMore: () => undefined, overflowed: () => undefined, lost: () => true },
+      KEPT_BYTES,
+      0,
+    );
     this.stream.open({
       data: (chunk) => {
         this.got.push(...chunk);

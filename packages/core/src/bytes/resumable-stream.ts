@@ -20,6 +20,8 @@ const EXCESS = 2;
 export interface SessionOwner {
   /** More bytes have been counted. */
   received(): void;
+  /** Keeping what was written takes more memory. */
+  keptMore(): void;
   /** More is kept than the peer's acknowledgements allow: it gives none. */
   overflowed(): void;
   /** The stream was lost. Returns whether it is kept, to go on over another. */
@@ -141,8 +143,10 @@ export class ResumableStream implements ByteStream {
     const carrier = this.#carrier;
     const session = this.#session;
     if (session === null) return this.#pass(carrier, bytes);
+    const { capacity } = this.#sent;
     const isWithin = this.#pass(carrier, this.#sent.append(bytes)) && this.#sent.length < session.keepBytes;
     if (!isWithin) this.#owesDrained = true;
+    if (this.#sent.capacity > capacity) session.owner.keptMore();
     if (this.#sent.length > EXCESS * session.keepBytes + bytes.length) session.owner.overflowed();
     return isWithin;
   }

@@ -315,7 +315,7 @@ export class ProtocolConnection<Peer>
     const { scheduler, sendQueue } = this;
     const incomplete = this.#receiver.heldBytes + (this.unfinished?.heldBytes ?? 0);
     const received = incomplete + this.streamBytes + scheduler.queuedBytes + scheduler.runningBytes;
-    const kept = this.resumption?.stream.sent.capacity ?? 0;
+    const kept = (this.resumption?.stream.sent.capacity ?? 0) + sendQueue.keptBytes;
     return received + kept + Math.max(0, sendQueue.bufferedBytes - (this.#sender?.sharedBytes ?? 0));
   }
 

@@ -2,8 +2,11 @@
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { CHUNK_ACK_FRAME } from "../extensions/chunk.ts";
+import { StreamFrame } from "../extensions/streams/stream-frames.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { testServer } from "../test-support/peers.ts";
+import { gate } from "../test-support/gate.ts";
+import { testClient, testServer } from "../test-support/peers.ts";
 import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 import type { RawLogin } from "../test-support/raw-peer.ts";
 import { call, frame, message } from "../testing/raw-frames.ts";
@@ -36,6 +39,12 @@ const STREAMS = {
   call: true,
   credit: { frames: 1024, bytes: MIB },
   stream: { streams: 1000, overdraft: 20 * MIB },
+};
+const SESSION = {
+  close: true,
+  credit: { frames: 1024, bytes: MIB },
+  chunk: { messages: 8, bytes: MIB },
+  resume: { bytes: MIB, window_ms: 0 },
 };
 const LARGE = new Uint8Array(MIB - 1000);
 
@@ -104,6 +113,107 @@ describe("maxBufferedBytes", () => {
     await runtime.settle();
     expect(left).toEqual([]);
     make();
+    await runtime.settle();
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("bounds what streams hold whose next item waits, behind much that they have sent", async () => {
+    const go = gate();
+    const { runtime, left } = await bench(0, (server) => {
+      server.rpc("large", () => LARGE);
+      server.stream("rows", async function* () {
+        for (let n = 0; n < 20; n += 1) yield new Uint8Array(3000);
+        await go.promise;
+        yield "one more";
+      });
+    });
+    const { client } = testClient(runtime, { reconnect: { enabled: false } });
+    await client.connect();
+    for (let n = 0; n < 100; n += 1) {
+      const rows = client.stream("rows")[Symbol.asyncIterator]();
+      await rows.next();
+    }
+    await runtime.settle();
+    runtime.pairs.at(-1)?.dialled.pause();
+    client.call("large").catch(() => undefined);
+    await runtime.settle();
+    expect(left).toEqual([]);
+    go.open();
+    await runtime.settle();
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test.each([
+    [
+      "a reply",
+      { close: true, call: true, credit: { frames: 1024, bytes: MIB }, chunk: { messages: 8, bytes: 8 * MIB } },
+      { method: "text", params: {} },
+      { received: FrameType.CHUNK, acknowledged: CHUNK_ACK_FRAME },
+    ],
+    [
+      "an item of a stream",
+      STREAMS,
+      { method: "texts", params: {}, output: 2 * MIB },
+      { received: StreamFrame.OUTPUT, acknowledged: StreamFrame.STREAM_ACK },
+    ],
+  ])("bounds the memory of %s whose end isn't taken", async (_what, extensions, request, types) => {
+    const text = "x".repeat(MIB - 64 * 1024);
+    const { runtime, peers, left } = await bench(
+      6,
+      (server) => {
+        server.rpc("text", () => text);
+        server.stream("texts", () => [text]);
+      },
+      {},
+      { extensions },
+    );
+    for (const peer of peers) {
+      peer.write(frame(FrameType.RPC_REQUEST, request, { id: 1 }));
+      await runtime.settle();
+      const parts = (): number => peer.frames.all.filter(({ type }) => type === types.received).length;
+      for (let acknowledged = 0; parts() < 14 && acknowledged < 14; acknowledged += 1) {
+        peer.send(types.acknowledged, { bytes: 64 * 1024 });
+        await runtime.settle();
+      }
+      expect(parts()).toBeLessThan(16);
+    }
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("bounds progress that waits because nobody reads", async () => {
+    const go = gate();
+    const { runtime, peers, left } = await bench(
+      1,
+      (server) => {
+        server.rpc("large", () => LARGE);
+        server.rpc("work", async (_params, context) => {
+          await go.promise;
+          context.progress("x".repeat(60_000));
+          await new Promise(() => undefined);
+        });
+      },
+      {},
+      { extensions: STREAMS },
+    );
+    const [peer] = peers as [MemoryPeer];
+    peer.pause();
+    for (let id = 1; id <= 100; id += 1) {
+      peer.write(frame(FrameType.RPC_REQUEST, { method: "work", params: {}, progress: true }, { id }));
+    }
+    peer.write(call(101, "large"));
+    await runtime.settle();
+    expect(left).toEqual([]);
+    go.open();
+    await runtime.settle();
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("bounds what suspended sessions keep", async () => {
+    const { runtime, server, peers, left } = await bench(6, undefined, { resume: true }, { extensions: SESSION });
+    for (const peer of peers) peer.reset();
+    await runtime.settle();
+    expect(server.connections.map(({ state }) => state)).toEqual(new Array(6).fill("suspended"));
+    for (let n = 0; n < 90; n += 1) server.broadcast("news", new Uint8Array(10_000));
     await runtime.settle();
     expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
   });

@@ -35,6 +35,8 @@ export class LargeFrame {
   readonly #cursor: FrameCursor;
   /** Whether large data is still in the application's memory. */
   readonly #isScattered: boolean;
+  /** Whether it keeps memory of its own, all of it until its last byte has left. Messages may share theirs with others. */
+  readonly keepsMemory: boolean;
   /** Goes back to the pool, if it is from there, once the frame has left. */
   readonly #memory: Uint8Array;
   /** Chunks that were copied before they can leave. */
@@ -47,6 +49,7 @@ export class LargeFrame {
     this.length = this.#cursor.left;
     this.left = this.length;
     this.isReply = isReply;
+    this.keepsMemory = isReply && !this.#isScattered;
     this.isOrdered = !isReply && isOrdered(frame.bytes, frame.start);
     this.hasCredit = isReply || this.isOrdered;
     this.request = request;

@@ -41,6 +41,8 @@ export class LargeFrames {
   /** Those of them that the peer requested. */
   answers = 0;
   answerBytes = 0;
+  /** Bytes of frames that have left, in memory that is kept until the rest has. */
+  keptBytes = 0;
 
   constructor(context: RuntimeContext, writer: StreamWriter, limits: ChunkLimits, credit: SendCredit | null) {
     this.#context = context;
@@ -114,7 +116,7 @@ export class LargeFrames {
     for (const frame of [...this.#active, ...this.#waiting]) frame.release(this.#context.buffers);
     this.#active.length = 0;
     this.#waiting.length = 0;
-    this.#ordered = this.frames = this.bytes = this.answers = this.answerBytes = 0;
+    this.#ordered = this.frames = this.bytes = this.answers = this.answerBytes = this.keptBytes = 0;
   }
 
   /** A small message, call or reply is sent meanwhile. */
@@ -139,6 +141,7 @@ export class LargeFrames {
     writeHeader(chunk, 0, FrameType.CHUNK, length, frame.id, this.#context.wallClock(), 0, flags);
     this.#window.sent(length, nowMs);
     this.#count(frame, 0, -length);
+    if (frame.keepsMemory) this.keptBytes += frame.left > 0 ? length : length - frame.length;
     if (frame.left > 0) {
       this.#active.push(frame);
       return chunk;

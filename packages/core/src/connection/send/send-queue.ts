@@ -119,6 +119,11 @@ export class SendQueue implements Continuable {
     return this.#waiting.bytes + this.#writer.queuedBytes;
   }
 
+  /** Bytes that have left, of frames in chunks, and whose memory is kept until the rest has. */
+  get keptBytes(): number {
+    return this.#large?.keptBytes ?? 0;
+  }
+
   /** Whether the queue is at its high-water mark, so senders should wait. */
   get isCongested(): boolean {
     return this.#fill >= HIGH_WATER_RATIO;

@@ -80,6 +80,11 @@ export class ConnectionSession extends TimerEntry {
     else this.#acknowledgeLater();
   }
 
+  /** Nothing may arrive for a long time, so it counts now. */
+  keptMore(): void {
+    this.#connection.countHeldBytes();
+  }
+
   #acknowledgeLater(): void {
     const isDraining = this.#connection.draining !== null;
     if ((this.isScheduled && !isDraining) || this.#isSoon || this.#hasLeft) return;

@@ -28,8 +28,8 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   /** Whether the caller has said that its input has ended. Until then, more of it may arrive. */
   #hasInputEnded = false;
   #isAnswered = false;
-  /** The latest progress, until it leaves. */
-  #progress: { value: unknown } | null = null;
+  /** The latest progress, until it leaves, and its encoded bytes. */
+  #progress: { readonly value: unknown; readonly bytes: number } | null = null;
 
   constructor(streams: ConnectionStreams, idHi: number, idLo: number, name: string, keys: StreamKeys) {
     this.#streams = streams;
@@ -77,20 +77,25 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
       const message = `Cannot send the progress of '${this.#name}': ${length} bytes exceed ${MAX_CHUNK_BYTES}`;
       throw new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message);
     }
-    if (this.#progress !== null) {
-      this.#progress.value = value;
-      return;
-    }
-    if (connection.sendQueue.canSend) {
+    const isWaiting = this.#progress !== null;
+    if (!isWaiting && connection.sendQueue.canSend) {
       this.#sendProgress(value);
       return;
     }
-    const latest = { value };
-    this.#progress = latest;
+    this.#keepProgress({ value, bytes: length });
+    if (isWaiting) return;
     connection.whenSendable(() => {
-      this.#progress = null;
-      if (!this.#isAnswered) this.#sendProgress(latest.value);
+      const latest = this.#progress;
+      this.#keepProgress(null);
+      if (latest !== null) this.#sendProgress(latest.value);
     });
+  }
+
+  #keepProgress(latest: { readonly value: unknown; readonly bytes: number } | null): void {
+    if (latest === this.#progress) return;
+    const before = this.#progress?.bytes ?? 0;
+    this.#progress = latest;
+    this.#streams.countHeld((latest?.bytes ?? 0) - before);
   }
 
   #sendProgress(value: unknown): void {
@@ -110,11 +115,13 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   abort(reason: Error): void {
     this.#receiver?.abort(reason);
     this.#sender?.abort(reason);
+    this.#keepProgress(null);
   }
 
   answered(): void {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
+    this.#keepProgress(null);
     // An error takes longer to make than a call.
     if (this.#sender?.isFinished === false && this.#sender.reason === null) {
       this.#sender.abort(new ConduitError(ErrorCode.INVALID_STATE, `'${this.#name}' has been answered`));

@@ -188,8 +188,9 @@ export class StreamSender {
     return this.#end - HEADER_BYTES;
   }
 
+  /** Memory counts as a whole: few items may wait in room for many, and the end of an item keeps all of it. */
   get #heldBytes(): number {
-    return this.#gatheredBytes + (this.#item === null ? 0 : this.#item.bytes.length - this.#item.sent);
+    return (this.#gathered?.length ?? 0) + (this.#item?.bytes.length ?? 0);
   }
 
   /** Takes an item. Returns its bytes. */
@@ -204,8 +205,8 @@ export class StreamSender {
         details: { bytes: length, limit: host.maxSentItemBytes },
       });
     }
-    host.countHeld(length);
     if (isBinary || length > MAX_CHUNK_BYTES - this.#gatheredBytes) {
+      host.countHeld(length);
       this.#item = { bytes: isBinary ? bytes : bytes.slice(), isBinary, sent: 0 };
       return length;
     }
@@ -223,6 +224,7 @@ export class StreamSender {
     if (gathered !== null && needed <= gathered.length) return gathered;
     const size = gathered === null ? this.#usualBytes : 2 * gathered.length;
     const larger = new Uint8Array(Math.min(Math.max(size, needed), HEADER_BYTES + MAX_CHUNK_BYTES));
+    this.#host.countHeld(larger.length - (gathered?.length ?? 0));
     if (gathered !== null) larger.set(gathered.subarray(0, this.#end));
     this.#gathered = larger;
     return larger;
@@ -260,7 +262,7 @@ export class StreamSender {
     this.#gathered = null;
     this.#end = HEADER_BYTES;
     this.#credit -= end;
-    this.#host.countHeld(-length);
+    this.#host.countHeld(-bytes.length);
     this.#writeHeader(bytes, length, 0);
     this.#host.pushFrame({ bytes, start: 0, end, large: null }, "reply");
     return end;
@@ -271,9 +273,11 @@ export class StreamSender {
     const part = bytes.subarray(sent, sent + MAX_CHUNK_BYTES);
     item.sent += part.length;
     const isLast = item.sent === bytes.length;
-    if (isLast) this.#item = null;
     this.#credit -= HEADER_BYTES + part.length;
-    this.#host.countHeld(-part.length);
+    if (isLast) {
+      this.#item = null;
+      this.#host.countHeld(-bytes.length);
+    }
     const header = new Uint8Array(HEADER_BYTES);
     this.#writeHeader(header, part.length, (isBinary ? StreamFlag.BINARY : 0) | (isLast ? 0 : StreamFlag.MORE));
     const large = [{ at: HEADER_BYTES, bytes: part }];
