@@ -4,14 +4,17 @@
  */
 
 import type { VerifiedUser } from "../auth/users.ts";
+import type { ChangeTime } from "./user-changes.ts";
 
 /** A change that a run of a node may not know of. */
 export interface MissedUserChange {
   readonly user: string;
-  /** Whether the user's connections end first. */
-  readonly isRevoked: boolean;
+  /** When the user was revoked; null if it wasn't. The run is told this first. */
+  readonly revokedAt: ChangeTime | null;
   /** The user from then on; null if there is none any more. */
   readonly set: VerifiedUser | null;
+  /** When it was set, or revoked. */
+  readonly at: ChangeTime;
   /** For {@link MissedUserChanges.confirmed}. */
   readonly number: number;
 }
@@ -36,13 +39,13 @@ export class MissedUserChanges {
    * A user is set, or revoked (null), and the runs with these epochs are asked to confirm it.
    * @returns its number, for {@link confirmed}
    */
-  add(user: string, set: VerifiedUser | null, epochs: Iterable<string>): number {
+  add(user: string, set: VerifiedUser | null, at: ChangeTime, epochs: Iterable<string>): number {
     this.#number += 1;
     for (const epoch of epochs) {
-      const isRevoked = set === null || this.isRevoked(epoch, user);
+      const revokedAt = set === null ? at : this.revokedAt(epoch, user);
       const key = keyOf(epoch, user);
       this.#entries.delete(key);
-      this.#entries.set(key, { epoch, user, isRevoked, set, number: this.#number, isAsked: true });
+      this.#entries.set(key, { epoch, user, revokedAt, set, at, number: this.#number, isAsked: true });
       const keys = this.#keys.get(epoch) ?? new Set<string>();
       this.#keys.set(epoch, keys.add(key));
     }
@@ -65,9 +68,9 @@ export class MissedUserChanges {
     if (entry?.number === number) entry.isAsked = false;
   }
 
-  /** Whether a run hasn't confirmed that the user was revoked. */
-  isRevoked(epoch: string, user: string): boolean {
-    return this.#entries.get(keyOf(epoch, user))?.isRevoked === true;
+  /** When the user was revoked, if a run hasn't confirmed that; else null. */
+  revokedAt(epoch: string, user: string): ChangeTime | null {
+    return this.#entries.get(keyOf(epoch, user))?.revokedAt ?? null;
   }
 
   /**

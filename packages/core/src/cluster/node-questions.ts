@@ -12,6 +12,7 @@ import type { Node } from "./membership.ts";
 import { type MissedUserChange, MissedUserChanges } from "./missed-user-changes.ts";
 import type { NodeCalls } from "./node-calls.ts";
 import type { NodeAnswer, NodeAnswers, NodeRequests, NodeRun } from "./node-requests.ts";
+import { type ChangeTime, UserChanges } from "./user-changes.ts";
 
 /** The node of {@link NodeQuestions}. */
 export interface NodeQuestionsHost {
@@ -42,10 +43,19 @@ const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
 
 export class NodeQuestions {
   readonly #host: NodeQuestionsHost;
+  readonly #userChanges: UserChanges;
   readonly #missedUserChanges = new MissedUserChanges();
 
   constructor(host: NodeQuestionsHost) {
     this.#host = host;
+    this.#userChanges = new UserChanges({
+      get nodeId() {
+        return host.nodeId;
+      },
+      wallClock: () => host.local.context.runtime.wallClock(),
+      setUser: (name, user) => host.local.setUser(name, user),
+      revoke: (name) => host.local.revoke(name),
+    });
   }
 
   /** Asks all other nodes. */
@@ -62,28 +72,29 @@ export class NodeQuestions {
     return [...new Set([...missing, ...lost.filter((id) => !answers.has(id))])];
   }
 
-  /** Revokes a user on all other nodes. Those that don't answer are told again while they are alive, or when they are back. */
+  /** A user was revoked here, and is on all other nodes. Those that don't answer are told again while they are alive, or when they are back. */
   revoke(user: string): Promise<NodeAnswers & ClusterAnswer> {
     return this.#changeUser(user, null);
   }
 
-  /** Adds or replaces a user on all other nodes. Those that don't answer are told again while they are alive, or when they are back. */
+  /** A user was set here, and is on all other nodes. Those that don't answer are told again while they are alive, or when they are back. */
   setUser(user: string, set: VerifiedUser): Promise<NodeAnswers & ClusterAnswer> {
     return this.#changeUser(user, set);
   }
 
   async #changeUser(user: string, set: VerifiedUser | null): Promise<NodeAnswers & ClusterAnswer> {
     const missed = this.#missedUserChanges;
+    const at = this.#userChanges.made(user, set);
     const asked = [...this.#host.nodes().values(), ...this.#host.lost()];
-    // A revocation that may be lost comes first, so that it doesn't take back this change.
-    const first = new Map(
-      asked
-        .filter(({ epoch }) => set !== null && missed.isRevoked(epoch, user))
-        .map((node) => [node.epoch, this.#tellUser(node, user, null)]),
-    );
+    // A revocation that may be lost comes first, so that it doesn't end connections that this change lets in.
+    const first = new Map<string, Promise<boolean>>();
+    for (const node of asked) {
+      const revokedAt = set === null ? null : missed.revokedAt(node.epoch, user);
+      if (revokedAt !== null) first.set(node.epoch, this.#tellUser(node, user, null, revokedAt));
+    }
     const epochs = asked.map(({ epoch }) => epoch);
-    const number = missed.add(user, set, epochs);
-    const { question, params } = userQuestion(user, set);
+    const number = missed.add(user, set, at, epochs);
+    const { question, params } = userQuestion(user, set, at);
     const result = await this.askAll(question, params);
     for (const { id, epoch } of asked) {
       const isTold = result.answers.has(id) || result.failed.has(id);
@@ -115,20 +126,20 @@ export class NodeQuestions {
     }
   }
 
-  async #tellChange(node: NodeRun, { user, isRevoked, set, number }: MissedUserChange): Promise<void> {
+  async #tellChange(node: NodeRun, { user, revokedAt, set, at, number }: MissedUserChange): Promise<void> {
     const missed = this.#missedUserChanges;
     const told: Promise<boolean>[] = [];
-    if (isRevoked) told.push(this.#tellUser(node, user, null));
-    if (set !== null) told.push(this.#tellUser(node, user, set));
+    if (revokedAt !== null) told.push(this.#tellUser(node, user, null, revokedAt));
+    if (set !== null) told.push(this.#tellUser(node, user, set, at));
     if ((await Promise.all(told)).every((isTold) => isTold)) missed.confirmed(node.epoch, user, number);
     else missed.unanswered(node.epoch, user, number);
   }
 
   /** Changes a user on one node. Resolves with whether it has answered. */
-  async #tellUser(node: NodeRun, user: string, set: VerifiedUser | null): Promise<boolean> {
+  async #tellUser(node: NodeRun, user: string, set: VerifiedUser | null, at: ChangeTime): Promise<boolean> {
     const { requests, answerTimeoutMs } = this.#host;
     const { answers, failed } = await requests.ask([node], answerTimeoutMs, (id) => {
-      const head = { id, ...userQuestion(user, set) };
+      const head = { id, ...userQuestion(user, set, at) };
       return this.#host.publish({ kind: "node", name: node.id }, EnvelopeKind.QUESTION, head) === "sent";
     });
     // It has no use for a change that it refuses.
@@ -239,11 +250,16 @@ export class NodeQuestions {
           const from = typeof after === "string" ? after : NO_TEXT;
           return { value: this.#host.local.describe(readFilter(given["where"]), from, size) };
         }
-        case "set-user":
-          this.#host.local.setUser(given["user"] as string, given["set"] as VerifiedUser);
+        case "set-user": {
+          const { user, set, at } = given;
+          this.#userChanges.set(user as string, set as VerifiedUser, this.#userChanges.readTime(at));
           return { value: true };
-        case "revoke":
-          return { value: typeof given["user"] === "string" ? this.#host.local.revoke(given["user"]) : 0 };
+        }
+        case "revoke": {
+          const { user, at } = given;
+          const isName = typeof user === "string";
+          return { value: isName ? this.#userChanges.revoke(user, this.#userChanges.readTime(at)) : 0 };
+        }
         case "unknown-calls":
           return { value: callsIn(given).filter((id) => !this.#host.calls.isRunning(epoch, id)) };
         case "unwanted-calls":
@@ -261,8 +277,11 @@ export class NodeQuestions {
   }
 }
 
-function userQuestion(user: string, set: VerifiedUser | null) {
-  return set === null ? { question: "revoke", params: { user } } : { question: "set-user", params: { user, set } };
+function userQuestion(user: string, set: VerifiedUser | null, { ms, node }: ChangeTime) {
+  const at = [ms, node];
+  return set === null
+    ? { question: "revoke", params: { user, at } }
+    : { question: "set-user", params: { user, set, at } };
 }
 
 function callsIn({ calls }: Record<string, unknown>): number[] {

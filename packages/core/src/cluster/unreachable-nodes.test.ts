@@ -329,3 +329,52 @@ test("More calls than fit into one question with a small maxMessageBytes are ask
   await all.runtime.advance(1000);
   expect(calls.filter(({ error }) => error?.code === ErrorCode.NODE_UNAVAILABLE).length).toBe(700);
 });
+
+test.each([
+  { first: "a", last: "b" },
+  { first: "b", last: "a" },
+])("Of two changes by nodes that are cut off from each other, the last counts on all: that of $last", async (order) => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b, c] = await three(all);
+  const byName: Record<string, TestNode> = { a, b };
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
+  await byName[order.first]?.server.setUser("bob", { password: "first" });
+  await all.runtime.advance(1000);
+  await byName[order.last]?.server.setUser("bob", { password: "last" });
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  for (const node of [a, b, c]) {
+    expect([await isIn(node, "bob", "first"), await isIn(node, "bob", "last")]).toEqual([false, true]);
+  }
+});
+
+test("A user that one node revokes, and another one sets later, ends its connections and is in everywhere", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b, c] = await three(all);
+  for (const node of [a, b, c]) await node.join(BOB);
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
+  await a.server.revoke("bob");
+  await all.runtime.advance(1000);
+  await b.server.setUser("bob", { password: "new" });
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  expect([a, b, c].map(({ server }) => server.connectionCount)).toEqual([0, 0, 0]);
+  for (const node of [a, b, c]) expect(await isIn(node, "bob", "new")).toBe(true);
+});
+
+test("A user that one node sets, and another one revokes later, is out everywhere", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b, c] = await three(all);
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
+  await b.server.setUser("bob", { password: "new" });
+  await all.runtime.advance(1000);
+  await a.server.revoke("bob");
+  all.cluster.partition();
+  await all.runtime.advance(500);
+  for (const node of [a, b, c]) {
+    expect([await isIn(node, "bob", "b"), await isIn(node, "bob", "new")]).toEqual([false, false]);
+  }
+});

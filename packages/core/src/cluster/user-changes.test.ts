@@ -1,0 +1,90 @@
+import { expect, test } from "vitest";
+import type { VerifiedUser } from "../auth/users.ts";
+import { UserChanges } from "./user-changes.ts";
+
+const ONE: VerifiedUser = { verifier: "one", roles: [], claims: {} };
+const TWO: VerifiedUser = { verifier: "two", roles: [], claims: {} };
+
+function scene(now = 1000) {
+  const done: unknown[] = [];
+  const clock = { now };
+  const changes = new UserChanges({
+    nodeId: "m",
+    wallClock: () => clock.now,
+    setUser: (name, user) => {
+      done.push([name, user]);
+    },
+    revoke: (name) => {
+      done.push(name);
+      return 1;
+    },
+  });
+  return { changes, done, clock };
+}
+
+test("A later change than a known one is made, an earlier or the same one isn't", () => {
+  const { changes, done } = scene();
+  changes.set("ada", ONE, { ms: 5, node: "a" });
+  changes.set("ada", TWO, { ms: 4, node: "z" });
+  changes.set("ada", TWO, { ms: 5, node: "a" });
+  expect(done).toEqual([["ada", ONE]]);
+  changes.set("ada", TWO, { ms: 6, node: "a" });
+  expect(done).toEqual([
+    ["ada", ONE],
+    ["ada", TWO],
+  ]);
+});
+
+test("Of changes in one millisecond, that of the node with the greater id is the later one", () => {
+  const { changes, done } = scene();
+  changes.set("ada", ONE, { ms: 5, node: "b" });
+  changes.set("ada", TWO, { ms: 5, node: "a" });
+  changes.set("ada", TWO, { ms: 5, node: "c" });
+  expect(done).toEqual([
+    ["ada", ONE],
+    ["ada", TWO],
+  ]);
+});
+
+test("An earlier revocation ends connections, and the user that was set since then stays", () => {
+  const { changes, done } = scene();
+  changes.set("ada", ONE, { ms: 5, node: "a" });
+  expect(changes.revoke("ada", { ms: 4, node: "b" })).toBe(1);
+  expect(changes.revoke("ada", { ms: 4, node: "b" })).toBe(0);
+  expect(done).toEqual([["ada", ONE], "ada", ["ada", ONE]]);
+});
+
+test("A user that was revoked twice isn't set by a change from before the first time", () => {
+  const { changes, done } = scene();
+  expect(changes.revoke("ada", { ms: 5, node: "a" })).toBe(1);
+  expect(changes.revoke("ada", { ms: 4, node: "b" })).toBe(0);
+  changes.set("ada", ONE, { ms: 3, node: "b" });
+  expect(changes.revoke("ada", { ms: 6, node: "b" })).toBe(1);
+  expect(done).toEqual(["ada", "ada"]);
+});
+
+test("A change of this node is later than all that it has heard of, whatever its clock says", () => {
+  const { changes, clock } = scene();
+  changes.set("ada", ONE, { ms: 5000, node: "a" });
+  expect(changes.made("ada", TWO)).toEqual({ ms: 5001, node: "m" });
+  expect(changes.made("bob", null)).toEqual({ ms: 5002, node: "m" });
+  clock.now = 6000.5;
+  expect(changes.made("ada", null)).toEqual({ ms: 6000, node: "m" });
+});
+
+test("A change without a time, or with an impossible one, counts from its arrival", () => {
+  const { changes } = scene(7);
+  for (const stated of [undefined, 5, [], ["5", "a"], [5.5, "a"], [5, 6], [Number.NaN, "a"]]) {
+    expect(changes.readTime(stated)).toEqual({ ms: 7, node: "m" });
+  }
+  expect(changes.readTime([5, "a"])).toEqual({ ms: 5, node: "a" });
+});
+
+test("Of too many users, the one that was changed longest ago is forgotten", () => {
+  const { changes, done } = scene();
+  for (let n = 0; n <= 10_000; n += 1) changes.revoke(`user ${n}`, { ms: 5, node: "a" });
+  done.length = 0;
+  changes.set("user 1", ONE, { ms: 4, node: "a" });
+  changes.set("user 0", ONE, { ms: 4, node: "a" });
+  expect(done).toEqual([["user 0", ONE]]);
+});
