@@ -16,6 +16,7 @@ import {
   type OutgoingCallOptions,
   OutgoingCalls,
 } from "./outgoing-calls.ts";
+import { markShared } from "./send/large-frame.ts";
 import { ReportedSends } from "./send/reported-sends.ts";
 import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
 import { SharedBytes } from "./send/shared-bytes.ts";
@@ -196,6 +197,7 @@ export class ConnectionSender {
       this.#shared ??= new SharedBytes();
       this.#shared.add(bytes, sendQueue.acceptedBytes);
     }
+    markShared(frame);
     sendQueue.push(frame, "message");
     if (sendQueue.hasWaiting) this.#host.countHeldBytes();
     return true;

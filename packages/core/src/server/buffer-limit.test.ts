@@ -4,13 +4,14 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { CHUNK_ACK_FRAME } from "../extensions/chunk.ts";
 import { StreamFrame } from "../extensions/streams/stream-frames.ts";
-import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
-import { testClient, testServer } from "../test-support/peers.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 import type { RawLogin } from "../test-support/raw-peer.ts";
 import { call, frame, message } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
+import type { Connection } from "./connection.ts";
 import type { Server } from "./server.ts";
 
 const MIB = 1024 * 1024;
@@ -47,6 +48,24 @@ const SESSION = {
   resume: { bytes: MIB, window_ms: 0 },
 };
 const LARGE = new Uint8Array(MIB - 1000);
+
+/** Acknowledges parts of 64 KiB until most of a mebibyte has arrived. */
+async function takeMost(
+  runtime: FakeRuntime,
+  peer: MemoryPeer,
+  request: Record<string, unknown> | null,
+  received: number,
+  acknowledged: number,
+): Promise<void> {
+  if (request !== null) peer.write(frame(FrameType.RPC_REQUEST, request, { id: 1 }));
+  await runtime.settle();
+  const parts = (): number => peer.frames.all.filter(({ type }) => type === received).length;
+  for (let n = 0; parts() < 14 && n < 14; n += 1) {
+    peer.send(acknowledged, { bytes: 64 * 1024 });
+    await runtime.settle();
+  }
+  expect(parts()).toBeLessThan(16);
+}
 
 describe("maxBufferedBytes", () => {
   test("bounds incomplete frames; onError hears of it", async () => {
@@ -143,41 +162,75 @@ describe("maxBufferedBytes", () => {
     expect(left).toEqual([ErrorCode.BUFFER_LIMIT]);
   });
 
+  const CHUNKS = {
+    close: true,
+    call: true,
+    credit: { frames: 1024, bytes: 64 * MIB },
+    chunk: { messages: 8, bytes: 8 * MIB },
+  };
   test.each([
-    [
-      "a reply",
-      { close: true, call: true, credit: { frames: 1024, bytes: MIB }, chunk: { messages: 8, bytes: 8 * MIB } },
-      { method: "text", params: {} },
-      { received: FrameType.CHUNK, acknowledged: CHUNK_ACK_FRAME },
-    ],
-    [
-      "an item of a stream",
-      STREAMS,
-      { method: "texts", params: {}, output: 2 * MIB },
-      { received: StreamFrame.OUTPUT, acknowledged: StreamFrame.STREAM_ACK },
-    ],
-  ])("bounds the memory of %s whose end isn't taken", async (_what, extensions, request, types) => {
-    const text = "x".repeat(MIB - 64 * 1024);
+    ["a reply", CHUNKS, "text", {}, FrameType.CHUNK, CHUNK_ACK_FRAME],
+    ["a message", CHUNKS, "send", {}, FrameType.CHUNK, CHUNK_ACK_FRAME],
+    ["an item of a stream", STREAMS, "texts", { output: 2 * MIB }, StreamFrame.OUTPUT, StreamFrame.STREAM_ACK],
+  ])(
+    "bounds the memory of %s whose end isn't taken",
+    async (_what, extensions, method, keys, received, acknowledged) => {
+      const text = "x".repeat(MIB - 64 * 1024);
+      const { runtime, peers, left } = await bench(
+        6,
+        (server) => {
+          server.rpc("text", () => text);
+          server.rpc("send", (_params, { client }) => client.send("text", text));
+          server.stream("texts", () => [text]);
+        },
+        {},
+        { extensions },
+      );
+      for (const peer of peers) {
+        await takeMost(runtime, peer, { method, params: {}, ...keys }, received, acknowledged);
+      }
+      expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+    },
+  );
+
+  test("doesn't count the memory of a large broadcast whose end isn't taken", async () => {
     const { runtime, peers, left } = await bench(
       6,
-      (server) => {
-        server.rpc("text", () => text);
-        server.stream("texts", () => [text]);
-      },
+      (server) => void server.rpc("broadcast", () => server.broadcast("text", "x".repeat(MIB - 64 * 1024))),
       {},
-      { extensions },
+      { extensions: CHUNKS },
     );
-    for (const peer of peers) {
-      peer.write(frame(FrameType.RPC_REQUEST, request, { id: 1 }));
+    const [first, ...others] = peers as [MemoryPeer, ...MemoryPeer[]];
+    await takeMost(runtime, first, { method: "broadcast", params: {} }, FrameType.CHUNK, CHUNK_ACK_FRAME);
+    for (const peer of others) await takeMost(runtime, peer, null, FrameType.CHUNK, CHUNK_ACK_FRAME);
+    expect(left).toEqual([]);
+  });
+
+  test("counts nothing of calls that are given up when much of them has left", async () => {
+    const { runtime, server, peers, left } = await bench(
+      1,
+      undefined,
+      { maxBufferedBytes: 1.5 * MIB },
+      { extensions: CHUNKS },
+    );
+    const [peer] = peers as [MemoryPeer];
+    const [connection] = server.connections as [Connection];
+    const text = "x".repeat(MIB - 64 * 1024);
+    for (let n = 0; n < 4; n += 1) {
+      const before = peer.frames.all.length;
+      const controller = new AbortController();
+      const given = outcome(connection.call("take", { text }, { signal: controller.signal }));
       await runtime.settle();
-      const parts = (): number => peer.frames.all.filter(({ type }) => type === types.received).length;
-      for (let acknowledged = 0; parts() < 14 && acknowledged < 14; acknowledged += 1) {
-        peer.send(types.acknowledged, { bytes: 64 * 1024 });
-        await runtime.settle();
-      }
-      expect(parts()).toBeLessThan(16);
+      controller.abort();
+      await runtime.settle();
+      expect(given.error?.code).toBe(ErrorCode.CANCELLED);
+      const parts = peer.frames.all.slice(before).filter(({ type }) => type === FrameType.CHUNK);
+      const bytes = parts.reduce((sum, { payloadBytes }) => sum + payloadBytes.length, 0);
+      expect(bytes).toBeGreaterThan(110_000);
+      peer.send(CHUNK_ACK_FRAME, { bytes });
+      await runtime.settle();
     }
-    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+    expect(left).toEqual([]);
   });
 
   test("bounds progress that waits because nobody reads", async () => {

@@ -10,6 +10,14 @@ export const MAX_WHOLE_FRAME_BYTES: number = HEADER_BYTES + MAX_CHUNK_BYTES;
 /** The last chunk is at least this long, so that it has all of `timeout_ms`. */
 const MIN_LAST_CHUNK_BYTES = 64;
 
+/** Memory of frames that go to many peers. */
+const shared: WeakSet<Uint8Array> = new WeakSet();
+
+/** The frame goes to many peers, so its memory is none of theirs. */
+export function markShared({ bytes, start, end }: FrameBytes): void {
+  if (end - start > MAX_WHOLE_FRAME_BYTES) shared.add(bytes);
+}
+
 /** A request that can be withdrawn. */
 export interface LargeRequest {
   /** Set while its frame leaves in chunks. */
@@ -35,7 +43,7 @@ export class LargeFrame {
   readonly #cursor: FrameCursor;
   /** Whether large data is still in the application's memory. */
   readonly #isScattered: boolean;
-  /** Whether it keeps memory of its own, all of it until its last byte has left. Messages may share theirs with others. */
+  /** Whether it keeps memory of its own, all of it until its last byte has left. */
   readonly keepsMemory: boolean;
   /** Goes back to the pool, if it is from there, once the frame has left. */
   readonly #memory: Uint8Array;
@@ -49,7 +57,7 @@ export class LargeFrame {
     this.length = this.#cursor.left;
     this.left = this.length;
     this.isReply = isReply;
-    this.keepsMemory = isReply && !this.#isScattered;
+    this.keepsMemory = !this.#isScattered && !shared.has(frame.bytes);
     this.isOrdered = !isReply && isOrdered(frame.bytes, frame.start);
     this.hasCredit = isReply || this.isOrdered;
     this.request = request;

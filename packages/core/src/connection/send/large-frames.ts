@@ -101,6 +101,7 @@ export class LargeFrames {
       this.#waiting.splice(this.#waiting.indexOf(frame), 1);
     }
     this.#count(frame, -1, -frame.left);
+    if (frame.keepsMemory) this.keptBytes -= frame.length - frame.left;
     if (frame.id === 0 && frame.hasCredit) this.#credit?.add(1, frame.length);
     frame.release(this.#context.buffers);
     this.begin();
