@@ -4,11 +4,15 @@ import type { FileAccess } from "../../util/file-access.ts";
 import { toHex } from "../../util/hex.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import { HashMemory } from "./hash-memory.ts";
-import { OpenFiles } from "./open-files.ts";
 import type { PartialFile, ReceiverContext } from "./partial-file.ts";
+import { PeerPlaces } from "./peer-places.ts";
 import { TransferIds } from "./transfer-ids.ts";
 
 const RANDOM_BYTES = 16;
+/** A process has room for a thousand open files, sockets included, on many systems. */
+const MAX_OPEN_FILES = 64;
+/** A list under way keeps the names of all files of its folder. */
+const MAX_LISTS = 4;
 
 /** State that all transfers on a runtime share: two servers, or a server and a client, may have the same folder. */
 export class FileTransfers implements ReceiverContext {
@@ -17,7 +21,9 @@ export class FileTransfers implements ReceiverContext {
   readonly active: Map<string, PartialFile> = new Map();
   readonly ids: TransferIds = new TransferIds(() => this.randomHex());
   /** Bounds the files that a peer's transfers have open at a time. */
-  readonly openFiles: OpenFiles = new OpenFiles();
+  readonly openFiles: PeerPlaces = new PeerPlaces(MAX_OPEN_FILES);
+  /** Bounds the lists that a peer has under way. */
+  readonly lists: PeerPlaces = new PeerPlaces(MAX_LISTS);
   readonly #context: RuntimeContext;
 
   constructor(context: RuntimeContext, files: FileAccess) {

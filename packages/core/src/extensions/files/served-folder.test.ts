@@ -4,7 +4,14 @@ import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { AccessControl } from "../../rpc/access.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
-import { opening, sha256Of, systemError, temporaryFolder, transfersWith } from "../../test-support/file-scene.ts";
+import {
+  diskFiles,
+  opening,
+  sha256Of,
+  systemError,
+  temporaryFolder,
+  transfersWith,
+} from "../../test-support/file-scene.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
 import { ServedFolder } from "./served-folder.ts";
@@ -187,6 +194,34 @@ test("a long list arrives in pieces of 256 files", async () => {
   const { folder, context } = await served({}, transfers);
   const lists = (await allOf(folder.list({}, context))) as unknown[][];
   expect(lists.map(({ length }) => length)).toEqual([256, 256, 88]);
+});
+
+test("a peer has four lists under way at most; others wait, without a trace if they are given up", async () => {
+  let looks = 0;
+  const { names } = diskFiles;
+  const transfers = transfersWith({
+    names: (path) => {
+      looks += 1;
+      return names(path);
+    },
+  });
+  const { dir, folder, contextOf } = await served({}, transfers);
+  await writeFile(join(dir, "a.bin"), CONTENT);
+  const client = {};
+  const lists = Array.from({ length: 4 }, () => folder.list({}, contextOf(client)));
+  await Promise.all(lists.map((one) => one.next()));
+  const late = new AbortController();
+  const givenUp = folder.list({}, { ...contextOf(client), signal: late.signal } as never).next();
+  const fifth = folder.list({}, contextOf(client));
+  const begun = fifth.next();
+  // Another peer's doesn't wait.
+  await allOf(folder.list({}, contextOf({})));
+  expect(looks).toBe(5);
+  late.abort();
+  await expect(givenUp).rejects.toMatchObject({ codeName: "CANCELLED" });
+  await lists[0]?.return(undefined);
+  expect((await begun).value).toMatchObject([{ name: "a.bin" }]);
+  expect(looks).toBe(6);
 });
 
 test("an error of the disk in a list is told to the peer and to this side's application", async () => {

@@ -212,24 +212,25 @@ export class ServedFolder<Peer> {
 
   /** Resolves when the peer may open one more file, with a function that ends that. @throws RpcError CANCELLED */
   async #openOneMore({ client, signal }: FolderContext<Peer>): Promise<() => void> {
-    const release = await this.#host.transfers.openFiles.take(client as object);
-    // It may have given up meanwhile: this must not break off a later attempt.
-    if (signal?.aborted !== true) return release;
-    release();
-    throw new RpcError(ErrorCode.CANCELLED, "The transfer was given up before its turn came");
+    return await this.#host.transfers.openFiles.take(client as object, signal);
   }
 
   /** Items are arrays of entries. */
   async *list(_params: Params, context: FolderContext<Peer>): AsyncGenerator<ListedFile[], undefined> {
     await this.#mustBeAllowed(context.client, { action: "list", folder: this.name, name: null });
-    const { files } = this.#host.transfers;
+    const { files, lists } = this.#host.transfers;
     const peer = context.client as object;
+    const release = await lists.take(peer, context.signal);
     const inTurn = <T>(task: () => Promise<T>): Promise<T> =>
       this.#reporting(context, () => this.#lists.run(peer, () => withFileErrors(`list '${this.name}'`, task)));
-    const names = await inTurn(() => files.names(this.#config.dir));
-    for (let at = 0; at < names.length; at += ENTRIES_PER_ITEM) {
-      const entries = await inTurn(() => this.#entriesOf(names.slice(at, at + ENTRIES_PER_ITEM)));
-      if (entries.length > 0) yield entries;
+    try {
+      const names = await inTurn(() => files.names(this.#config.dir));
+      for (let at = 0; at < names.length; at += ENTRIES_PER_ITEM) {
+        const entries = await inTurn(() => this.#entriesOf(names.slice(at, at + ENTRIES_PER_ITEM)));
+        if (entries.length > 0) yield entries;
+      }
+    } finally {
+      release();
     }
   }
 
