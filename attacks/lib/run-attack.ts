@@ -22,7 +22,7 @@ export interface AttackResult {
   /** Memory of the server before the attack, and the most it has used. */
   readonly memoryMiB: number;
   readonly peakMiB: number;
-  /** What it held at the end of the attack, garbage left out; null if that wasn't asked for. */
+  /** Memory that it held at the end of the attack, after a collection; null unless asked for. */
   readonly heldMiB: number | null;
   readonly errorBytes: number;
   /** Null if the server was gone. */

@@ -164,8 +164,6 @@ export interface ExtensionHost {
 
   /** The peer accepts no messages, requests and replies with a larger payload. Set by the extension `limits`. */
   maxPeerPayloadBytes: number;
-  /** Names the keys of `$once` that the peer knows; null if it didn't say. */
-  onceKeys: string | null;
   /** Frames that arrive in chunks; null until the first. Set by the extension `chunk`. */
   unfinished: { readonly heldBytes: number; readonly oldestFrame: number } | null;
 

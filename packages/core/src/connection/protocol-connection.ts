@@ -133,7 +133,6 @@ export class ProtocolConnection<Peer>
   writer: FrameWriter;
   /** The peer's limit; this side's own until an extension says it. */
   maxPeerPayloadBytes: number;
-  onceKeys: string | null = null;
   messagesReceived = 0;
   bytesReceived = 0;
   receivedAtMs = 0;

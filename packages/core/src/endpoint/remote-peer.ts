@@ -41,7 +41,6 @@ export type PeerConnection = Pick<
   | "bytesReceived"
   | "extension"
   | "errors"
-  | "onceKeys"
   | "rateLimited"
   | "skippedFrames"
   | "info"

@@ -3,7 +3,7 @@
  * known.
  */
 
-import type { Extension, ExtensionHost } from "../connection/extension.ts";
+import type { Extension } from "../connection/extension.ts";
 import { isMap } from "../util/is-map.ts";
 
 const MAX_CHARS = 64;
@@ -13,7 +13,8 @@ export interface OnceParams {
   readonly keys?: string | undefined;
 }
 
-export const once: Extension<OnceParams, ExtensionHost> = {
+/** Its state names the keys of the server at the other end; there is none if that didn't say. */
+export const once: Extension<OnceParams, string> = {
   name: "once",
   frames: [],
   offer: () => ({}),
@@ -27,7 +28,5 @@ export const once: Extension<OnceParams, ExtensionHost> = {
     const { keys } = theirs;
     return typeof keys === "string" && keys !== "" && keys.length <= MAX_CHARS ? { keys } : {};
   },
-  attach(connection, theirs) {
-    connection.onceKeys = theirs?.keys ?? null;
-  },
+  attach: (_connection, theirs) => theirs?.keys,
 };

@@ -3,6 +3,7 @@ import type { Subscriptions } from "../client/topics/subscriptions.ts";
 import type { ConnectionState } from "../connection/connection-state.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import type { Latency } from "../extensions/liveness.ts";
+import { once } from "../extensions/once.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Runtime } from "../runtime.ts";
 import { LatencyAverage } from "./latency-average.ts";
@@ -34,7 +35,7 @@ class PoolClient<C extends Contract> extends Client<C> {
   }
 
   get onceKeys(): string | null {
-    return this._connection?.onceKeys ?? null;
+    return this._connection?.extension(once) ?? null;
   }
 
   get subscriptions(): Subscriptions {

@@ -104,7 +104,7 @@ export class ServedFolder<Peer> {
   readonly #quota: Quota;
   readonly #expiry: FolderExpiry;
   readonly #finished: FinishedUploads;
-  readonly #lists = new PeerTurns();
+  readonly #listTurns = new PeerTurns();
 
   constructor(name: string, config: FolderConfig<Peer>, host: FolderHost<Peer>) {
     this.name = name;
@@ -222,7 +222,7 @@ export class ServedFolder<Peer> {
     const peer = context.client as object;
     const release = await lists.take(peer, context.signal);
     const inTurn = <T>(task: () => Promise<T>): Promise<T> =>
-      this.#reporting(context, () => this.#lists.run(peer, () => withFileErrors(`list '${this.name}'`, task)));
+      this.#reporting(context, () => this.#listTurns.run(peer, () => withFileErrors(`list '${this.name}'`, task)));
     try {
       const names = await inTurn(() => files.names(this.#config.dir));
       for (let at = 0; at < names.length; at += ENTRIES_PER_ITEM) {
