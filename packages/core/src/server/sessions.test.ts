@@ -1,7 +1,13 @@
 import { expect, test } from "vitest";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { runtimeContextOf } from "../context/runtime-context.ts";
+import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { testServer } from "../test-support/peers.ts";
+import { PASSWORD, rawDial } from "../test-support/raw-memory.ts";
+import { ScramClient } from "../test-support/scram-by-rfc.ts";
+import { Type } from "../testing/raw-frames.ts";
+import { payloadOf } from "../testing/raw-peer.ts";
 import { resumeRequest, Sessions } from "./sessions.ts";
 
 /** A connection that has received so many bytes, and of which up to 100 were sent. */
@@ -49,6 +55,36 @@ test("what an ended session had received is told to its owner alone", () => {
   expect(all.has(request)).toBe(false);
   expect(all.receivedOf(request, "ada")).toBe(42);
   expect(all.receivedOf(request, "bob")).toBe(null);
+});
+
+test("a session whose connection is still closing ends when its client comes back, and what it had received is told", async () => {
+  const runtime = fakeRuntime();
+  const { server, port } = await testServer(runtime, { resume: true });
+  const left: (number | undefined)[] = [];
+  server.onClientDisconnect((_connection, { code }) => void left.push(code));
+  const extensions = {
+    close: true,
+    credit: { frames: 1024, bytes: 1_000_000 },
+    chunk: { messages: 8, bytes: 1_000_000 },
+    resume: { bytes: 1_000_000, window_ms: 0 },
+  };
+  const first = await rawDial(runtime, port);
+  const { session_token: token } = await first.login({ password: PASSWORD, extensions });
+  await runtime.settle();
+  first.pause();
+  void server.connections[0]?.close("Done");
+  await runtime.settle();
+  expect([server.connections.length, left]).toEqual([0, []]);
+
+  const second = await rawDial(runtime, port);
+  const scram = new ScramClient(PASSWORD);
+  const resume = { token, received: 0 };
+  second.send(Type.AUTH_REQUEST, { client_info: { name: "raw" }, scram: scram.clientFirst, extensions, resume });
+  await second.answerChallenge(scram);
+  const success = payloadOf(await second.next(), Type.AUTH_SUCCESS);
+  expect(success).toMatchObject({ expired: { received: 0 } });
+  await runtime.settle();
+  expect(left).toEqual([ErrorCode.CONNECTION_CLOSED]);
 });
 
 test.each([

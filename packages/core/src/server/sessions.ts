@@ -151,6 +151,11 @@ export class Sessions<Peer> {
 
   /** Bytes that an expired session had received; null if that isn't known. */
   receivedOf(request: ResumeRequest, owner: string): number | null {
+    const closing = this.#find(request.token);
+    // Its client reads nothing from it any more, so it ends now: what it has received is known then.
+    if (closing?.owner === owner && !closing.protocol.isOpen) {
+      closing.protocol.destroy(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
+    }
     this.#forgetExpired();
     const expired = this.#expired.get(request.token);
     return expired === undefined || expired.owner !== owner ? null : expired.received;
