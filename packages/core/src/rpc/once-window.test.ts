@@ -19,3 +19,12 @@ test.for(["with a store", "without a store"])("$once within itself is refused %s
 test("a message of that name is a message", () => {
   expect(onceRequest({ key: "k", type: ONCE_METHOD })).toMatchObject({ isCall: false, name: ONCE_METHOD });
 });
+
+test("a name that no method and no message has is refused by its length, before it is remembered", () => {
+  const longest = "m".repeat(1024);
+  expect(onceRequest({ key: "k", method: longest })).toMatchObject({ isCall: true, name: longest });
+  expect(onceRequest({ key: "k", type: longest })).toMatchObject({ isCall: false, name: longest });
+  for (const named of [{ method: `${longest}m` }, { type: `${longest}m` }]) {
+    expect(() => onceRequest({ key: "k", ...named })).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_PARAMS }));
+  }
+});

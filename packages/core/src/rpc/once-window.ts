@@ -10,6 +10,8 @@ import { ReservedMethod } from "../wire/called-as.ts";
 /** The reserved method. */
 export const ONCE_METHOD: typeof ReservedMethod.ONCE = ReservedMethod.ONCE;
 const MAX_KEY_CHARS = 256;
+/** Of a method or message type. It is looked up with the key, and remembered with it, whether it is known or not. */
+const MAX_NAME_CHARS = 1024;
 export const ONCE_KEY_RULE: string = `a string of 1 to ${MAX_KEY_CHARS} characters`;
 /** A message may be delivered so often. */
 export const MAX_DELIVERIES = 1000;
@@ -89,16 +91,20 @@ export function onceRequest(params: unknown): OnceRequest {
   const { key, method, params: value, type, data, delivery = 1, deliveries = 1 } = isMap(params) ? params : {};
   const isKey = isOnceKey(key);
   // Within itself it would wait for its own end.
-  if (isKey && typeof method === "string" && method !== ONCE_METHOD) {
+  if (isKey && isName(method) && method !== ONCE_METHOD) {
     return { key, isCall: true, name: method, value: value ?? {}, delivery: 1, deliveries: 1 };
   }
-  if (isKey && typeof type === "string" && isDelivery(deliveries) && isDelivery(delivery) && delivery <= deliveries) {
+  if (isKey && isName(type) && isDelivery(deliveries) && isDelivery(delivery) && delivery <= deliveries) {
     return { key, isCall: false, name: type, value: data ?? null, delivery, deliveries };
   }
   const message =
-    `${ONCE_METHOD} needs a key of 1 to ${MAX_KEY_CHARS} characters, and a type, or a method other than itself; ` +
-    `delivery and deliveries are integers from 1 to ${MAX_DELIVERIES}`;
+    `${ONCE_METHOD} needs a key of 1 to ${MAX_KEY_CHARS} characters, and a type, or a method other than itself, of at most ` +
+    `${MAX_NAME_CHARS}; delivery and deliveries are integers from 1 to ${MAX_DELIVERIES}`;
   throw new RpcError(ErrorCode.INVALID_PARAMS, message);
+}
+
+function isName(value: unknown): value is string {
+  return typeof value === "string" && value.length <= MAX_NAME_CHARS;
 }
 
 function isDelivery(value: unknown): value is number {
