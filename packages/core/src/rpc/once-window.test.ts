@@ -25,6 +25,8 @@ test("a name that no method and no message has is refused by its length, before 
   expect(onceRequest({ key: "k", method: longest })).toMatchObject({ isCall: true, name: longest });
   expect(onceRequest({ key: "k", type: longest })).toMatchObject({ isCall: false, name: longest });
   for (const named of [{ method: `${longest}m` }, { type: `${longest}m` }]) {
-    expect(() => onceRequest({ key: "k", ...named })).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_PARAMS }));
+    expect(() => onceRequest({ key: "k", ...named })).toThrow(
+      expect.objectContaining({ code: ErrorCode.INVALID_PARAMS }),
+    );
   }
 });
