@@ -3,7 +3,7 @@ import { asConduitError, ConduitError, codeOf, ErrorCode, isInstance, RpcError }
 import type { Validator } from "../rpc/validation.ts";
 import { isMap } from "../util/is-map.ts";
 import { wasNeverStarted } from "./never-started.ts";
-import { CHOSEN, type PoolMember, type PoolSender } from "./pool-sender.ts";
+import type { PoolMember, PoolSender } from "./pool-sender.ts";
 
 /** A server that may have begun a call. */
 interface Home {
@@ -40,7 +40,7 @@ export class OnceAttempts {
       keys = one.onceKeys;
     };
     try {
-      return await this.#sender.call(method, value, { ...options, [CHOSEN]: chosen } as CallOptions, validator);
+      return await this.#sender.call(method, value, options, validator, chosen);
     } catch (error) {
       if (!wasRefused(error)) this.#home = { member, keys, error };
       throw error;

@@ -19,12 +19,8 @@ export interface PoolMember extends Load {
   measured(ms: number, nowMs: number): void;
 }
 
-/** In the options of a call: hears of each connection that it is sent over. */
-export const CHOSEN: unique symbol = Symbol("chosen");
-
-interface ChosenOptions {
-  readonly [CHOSEN]?: ((member: PoolMember) => void) | undefined;
-}
+/** Hears of each connection that a call is sent over. */
+type Chosen = (member: PoolMember) => void;
 
 /** A call or request, as it is sent to one server after the other until one has looked at it. */
 interface PoolCall {
@@ -34,6 +30,7 @@ interface PoolCall {
   readonly value: unknown;
   readonly options: CallOptions | undefined;
   readonly validator: Validator<unknown> | null;
+  readonly chosen: Chosen | undefined;
   readonly startedAtMs: number;
 }
 
@@ -77,13 +74,15 @@ export class PoolSender implements Outgoing {
     return this.#send((outgoing) => outgoing.callNoWait(method, params, options));
   }
 
+  /** @param chosen hears of each connection that the call is sent over, before it is; of none while it waits for one */
   call(
     method: string,
     params: unknown,
     options: CallOptions | undefined,
     validator: Validator<unknown> | null,
+    chosen?: Chosen,
   ): Promise<unknown> {
-    return this.#call("call", method, params, options, validator);
+    return this.#call("call", method, params, options, validator, chosen);
   }
 
   request(
@@ -142,16 +141,17 @@ export class PoolSender implements Outgoing {
     value: unknown,
     options: CallOptions | undefined,
     validator: Validator<unknown> | null,
+    chosen?: Chosen,
   ): Promise<unknown> {
     const { usable } = this;
     const { choose, clock, measures, offline } = this.#settings;
     if (usable.length === 0) return offline[kind](name, value, options, validator);
     const member = usable.length === 1 ? (usable[0] as PoolMember) : choose(usable);
     const startedAtMs = clock.now();
-    (options as ChosenOptions | undefined)?.[CHOSEN]?.(member);
+    chosen?.(member);
     const reply = member.outgoing[kind](name, value, options, validator);
     const failed = (error: unknown): Promise<unknown> =>
-      this.#failed({ kind, name, value, options, validator, startedAtMs }, member, error);
+      this.#failed({ kind, name, value, options, validator, chosen, startedAtMs }, member, error);
     if (!measures) return reply.catch(failed);
     // One promise more per call: with an async function it would be three, and 0.4 us.
     return reply.then((result) => {
@@ -163,7 +163,7 @@ export class PoolSender implements Outgoing {
 
   /** A call failed on `member`: sends it to one server after the other while it certainly was never started. */
   async #failed(call: PoolCall, member: PoolMember, error: unknown): Promise<unknown> {
-    const { kind, name, value, options, validator } = call;
+    const { kind, name, value, options, validator, chosen } = call;
     const { clock, measures, offline, queues, rpcTimeoutMs } = this.#settings;
     // Other failures are quick, and must not make the server look fast.
     if (measures && isTimeout(error)) member.measured(clock.now() - call.startedAtMs, clock.now());
@@ -178,7 +178,7 @@ export class PoolSender implements Outgoing {
       if (next === null) return offline[kind](name, value, rest, validator);
       tried.push(next);
       this.#movedCalls += 1;
-      (options as ChosenOptions | undefined)?.[CHOSEN]?.(next);
+      chosen?.(next);
       try {
         return await next.outgoing[kind](name, value, rest, validator);
       } catch (again) {
