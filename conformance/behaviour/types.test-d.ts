@@ -523,6 +523,25 @@ describe("a contract", () => {
     typedServer.implement({ ...handlers, ...part });
   });
 
+  test("is implemented by a group, whose middleware adds fields", () => {
+    const app = typedServer.group().use(async (_context, next) => await next({ user: { name: "ada" } }));
+    const rest = { user: () => ({ id: "7", name: "Ada" }), mood: () => "fine" as const, ping: () => null };
+    app.implement({
+      ...rest,
+      add: (params, context) => {
+        expectTypeOf(params).toEqualTypeOf<{ a: number; b: number }>();
+        expectTypeOf(context.user.name).toBeString();
+        expectTypeOf(context.client).toEqualTypeOf<Connection<GameContract>>();
+        return params.a;
+      },
+    });
+    // @ts-expect-error: add is missing
+    app.implement(rest);
+    // @ts-expect-error: the server itself has no such field
+    typedServer.implement({ ...rest, add: (_params, context) => context.user.name.length });
+    typedClient.group().implement({ where: () => ({ a: 1 }) });
+  });
+
   test("may have a name of its own", () => {
     const definition = { server: { methods: { add: { params: addValibot, result: v.number() } } } };
     type Definition = typeof definition;

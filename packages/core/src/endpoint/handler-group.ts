@@ -23,6 +23,7 @@ import type {
   MessageOptions,
   MethodDefinition,
   MethodHandler,
+  MethodHandlers,
   StreamDefinition,
   StreamHandler,
 } from "./method-types.ts";
@@ -114,6 +115,11 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
   ): Disposer;
   stream(stream: string | StreamDefinition, schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
     return this.#registration.addStream(stream, schemaOrHandler, maybeHandler, this.#middlewares, this.#roles);
+  }
+
+  /** Registers a handler for every method and stream of the contract, as `implement` of the server or client does. */
+  implement(handlers: MethodHandlers<C, S, Peer, Fields>): Disposer {
+    return this.#registration.addMethods(handlers, this.#middlewares, this.#roles);
   }
 
   /** Registers a handler of messages, as `on` of the server or client does. A server's takes roles, too. */

@@ -114,13 +114,19 @@ export class HandlerRegistration<Peer> {
   }
 
   /** Registers a handler for every method and stream of the contract, or none of them. */
-  addMethods(handlers: Readonly<Record<string, Handler>>): Disposer {
+  addMethods(
+    handlers: Readonly<Record<string, Handler>>,
+    middlewares?: MiddlewareList<Peer>,
+    roles?: readonly string[],
+  ): Disposer {
     this.#mustHaveAll("implement the contract", (name) => Object.hasOwn(handlers, name));
     const disposers: Disposer[] = [];
     try {
       for (const [name, handler] of Object.entries(handlers)) {
         const isStream = agreedOn(this.#contract?.streams, name) !== undefined;
-        const dispose = isStream ? this.addStream(name, handler, undefined) : this.addMethod(name, handler, undefined);
+        const dispose = isStream
+          ? this.addStream(name, handler, undefined, middlewares, roles)
+          : this.addMethod(name, handler, undefined, middlewares, roles);
         disposers.push(dispose);
       }
     } catch (error) {

@@ -51,6 +51,47 @@ describe("implement", () => {
     expect(await client.call("users.list")).toEqual(["ada"]);
   });
 
+  test("of a group runs the handlers inside the group's middleware, with the fields that it adds", async () => {
+    const runtime = fakeRuntime();
+    const server = serverOf(runtime);
+    const ran: string[] = [];
+    const group = server.group().use(async ({ method }, next) => {
+      ran.push(method);
+      return await next({ user: "ada" });
+    });
+    const remove = group.implement({ ...handlers, "users.list": (_params, { user }) => [user] });
+    expect(() => group.implement({ add: handlers.add } as never)).toThrow("no handler for 'users.list'");
+    await server.start();
+    const client = new Client({ ...target, contract: api }, runtime);
+    client.group().implement({ mood: () => "fine" });
+    await client.connect();
+    expect(await client.call("users.list")).toEqual(["ada"]);
+    expect(await client.call("add", { a: 1, b: 2 })).toBe(3);
+    expect(await server.connections[0]?.call("mood")).toBe("fine");
+    expect(ran).toEqual(["users.list", "add"]);
+    remove();
+    await expect(client.call("add", { a: 1, b: 2 })).rejects.toMatchObject({ code: ErrorCode.METHOD_NOT_FOUND });
+  });
+
+  test("of the group of a kind of clients registers the methods for them alone", async () => {
+    const runtime = fakeRuntime();
+    const contract = { server: api.server, clients: { device: {}, operator: {} } };
+    const users = {
+      pump: { password: PASSWORD, roles: ["device"] },
+      ada: { password: PASSWORD, roles: ["operator"] },
+    };
+    const { password: _shared, ...address } = target;
+    const server = new Server({ ...address, users, contract, scramIterations: 4096 }, runtime);
+    server.clients("device").implement(handlers);
+    await server.start();
+    const outcomes = ["pump", "ada"].map(async (username) => {
+      const client = new Client({ ...target, username }, runtime);
+      await client.connect();
+      return client.call("users.list").catch(({ code }: { code: number }) => code);
+    });
+    expect(await Promise.all(outcomes)).toEqual([["ada"], ErrorCode.PERMISSION_DENIED]);
+  });
+
   test("refuses handlers of which one is missing, and registers none", async () => {
     const server = serverOf();
     expect(() => server.implement({ add: handlers.add } as never)).toThrow(

@@ -128,9 +128,9 @@ export type StreamHandler<
 /** Streams that a contract lists. Without a contract, every name is a method. */
 type ListedStream<C extends Contract, S extends Side> = string extends StreamName<C, S> ? never : StreamName<C, S>;
 
-/** A handler for each method and each stream that a contract lists for a side. */
-export type MethodHandlers<C extends Contract, S extends Side, Peer> = {
+/** A handler for each method and each stream that a contract lists for a side. `F` as in {@link MethodHandler}. */
+export type MethodHandlers<C extends Contract, S extends Side, Peer, F = unknown> = {
   readonly [M in MethodName<C, S> | ListedStream<C, S>]: M extends ListedStream<C, S>
-    ? StreamHandler<C, S, M, undefined, undefined, Peer>
-    : MethodHandler<C, S, M, undefined, undefined, Peer>;
+    ? StreamHandler<C, S, M, undefined, undefined, Peer, undefined, F>
+    : MethodHandler<C, S, M, undefined, undefined, Peer, undefined, F>;
 };

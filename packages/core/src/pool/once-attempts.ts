@@ -40,7 +40,7 @@ export class OnceAttempts {
       keys = one.onceKeys;
     };
     try {
-      return await this.#sender.call(method, value, options, validator, chosen);
+      return await this.#sender.callTelling(chosen, method, value, options, validator);
     } catch (error) {
       if (!wasRefused(error)) this.#home = { member, keys, error };
       throw error;

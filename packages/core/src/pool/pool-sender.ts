@@ -74,13 +74,22 @@ export class PoolSender implements Outgoing {
     return this.#send((outgoing) => outgoing.callNoWait(method, params, options));
   }
 
-  /** @param chosen hears of each connection that the call is sent over, before it is; of none while it waits for one */
   call(
     method: string,
     params: unknown,
     options: CallOptions | undefined,
     validator: Validator<unknown> | null,
-    chosen?: Chosen,
+  ): Promise<unknown> {
+    return this.#call("call", method, params, options, validator);
+  }
+
+  /** As `call`. `chosen` hears of each connection before the call is sent over it; of none if it waits for one. */
+  callTelling(
+    chosen: Chosen,
+    method: string,
+    params: unknown,
+    options: CallOptions | undefined,
+    validator: Validator<unknown> | null,
   ): Promise<unknown> {
     return this.#call("call", method, params, options, validator, chosen);
   }
