@@ -8,6 +8,7 @@
  * floor don't import each other.
  */
 const FLOORS = [
+  ["text/"],
   ["errors.ts", "limits.ts"],
   ["util/"],
   ["bytes/"],

@@ -26,6 +26,35 @@ describe.each([
     expect([full.details, full.cause]).toEqual([{ a: 1 }, "why"]);
   });
 
+  test("refuses a misspelled option with the nearest name, and shows no value", () => {
+    const misspelled = { detials: { card: "secret" } } as object;
+    expect(() => new errorClass(402, "pay first", misspelled)).toThrow(
+      expect.objectContaining({
+        code: ErrorCode.INVALID_CONFIG,
+        message: `Unknown option detials of new ${className}(402, "pay first"); did you mean details?`,
+        details: {
+          problems: [{ option: "detials", rule: "is unknown; did you mean details?", received: "an object" }],
+        },
+      }),
+    );
+    const several = { zebra: 1, casue: 2 } as object;
+    expect(() => new errorClass(402, "pay first", several)).toThrow(
+      `Unknown option zebra of new ${className}(402, "pay first"); it takes details, method, cause\n` +
+        `Unknown option casue of new ${className}(402, "pay first"); did you mean cause?`,
+    );
+  });
+
+  test.each([null, 5, "details"])("refuses %o in place of its options", (options) => {
+    expect(() => new errorClass(402, "pay first", options as never)).toThrow(
+      `The options of new ${className}(402, "pay first") must be an object ({ details, cause }), got ${JSON.stringify(options)}`,
+    );
+  });
+
+  test("takes options that inherit others", () => {
+    const options = Object.create({ detials: {} }, { details: { value: { a: 1 }, enumerable: true } }) as object;
+    expect(new errorClass(402, "pay first", options).details).toEqual({ a: 1 });
+  });
+
   test("equals another that says the same, and no other", () => {
     expect(new errorClass(1000, "one")).toEqual(new errorClass(1000, "one"));
     expect(new errorClass(1000, "one")).not.toEqual(new errorClass(1001, "one"));

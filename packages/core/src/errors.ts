@@ -5,6 +5,9 @@
  * PROTOCOL.md). Codes added by this library use numbers that neither the guide nor netconduit assigns.
  */
 
+import { describeValue } from "./text/describe-value.ts";
+import { unknownOptions } from "./text/unknown-options.ts";
+
 /** Stable numeric error codes. They travel on the wire and never change their meaning. */
 export const ErrorCode = {
   // 1xxx: general
@@ -276,6 +279,27 @@ export interface ConduitErrorOptions {
   readonly cause?: unknown;
 }
 
+const KNOWN_OPTIONS: ReadonlySet<string> = new Set<keyof ConduitErrorOptions>(["details", "method", "cause"]);
+
+/**
+ * A misspelled option would be ignored.
+ * @throws ConduitError INVALID_CONFIG
+ */
+function checkOptions(options: unknown, className: string, code: number, errorMessage: string): void {
+  const place = (): string => `new ${className}(${describeValue(code)}, ${describeValue(errorMessage)})`;
+  if (typeof options !== "object" || options === null) {
+    const message = `The options of ${place()} must be an object ({ details, cause }), got ${describeValue(options)}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  for (const name in options) {
+    if (KNOWN_OPTIONS.has(name)) continue;
+    const unknown = unknownOptions(options, KNOWN_OPTIONS, place);
+    if (unknown === null) return;
+    const { message, problems } = unknown;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message, { details: { problems } });
+  }
+}
+
 /** The class of all errors raised by this library. Branch on `code`; the message is for people. */
 export class ConduitError extends Error {
   static {
@@ -293,8 +317,10 @@ export class ConduitError extends Error {
   /** Machine-readable facts, or `undefined`. */
   declare readonly details: Readonly<Record<string, unknown>> | undefined;
 
+  /** @throws ConduitError INVALID_CONFIG for an unknown option */
   constructor(code: number, message: string, options: ConduitErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(message, options?.cause === undefined ? undefined : { cause: options.cause });
+    checkOptions(options, this.name, code, message);
     this.name = `${this.name} [${errorCodeName(code)}]`;
     this.code = code;
     if (options.details !== undefined) this.details = options.details;
@@ -332,6 +358,7 @@ export class RpcError extends ConduitError {
   /** On the calling side: the method or message type that was called. */
   declare readonly method: string | undefined;
 
+  /** @throws ConduitError INVALID_CONFIG for an unknown option */
   constructor(code: number, message: string, options: ConduitErrorOptions = {}) {
     super(code, message, options);
     if (options.method !== undefined) this.method = options.method;

@@ -23,7 +23,7 @@ import {
 import { unwrapNetconduitResult } from "../netconduit/result.ts";
 import { isSchema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { Fifo } from "../util/fifo.ts";
 import { TimerEntry } from "../util/timer-wheel.ts";
 import { calledAs } from "../wire/called-as.ts";

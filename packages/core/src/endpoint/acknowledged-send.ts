@@ -9,7 +9,7 @@ import { asConduitError, ConduitError, cancelledError, codeOf, ErrorCode, isInst
 import { isOnceKey, MAX_DELIVERIES, ONCE_KEY_RULE, ONCE_METHOD } from "../rpc/once-window.ts";
 import { isRedeliverable } from "../rpc/redelivery.ts";
 import type { Validator } from "../rpc/validation.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 import { KnownOptions } from "../util/known-options.ts";

@@ -6,7 +6,7 @@ import type { Items, MessageEntry, MethodEntry, Registry } from "../rpc/registry
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
 import { Validator } from "../rpc/validation.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { agreedData, agreedOn } from "./contract-option.ts";
 import type { Disposer, MessageOptions, MethodDefinition, StreamDefinition } from "./method-types.ts";

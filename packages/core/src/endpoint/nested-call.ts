@@ -1,6 +1,6 @@
 import { ConduitError, ErrorCode, isInstance } from "../errors.ts";
 import { IncomingRequest } from "../rpc/incoming-request.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import type { CallOptions } from "./call-options.ts";
 
 /**

@@ -12,7 +12,7 @@ import type { ItemStream } from "../rpc/request-streams.ts";
 import { isSchema, SCHEMA_RULE } from "../rpc/schema.ts";
 import { StreamItems } from "../rpc/stream-items.ts";
 import { Validator } from "../rpc/validation.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { calledAs } from "../wire/called-as.ts";
 import {
   type CallOptions,

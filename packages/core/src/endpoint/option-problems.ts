@@ -1,7 +1,7 @@
 import type * as v from "valibot";
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { clip, describeKind, describeValue } from "../util/describe-value.ts";
-import { nearestOption } from "../util/nearest-option.ts";
+import { clip, describeKind, describeValue } from "../text/describe-value.ts";
+import { nearestOption } from "../text/nearest-option.ts";
 
 /** A problem with an option, as listed in `details.problems`. */
 export interface OptionProblem {

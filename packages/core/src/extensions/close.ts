@@ -9,7 +9,7 @@ import {
 } from "../connection/extension.ts";
 import { handledIn } from "../connection/send/unhandled-messages.ts";
 import { asConduitError, ErrorCode } from "../errors.ts";
-import { clip } from "../util/describe-value.ts";
+import { clip } from "../text/describe-value.ts";
 import { isCount } from "../util/is-count.ts";
 import { FrameType } from "../wire/constants.ts";
 

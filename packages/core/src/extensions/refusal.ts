@@ -6,7 +6,7 @@
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 import { asConduitError, codeOf, ErrorCode, failureIdOf, messageOf, RpcError } from "../errors.ts";
 import { REPORT_WINDOW_MS } from "../limits.ts";
-import { clip } from "../util/describe-value.ts";
+import { clip } from "../text/describe-value.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 
 /** `{name: str, code: int, error: str, failure_id?: str, count: int}`. */

@@ -542,7 +542,8 @@ export class Dispatcher<Peer> {
   #badResult(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
     const hidden = this.#hidden(source, request, error, "rpc");
     const isTooLarge = isInstance(error, ConduitError) && error.code === ErrorCode.MESSAGE_TOO_LARGE;
-    this.#replyError(source, request, isTooLarge ? new RpcError(error.code, error.message, hidden) : hidden);
+    const { details } = hidden;
+    this.#replyError(source, request, isTooLarge ? new RpcError(error.code, error.message, { details }) : hidden);
   }
 
   /** Answers a request. The error of one without a reply is sent if the sender wants to hear of it. */

@@ -1,5 +1,5 @@
 import { asError, ConduitError, codeOf, ErrorCode, errorCodeName, isInstance, messageOf, RpcError } from "../errors.ts";
-import { clip, describeValue } from "../util/describe-value.ts";
+import { clip, describeValue } from "../text/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 
 /** An error's details, which are sent to the caller, and its local cause. */
@@ -90,8 +90,8 @@ function custom(message: string, options?: CustomOptions): RpcError {
   return create(message, options);
 }
 
-function create(message: string, options: CustomOptions = {}): RpcError {
-  return new RpcError(options.code ?? ErrorCode.UNKNOWN, message, options);
+function create(message: string, { code, details, cause }: CustomOptions = {}): RpcError {
+  return new RpcError(code ?? ErrorCode.UNKNOWN, message, { details, cause });
 }
 
 const helpers: Omit<ErrorHelper, never> = {

@@ -1,8 +1,8 @@
 /** Middleware around handlers, composed as in koa. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { checkFunction } from "../util/check-function.ts";
-import { describeValue } from "../util/describe-value.ts";
 import type { HandlerContext } from "./incoming-request.ts";
 
 /** The context of middleware around a hook. */

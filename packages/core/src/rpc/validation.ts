@@ -1,5 +1,5 @@
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
-import { clip } from "../util/describe-value.ts";
+import { clip } from "../text/describe-value.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
 /**

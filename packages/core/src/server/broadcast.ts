@@ -5,7 +5,7 @@ import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { Connection } from "./connection.ts";

@@ -5,7 +5,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ClientKind, ForClient } from "../rpc/client-kinds.ts";
 import type { Contract, MessageArguments, MessageType, NameBound } from "../rpc/contract.ts";
 import { MiddlewareList } from "../rpc/middleware.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import type { BroadcastOptions } from "./broadcast.ts";
 import type { Connection } from "./connection.ts";
 

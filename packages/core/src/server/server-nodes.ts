@@ -28,7 +28,7 @@ import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ClientKinds } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { type BroadcastOptions, encodeShared, idSet, sendToSelected } from "./broadcast.ts";
 import type { AnyConnection } from "./connection.ts";

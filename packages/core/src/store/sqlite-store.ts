@@ -11,7 +11,7 @@
  */
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import type { Store } from "./store.ts";
 

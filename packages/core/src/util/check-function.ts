@@ -1,5 +1,5 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { describeValue } from "./describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 
 /** @throws ConduitError INVALID_CONFIG unless `value` is a function */
 export function checkFunction(what: string, value: unknown): void {

@@ -1,8 +1,6 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
-import { clip, describeKind, describeValue } from "./describe-value.ts";
-import { nearestOption } from "./nearest-option.ts";
-
-const MAX_NAME_CHARS = 100;
+import { describeValue } from "../text/describe-value.ts";
+import { unknownOptions } from "../text/unknown-options.ts";
 
 /** The options that a function takes. A misspelled one would be ignored, so `check` refuses it. */
 export class KnownOptions<T> {
@@ -32,22 +30,10 @@ export class KnownOptions<T> {
   }
 
   #refuse(options: object, subject: unknown): void {
-    const unknown = Object.keys(options).filter((name) => !this.#names.has(name));
-    if (unknown.length === 0) return;
-    const problems = unknown.map((name) => {
-      const nearest = nearestOption(name, this.#names);
-      const hint = nearest === null ? `it takes ${[...this.#names].join(", ")}` : `did you mean ${nearest}?`;
-      return {
-        message: `Unknown option ${clip(name, MAX_NAME_CHARS)} of ${this.#place(subject)}; ${hint}`,
-        option: name,
-        rule: `is unknown; ${hint}`,
-        // Only the kind, as of unknown options of servers and clients: it may be secret.
-        received: describeKind((options as Readonly<Record<string, unknown>>)[name]),
-      };
-    });
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, problems.map(({ message }) => message).join("\n"), {
-      details: { problems: problems.map(({ option, rule, received }) => ({ option, rule, received })) },
-    });
+    const unknown = unknownOptions(options, this.#names, () => this.#place(subject));
+    if (unknown === null) return;
+    const { message, problems } = unknown;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message, { details: { problems } });
   }
 
   #noObject(options: unknown, subject: unknown): ConduitError {

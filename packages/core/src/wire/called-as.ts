@@ -1,7 +1,7 @@
 /** Names of the calls that reserved methods stand for on the wire; messages and hooks use them. */
 
 import { type Called, Operation } from "../errors.ts";
-import { describeValue } from "../util/describe-value.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { isMap } from "../util/is-map.ts";
 import { EncodedValue } from "./encoded-value.ts";
 

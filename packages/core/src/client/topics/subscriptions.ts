@@ -22,7 +22,7 @@ import {
 } from "../../extensions/topics/topic.ts";
 import { isTopicName, MAX_TOPIC_CHARS } from "../../extensions/topics/topic-name.ts";
 import type { Validator } from "../../rpc/validation.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { retryAfterIn } from "../../util/retry-after.ts";
 import { CallbackTimer } from "../../util/time.ts";

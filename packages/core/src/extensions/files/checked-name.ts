@@ -1,5 +1,5 @@
 import { ErrorCode, RpcError } from "../../errors.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import { utf8 } from "../../util/utf8.ts";
 import { isTooLong, nameKey, normalName, problemOfName } from "./names.ts";
 

@@ -3,7 +3,7 @@ import type { FolderContract } from "../../rpc/contract.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
 import type { MethodEntry, Registry } from "../../rpc/registry.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import { FileMethod } from "../../wire/called-as.ts";
 import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
 import { NetconduitTransfers } from "./netconduit-transfers.ts";

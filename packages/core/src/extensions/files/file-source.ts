@@ -1,7 +1,7 @@
 /** Files to send: from a disk, from memory, or from a stream. */
 
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import type { FileAccess, FileFacts, OpenFile } from "../../util/file-access.ts";
 import { withFileErrors } from "./file-errors.ts";
 

@@ -1,6 +1,6 @@
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { type Access, accessOf } from "../../rpc/access.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import type { OverwritePolicy } from "./partial-file.ts";
 

@@ -1,5 +1,5 @@
 import { ConduitError, ErrorCode } from "../../errors.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 
 /** The most bytes that leave per second: a number, or a function that is asked before each piece. */
 export type RateLimit = number | (() => number);

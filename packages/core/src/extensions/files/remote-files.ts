@@ -1,7 +1,7 @@
 /** A folder of the peer, as this side's application sees it. */
 
 import { type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import type { FileHash } from "../../util/file-access.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";

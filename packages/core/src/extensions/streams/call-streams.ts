@@ -12,7 +12,7 @@ import {
   RpcError,
 } from "../../errors.ts";
 import type { Validator } from "../../rpc/validation.ts";
-import { clip } from "../../util/describe-value.ts";
+import { clip } from "../../text/describe-value.ts";
 import type { StreamKeys } from "../../wire/stream-keys.ts";
 import type { ConnectionStreams, OwnCall } from "./connection-streams.ts";
 import { StreamFrame } from "./stream-frames.ts";

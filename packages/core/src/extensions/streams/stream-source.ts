@@ -2,7 +2,7 @@
 
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { Validator } from "../../rpc/validation.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import type { StreamSender } from "./stream-sender.ts";
 
 /** The sending end of a stream, as its source uses it. */

@@ -11,7 +11,7 @@ import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts"
 import { MAX_IDLE_TOPIC_BYTES, MAX_IDLE_TOPICS } from "../../limits.ts";
 import { type AccessControl, missingRoles } from "../../rpc/access.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
-import { describeValue } from "../../util/describe-value.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import { isCount } from "../../util/is-count.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import { type AnyConnection, Connection } from "../connection.ts";

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { clip, describeKind, describeValue } from "../util/describe-value.ts";
+import { clip, describeKind, describeValue } from "./describe-value.ts";
 
 describe("describeValue", () => {
   test.each([

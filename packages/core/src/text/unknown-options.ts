@@ -1,0 +1,39 @@
+import { clip, describeKind } from "./describe-value.ts";
+import { nearestOption } from "./nearest-option.ts";
+
+const MAX_NAME_CHARS = 100;
+
+/** Options that a function doesn't take. */
+export interface UnknownOptions {
+  /** Names each, and the option that may be meant. */
+  readonly message: string;
+  readonly problems: readonly { readonly option: string; readonly rule: string; readonly received: string }[];
+}
+
+/**
+ * The options of a function that it doesn't take; null if there are none. Inherited ones don't count.
+ * @param place the function as the message names it
+ */
+export function unknownOptions(
+  options: object,
+  known: ReadonlySet<string>,
+  place: () => string,
+): UnknownOptions | null {
+  const unknown = Object.keys(options).filter((name) => !known.has(name));
+  if (unknown.length === 0) return null;
+  const problems = unknown.map((name) => {
+    const nearest = nearestOption(name, known);
+    const hint = nearest === null ? `it takes ${[...known].join(", ")}` : `did you mean ${nearest}?`;
+    return {
+      message: `Unknown option ${clip(name, MAX_NAME_CHARS)} of ${place()}; ${hint}`,
+      option: name,
+      rule: `is unknown; ${hint}`,
+      // Only the kind, as of unknown options of servers and clients: it may be secret.
+      received: describeKind((options as Readonly<Record<string, unknown>>)[name]),
+    };
+  });
+  return {
+    message: problems.map(({ message }) => message).join("\n"),
+    problems: problems.map(({ option, rule, received }) => ({ option, rule, received })),
+  };
+}
