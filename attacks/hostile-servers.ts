@@ -10,6 +10,7 @@ import type { AttackSocket } from "./lib/attack-socket.ts";
 import { PASSWORD } from "./lib/subject.ts";
 
 const MIB = 1024 * 1024;
+const ACK_NOW = 0x8000;
 
 /** How one connection goes wrong. It is held afterwards until the client ends it. */
 type Form = (client: AttackSocket) => Promise<void>;
@@ -105,6 +106,14 @@ const afterLogin: readonly Form[] = [
     await logIn(client);
     client.pause();
     await endless(client, Buffer.concat(Array.from({ length: 2000 }, () => frame(Type.HEARTBEAT_PING))));
+  },
+  async (client) => {
+    await logIn(client, { credit: { frames: 1, bytes: 1 }, chunk: { messages: 1, bytes: MIB } });
+    client.pause();
+    const head = rawFrame(Type.RPC_RESPONSE, new Uint8Array(0), { length: 10 * MIB });
+    await client.write(rawFrame(Type.CHUNK, head, { id: 1 }));
+    const one = rawFrame(Type.CHUNK, new Uint8Array(1), { id: 1, flags: ACK_NOW });
+    await endless(client, Buffer.concat(Array.from({ length: 2000 }, () => one)));
   },
   floods(call(1, "echo", { text: "hostile" })),
   floods(message("chat", new Uint8Array(60_000)), { credit: { frames: 1, bytes: 1 } }),

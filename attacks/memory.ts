@@ -7,6 +7,7 @@ import type { Attack } from "./lib/attack.ts";
 
 const MAX_MESSAGE_BYTES = 10 * 1024 * 1024;
 
+const ACK_NOW = 0x8000;
 const WITH_CHUNKS = {
   close: true,
   credit: { frames: 1000, bytes: MAX_MESSAGE_BYTES },
@@ -139,6 +140,21 @@ export const memoryAttacks: readonly Attack[] = [
       await context.againInParallel(20, async () => {
         const socket = await context.logIn();
         socket.pause();
+        while (!context.isStopped) await socket.write(chunk);
+      });
+    },
+  },
+  {
+    name: "chunks of a byte that ask for acknowledgements, which nobody reads, 2 connections",
+    seconds: 5,
+    run: async (context) => {
+      const head = rawFrame(Type.RPC_RESPONSE, new Uint8Array(0), { length: MAX_MESSAGE_BYTES - 1024 });
+      const one = rawFrame(Type.CHUNK, new Uint8Array(1), { id: 1, flags: ACK_NOW });
+      const chunk = Buffer.concat(Array.from({ length: 2000 }, () => one));
+      await context.againInParallel(2, async () => {
+        const socket = await context.logIn(undefined, WITH_CHUNKS);
+        socket.pause();
+        await socket.write(rawFrame(Type.CHUNK, head, { id: 1 }));
         while (!context.isStopped) await socket.write(chunk);
       });
     },

@@ -200,7 +200,7 @@ export const ErrorCode = {
   /** A request has the correlation id of another one that hasn't been answered yet. */
   DUPLICATE_ID: 7018,
   /**
-   * The peer sent more than it was granted: messages beyond its credit, more unfinished chunks than allowed, or PINGs
+   * The peer sent more than it was granted: messages beyond its credit, more unfinished chunks than allowed, or frames
    * whose answers it doesn't read.
    */
   FLOW_CONTROL_ERROR: 7019,

@@ -89,6 +89,11 @@ export const OPEN_STREAM_BYTES = 1024;
 export const QUEUED_REQUEST_BYTES = 256;
 /** Asynchronous handlers of one connection that may run at the same time. */
 export const DEFAULT_HANDLER_CONCURRENCY = 256;
+/**
+ * Control frames that may wait for a peer with credit, which is always read. Ten thousand streams of an honest one cause two
+ * thirds of it.
+ */
+export const MAX_UNREAD_CONTROL_BYTES: number = 4 * 1024 * 1024;
 /** Fill ratios at which a full queue asks its users to wait, and to continue. */
 export const HIGH_WATER_RATIO = 0.8;
 export const LOW_WATER_RATIO = 0.5;

@@ -1,12 +1,14 @@
 /** A connection counts and holds only what is there now. */
 
 import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { MAX_UNREAD_CONTROL_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
-import { COMPRESSED, call, frame, HEADER_BYTES, message, rawFrame, Type } from "../testing/raw-frames.ts";
+import { COMPRESSED, call, concat, frame, HEADER_BYTES, message, rawFrame, Type } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
 const CREDIT = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
@@ -136,6 +138,78 @@ describe("PONGs", () => {
     const pongs = (await peer.received()).filter(({ type }) => type === FrameType.HEARTBEAT_PONG);
     await runtime.settle();
     expect([pongs.length, connection.isConnected]).toEqual([1500, true]);
+  });
+});
+
+describe("answers that need no permission and that nobody reads", () => {
+  const withParts = {
+    ...CREDIT,
+    chunk: { messages: 8, bytes: 16_000_000 },
+    stream: { streams: 10, overdraft: 16_000_000 },
+  };
+  const ACK_NOW = 0x8000;
+  /** A mebibyte of frames that are each answered at once. */
+  const many = (one: Uint8Array): Uint8Array => concat(new Array<Uint8Array>(32_000).fill(one));
+  const chunks = many(rawFrame(Type.CHUNK, Uint8Array.of(0x43), { id: 1, flags: ACK_NOW }));
+  const begun = rawFrame(Type.CHUNK, rawFrame(Type.RPC_RESPONSE, new Uint8Array(0), { length: 9_000_000 }), { id: 1 });
+  const MOST = MAX_UNREAD_CONTROL_BYTES + 1024 * KIB;
+
+  test("count against what a server's connections may hold", async () => {
+    const options = { maxMessageBytes: 64 * KIB, maxBufferedBytes: 1024 * KIB };
+    const { runtime, server, errors, peer } = await scene({ ...options, receiveQueueBytes: 128 * KIB }, withParts);
+    peer.pause();
+    const head = rawFrame(Type.RPC_RESPONSE, new Uint8Array(0), { length: 60_000 });
+    peer.write(rawFrame(Type.CHUNK, head, { id: 1 }), chunks);
+    await runtime.settle();
+    expect([server.connectionCount, errors]).toMatchObject([0, [{ code: ErrorCode.BUFFER_LIMIT }]]);
+  });
+
+  test("end the connection of a client, chunk by chunk", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, { reconnect: { enabled: false } });
+    const reasons: number[] = [];
+    client.onDisconnect((_client, { code }) => reasons.push(code));
+    const connecting = client.connect();
+    const peer = await raw.admit({ extensions: withParts });
+    await connecting;
+    peer.pause();
+    peer.write(begun);
+    let most = 0;
+    for (let n = 0; n < 10 && client.isConnected; n += 1) {
+      peer.write(chunks);
+      await runtime.settle();
+      most = Math.max(most, client.bufferedBytes);
+    }
+    await runtime.advance(10_000);
+    expect([reasons, most < MOST]).toEqual([[ErrorCode.FLOW_CONTROL_ERROR], true]);
+  });
+
+  test("end the connection of a client, item by item", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime, { reconnect: { enabled: false } });
+    const connecting = client.connect();
+    const peer = await raw.admit({ extensions: withParts });
+    await connecting;
+    let items = 0;
+    const read = outcome(
+      (async () => {
+        for await (const _item of client.stream("ticks")) items += 1;
+      })(),
+    );
+    const { id } = await peer.next(Type.RPC_REQUEST);
+    peer.pause();
+    const batch = concat(
+      new Array<Uint8Array>(3000).fill(rawFrame(Type.OUTPUT, Uint8Array.of(1), { id, flags: ACK_NOW })),
+    );
+    for (let n = 0; n < 100 && read.state === "pending"; n += 1) {
+      peer.write(batch);
+      await runtime.settle();
+    }
+    await runtime.advance(10_000);
+    expect(items).toBeGreaterThan(50_000);
+    expect(read).toMatchObject({ state: "rejected", error: { cause: { code: ErrorCode.FLOW_CONTROL_ERROR } } });
   });
 });
 

@@ -14,7 +14,7 @@ import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
-import { MAX_CHUNK_BYTES, REPORT_WINDOW_MS } from "../limits.ts";
+import { MAX_CHUNK_BYTES, MAX_UNREAD_CONTROL_BYTES, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { calledOf, type IncomingRequest } from "../rpc/incoming-request.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
@@ -681,7 +681,12 @@ export class ProtocolConnection<Peer>
       this.#frame(frame);
     }
     // A peer with credit is always read: what its requests cause is bounded by its credit.
-    if (!this.features.hasCredit && this.sendQueue.isOverwhelmed) this.reading.stopUnlessOwed();
+    if (!this.features.hasCredit) {
+      if (this.sendQueue.isOverwhelmed) this.reading.stopUnlessOwed();
+    } else if (this.sendQueue.controlBytes > MAX_UNREAD_CONTROL_BYTES) {
+      const message = `The peer doesn't read acknowledgements and credit: more than ${MAX_UNREAD_CONTROL_BYTES} bytes wait`;
+      throw new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message);
+    }
   }
 
   #frame(frame: FrameDecoder): void {

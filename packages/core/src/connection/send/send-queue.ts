@@ -116,7 +116,12 @@ export class SendQueue implements Continuable {
 
   /** Bytes accepted here that the operating system hasn't accepted yet. */
   get bufferedBytes(): number {
-    return this.#waiting.bytes + this.#writer.queuedBytes;
+    return this.#waiting.bytes + this.#waiting.controlBytes + this.#writer.queuedBytes;
+  }
+
+  /** Bytes of control frames that wait for the stream. */
+  get controlBytes(): number {
+    return this.#waiting.controlBytes;
   }
 
   /** Bytes that have left, of frames in chunks, and whose memory is kept until the rest has. */

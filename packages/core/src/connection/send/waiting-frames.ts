@@ -58,6 +58,11 @@ export class WaitingFrames {
     return this.large.frames > 0 || this.#backlog.large > 0 || this.#behind.frames > 0;
   }
 
+  /** Bytes of control frames. */
+  get controlBytes(): number {
+    return this.#control.bytes;
+  }
+
   /** Bytes of replies and control frames, which the peer causes. */
   get replyBytes(): number {
     return this.#queuedReplyBytes + this.#control.bytes;
