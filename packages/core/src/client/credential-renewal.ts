@@ -7,6 +7,9 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { CREDENTIALS_FRAME, type Renewal, renewal } from "../extensions/renewal.ts";
 import { type ClientConfig, type Credentials, checkedCredentials } from "./client-options.ts";
 
+/** A server isn't heard more often: getting a token may cost much, and servers take one a second. */
+const RENEW_EVERY_MS = 1000;
+
 /** Result of a hook of `onCredentialsExpiring`: new credentials, or nothing, and then the option is asked. */
 export type RenewedCredentials = Credentials | null | undefined;
 
@@ -67,8 +70,10 @@ export class CredentialRenewal {
   }
 
   async #renew(renewing: Renewal, stream: LoginTransport, expiresInMs: number): Promise<void> {
-    if (renewing.isUnderWay) return;
+    const now = renewing.connection.context.runtime.now();
+    if (renewing.isUnderWay || now < renewing.nextAtMs) return;
     renewing.isUnderWay = true;
+    renewing.nextAtMs = now + RENEW_EVERY_MS;
     try {
       await this.#send(renewing, stream, expiresInMs);
     } catch (error) {

@@ -21,6 +21,8 @@ export interface Renewal {
   expiring: ((expiresInMs: number) => void) | null;
   /** On a client: it is getting new credentials, and ignores further requests. */
   isUnderWay: boolean;
+  /** On a client: when it hears requests again, in monotonic milliseconds. */
+  nextAtMs: number;
   /** On a server. */
   received: ((token: string) => void) | null;
 }
@@ -33,7 +35,7 @@ export const renewal: Extension<true, Renewal> = {
   ],
   offer: ({ renewsCredentials }) => (renewsCredentials === true ? true : null),
   accept: acceptWithoutParams,
-  makeState: (connection) => ({ connection, expiring: null, isUnderWay: false, received: null }),
+  makeState: (connection) => ({ connection, expiring: null, isUnderWay: false, nextAtMs: 0, received: null }),
   receive(state, frame) {
     const { connection } = state;
     const payload = connection.readMap(frame) ?? {};

@@ -10,7 +10,7 @@ test("a connection that is closing isn't asked for a new token, nor looked at un
   const closed = vi.fn(async () => undefined);
   const sent = vi.fn();
   const connection = { context, close: closed, isOpen: false, isOver: false, isSuspended: false, sendPayload: sent };
-  const renewal = { connection: null as never, expiring: null, isUnderWay: false, received: null };
+  const renewal = { connection: null as never, expiring: null, isUnderWay: false, nextAtMs: 0, received: null };
   const user = makeUser({ name: "ada", expiresAt: runtime.wallClock() + 30_000 }, "token");
   const expiry = new IdentityExpiry(
     connection,
