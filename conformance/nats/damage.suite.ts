@@ -22,6 +22,10 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       const a = await scene().node("a", { servers: nats.url, nkeySeed });
       const b = await scene().node("b", { servers: nats.url });
       const heard = await a.listen(room);
+      const [set, log] = [await a.link.records!.open("sessions", 60_000), await a.log("chat")];
+      await set.put("k", new Uint8Array([1]), null);
+      log.read();
+      await log.append("m1");
       const failed = new Promise<void>((resolve) => {
         asked = resolve;
       });
@@ -37,6 +41,9 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       });
       b.send(room, "hello");
       expect(await heard.next()).toBe("hello");
+      expect(await set.get("k")).toMatchObject({ value: new Uint8Array([1]) });
+      await log.append("m2");
+      expect((await log.events.count(3)).slice(1)).toEqual(["1 m1", "2 m2"]);
     });
 
     test("when NATS comes back with older data: its log begins anew, and readers miss nothing of what is appended then", async () => {

@@ -31,7 +31,8 @@ class NatsRecordSet implements ClusterRecordSet {
   readonly #requests: ConnectionRequests;
   readonly #name: string;
   readonly #ttlMs: number;
-  #bucket: KV | null = null;
+  /** A bucket works over the connection that it was opened by, which nats.js may give up for another one. */
+  #opened: { readonly connection: NatsConnection; readonly bucket: KV } | null = null;
 
   constructor(config: NatsConfig, requests: ConnectionRequests, name: string, ttlMs: number) {
     this.#config = config;
@@ -88,16 +89,17 @@ class NatsRecordSet implements ClusterRecordSet {
 
   /** Does something with the bucket, which is made if there is none; again if NATS has lost its data. */
   async #inBucket<T>(connection: NatsConnection, action: (bucket: KV) => Promise<T>): Promise<T> {
-    const known = this.#bucket;
-    if (known !== null) {
+    const known = this.#opened;
+    if (known?.connection === connection) {
       try {
-        return await action(known);
+        return await action(known.bucket);
       } catch (error) {
         if (!isBucketMissing(error)) throw error;
       }
     }
-    this.#bucket = await this.#make(connection);
-    return action(this.#bucket);
+    const bucket = await this.#make(connection);
+    this.#opened = { connection, bucket };
+    return action(bucket);
   }
 
   #make(connection: NatsConnection): Promise<KV> {
