@@ -46,6 +46,30 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect((await log.events.count(3)).slice(1)).toEqual(["1 m1", "2 m2"]);
     });
 
+    test("when NATS forbids a subject for a while: it listens there again when NATS allows that and it connects anew", async () => {
+      const allowed =
+        'authorization { default_permissions: { publish: ">", subscribe: ">" }, users: [ { user: "fleet", password: "p" } ] }';
+      const forbidden = allowed.replace(
+        'subscribe: ">"',
+        'subscribe: { allow: ">", deny: "netconduit.fleet.topic.*" }',
+      );
+      const nats = await scene().server({ config: allowed });
+      const login = { servers: nats.url, user: "fleet", pass: "p" };
+      const [a, b] = [await scene().node("a", login), await scene().node("b", login)];
+      const heard = await b.listen(room);
+      const restart = async (config: string): Promise<void> => {
+        await nats.kill();
+        nats.configure(config);
+        await nats.start();
+        await Promise.all([a.until("connected"), b.until("connected")]);
+      };
+      await restart(forbidden);
+      while (b.states.all.every(({ code }) => code !== ErrorCode.PERMISSION_DENIED)) await b.states.next();
+      await restart(allowed);
+      a.send(room, "hello");
+      expect(await heard.next()).toBe("hello");
+    });
+
     test("when NATS comes back with older data: its log begins anew, and readers miss nothing of what is appended then", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });

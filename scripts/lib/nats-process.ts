@@ -33,6 +33,7 @@ export class NatsProcess {
   readonly #program: string;
   readonly #folder: string;
   readonly #configFile: string;
+  readonly #baseConfig: string;
   #child: ChildProcess | null = null;
   /** The last lines it printed, for errors. */
   #lines: string[] = [];
@@ -40,12 +41,13 @@ export class NatsProcess {
   private constructor(
     program: string,
     folder: string,
-    configFile: string,
+    baseConfig: string,
     ports: { readonly clients: number; readonly monitor: number; readonly webSockets: number | null },
   ) {
     this.#program = program;
     this.#folder = folder;
-    this.#configFile = configFile;
+    this.#configFile = join(folder, "nats.conf");
+    this.#baseConfig = baseConfig;
     this.port = ports.clients;
     this.monitorPort = ports.monitor;
     this.#webSocketPort = ports.webSockets;
@@ -76,15 +78,12 @@ export class NatsProcess {
     const webSocket =
       webSocketPort === null ? "" : `websocket { host: "127.0.0.1", port: ${webSocketPort}, no_tls: true }`;
     const folder = mkdtempSync(join(tmpdir(), "netconduit-nats-"));
-    const configFile = join(folder, "nats.conf");
     const store = join(folder, "store").replaceAll("\\", "/");
-    writeFileSync(
-      configFile,
-      `server_name: "${name}"\nhost: "127.0.0.1"\nport: ${port}\nhttp: "127.0.0.1:${monitorPort}"
-${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}\n${config}\n`,
-    );
+    const base = `server_name: "${name}"\nhost: "127.0.0.1"\nport: ${port}\nhttp: "127.0.0.1:${monitorPort}"
+${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
     const ports = { clients: port, monitor: monitorPort, webSockets: webSocketPort };
-    const server = new NatsProcess(path, folder, configFile, ports);
+    const server = new NatsProcess(path, folder, base, ports);
+    server.configure(config);
     try {
       await server.start();
     } catch (error) {
@@ -141,6 +140,11 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}\n${co
 
   get pid(): number {
     return this.#running().pid!;
+  }
+
+  /** Gives it another configuration, from its next start on. */
+  configure(config: string): void {
+    writeFileSync(this.#configFile, `${this.#baseConfig}\n${config}\n`);
   }
 
   /** Starts it again, at the same port and with the same data. */

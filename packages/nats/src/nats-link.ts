@@ -150,9 +150,6 @@ export class NatsLink implements ClusterLink {
     }
     // Not before: violations are no news while permissions are tried.
     void this.#watch(connection);
-    for (const subscription of this.#subscriptions.values()) {
-      if (subscription.sub === null) this.#subscribe(connection, subscription);
-    }
     await this.#restored(connection);
   }
 
@@ -214,6 +211,10 @@ export class NatsLink implements ClusterLink {
   /** The connection works: again, or for the first time. */
   async #restored(connection: NatsConnection): Promise<void> {
     const generation = this.#generation;
+    for (const subscription of this.#subscriptions.values()) {
+      // nats.js closes one that NATS has forbidden, and doesn't make it again.
+      if (subscription.sub?.isClosed() !== false) this.#subscribe(connection, subscription);
+    }
     try {
       await connection.flush();
     } catch {
