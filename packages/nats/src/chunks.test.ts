@@ -64,6 +64,25 @@ test("a first chunk that claims a large message takes memory for its own bytes o
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * 1024 ** 2);
 });
 
+test("unfinished messages take memory for eight of the largest at most: those without progress are lost first", () => {
+  const { all, lost } = assembler(1000);
+  const begun = Array.from({ length: 10 }, (_, link) => [...chunksOf(`link${link}:0`, payload, 756)]);
+  const add = (link: number, index: number): Uint8Array | null => {
+    const { header, bytes } = begun[link]![index]!;
+    return all.add(header, bytes);
+  };
+  for (let link = 0; link < 8; link++) add(link, 0);
+  expect(lost()).toBe(0);
+  expect(add(0, 1)).toEqual(payload);
+  for (let link = 8; link < 10; link++) add(link, 0);
+  expect(lost()).toBe(1);
+  expect(Array.from(begun, (_, link) => (link === 0 ? null : add(link, 1)))).toEqual([
+    null,
+    null,
+    ...Array.from({ length: 8 }, () => payload),
+  ]);
+});
+
 test.each(["", "link:1 0", "link 0 1 5", "a:1 -1 2 3"])("a malformed header (%j) is counted as a loss", (header) => {
   const { all, lost } = assembler();
   expect(all.add(header, payload)).toBeNull();

@@ -7,8 +7,10 @@
 export const CHUNK_HEADER = "Netconduit-Chunk";
 /** Room for a chunk's headers within NATS's limit, which includes them. */
 const HEADER_BYTES = 256;
-/** Unfinished messages of links that ended; the oldest is dropped. */
+/** Unfinished messages, some of links that ended: the one that has got nothing for the longest time is dropped. */
 const MAX_UNFINISHED = 100;
+/** All of them take at most so many times the bytes of the largest message. */
+const MAX_LARGEST = 8;
 
 export interface Chunk {
   readonly header: string;
@@ -42,8 +44,10 @@ export class ChunkAssembler {
   readonly #maxBytes: number;
   /** Called if a message can't be put together: chunks of it are missing, or it is too large. */
   readonly #lost: () => void;
-  /** By link; oldest first. */
+  /** By link; those that got a chunk last come last. */
   readonly #unfinished = new Map<string, Unfinished>();
+  /** Memory that they take. */
+  #bytes = 0;
 
   constructor(maxBytes: number, lost: () => void) {
     this.#maxBytes = maxBytes;
@@ -60,8 +64,6 @@ export class ChunkAssembler {
       if (unfinished !== undefined) this.#drop(link);
       if (total > this.#maxBytes) return this.#refuse();
       unfinished = { id, total, bytes: new Uint8Array(0), length: 0, next: 0 };
-      this.#unfinished.set(link, unfinished);
-      this.#dropOldest();
     }
     // The message was refused at its first chunk, or this node wasn't there yet.
     if (unfinished?.id !== id) return null;
@@ -69,20 +71,22 @@ export class ChunkAssembler {
       this.#drop(link);
       return null;
     }
+    this.#forget(link);
     append(unfinished, chunk);
     unfinished.next += 1;
-    if (unfinished.next < count) return null;
-    if (unfinished.length < unfinished.total) {
-      this.#drop(link);
+    if (unfinished.next < count) {
+      this.#unfinished.set(link, unfinished);
+      this.#bytes += unfinished.bytes.length;
+      this.#dropOldest();
       return null;
     }
-    this.#unfinished.delete(link);
-    return unfinished.bytes;
+    return unfinished.length < unfinished.total ? this.#refuse() : unfinished.bytes;
   }
 
   /** The connection is lost, and the missing chunks with it. */
   clear(): void {
     this.#unfinished.clear();
+    this.#bytes = 0;
   }
 
   #refuse(): null {
@@ -90,14 +94,19 @@ export class ChunkAssembler {
     return null;
   }
 
-  #drop(link: string): void {
+  #forget(link: string): void {
+    this.#bytes -= this.#unfinished.get(link)?.bytes.length ?? 0;
     this.#unfinished.delete(link);
+  }
+
+  #drop(link: string): void {
+    this.#forget(link);
     this.#lost();
   }
 
   #dropOldest(): void {
     for (const link of this.#unfinished.keys()) {
-      if (this.#unfinished.size <= MAX_UNFINISHED) return;
+      if (this.#unfinished.size <= MAX_UNFINISHED && this.#bytes <= MAX_LARGEST * this.#maxBytes) return;
       this.#drop(link);
     }
   }
