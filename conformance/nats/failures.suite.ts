@@ -87,6 +87,30 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(a.losses.all).toEqual([]);
     });
 
+    test("towards a NATS that doesn't store, at most maxPendingBytes wait for logs; then appending is refused at once", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url, maxPendingBytes: 1_000_000, pingIntervalMs: 60_000 });
+      const [chat, news] = [await a.log("chat"), await a.log("news")];
+      nats.pause();
+      const text = "x".repeat(100_000);
+      const appends = Array.from({ length: 12 }, (_, index) =>
+        (index % 2 === 0 ? chat : news).append(text, `${index}`),
+      );
+      const refusals = await Promise.allSettled(appends.slice(10));
+      nats.resume();
+      for (const refusal of refusals) {
+        expect(refusal).toMatchObject({
+          reason: {
+            code: ErrorCode.CLUSTER_UNAVAILABLE,
+            message: expect.stringContaining("1000000 bytes wait to be stored, of at most 1000000 (maxPendingBytes)"),
+          },
+        });
+      }
+      const places = await Promise.all(appends.slice(0, 10));
+      expect(places.map(({ offset }) => offset)).toEqual([1, 1, 2, 2, 3, 3, 4, 4, 5, 5]);
+      expect((await chat.append(text, "later")).offset).toBe(6);
+    });
+
     test("a node that doesn't read is cut off by NATS; it comes back, and tells that it may have missed messages", async () => {
       const nats = await scene().server({ config: "max_payload: 64KB\nmax_pending: 256KB" });
       const relay = await scene().relay(nats);

@@ -2,6 +2,7 @@ import type { ClusterLog, ClusterLogLimits, ClusterLogs, LogPlace, LogReader } f
 import { LogFollower } from "./log-follower.ts";
 import { LogStream, type LogStreamHost, type LogStreamState } from "./log-stream.ts";
 import { inboxPrefixOf } from "./nats-options.ts";
+import { PendingAppends } from "./pending-appends.ts";
 
 /** Between attempts to read on. */
 const RETRY_MS = 1000;
@@ -17,17 +18,19 @@ export interface LogHost extends LogStreamHost {
 /** Logs of topics: a JetStream stream for each, whose sequence numbers are the offsets. */
 export class NatsLogs implements ClusterLogs {
   readonly #host: LogHost;
+  readonly #appends: PendingAppends;
   readonly #logs = new Set<NatsLog>();
   /** By topic: those of open logs. */
   readonly #streams = new Map<string, LogStream>();
 
   constructor(host: LogHost) {
     this.#host = host;
+    this.#appends = new PendingAppends(host.config.maxPendingBytes);
   }
 
   async open(topic: string, limits: ClusterLogLimits, timeoutMs: number): Promise<ClusterLog> {
     const stream = this.#streams.get(topic) ?? new LogStream(this.#host, topic);
-    const log = new NatsLog(this.#host, stream, () => this.#closed(log));
+    const log = new NatsLog(this.#host, stream, this.#appends, () => this.#closed(log));
     this.#logs.add(log);
     this.#streams.set(topic, stream);
     stream.limits = limits;
@@ -61,6 +64,7 @@ export class NatsLogs implements ClusterLogs {
 class NatsLog implements ClusterLog {
   readonly stream: LogStream;
   readonly #host: LogHost;
+  readonly #appends: PendingAppends;
   readonly #closed: () => void;
   #reader: LogReader | null = null;
   /** The place behind which reading goes on; null until it has begun. */
@@ -74,14 +78,16 @@ class NatsLog implements ClusterLog {
   #retryTimer: unknown = null;
   #isClosed = false;
 
-  constructor(host: LogHost, stream: LogStream, closed: () => void) {
+  constructor(host: LogHost, stream: LogStream, appends: PendingAppends, closed: () => void) {
     this.#host = host;
     this.stream = stream;
+    this.#appends = appends;
     this.#closed = closed;
   }
 
   append(id: string, payload: Uint8Array, timeoutMs: number): Promise<LogPlace> {
-    return this.stream.append(id, payload, timeoutMs);
+    const { stream } = this;
+    return this.#appends.run(stream.topic, payload.length, () => stream.append(id, payload, timeoutMs));
   }
 
   read(last: number, reader: LogReader): void {

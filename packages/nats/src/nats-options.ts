@@ -41,7 +41,7 @@ export interface NatsClusterOptions extends ClusterOptions {
   readonly replicas?: 1 | 3 | 5 | undefined;
   /** Largest message between nodes. Messages over NATS's limit (1 MiB by default) travel in parts. Default 16 MiB. */
   readonly maxPayloadBytes?: number | undefined;
-  /** Most bytes in flight to NATS; messages beyond are refused. Default 32 MiB. */
+  /** Most bytes in flight to NATS, and as many that wait to be stored in logs; messages beyond are refused. Default 32 MiB. */
   readonly maxPendingBytes?: number | undefined;
   /** Time for a connect, TLS and login included. Default 5,000. */
   readonly connectTimeoutMs?: number | undefined;
