@@ -65,7 +65,7 @@ export function describeReconnect(subject: Subject): void {
           ...Array.from({ length: 4 }, () => ErrorCode.CONNECTION_REFUSED),
           ErrorCode.RECONNECT_FAILED,
         ]);
-        expect(client.state).toBe("failed");
+        expect([client.state, client.isReconnecting]).toEqual(["failed", false]);
       }),
     );
 
@@ -103,6 +103,35 @@ export function describeReconnect(subject: Subject): void {
         expect(await news.next()).toBe(1);
         expect(await client.call("ping")).toBe("pong");
         expect(client.health().reconnectAttempts).toBe(0);
+      }),
+    );
+
+    test(
+      "isReconnecting is true from onDisconnect to the next login, and ends with disconnect() and when the client gives up",
+      staged(async (stage) => {
+        const { server, port } = await replaceable(stage);
+        const clock = new SteppedClock(subject.runtime);
+        const client = await stage.join(server, { reconnect: { ...reconnect, jitter: false } }, clock.runtime);
+        const lost = new EventLog<boolean>();
+        client.onDisconnect(() => lost.add(client.isReconnecting));
+        expect(client.isReconnecting).toBe(false);
+
+        await server.stop();
+        expect(await lost.next()).toBe(true);
+        expect(client.health().reconnecting).toBe(true);
+
+        const second = await stage.listen({ port });
+        const again = gate();
+        client.onReconnect(() => again.open());
+        await waitsFor(clock, 1000);
+        clock.advance(1000);
+        await again.promise;
+        expect([client.isReconnecting, client.isConnected]).toEqual([false, true]);
+
+        await second.stop();
+        expect(await lost.next()).toBe(true);
+        await client.disconnect();
+        expect(client.isReconnecting).toBe(false);
       }),
     );
 

@@ -132,6 +132,11 @@ export class ClientConnections<Peer> {
     return this.#reconnector.attempts;
   }
 
+  /** Whether a connection was lost, and the client keeps trying to replace it. */
+  get isReconnecting(): boolean {
+    return this.#reconnector.isReconnecting;
+  }
+
   /** Whether a login is complete, and its connection neither closes nor waits for another stream. */
   get isReady(): boolean {
     const { state } = this;

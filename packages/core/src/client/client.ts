@@ -72,6 +72,8 @@ export interface ClientHealth {
   readonly connected: boolean;
   readonly state: ConnectionState;
   readonly authenticated: boolean;
+  /** See {@link Client.isReconnecting}. */
+  readonly reconnecting: boolean;
   /** Attempts in the current series; 0 while connected. */
   readonly reconnectAttempts: number;
   readonly serverInfo: PeerInfo | null;
@@ -133,6 +135,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#connections.state;
   }
 
+  /**
+   * Whether the client lost its connection, and keeps trying to connect again by itself: from just before `onDisconnect` to
+   * the next login, `disconnect()`, `connect()`, or when it gives up.
+   */
+  get isReconnecting(): boolean {
+    return this.#connections.isReconnecting;
+  }
+
   /** @internal */
   protected get _connection(): PeerConnection | null {
     return this.#connections.lastLogin?.connection ?? null;
@@ -183,6 +193,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       connected: this.isConnected,
       state: this.state,
       authenticated: this.isAuthenticated,
+      reconnecting: this.isReconnecting,
       reconnectAttempts: this.isConnected ? 0 : this.#connections.attempts,
       serverInfo: this.info,
       latency: this.isAuthenticated ? this.latency : null,

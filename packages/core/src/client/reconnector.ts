@@ -171,6 +171,11 @@ export class Reconnector<Peer> {
     return this.#leaving;
   }
 
+  /** Whether a connection was lost, and the client keeps trying to replace it. */
+  get isReconnecting(): boolean {
+    return this.#series !== null;
+  }
+
   /** Whether an attempt is under way or follows. */
   get isConnecting(): boolean {
     return this.#series !== null || this.#abort !== null;
