@@ -211,3 +211,18 @@ test("Presence that exceeds a small maxMessageBytes is reported, and neither the
   expect(b.server.cluster?.state).toBe("connected");
   expect(a.server.cluster?.nodes.length).toBe(3);
 });
+
+test("A message for a connection that has ended meanwhile counts as lost on its node, which says who sent it", async () => {
+  const all = clusterScene();
+  const [a, b] = await three(all);
+  const client = await b.join();
+  const id = firstIdOf(b);
+  const losses: ClusterLoss[] = [];
+  b.server.cluster?.onLoss((loss) => losses.push(loss));
+  await client.disconnect();
+  expect(a.server.send(id, "note", 1)).toBe(0);
+  a.server.peer(id).callNoWait("note", {});
+  await all.runtime.settle();
+  expect(losses).toEqual([{ direction: "received", count: 1, reason: "no-connection", node: "a" }]);
+  expect(b.server.cluster?.stats.lostReceived).toBe(2);
+});

@@ -553,7 +553,8 @@ export class ClusterNode implements Cluster {
         return;
       }
       case EnvelopeKind.MESSAGE:
-        this.calls.deliver(head, body);
+        if (this.calls.deliver(head, body)) return;
+        this.#losses.add({ direction: "received", count: 1, reason: "no-connection", node: from.id });
         return;
       case EnvelopeKind.CALL:
         void this.calls.run(from, head, body);

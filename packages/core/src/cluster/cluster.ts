@@ -32,9 +32,10 @@ export interface ClusterLoss {
   /**
    * `disconnected`, `full`, `too-large`: as the driver refused them. `dropped`: the driver lost them. `gap`: the numbers of a
    * node's messages to a topic showed it. `unreadable`: a message of a durable topic couldn't be given to subscribers here, for
-   * example because it exceeds `maxMessageBytes` of this node.
+   * example because it exceeds `maxMessageBytes` of this node. `no-connection`: the connection here that a message was for
+   * has ended; the node that sent it isn't told.
    */
-  readonly reason: "disconnected" | "full" | "too-large" | "dropped" | "gap" | "unreadable";
+  readonly reason: "disconnected" | "full" | "too-large" | "dropped" | "gap" | "unreadable" | "no-connection";
   /** The node that sent them, if known. */
   readonly node?: string;
   readonly topic?: string;
@@ -51,7 +52,7 @@ export interface ClusterStats {
   readonly refused: number;
   /** Accepted messages that were lost on their way, as far as their number is known. */
   readonly lostSent: number;
-  /** Messages of other nodes that didn't arrive, as far as their number is known. */
+  /** Messages of other nodes that didn't arrive, or whose connection has ended, as far as their number is known. */
   readonly lostReceived: number;
   /** Messages dropped because of an unknown version or kind: of nodes with another version of this library. */
   readonly unknown: number;

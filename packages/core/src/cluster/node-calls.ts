@@ -103,16 +103,17 @@ export class NodeCalls {
 
   // --- of other nodes -----------------------------------------------------------------------------------------------
 
-  /** A message for a connection here. If the connection has gone meanwhile, or can't take it, it is lost. */
-  deliver(head: EnvelopeHead, body: Uint8Array): void {
+  /** A message for a connection here. Returns false if that has ended meanwhile; if it can't take the message, throws. */
+  deliver(head: EnvelopeHead, body: Uint8Array): boolean {
     const connection = this.#host.local.connection(head.text("to"));
     const name = nameIn(head, "name");
     const options = { meta: head.raw("meta") as Metadata | undefined };
-    if (connection === undefined) return;
+    if (connection === undefined) return false;
     const what = head.text("what");
     if (what === "callNoWait") connection.callNoWait(name, new EncodedValue(body), options);
     else if (what === "send") connection.sendMessage(name, new EncodedValue(body), options);
     else throw malformed("what", "a known kind of message");
+    return true;
   }
 
   /** A call for a connection here. */
