@@ -291,6 +291,46 @@ test("Messages of a former process are delivered later if the store can't be rea
   expect(await all.stored()).toEqual([]);
 });
 
+test("A message of a former process that can't be read is reported, and those behind it are delivered", async () => {
+  const all = await scene();
+  all.cut();
+  for (const n of [1, 2, 3]) await all.connection.send("n", n, STORED);
+  const [, broken] = await all.stored();
+  await all.view.put(broken ?? "", new Uint8Array([0xc1]), 60_000);
+  await all.restart();
+  expect(all.handled).toEqual([1, 3]);
+  await all.runtime.advance(5000);
+  expect(all.errors.map(({ code, message }) => [code, message])).toEqual([
+    [ErrorCode.STORE_FAILED, "A stored message can't be read"],
+  ]);
+  expect(await all.stored()).toEqual([broken]);
+});
+
+test("A message of a former process that is gone when it is read is left out", async () => {
+  const all = await scene();
+  all.cut();
+  for (const n of [1, 2]) await all.connection.send("n", n, STORED);
+  const [first] = await all.stored();
+  await all.restart(() => {
+    const { get } = all.view;
+    all.view.get = async (key) => (key === first ? null : get(key));
+  });
+  expect([all.handled, all.errors]).toEqual([[2], []]);
+});
+
+test("A stored message that the client has no handler for is reported, and removed", async () => {
+  const all = await scene();
+  await all.connection.send("nobody", 1, STORED);
+  await all.runtime.advance(100);
+  expect(all.errors).toContainEqual(
+    expect.objectContaining({
+      code: ErrorCode.NOT_DELIVERED,
+      message: expect.stringContaining("A stored message 'nobody' was not delivered"),
+    }),
+  );
+  expect(await all.stored()).toEqual([]);
+});
+
 test("A message that is being stored when the session ends rejects, and isn't reported as well", async () => {
   const all = await scene();
   await all.connection.send("n", 0, STORED);

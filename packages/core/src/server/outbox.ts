@@ -52,6 +52,12 @@ interface Waiting {
   isStored: boolean;
 }
 
+/** A message of another server, as it is in the store. */
+interface Claimed {
+  readonly record: Record<string, unknown>;
+  readonly bytes: number;
+}
+
 export class Outbox {
   readonly #id: string;
   /** Marks messages that this process has taken over. */
@@ -140,7 +146,7 @@ export class Outbox {
   }
 
   async #takeOver(): Promise<void> {
-    const { store, codec } = this.#host;
+    const { store } = this.#host;
     const prefix = `outbox/${this.#id}/`;
     const listed = await store.keys(prefix, MAX_LISTED);
     const last = listed.at(-1)?.slice(prefix.length) ?? "";
@@ -148,31 +154,45 @@ export class Outbox {
     this.#lastTime = Math.max(this.#lastTime, Number(last.slice(0, TIME_DIGITS)) + 1);
     const keys = listed.filter((key) => !this.#waiting.has(key));
     for (const [index, key] of keys.entries()) {
-      const bytes = this.#end === null ? await this.#claim(key) : null;
+      const claimed = this.#end === null ? await this.#claim(key) : null;
       if (this.#end !== null) {
         if (this.#end === "dropped") this.#drop(keys.slice(index), "an earlier server has left");
         return;
       }
-      const record = bytes === null ? null : codec.decode(bytes);
-      if (bytes === null || !isMap(record)) continue;
-      const { once, type, data, deliveries, meta } = record;
+      if (claimed === null) continue;
+      const { once, type, data, deliveries, meta } = claimed.record;
       if (typeof once !== "string" || typeof type !== "string") continue;
-      this.#waiting.set(key, { type, bytes: bytes.length, isStored: true });
-      this.#bytes += bytes.length;
+      this.#waiting.set(key, { type, bytes: claimed.bytes, isStored: true });
+      this.#bytes += claimed.bytes;
       const options = { once, deliveries: deliveries ?? undefined, meta: meta ?? undefined };
       void this.#deliver(key, type, data, options as StoredSendOptions);
     }
   }
 
-  /** Reads a message, and tells the server that has stored it that this one delivers it, if both have the store. */
-  async #claim(key: string): Promise<Uint8Array | null> {
+  /**
+   * Reads a message, and tells the server that has stored it that this one delivers it, if both have the store. Null if it is
+   * gone, or can't be read, which is reported.
+   */
+  async #claim(key: string): Promise<Claimed | null> {
     const { store, codec, storeFailed } = this.#host;
     const bytes = await store.get(key);
-    const record = bytes === null || !store.isShared ? null : codec.decode(bytes);
-    if (!isMap(record)) return bytes;
-    const marked = codec.encode({ ...record, holder: this.#holder });
-    await store.put(key, marked, Math.max(1, this.#leftMs(key))).catch(storeFailed);
-    return bytes;
+    const record = bytes === null ? null : this.#decoded(bytes);
+    if (bytes === null || record === null) return null;
+    if (store.isShared) {
+      const marked = codec.encode({ ...record, holder: this.#holder });
+      await store.put(key, marked, Math.max(1, this.#leftMs(key))).catch(storeFailed);
+    }
+    return { record, bytes: bytes.length };
+  }
+
+  #decoded(bytes: Uint8Array): Record<string, unknown> | null {
+    try {
+      const record = this.#host.codec.decode(bytes);
+      return isMap(record) ? record : null;
+    } catch (cause) {
+      this.#host.storeFailed(new ConduitError(ErrorCode.STORE_FAILED, "A stored message can't be read", { cause }));
+      return null;
+    }
   }
 
   /** Milliseconds for which the store keeps a message. */
