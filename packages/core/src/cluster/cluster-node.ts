@@ -502,6 +502,14 @@ export class ClusterNode implements Cluster {
     throw noConnection(connection, name);
   }
 
+  /** Whether a connection that isn't on this node may be on another: one that is alive, cut off, or not met yet. */
+  mayBeElsewhere(connection: string): boolean {
+    const epoch = epochIn(connection);
+    if (epoch === null || epoch === this.epoch) return false;
+    if (this.#state !== "connected" || this.#local.context.runtime.now() < this.#hasMetAtMs) return true;
+    return this.#membership.byEpoch(epoch) !== undefined || this.#membership.lost.some((node) => node.epoch === epoch);
+  }
+
   // --- receiving ----------------------------------------------------------------------------------------------------
 
   #received(payload: Uint8Array): void {

@@ -10,7 +10,7 @@ import {
 import { withParent } from "../endpoint/nested-call.ts";
 import { checkStreams, failedStream } from "../endpoint/open-stream.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
-import { type Called, ConduitError, ErrorCode } from "../errors.ts";
+import { type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import { StreamItems } from "../rpc/stream-items.ts";
@@ -69,9 +69,9 @@ export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "cl
     return this.#host.pauses;
   }
 
-  /** @internal A connection of another node is told by the cluster. */
+  /** @internal */
   protected override get _hasEnded(): boolean {
-    return this.#host.cluster === null && !this.isLocal;
+    return this.#sender.hasEnded;
   }
 
   /** @internal */
@@ -103,6 +103,8 @@ export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "cl
 class NodeSender implements Outgoing {
   readonly #host: NodePeerHost;
   readonly #id: string;
+  /** Whether the node of the connection has said that it has ended. */
+  #isGone = false;
 
   constructor(host: NodePeerHost, id: string) {
     this.#host = host;
@@ -111,6 +113,10 @@ class NodeSender implements Outgoing {
 
   get isLocal(): boolean {
     return this.#host.connection(this.#id) !== undefined;
+  }
+
+  get hasEnded(): boolean {
+    return !this.isLocal && (this.#isGone || this.#host.cluster?.mayBeElsewhere(this.#id) !== true);
   }
 
   sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
@@ -225,7 +231,14 @@ class NodeSender implements Outgoing {
     const cluster = this.#cluster(called);
     const node = cluster.mustKnow(this.#id, called);
     const call = { to: this.#id, what, name, called, body: bytes, timeoutMs, signal, meta };
-    const value = await cluster.calls.call(node, call);
+    let value: unknown;
+    try {
+      value = await cluster.calls.call(node, call);
+    } catch (error) {
+      const isTold = isInstance(error, ConduitError) && !isInstance(error, RpcError);
+      if (isTold && error.code === ErrorCode.CONNECTION_CLOSED) this.#isGone = true;
+      throw error;
+    }
     return validator === null ? value : validator.run(value, called);
   }
 

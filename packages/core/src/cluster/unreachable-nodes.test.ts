@@ -378,3 +378,85 @@ test("A user that one node sets, and another one revokes later, is out everywher
     expect([await isIn(node, "bob", "b"), await isIn(node, "bob", "new")]).toEqual([false, false]);
   }
 });
+
+test.each([
+  ["it", 1],
+  ["its answer", 2],
+] as const)(
+  "A message with ack is sent again, and handled once, if %s is lost between the nodes",
+  async (_what, lost) => {
+    const all = clusterScene({}, LIMITS);
+    const [a, b] = await three(all);
+    const client = await b.join();
+    const handled: unknown[] = [];
+    client.on("note", (data) => {
+      if (lost === 2 && handled.length === 0) all.cluster.dropNext(1);
+      handled.push(data);
+    });
+    if (lost === 1) all.cluster.dropNext(1);
+    const sent = outcome(a.server.peer(firstIdOf(b)).send("note", 1, { ack: true }));
+    await all.runtime.advance(2000);
+    expect([sent.state, handled]).toEqual(["resolved", [1]]);
+  },
+);
+
+test("A message with ack and a call with once that are made while the link is down for a moment are carried out once", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  const client = await b.join();
+  const handled: unknown[] = [];
+  client.on("note", (data) => handled.push(data));
+  client.rpc("count", () => handled.push("call"));
+  const peer = a.server.peer(firstIdOf(b));
+  all.cluster.cut("a");
+  const sent = outcome(peer.send("note", 1, { ack: true }));
+  const called = outcome(peer.call("count", {}, { once: "key" }));
+  await all.runtime.advance(200);
+  expect([sent.state, called.state]).toEqual(["pending", "pending"]);
+  all.cluster.heal("a");
+  await all.runtime.advance(2000);
+  expect([sent.state, called.state, handled.length]).toEqual(["resolved", "resolved", 2]);
+});
+
+test("A message with ack isn't sent again once its connection has ended for certain", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b, c] = await three(all);
+  const client = await b.join();
+  await c.join();
+  const [ended, left] = [firstIdOf(b), firstIdOf(c)];
+  await all.runtime.advance(200);
+  await client.disconnect();
+  await c.server.stop({ drainMs: 0 });
+  const servers = [
+    [a, ended],
+    [b, ended],
+    [a, left],
+    [a, "nobody"],
+  ] as const;
+  for (const [{ server }, id] of servers) {
+    const sent = outcome(server.peer(id).send("note", 1, { ack: true }));
+    await all.runtime.settle();
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 1 } });
+    const called = outcome(server.peer(id).call("count", {}, { once: "key" }));
+    await all.runtime.settle();
+    expect(called.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+  }
+});
+
+test("A message with ack to a node that is cut off is sent again until that is back", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  const client = await b.join();
+  const handled: unknown[] = [];
+  client.on("note", (data) => handled.push(data));
+  const peer = a.server.peer(firstIdOf(b));
+  all.cluster.partition(["a", "c"], ["b"]);
+  await all.runtime.advance(1000);
+  expect(idsOf(a)).toEqual(["a", "c"]);
+  const sent = outcome(peer.send("note", 1, { ack: true }));
+  await all.runtime.advance(1000);
+  expect(sent.state).toBe("pending");
+  all.cluster.partition();
+  await all.runtime.advance(10_000);
+  expect([sent.state, handled]).toEqual(["resolved", [1]]);
+});

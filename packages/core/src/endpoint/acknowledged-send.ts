@@ -237,6 +237,9 @@ function retryAfterMs(error: unknown, bound: number): number | null {
     case ErrorCode.SERVER_STOPPING:
     case ErrorCode.SEND_QUEUE_FULL:
     case ErrorCode.TIMEOUT:
+    // Between nodes.
+    case ErrorCode.NODE_UNAVAILABLE:
+    case ErrorCode.CLUSTER_UNAVAILABLE:
       return jittered;
     default:
       return null;
