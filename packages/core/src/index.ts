@@ -7,7 +7,7 @@ export type { LoginCredentials } from "./auth/client-handshake.ts";
 export type { CertificateCheck, TokenCheck } from "./auth/login-methods.ts";
 export type { AuthMethod, PeerInfo } from "./auth/peer-info.ts";
 export type { Identity, User } from "./auth/user.ts";
-export type { UserOptions, Verifier, VerifierLookup } from "./auth/users.ts";
+export type { UserEntry, UserOptions, Verifier, VerifierLookup } from "./auth/users.ts";
 export type { UsersFileChange, UsersFileLookup } from "./auth/users-file-lookup.ts";
 export { scramVerifier, type VerifierOptions } from "./auth/verifier.ts";
 export { ServerAddress } from "./bytes/address.ts";

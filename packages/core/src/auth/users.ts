@@ -24,6 +24,9 @@ export interface UserOptions {
   readonly claims?: Readonly<Record<string, unknown>> | undefined;
 }
 
+/** A user as in the option `users`; a text is the verifier of a user without roles. */
+export type UserEntry = UserOptions | string;
+
 /** A user without its password: what other nodes of a cluster need to know. */
 export interface VerifiedUser {
   readonly verifier: string;
@@ -75,12 +78,14 @@ export class Users {
   }
 
   /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG */
-  async set(name: string, options: UserOptions): Promise<void> {
-    this.put(name, await this.verified(name, options));
+  async set(name: string, user: UserEntry): Promise<void> {
+    this.put(name, await this.verified(name, user));
   }
 
   /** Replaces the password by a verifier. @throws ConduitError INVALID_CONFIG */
-  async verified(name: string, { password, verifier = NO_TEXT, ...rest }: UserOptions): Promise<VerifiedUser> {
+  async verified(name: string, user: UserEntry): Promise<VerifiedUser> {
+    const options: UserOptions = typeof user === "string" ? { verifier: user } : user;
+    const { password, verifier = NO_TEXT, ...rest } = options;
     const { roles, claims } = makeUser({ ...rest, name }, "scram");
     if (password === undefined) return { verifier, roles, claims };
     const { iterations, crypto } = this.#settings;

@@ -44,9 +44,17 @@ export class OptionProblems {
 
   /** Records that `option` violates `rule`. Only the first problem of an option is reported. */
   add(option: string, rule: string, value: unknown, isDefault = false): void {
-    if (this.#problems.has(option)) return;
     const described = this.#isSecret(option) ? describeKind(value) : describeValue(value);
-    const received = isDefault ? `${described} (the default)` : described;
+    this.#record(option, rule, isDefault ? `${described} (the default)` : described);
+  }
+
+  /** As `add`, for a value that may be a secret in the wrong place: only its kind is reported. */
+  addHidden(option: string, rule: string, value: unknown): void {
+    this.#record(option, rule, describeKind(value));
+  }
+
+  #record(option: string, rule: string, received: string): void {
+    if (this.#problems.has(option)) return;
     this.#problems.set(option, {
       option,
       rule,

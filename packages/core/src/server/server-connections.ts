@@ -9,7 +9,7 @@
 
 import { infoPayload } from "../auth/peer-info.ts";
 import type { User } from "../auth/user.ts";
-import type { UserOptions, VerifiedUser } from "../auth/users.ts";
+import type { UserEntry, VerifiedUser } from "../auth/users.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
@@ -391,8 +391,8 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   /** Replaces the password of a user by a verifier. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
-  async verifiedUser(name: string, options: UserOptions): Promise<VerifiedUser> {
-    return this.#logins.users().verified(name, options);
+  async verifiedUser(name: string, user: UserEntry): Promise<VerifiedUser> {
+    return this.#logins.users().verified(name, user);
   }
 
   /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG, INVALID_STATE */

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { CertificateCheck, TokenCheck } from "../auth/login-methods.ts";
-import type { UserOptions, VerifierLookup } from "../auth/users.ts";
+import type { UserEntry, VerifierLookup } from "../auth/users.ts";
 import {
   checkPeerOptions,
   checkQueueBytes,
@@ -89,8 +89,8 @@ export interface ServerOptions extends PeerOptions {
    * `authenticate`. All that netconduit clients can use.
    */
   readonly password?: string | undefined;
-  /** Users by name, each with a password or verifier, and roles. Default: none. */
-  readonly users?: Readonly<Record<string, UserOptions>> | undefined;
+  /** Users by name, each with a password or verifier, and roles; or its verifier alone. Default: none. */
+  readonly users?: Readonly<Record<string, UserEntry>> | undefined;
   /** Functions that say who a client is. Default: none. */
   readonly authenticate?: AuthenticateOptions | undefined;
   /** Name of the server, sent to clients; at most 256 characters. Default `"conduit_server"`. */
@@ -152,7 +152,7 @@ export interface ServerConfig
   extends Filled<ServerOptions, "password" | "users" | "authenticate" | "path" | "tls" | "rateLimit" | "resume"> {
   readonly password: string | undefined;
   /** As the server was made; `null` for none. */
-  readonly users: Readonly<Record<string, UserOptions>> | null;
+  readonly users: Readonly<Record<string, UserEntry>> | null;
   /** `null` for none. */
   readonly authenticate: AuthenticateOptions | null;
   /** Unix socket path, or `undefined` for TCP. */
@@ -191,7 +191,7 @@ const authenticateEntries = {
 const entries = {
   ...peerEntries,
   password: v.optional(text()),
-  users: v.optional(v.custom<Readonly<Record<string, UserOptions>>>(isMap, "must be an object")),
+  users: v.optional(v.custom<Readonly<Record<string, UserEntry>>>(isMap, "must be an object")),
   authenticate: v.optional(group(authenticateEntries)),
   name: v.optional(text(MAX_NAME_CHARS), "conduit_server"),
   host: v.optional(text()),

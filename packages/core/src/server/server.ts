@@ -1,7 +1,7 @@
 /** The server: accepts connections, logs clients in and owns their connections. */
 
 import { identityOf } from "../auth/user.ts";
-import type { UserOptions } from "../auth/users.ts";
+import type { UserEntry } from "../auth/users.ts";
 import { ServerAddress } from "../bytes/address.ts";
 import type { Cluster, ClusterAnswer, ConnectionCount, ConnectionPage, Revocation } from "../cluster/cluster.ts";
 import type { ConnectionFilter } from "../cluster/connection-filter.ts";
@@ -563,7 +563,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the server has no users, or was never started; UNSERIALIZABLE,
    *   MESSAGE_TOO_LARGE if other nodes can't be sent it
    */
-  async setUser(name: string, user: UserOptions): Promise<ClusterAnswer> {
+  async setUser(name: string, user: UserEntry): Promise<ClusterAnswer> {
     parseUser(name, user);
     const verified = await this.#connections.verifiedUser(name, user);
     return this.#nodes.setUser(name, verified);

@@ -11,6 +11,8 @@ export const USER_SECRETS: readonly string[] = ["users.*.password", "users.*.ver
 
 const KNOWN: ReadonlySet<string> = new Set<keyof UserOptions>(["password", "verifier", "roles", "claims"]);
 
+const VERIFIER_RULE = "a text made by scramVerifier(password)";
+
 export function checkUsers(problems: OptionProblems, users: Readonly<Record<string, unknown>>): void {
   for (const [name, user] of Object.entries(users)) checkUser(problems, `users.${name}`, name, user);
 }
@@ -30,7 +32,8 @@ export function checkUser(problems: OptionProblems, path: string, name: string, 
     return;
   }
   if (!isMap(user)) {
-    problems.add(path, "must be an object", typeof user);
+    if (typeof user === "string" && parseVerifier(user) !== null) return;
+    problems.addHidden(path, `must be ${VERIFIER_RULE}, or an object with password or verifier`, user);
     return;
   }
   const { password, verifier, roles, claims } = user;
@@ -49,7 +52,7 @@ export function checkUser(problems: OptionProblems, path: string, name: string, 
     problems.add(`${path}.password`, "must be a non-empty string", password);
   }
   if (verifier !== undefined && parseVerifier(verifier) === null) {
-    problems.add(`${path}.verifier`, "must be a text made by scramVerifier(password)", verifier);
+    problems.add(`${path}.verifier`, `must be ${VERIFIER_RULE}`, verifier);
   }
   if (roles !== undefined) {
     const problem = rolesProblem(roles);

@@ -24,6 +24,33 @@ describe("a server with users", () => {
     expect(server.connections[0]?.user.name).toBe(name);
   });
 
+  test("takes a verifier alone for a user without roles, from the option and setUser", async () => {
+    const runtime = fakeRuntime();
+    const verifier = await scramVerifier("babbage", runtime, { iterations: FEW_ITERATIONS });
+    const { server } = await testServer(runtime, { users: { charles: verifier } });
+    await server.setUser("luigi", verifier);
+    for (const username of ["charles", "luigi"]) {
+      await testClient(runtime, { username, password: "babbage" }).client.connect();
+    }
+    expect(server.connections.map(({ user }) => [user.name, user.roles])).toEqual([
+      ["charles", []],
+      ["luigi", []],
+    ]);
+  });
+
+  test("refuses a password where a user's options or verifier belong, and doesn't show it", async () => {
+    const users = { ada: "lovelace" };
+    const refused = {
+      code: ErrorCode.INVALID_CONFIG,
+      message:
+        "Invalid option users.ada: must be a text made by scramVerifier(password), or an object with password or " +
+        "verifier, got a string",
+    };
+    await expect(testServer(fakeRuntime(), { users })).rejects.toMatchObject(refused);
+    const { server } = await testServer(fakeRuntime(), { users: {} });
+    await expect(server.setUser("ada", "lovelace")).rejects.toMatchObject(refused);
+  });
+
   test("lets clients with the shared password in as nobody", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime, { users: { ada: ADA } });
