@@ -41,6 +41,23 @@ async function twoServers(
   return { runtime, runs, servers, start, pool };
 }
 
+/** Starts a server with the store on port 1, whose method `pay` loses its answer, and a pool of it. */
+async function paidOnce(store: (runtime: FakeRuntime, kept: Store) => Store) {
+  const runtime = fakeRuntime();
+  const kept = store(runtime, bound(memoryStore()));
+  const start = async (): Promise<Server> => {
+    const { server } = await testServer(runtime, { port: 1, resume: { store: kept } }, (made) => {
+      made.rpc("pay", () => {
+        runtime.pairs.at(-1)?.accepted.destroy(new Error("cut"));
+        return "paid";
+      });
+    });
+    return server;
+  };
+  const { pool } = testPool(runtime, [1]);
+  return { runtime, start, pool };
+}
+
 const never = (): Promise<unknown> => new Promise(() => undefined);
 
 describe("after a lost connection", () => {
@@ -56,6 +73,7 @@ describe("after a lost connection", () => {
     cut(runtime, home);
     finish("paid");
     await runtime.advance(10_000);
+    expect(paying.error?.message ?? "").toBe("");
     expect(paying).toMatchObject({ state: "resolved", value: "paid" });
     expect(runs.length).toBe(1);
   });
@@ -110,6 +128,44 @@ describe("after a lost connection", () => {
     await runtime.advance(10_000);
     expect(paying).toMatchObject({ state: "resolved", value: `paid by ${runs[0]}` });
     expect(runs.length).toBe(1);
+  });
+
+  test("it goes on at its server that was started anew, however long the store takes to say which keys it has", async () => {
+    let delayMs = 0;
+    const { runtime, start, pool } = await paidOnce((at, store) => ({
+      ...store,
+      get: async (key) => {
+        if (delayMs > 0) await new Promise<void>((resolve) => void at.setTimer(resolve, delayMs, false));
+        return store.get(key);
+      },
+    }));
+    const first = await start();
+    await pool.connect();
+    const paying = outcome(pool.call("pay", {}, { once: "k1" }));
+    await runtime.settle();
+    await first.stop({ drainMs: 0 });
+    delayMs = 1000;
+    await Promise.all([start(), runtime.advance(10_000)]);
+    expect(paying).toMatchObject({ state: "resolved", value: "paid" });
+  });
+
+  test("it goes on at its server whose store failed first, if the client logged in after the store had answered", async () => {
+    let fails = true;
+    const { runtime, start, pool } = await paidOnce((_at, store) => ({
+      ...store,
+      get: (key) => (fails ? Promise.reject(new Error("disk")) : store.get(key)),
+    }));
+    await start();
+    fails = false;
+    // The first login asks again.
+    for (let logins = 0; logins < 2; logins += 1) {
+      await pool.disconnect();
+      await pool.connect();
+    }
+    const paying = outcome(pool.call("pay", {}, { once: "k1" }));
+    await runtime.settle();
+    await runtime.advance(1000);
+    expect(paying).toMatchObject({ state: "resolved", value: "paid" });
   });
 
   test("a call that waited for a connection isn't begun on two servers either", async () => {

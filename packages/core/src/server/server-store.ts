@@ -24,6 +24,9 @@ const ONCE_KEYS = "once-keys";
 /** Less than the longest time of any store. Servers that have the name go on with it. */
 const ONCE_KEYS_MS: number = 30 * 24 * 60 * 60 * 1000;
 
+/** How long a server's start waits for its store. */
+const MAX_BEGIN_MS = 2000;
+
 export class ServerStore<Peer> {
   readonly deadLetters: DeadLetters;
   /** Null without a store. */
@@ -33,8 +36,9 @@ export class ServerStore<Peer> {
   readonly #given: Store | null;
   readonly #store: AnsweringStore | null;
   #answers: StoredAnswers | null = null;
-  /** Names the keys of `ack` and `once` that this server knows; null until its store has said so. */
+  /** Names the keys of `ack` and `once` that this server knows; null while its store hasn't said so. */
   #onceKeys: string | null = null;
+  #isAskingForKeys = false;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
   /** @param place the node that this server is; null without a cluster */
@@ -64,15 +68,25 @@ export class ServerStore<Peer> {
     };
   }
 
-  /** Servers that have the same know the same keys. Null if the store can't say. */
-  get onceKeys(): string | null {
+  /** Servers that have the same know the same keys. Null if the store can't say: then it is asked again. */
+  nameOnceKeys(): string | null {
+    if (this.#onceKeys === null) void this.#askForKeys();
     return this.#onceKeys;
   }
 
-  /** Learns from the store which keys it has. A store that fails costs only that. */
+  /** Resolves when the store has said which keys it has, has failed, or takes too long. */
   async begin(): Promise<void> {
+    if (this.#store === null) return;
+    const deadline = withDeadline(this.#core.runtimeContext.runtime, MAX_BEGIN_MS);
+    await deadline.race(this.#askForKeys());
+    deadline.cancel();
+  }
+
+  /** A store that fails costs only that. */
+  async #askForKeys(): Promise<void> {
     const store = this.#store;
-    if (store === null) return;
+    if (store === null || this.#isAskingForKeys) return;
+    this.#isAskingForKeys = true;
     try {
       await store.create(ONCE_KEYS, utf8(crypto.randomUUID()), ONCE_KEYS_MS);
       const kept = await store.get(ONCE_KEYS);
@@ -82,6 +96,8 @@ export class ServerStore<Peer> {
     } catch (error) {
       this.#onceKeys = null;
       this.failed(error);
+    } finally {
+      this.#isAskingForKeys = false;
     }
   }
 
@@ -102,6 +118,7 @@ export class ServerStore<Peer> {
   /** Waits a while for pending writes, and reports the rest of the failures. */
   async end(timeoutMs: number): Promise<void> {
     this.#answers?.endSignsOfLife();
+    this.#isAskingForKeys = false;
     if (this.sessions !== null) {
       const deadline = withDeadline(this.#core.runtimeContext.runtime, timeoutMs);
       await deadline.race(Promise.all([this.sessions.settled(), this.deadLetters._settled()]));

@@ -124,7 +124,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const settings = {
       ...config,
       renewsCredentials: config.authenticate?.token !== undefined,
-      onceKeys: () => this.#store.onceKeys,
+      onceKeys: () => this.#store.nameOnceKeys(),
     };
     this.#core = new EndpointCore(runtime, settings, sides, extensions, (connection) => connection.user.roles);
     this.#hooks = new ServerHooks<this, Connection<C, D>>(this, (name, error, connection) =>
@@ -163,10 +163,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       prepare: () => this.#prepare(),
       listen: () =>
         this.#nodes.start(async () => {
-          const listener = await this.#listen();
-          // The store may be the cluster's. Nothing waits for it: clients that come before it answers don't hear of it.
-          void this.#store.begin();
-          return listener;
+          // Clients hear at their login which keys the server knows. The store may be the cluster's.
+          await this.#store.begin();
+          return this.#listen();
         }),
       listening: () => this.#hooks.runListening(),
       beginStop: () => this.#connections.beginStop(),

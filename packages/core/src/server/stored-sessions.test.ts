@@ -299,7 +299,7 @@ describe("a session whose server was started anew", () => {
     const { runtime, client, kill, start, resumed, expired } = scenery;
     await kill();
     await start((server) => {
-      server.onStartup(() => {
+      server.onListening(() => {
         scenery.view.isDead = true;
       });
     });
