@@ -15,6 +15,10 @@ export interface Check<Target> {
   readonly options?: Readonly<Record<string, unknown>>;
   /** The peer is reached over TLS. */
   readonly tls?: true;
+  /** The peers seem to be on two machines: see `outsideAddress`. */
+  readonly outside?: true;
+  /** The server has a store, and can be killed and started again. */
+  readonly store?: true;
   /** Throws if the peer breaks the sentence, or {@link Skipped}. */
   run(target: Target): Promise<void>;
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
-import { type Check, frameOf, Skipped } from "./check.ts";
+import { type Check, frameOf, isAlive, Skipped } from "./check.ts";
 import { type ClientUnderTest, SUCCESS, TOKEN } from "./client-under-test.ts";
 
 const METHODS = "Other login methods";
@@ -21,6 +21,17 @@ async function challenged(peer: RawPeer): Promise<unknown> {
   const response = await frameOf(peer);
   assert.equal(response.type, Type.AUTH_RESPONSE);
   return response.payload?.["token"];
+}
+
+/** A client that has logged in by the token and called, and renews it. Skips the check if it doesn't. */
+async function renewing(client: ClientUnderTest): Promise<RawPeer> {
+  const { peer, first } = await request(client);
+  const offer = (first.payload?.["extensions"] ?? {}) as object;
+  if (!Object.hasOwn(offer, "renewal")) throw new Skipped("the client has no extension 'renewal'");
+  await challenged(peer);
+  peer.send(Type.AUTH_SUCCESS, { ...SUCCESS, extensions: { close: true, call: true, renewal: true } });
+  await frameOf(peer, Type.RPC_REQUEST);
+  return peer;
 }
 
 /** Checks of logins by token. They are skipped if the client has none. */
@@ -67,16 +78,42 @@ export const clientTokenChecks: readonly Check<ClientUnderTest>[] = [
     },
   },
   {
+    section: METHODS,
+    sentence:
+      "A server supports `token` over TLS, Unix sockets and the loopback address alone, and a client sends no token over anything else.",
+    outside: true,
+    async run(client) {
+      await (await request(client)).peer.dispose();
+      const peer = await client.connectOutside({ token: true });
+      const ended = peer.over.then(() => null);
+      const first = await Promise.race([peer.next(), ended]);
+      if (first !== null) peer.send(Type.AUTH_CHALLENGE, { methods: ["scram", "token"] });
+      // A client without the token has nothing to send.
+      const second = first === null ? null : await Promise.race([peer.next(), ended]);
+      assert.ok(
+        !JSON.stringify([first?.payload, second?.payload]).includes(TOKEN),
+        "It sends its token over plain TCP",
+      );
+    },
+  },
+  {
+    section: "Renewal",
+    sentence:
+      "Servers ignore a `CREDENTIALS` that arrives while they check another one, or within a second after the one before, and clients a `CREDENTIALS_EXPIRING` while they get a new token, or within a second after the one before.",
+    async run(client) {
+      const peer = await renewing(client);
+      for (let asked = 0; asked < 3; asked += 1) peer.send(Type.CREDENTIALS_EXPIRING, { expires_in_ms: 5000 });
+      await frameOf(peer, Type.CREDENTIALS);
+      const later = await isAlive(peer);
+      assert.ok(!later.some(({ type }) => type === Type.CREDENTIALS), "It sent its token again");
+    },
+  },
+  {
     section: "Renewal",
     sentence:
       "With the extension `renewal`, it sends `CREDENTIALS_EXPIRING` before that, with the milliseconds that are left, and the client may answer with `CREDENTIALS` and a new token.",
     async run(client) {
-      const { peer, first } = await request(client);
-      const offer = (first.payload?.["extensions"] ?? {}) as object;
-      if (!Object.hasOwn(offer, "renewal")) throw new Skipped("the client has no extension 'renewal'");
-      await challenged(peer);
-      peer.send(Type.AUTH_SUCCESS, { ...SUCCESS, extensions: { close: true, call: true, renewal: true } });
-      await frameOf(peer, Type.RPC_REQUEST);
+      const peer = await renewing(client);
       peer.send(Type.CREDENTIALS_EXPIRING, { expires_in_ms: 5000 });
       assert.equal((await frameOf(peer, Type.CREDENTIALS)).payload?.["token"], TOKEN);
     },

@@ -10,6 +10,7 @@ import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
 import { frameOf, Skipped } from "./check.ts";
+import { outsideAddress } from "./outside.ts";
 
 /** The password of the raw server. */
 export const PASSWORD = "secret";
@@ -24,6 +25,8 @@ export interface ClientActs {
   readonly token?: boolean;
   /** It connects over TLS, and logs in by its certificate. */
   readonly certificate?: boolean;
+  /** It connects to this address instead of 127.0.0.1. */
+  readonly host?: string;
 }
 
 /** TLS of a server that asks clients for a certificate. */
@@ -58,13 +61,20 @@ export class ClientUnderTest extends Cleanups {
   async connect(acts: ClientActs = {}): Promise<RawPeer> {
     const listener = await (acts.certificate === true
       ? tlsListener(await tlsOptions(), this.#peers.add)
-      : socketListener(this.#peers.add));
+      : socketListener(this.#peers.add, acts.host));
     this.defer(() => listener.close());
     this.defer(async () => {
       for (const peer of this.#peers.all) await peer.dispose();
     });
     this.defer(await this.#start(listener.port, acts));
     return this.nextConnection();
+  }
+
+  /** Starts a client of a server that seems to be on another machine. Skips the check if there is no way to one. */
+  connectOutside(acts: ClientActs): Promise<RawPeer> {
+    const host = outsideAddress();
+    if (host === null) throw new Skipped("this machine has no address but the loopback's");
+    return this.connect({ ...acts, host });
   }
 
   /** The client's next connection that wasn't returned yet. */

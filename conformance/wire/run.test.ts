@@ -1,5 +1,5 @@
-import { execFile } from "node:child_process";
-import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { execFile, execSync } from "node:child_process";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -9,6 +9,7 @@ import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 import { socketListener } from "../../packages/core/src/test-support/raw-socket.ts";
 import { frame, Type } from "../../packages/core/src/testing/raw-frames.ts";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
+import { freePort } from "../../scripts/lib/free-port.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const PASSWORD = "secret";
@@ -58,6 +59,31 @@ test("conformance:wire on a server with TLS checks logins by certificate", async
   await server.stop({ drainMs: 0 });
   rmSync(folder, { recursive: true });
   expect([code, lines.at(-1)]).toEqual([0, "1 passed, 0 failed, 0 skipped"]);
+});
+
+describe("conformance:wire on a server that it can kill and start again", () => {
+  const folder = mkdtempSync(join(tmpdir(), "nc-wire-store-"));
+  const program = [process.execPath, ...NODE_SOURCES, "conformance/wire/server.ts"]
+    .map((part) => `"${part}"`)
+    .join(" ");
+  afterAll(() => {
+    process.kill(Number(readFileSync(join(folder, "pid"), "utf8")), "SIGKILL");
+    rmSync(folder, { recursive: true });
+  });
+
+  test("checks what its store keeps, by kill -9 and a file", async () => {
+    const port = await freePort();
+    const command = `${program} ${port} "${folder}"`;
+    execSync(command, { cwd: ROOT, env: { ...process.env, NETCONDUIT_PASSWORD: PASSWORD }, stdio: "inherit" });
+    const restart = ["--restart", command, "--timeout-ms", "60000"];
+    const { code, lines } = await run("--server", `127.0.0.1:${port}`, ...restart, "--only", " in a store ");
+    expect(lines.filter((line) => /^(pass|fail|skipped)/.test(line)).map((line) => line.slice(0, 41))).toEqual([
+      "pass     Once: A server may keep keys and",
+      "pass     Resuming: A server that keeps se",
+      "skipped  Closing: A server that keeps ses",
+    ]);
+    expect(code).toBe(0);
+  });
 });
 
 test("a server that answers everything by AUTH_FAILURE fails sentences by name, and the exit code is 1", async () => {

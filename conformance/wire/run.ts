@@ -17,7 +17,8 @@ import { serverChecks } from "./server-checks.ts";
 import { type ServerAddress, type ServerTls, ServerUnderTest } from "./server-under-test.ts";
 
 const USAGE = `usage:
-  conformance:wire --server HOST:PORT [--password PASSWORD] [--tls PORT:FOLDER] [--only TEXT] [--timeout-ms MS]
+  conformance:wire --server HOST:PORT [--password PASSWORD] [--tls PORT:FOLDER] [--restart COMMAND]
+                   [--only TEXT] [--timeout-ms MS]
   conformance:wire --client "COMMAND with {port}" [--only TEXT] [--timeout-ms MS]
 The password is that of --password, else that of the environment variable NETCONDUIT_PASSWORD.`;
 
@@ -60,13 +61,21 @@ async function tlsOf(host: string, at: string): Promise<ServerTls> {
   };
 }
 
+/** Runs a command of the shell to its end. */
+async function runCommand(command: string): Promise<void> {
+  const child = spawn(command, { shell: true, stdio: ["ignore", "ignore", "inherit"] });
+  const code = await new Promise<unknown>((resolve) => child.once("exit", resolve));
+  if (code !== 0) throw new Error(`The command of --restart ended with ${String(code)}`);
+}
+
 /** Starts the client as a command of the shell, in a process group of its own. */
 function startOf(command: string): StartClient {
-  return async (port, { resumes = false, token = false, certificate = false }) => {
+  return async (port, { resumes = false, token = false, certificate = false, host }) => {
     const acts = {
       ...(resumes ? { NETCONDUIT_RESUME: "1" } : {}),
       ...(token ? { NETCONDUIT_TOKEN: TOKEN } : {}),
       ...(certificate ? { NETCONDUIT_TLS: testFile(".") } : {}),
+      ...(host === undefined ? {} : { NETCONDUIT_HOST: host }),
     };
     const client = spawn(command.replaceAll("{port}", String(port)), {
       shell: true,
@@ -92,8 +101,8 @@ function refuse(problem: string): void {
 async function main(): Promise<void> {
   const text = { type: "string" } as const;
   const help = { type: "boolean", short: "h" } as const;
-  const options = { server: text, client: text, password: text, tls: text, only: text, "timeout-ms": text, help };
-  const { values } = parseArgs({ options });
+  const options = { server: text, client: text, password: text, tls: text, restart: text, only: text, help };
+  const { values } = parseArgs({ options: { ...options, "timeout-ms": text } });
   if (values.help === true) return console.log(USAGE);
   const { server, client, only = "" } = values;
   const timeoutMs = Number(values["timeout-ms"] ?? CHECK_TIMEOUT_MS);
@@ -102,7 +111,9 @@ async function main(): Promise<void> {
     const address = addressOf(server, values.password ?? process.env["NETCONDUIT_PASSWORD"]);
     if (address === null) return refuse("--server needs HOST:PORT and a password");
     const tls = values.tls === undefined ? {} : { tls: await tlsOf(address.host, values.tls) };
-    return runAll(serverChecks, () => new ServerUnderTest({ ...address, ...tls }), only, timeoutMs);
+    const { restart: command } = values;
+    const restart = command === undefined ? {} : { restart: () => runCommand(command) };
+    return runAll(serverChecks, () => new ServerUnderTest({ ...address, ...tls, ...restart }), only, timeoutMs);
   }
   if (client?.includes("{port}") === true && server === undefined) {
     return runAll(clientChecks, () => new ClientUnderTest(startOf(client)), only, timeoutMs);

@@ -20,6 +20,7 @@ import { loginChecks } from "./server/login.ts";
 import { fullOnceChecks, redeliveryChecks } from "./server/once.ts";
 import { plainChecks } from "./server/plain.ts";
 import { requestChecks } from "./server/requests.ts";
+import { restartChecks } from "./server/restarts.ts";
 import { rpcChecks } from "./server/rpc.ts";
 import { sessionChecks } from "./server/sessions.ts";
 import { suspendedChecks } from "./server/suspended.ts";
@@ -52,6 +53,7 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...limitChecks,
   ...valueChecks,
   ...suspendedChecks,
+  ...restartChecks,
   ...drainingChecks,
   ...lastFrameChecks,
   ...requestChecks,

@@ -2,8 +2,10 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Identity, RpcError } from "@netconduit/core";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Identity, memoryStore, RpcError, type Store } from "@netconduit/core";
 import * as v from "valibot";
+import { mortalStore } from "../../packages/core/src/test-support/mortal-store.ts";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import type { OpenServer, Subject } from "../support/subject.ts";
 import type { Check } from "./check.ts";
@@ -25,33 +27,39 @@ export async function startServer(subject: Subject, check: Check<ServerUnderTest
   const pem = (name: string): Promise<string> => readFile(testFile(name), "utf8");
   const certificate = (tls: { readonly peerName: string | null }): Identity | null =>
     tls.peerName === "test client" ? { name: "wire" } : null;
-  const server: OpenServer = new subject.Server({
-    password: PASSWORD,
-    host: "127.0.0.1",
-    port: 0,
-    scramIterations: 4096,
-    resume: true,
-    ...(check.tls === undefined
-      ? { authenticate: { token: identityOf } }
-      : {
-          authenticate: { token: identityOf, certificate },
-          tls: { cert: testFile("server.crt"), key: testFile("server.key"), ca: testFile("ca.crt") },
-        }),
-    ...check.options,
-  });
-  server.onError(() => {});
-  addHandlers(server);
-  if (TOPIC_SECTIONS.includes(check.section) || check.tls === true) {
-    const history = { messages: 100 };
-    const authorize = ({ user }: { readonly user: { readonly name: string } }): { user?: string } =>
-      user.name === "" ? {} : { user: user.name };
-    server.topics("wire:*", { history, presence: true, authorize, publish: "subscribers" });
-  }
+  const process = check.store === true ? new StoredProcess() : null;
   const dir = FILE_SECTIONS.includes(check.section) ? await mkdtemp(join(tmpdir(), "nc-wire-")) : null;
-  if (dir !== null) server.files("wire", { dir, upload: true, download: true, remove: true });
-  // A server without such hooks declines the extension `ready`.
-  if (check.section === "READY") server.onClientConnect(() => {});
-  await server.start();
+  const start = async (port: number): Promise<OpenServer> => {
+    const server: OpenServer = new subject.Server({
+      password: PASSWORD,
+      host: check.outside === true ? "0.0.0.0" : "127.0.0.1",
+      port,
+      scramIterations: 4096,
+      ...(process === null ? { resume: true } : { resume: { store: process.begin() }, closeTimeoutMs: 100 }),
+      ...(check.tls === undefined
+        ? { authenticate: { token: identityOf } }
+        : {
+            authenticate: { token: identityOf, certificate },
+            tls: { cert: testFile("server.crt"), key: testFile("server.key"), ca: testFile("ca.crt") },
+          }),
+      ...check.options,
+    });
+    server.onError(() => {});
+    addHandlers(server);
+    if (process !== null) server.rpc("wire_store", ({ fails }) => process.fail(fails === true));
+    if (TOPIC_SECTIONS.includes(check.section) || check.tls === true) {
+      const history = { messages: 100 };
+      const authorize = ({ user }: { readonly user: { readonly name: string } }): { user?: string } =>
+        user.name === "" ? {} : { user: user.name };
+      server.topics("wire:*", { history, presence: true, authorize, publish: "subscribers" });
+    }
+    if (dir !== null) server.files("wire", { dir, upload: true, download: true, remove: true });
+    // A server without such hooks declines the extension `ready`.
+    if (check.section === "READY") server.onClientConnect(() => {});
+    await server.start();
+    return server;
+  };
+  let server = await start(0);
   const at = { host: "127.0.0.1", port: server.address.port };
   const pair = async (name: string): Promise<{ cert: string; key: string }> => ({
     cert: await pem(`${name}.crt`),
@@ -61,8 +69,19 @@ export async function startServer(subject: Subject, check: Check<ServerUnderTest
     check.tls === undefined
       ? {}
       : { tls: { ...at, ca: await pem("ca.crt"), known: await pair("client"), stranger: await pair("server") } };
+  const restart = async (): Promise<void> => {
+    process?.kill();
+    await server.stop({ drainMs: 0 });
+    server = await start(at.port);
+  };
   return {
-    address: { ...at, password: PASSWORD, stop: () => server.stop({ drainMs: 2000 }), ...tls },
+    address: {
+      ...at,
+      password: PASSWORD,
+      stop: () => server.stop({ drainMs: 2000 }),
+      ...tls,
+      ...(process === null ? {} : { restart }),
+    },
     async stop() {
       await server.stop({ drainMs: 0 });
       if (dir !== null) await rm(dir, { recursive: true });
@@ -70,7 +89,35 @@ export async function startServer(subject: Subject, check: Check<ServerUnderTest
   };
 }
 
-function addHandlers(server: OpenServer): void {
+/** A store that outlives its servers, which end as by `kill -9`: what they do afterwards doesn't reach it. */
+class StoredProcess {
+  readonly #store = memoryStore();
+  #view = mortalStore(this.#store);
+  #fails = false;
+
+  /** The store of the next server. */
+  begin(): Store {
+    this.#view = mortalStore(this.#store);
+    this.fail(this.#fails);
+    return this.#view;
+  }
+
+  /** Lets the store fail, also for later servers, or work again. */
+  fail(fails: boolean): void {
+    this.#fails = fails;
+    for (const method of ["get", "create", "put", "delete", "keys"] as const) {
+      if (fails) this.#view.failing.add(method);
+      else this.#view.failing.delete(method);
+    }
+  }
+
+  kill(): void {
+    this.#view.isDead = true;
+  }
+}
+
+/** Methods and handlers that README.md asks for. */
+export function addHandlers(server: OpenServer): void {
   server.rpc("echo", (params) => params);
   server.stream({ name: "wire_echo", input: true }, (_params, context) => context.input);
   server.on("wire_echo", (_client, data) => data);
@@ -86,9 +133,16 @@ function addHandlers(server: OpenServer): void {
   });
   server.rpc("wire_slow", async ({ key, ms }) => {
     const count = ran(String(key));
-    await new Promise((resolve) => setTimeout(resolve, Number(ms)));
+    await sleep(Number(ms), undefined, { ref: false });
     return { runs: count };
   });
+  server.on("wire_slow", async (_client, data, { delivery }) => {
+    const { key, ms } = data as { readonly key: string; readonly ms: number };
+    ran(key);
+    await sleep(ms, undefined, { ref: false });
+    return { delivery: delivery?.count };
+  });
+  server.rpc("wire_runs", ({ key }) => runs.get(String(key)) ?? 0);
   server.rpc("wire_sum", v.object({ numbers: v.array(v.number()) }), ({ numbers }) =>
     numbers.reduce((sum, number) => sum + number, 0),
   );

@@ -3,9 +3,11 @@ import { extensionsOf, type RawLogin, type RawPeer } from "../../packages/core/s
 import { socketPeer, tlsPeer } from "../../packages/core/src/test-support/raw-socket.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
 import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
+import { isLoopback } from "../../packages/core/src/util/ip-address.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
 import { answerTo, frameOf, Skipped } from "./check.ts";
+import { isReachable, outsideAddress } from "./outside.ts";
 
 export interface ServerAddress {
   readonly host: string;
@@ -14,6 +16,8 @@ export interface ServerAddress {
   readonly tls?: ServerTls;
   /** Stops the server, if whoever runs the checks can do that. */
   readonly stop?: () => Promise<void>;
+  /** Kills the server, and starts it again at the same address with the same store, if whoever runs the checks can do that. */
+  readonly restart?: () => Promise<void>;
 }
 
 /** The same server over TLS, with certificates that it has verified. */
@@ -41,6 +45,7 @@ const LIST_ID = 0x00ff_0000_0000_0000n;
 /** The server that one check is run on. */
 export class ServerUnderTest extends Cleanups {
   readonly address: ServerAddress;
+  readonly #peers: RawPeer[] = [];
   #stopped: Promise<void> | null = null;
 
   constructor(address: ServerAddress) {
@@ -54,9 +59,23 @@ export class ServerUnderTest extends Cleanups {
 
   /** A raw client that hasn't sent anything. */
   async dial(): Promise<RawPeer> {
-    const peer = await socketPeer(this.address.port, this.address.host);
+    return this.#dialled(await socketPeer(this.address.port, this.address.host));
+  }
+
+  #dialled(peer: RawPeer): RawPeer {
+    this.#peers.push(peer);
     this.defer(() => peer.dispose());
     return peer;
+  }
+
+  /** A raw client, as `dial` makes, that seems to be on another machine. Skips the check if there is no way to the server. */
+  async dialOutside(): Promise<RawPeer> {
+    const { host, port } = this.address;
+    const outside = isLoopback(host) ? outsideAddress() : host;
+    if (outside === null || !(await isReachable(outside, port))) {
+      throw new Skipped("the server can't be reached by another address than the loopback's");
+    }
+    return this.#dialled(await socketPeer(port, outside));
   }
 
   /** A raw client over TLS that hasn't sent anything. Skips the check if the server has no TLS. */
@@ -74,6 +93,23 @@ export class ServerUnderTest extends Cleanups {
     const { stop } = this.address;
     if (stop === undefined) throw new Skipped("only the server's own tests can stop it");
     this.#stopped = stop();
+  }
+
+  /** Skips the check unless the server can be killed and started again with its store. */
+  needsRestart(): () => Promise<void> {
+    const { restart } = this.address;
+    if (restart === undefined) throw new Skipped("how the server is killed and started again isn't known");
+    return restart;
+  }
+
+  /** Kills the server, which ends all connections, and starts it again with its store. */
+  async restart(): Promise<void> {
+    const restart = this.needsRestart();
+    for (const peer of this.#peers.splice(0)) {
+      peer.reset();
+      await peer.over;
+    }
+    await restart();
   }
 
   override async dispose(): Promise<void> {

@@ -14,7 +14,7 @@ export const uncheckable: readonly (readonly [reason: string, sentences: readonl
       "Values: This library sends a whole number up to ±(2⁵³ - 1) as an integer of the shortest format, and any other as a float of 64 bits.",
       "Compression: This library keeps a request that waits as it was sent, inflates it when its handler starts, and from then on counts it as decoded.",
       "Refused messages: This library sends `REFUSED` at once for the first failure with a code, then at most one per second and code, and for the rest before it sends `CLOSE`; texts are cut to 1,000 characters.",
-      "Credit: A peer that sends `HEARTBEAT_PING` and never reads the answers is not slowed down by credit: this library ends the connection with `FLOW_CONTROL_ERROR` if a thousand answers wait.",
+      "Credit: A peer that sends what needs no credit, and never reads the answers, is not slowed down by credit: this library ends the connection with `FLOW_CONTROL_ERROR` if a thousand answers to `HEARTBEAT_PING` wait, or 4 MiB of answers, acknowledgements and credit.",
       "PAUSE and RESUME: This library obeys both frames and sends neither.",
       "Chunks: A receiver takes memory as bytes arrive: this library takes 1,040 KiB with the header, or the declared length if that is less, and memory for all of the frame when the first 1,040 KiB are full.",
       "Chunks: So this library begins one when 512 KiB of credit are left for others, or when half of the grant is there, and sends others meanwhile.",
@@ -36,7 +36,6 @@ export const uncheckable: readonly (readonly [reason: string, sentences: readonl
       "MESSAGE: The return value of the receiver's handler is sent back as follows:",
       "RPC_ERROR: With `false` it was not, so the request may be made again, also at another server; with `true` it was, and may have had its effect.",
       "RPC_ERROR: A caller knows by itself about requests that end with their connection: it hadn't sent them, or `started` of `CLOSE` lists those that were started.",
-      "Once: If the process that began a delivery ended before the answer was kept, the outcome is unknown.",
       "Discovery: A final `None` means that a parameter may be omitted or nil.",
       "Discovery: Plain peers don't answer it; this library's client uses `listall`.",
       "Topics: With `topic`, a client subscribes to topics of the server by calls, and the server sends what is published to them.",
@@ -53,7 +52,6 @@ export const uncheckable: readonly (readonly [reason: string, sentences: readonl
       "READY: A server may still refuse a client that has logged in, for example because of its name.",
       "Permissions: A method, stream, type of message, topic or folder may be for some users only.",
       "Once: A sender that had no answer may send the same parameters again, also over its next connection to the server.",
-      "Once: A server may keep keys and answers in a store that outlives its process, for as long as it is configured to.",
       "Result wrappers: By convention, applications may use the shapes of netconduit's helpers, which the protocol doesn't interpret:",
       "Chunks: A sender should keep few bytes on their way without an acknowledgement, because small frames wait behind them.",
       "Chunks: Other requests, and replies, may overtake a larger frame that was sent before.",
@@ -80,24 +78,5 @@ export const uncheckable: readonly (readonly [reason: string, sentences: readonl
   [
     "takes minutes, and no option shortens it",
     ["Once: Keys are remembered for 120 seconds after the answer, as long as the server's process runs."],
-  ],
-  [
-    "needs two machines",
-    [
-      "Other login methods: A server supports `token` over TLS, Unix sockets and the loopback address alone, and a client sends no token over anything else.",
-      "Renewal: As at the login, neither is sent over plain TCP to another machine.",
-    ],
-  ],
-  [
-    "needs a server with a store whose process ends and starts again, or whose store fails",
-    [
-      "Once: It then records the start of a delivery before the handlers start; if the store can't, it answers with `STORE_FAILED` or `STORE_FULL`, with `retry_after`, and doesn't begin.",
-      "Once: The server then answers a call with `OUTCOME_UNKNOWN`.",
-      "Once: It delivers a message again, with the next number, up to `deliveries` and at least three times; then the message is a dead letter, and its answer `OUTCOME_UNKNOWN`.",
-      "Resuming: A server that keeps sessions in a store knows after a restart which of the client's messages were handled.",
-      "Resuming: `expired` then has `handled`, as in `SESSION_ACK`; `above`, a list of integers, for messages handled beyond it: for each range its first number, and the one after its last; and `unfinished`, the number of messages whose handlers were interrupted, as far as the store knows: there may be more.",
-      "Resuming: In `SESSION_ACK`, such a server counts a message as handled when its store has that, and acknowledges bytes as always: messages that it has received and not handled come again.",
-      "Closing: A server that keeps sessions in a store and stops (5017) adds `handled` and `above`, as in `expired`: the other frames were taken but not handled, because their handlers were interrupted.",
-    ],
   ],
 ];

@@ -40,13 +40,16 @@ export const onceChecks = <Target>(login: Login<Target>): readonly Check<Target>
   {
     section: ONCE,
     sentence:
-      "Its parameters are `{key: str, method: str, params}` for a call, and `{key: str, type: str, data, delivery?: int, deliveries?: int}` for a message; keys have 1 to 256 UTF-16 units.",
+      "Its parameters are `{key: str, method: str, params}` for a call, and `{key: str, type: str, data, delivery?: int, deliveries?: int}` for a message; keys have 1 to 256 UTF-16 units, and names of methods and types at most 1,024.",
     async run(target) {
       const peer = await loggedIn(login, target);
       const echo = { method: "echo", params: { a: 1 } };
       for (const key of ["", "k".repeat(257), 5]) codeOf(await once(peer, { key, ...echo }));
       const { payload } = await once(peer, { key: freshKey().padEnd(256, "k"), ...echo });
       assert.deepEqual(payload?.["result"], { a: 1 });
+      const named = async (method: string): Promise<unknown> =>
+        codeOf(await once(peer, { key: freshKey(), method, params: {} }));
+      assert.deepEqual([await named("m".repeat(1024)), await named("m".repeat(1025))], [4000, 4001]);
     },
   },
   {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
-import { type ReceivedFrame, Type } from "../../../packages/core/src/testing/raw-frames.ts";
+import { ScramClient } from "../../../packages/core/src/test-support/scram-by-rfc.ts";
+import { type ReceivedFrame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
 import { type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts";
 import { isRefused, type ServerUnderTest } from "../server-under-test.ts";
 
@@ -13,9 +14,29 @@ const SHORT_MS = 1000;
 /** A third of it is left when the server asks. */
 const ASKED_MS = 3000;
 
+/** A user whose identity expires a second after a login by a password, as the check's options say. */
+const EXPIRING = { name: "wire", password: "of the user" };
+const VERIFIER =
+  "SCRAM-SHA-256$4096:VHwyY9tBwg6oWpWdAlPAcQ==$QZUmivZkPm3vTq5j3gT22/DirdN+m/8ER9XlSAX4iCk=:gldiOqTF6ulbfUnCeq2N4LPFeRqU2ElQ+3fq5HIMG9c=";
+const expiring = (name: string) =>
+  name === EXPIRING.name ? { verifier: VERIFIER, expiresAt: Date.now() + SHORT_MS } : null;
+
+/** Logs in as that user. Resolves with what the server sends up to CLOSE. Skips the check if there is no such user. */
+async function untilExpired(server: ServerUnderTest, peer: RawPeer): Promise<readonly ReceivedFrame[]> {
+  const scram = new ScramClient(EXPIRING.password, undefined, EXPIRING.name);
+  peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, extensions: { close: true, renewal: true } });
+  peer.write(await server.answered(peer, scram));
+  const success = await frameOf(peer);
+  if (success.payload?.["code"] === 3001) throw new Skipped("the server has no user whose identity expires");
+  const received = [success];
+  while (received.at(-1)?.type !== Type.CLOSE) received.push(await frameOf(peer));
+  return received;
+}
+
 /** Asks to log in by these methods. */
-async function request(server: ServerUnderTest, methods: readonly string[], extensions: object = {}): Promise<RawPeer> {
-  const peer = await server.dial();
+async function request(server: ServerUnderTest, methods: readonly string[], dialled?: RawPeer): Promise<RawPeer> {
+  const peer = dialled ?? (await server.dial());
+  const extensions = {};
   peer.send(Type.AUTH_REQUEST, { methods, extensions });
   return peer;
 }
@@ -103,6 +124,30 @@ export const tokenChecks: readonly Check<ServerUnderTest>[] = [
     },
   },
   {
+    section: METHODS,
+    sentence:
+      "A server supports `token` over TLS, Unix sockets and the loopback address alone, and a client sends no token over anything else.",
+    outside: true,
+    async run(server) {
+      const peer = await request(server, ["token"], await server.dialOutside());
+      const { type, payload } = await frameOf(peer);
+      assert.deepEqual([typeName({ type }), payload?.["code"]], ["AUTH_FAILURE", 3014]);
+      assert.ok(!((payload?.["methods"] ?? []) as readonly string[]).includes("token"), "It lists token");
+    },
+  },
+  {
+    section: "Renewal",
+    sentence: "As at the login, neither is sent over plain TCP to another machine.",
+    outside: true,
+    options: { authenticate: { token: () => null, scram: expiring } },
+    async run(server) {
+      const types = async (peer: RawPeer): Promise<string[]> => (await untilExpired(server, peer)).map(typeName);
+      const peer = await server.dialOutside();
+      assert.deepEqual(await types(await server.dial()), ["AUTH_SUCCESS", "CREDENTIALS_EXPIRING", "CLOSE"]);
+      assert.deepEqual(await types(peer), ["AUTH_SUCCESS", "CLOSE"]);
+    },
+  },
+  {
     section: "Renewal",
     sentence:
       "An identity may expire; then the server closes the connection with `IDENTITY_EXPIRED` and `reconnect` true.",
@@ -138,7 +183,7 @@ export const tokenChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "Renewal",
     sentence:
-      "Servers ignore a `CREDENTIALS` that arrives while they check another one, or within a second after the one before, and clients a `CREDENTIALS_EXPIRING` while they get a new token.",
+      "Servers ignore a `CREDENTIALS` that arrives while they check another one, or within a second after the one before, and clients a `CREDENTIALS_EXPIRING` while they get a new token, or within a second after the one before.",
     async run(server) {
       const { peer } = await withToken(server, `wire:${LONG_MS}`);
       for (const ms of [LONG_MS, 1, 1]) peer.send(Type.CREDENTIALS, { token: `wire:${ms}` });

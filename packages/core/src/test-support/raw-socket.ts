@@ -71,14 +71,17 @@ export async function tlsPeer(options: ConnectionOptions): Promise<RawPeer> {
   return peer;
 }
 
-/** A listener on 127.0.0.1 whose connections are raw peers. */
+/** A listener, on 127.0.0.1 unless said otherwise, whose connections are raw peers. */
 export interface SocketListener {
   readonly port: number;
   close(): Promise<void>;
 }
 
-export async function socketListener(accepted: (peer: RawPeer) => void): Promise<SocketListener> {
-  return listening(createServer({ noDelay: true }, (socket) => accepted(new RawPeer(new RawSocket(socket)))));
+export async function socketListener(accepted: (peer: RawPeer) => void, host?: string): Promise<SocketListener> {
+  return listening(
+    createServer({ noDelay: true }, (socket) => accepted(new RawPeer(new RawSocket(socket)))),
+    host,
+  );
 }
 
 /** The same over TLS. */
@@ -86,8 +89,8 @@ export async function tlsListener(options: TlsOptions, accepted: (peer: RawPeer)
   return listening(createTlsServer(options, (socket) => accepted(new RawPeer(new RawSocket(socket)))));
 }
 
-async function listening(server: NetServer): Promise<SocketListener> {
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+async function listening(server: NetServer, host = "127.0.0.1"): Promise<SocketListener> {
+  await new Promise<void>((resolve) => server.listen(0, host, resolve));
   return {
     port: (server.address() as AddressInfo).port,
     close: () => new Promise((resolve) => server.close(() => resolve())),
