@@ -11,6 +11,7 @@ import { PASSWORD } from "./lib/subject.ts";
 
 const MIB = 1024 * 1024;
 const ACK_NOW = 0x8000;
+const { TOPIC_START, TOPIC_DATA } = Type;
 
 /** How one connection goes wrong. It is held afterwards until the client ends it. */
 type Form = (client: AttackSocket) => Promise<void>;
@@ -114,6 +115,13 @@ const afterLogin: readonly Form[] = [
     await client.write(rawFrame(Type.CHUNK, head, { id: 1 }));
     const one = rawFrame(Type.CHUNK, new Uint8Array(1), { id: 1, flags: ACK_NOW });
     await endless(client, Buffer.concat(Array.from({ length: 2000 }, () => one)));
+  },
+  async (client) => {
+    await logIn(client, ["topic"]);
+    for (let id = 1; ; id += 1) {
+      await client.write(frame(TOPIC_START, { topic: `room:${id}`, epoch: "e", offset: 0, presence: false }, { id }));
+      await client.write(frame(TOPIC_DATA, { offset: 1, data: new Uint8Array(60_000) }, { id }));
+    }
   },
   floods(call(1, "echo", { text: "hostile" })),
   floods(message("chat", new Uint8Array(60_000)), { credit: { frames: 1, bytes: 1 } }),

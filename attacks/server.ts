@@ -157,6 +157,7 @@ async function dialOnce(port: number): Promise<void> {
   client.rpc("echo", (params) => params);
   client.on("chat", () => undefined);
   client.onError(() => undefined);
+  client.onSubscribed(() => undefined);
   try {
     await client.connect();
     await client.call("echo", { text: "honest" });

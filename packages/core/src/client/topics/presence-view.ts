@@ -20,7 +20,14 @@ export interface PresenceChange {
 }
 
 /** Longest list that a client keeps. A server sends at most one entry for each of its connections. */
-const MAX_PRESENT = 100_000;
+export const MAX_PRESENT = 100_000;
+
+/** Counts the members of several lists. */
+export interface MemberCount {
+  /** Whether the lists may have another one. */
+  readonly takesMembers: boolean;
+  countMembers(change: number): void;
+}
 
 /** The subscribers of a topic, as far as the server has told. Changes arrive gathered, ten times a second at most. */
 export class TopicPresenceView {
@@ -29,10 +36,15 @@ export class TopicPresenceView {
   readonly #users = new Map<string, number>();
   readonly #hooks = new HookList<[change: PresenceChange]>();
   readonly #hookFailed: (error: unknown) => void;
+  readonly #count: MemberCount | null;
 
-  /** @internal */
-  constructor(hookFailed: (error: unknown) => void) {
+  /**
+   * @internal
+   * @param count of this list and others; null if there are none
+   */
+  constructor(hookFailed: (error: unknown) => void, count: MemberCount | null) {
     this.#hookFailed = hookFailed;
+    this.#count = count;
   }
 
   /** The clients that are subscribed. */
@@ -87,7 +99,8 @@ export class TopicPresenceView {
         this.#note(before, known);
         this.#remove(known);
       }
-      if (this.#clients.size === MAX_PRESENT) break;
+      if (this.#clients.size === MAX_PRESENT || this.#count?.takesMembers === false) break;
+      this.#count?.countMembers(1);
       const client = { id, user };
       this.#note(before, client);
       this.#clients.set(id, client);
@@ -119,6 +132,7 @@ export class TopicPresenceView {
 
   #remove({ id, user }: PresentClient): void {
     this.#clients.delete(id);
+    this.#count?.countMembers(-1);
     if (user === null) return;
     const count = (this.#users.get(user) ?? 1) - 1;
     if (count === 0) this.#users.delete(user);

@@ -4,7 +4,7 @@ import { type ConduitError, withCallerStack } from "../../errors.ts";
 import { formatPosition, type Position } from "../../extensions/topics/position.ts";
 import type { PresenceFrame, TopicStart } from "../../extensions/topics/topic.ts";
 import { Fifo } from "../../util/fifo.ts";
-import { TopicPresenceView } from "./presence-view.ts";
+import { type MemberCount, TopicPresenceView } from "./presence-view.ts";
 
 /** Options of `client.subscribe`. */
 export interface SubscribeOptions {
@@ -24,6 +24,21 @@ export interface Resumption {
   readonly recovered: boolean;
   /** Number of messages missed; null if the server has forgotten the topic since, so that it isn't known. */
   readonly missed: number | null;
+}
+
+/** A subscription, for what it shares with others. */
+export interface MessageBuffer {
+  /** Number of messages that wait to be taken. */
+  readonly waiting: number;
+  _dropOldest(): void;
+}
+
+/** What several subscriptions share. */
+export interface SubscriptionShare extends MemberCount {
+  /** A message waits. Older ones may be dropped now, or this one. */
+  added(buffer: MessageBuffer, bytes: number): void;
+  /** Messages are gone. `isTaken`: the program has taken them. */
+  removed(buffer: MessageBuffer, bytes: number, isTaken: boolean): void;
 }
 
 /** The client, or the pool, that a subscription belongs to. */
@@ -68,8 +83,8 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
    * or if the subscription ends first.
    */
   readonly ready: Promise<void>;
-  /** @internal Whether the server began it by itself: it isn't asked for again after a reconnect. */
-  readonly _isUnasked: boolean;
+  /** What it shares with others that the server began by itself; null if the program asked for it. */
+  readonly #share: SubscriptionShare | null;
   /** @internal Whether the program wants to know who else is subscribed. */
   readonly _watchesPresence: boolean;
   readonly #owner: SubscriptionOwner;
@@ -97,17 +112,18 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   /**
    * @internal
    * @param since where the program left off
+   * @param share if the server began it by itself
    */
   constructor(
     owner: SubscriptionOwner,
     topic: string,
     options: SubscribeOptions,
     since: Position | null,
-    isUnasked = false,
+    share: SubscriptionShare | null = null,
   ) {
     this.#owner = owner;
     this.topic = topic;
-    this._isUnasked = isUnasked;
+    this.#share = share;
     this._watchesPresence = options.presence !== false;
     this.#buffer = options.buffer ?? 1000;
     this.#dropsOldest = options.slow !== "drop-newest";
@@ -174,7 +190,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   async next(): Promise<IteratorResult<T, undefined>> {
     const item = this.#items.shift();
     if (item !== undefined) {
-      this.#bytes -= item.bytes;
+      this.#removed(item, true);
       return { done: false, value: this.#take(item) };
     }
     if (this.#hasEnded) {
@@ -208,6 +224,11 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#owner.left(this);
     this._end(null);
     this.#clear();
+  }
+
+  /** @internal Whether the server began it by itself: it isn't asked for again after a reconnect. */
+  get _isUnasked(): boolean {
+    return this.#share !== null;
   }
 
   /** @internal Where the server is to continue; null for a new subscription. */
@@ -271,12 +292,27 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     }
     const isFull = (): boolean => this.#items.length >= this.#buffer || this.#bytes + item.bytes > this.#owner.maxBytes;
     while (isFull() && this.#items.length > 0) {
+      if (this.#dropsOldest) {
+        this._dropOldest();
+        continue;
+      }
       this.#dropped += 1;
-      if (!this.#dropsOldest) return;
-      this.#bytes -= (this.#items.shift() as Item).bytes;
+      return;
     }
     this.#items.push(item);
     this.#bytes += item.bytes;
+    this.#share?.added(this, item.bytes);
+  }
+
+  /** @internal There is no room for what waits. */
+  _dropOldest(): void {
+    this.#dropped += 1;
+    this.#removed(this.#items.shift() as Item, false);
+  }
+
+  #removed({ bytes }: Item, isTaken: boolean): void {
+    this.#bytes -= bytes;
+    this.#share?.removed(this, bytes, isTaken);
   }
 
   /** @internal A message was invalid. */
@@ -287,10 +323,11 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   /** @internal Whether the topic has presence. `known`: who is there, if another subscription knows. */
   _setPresence(hasPresence: boolean, known: TopicPresenceView | null = null): void {
     if (!hasPresence || !this._watchesPresence) {
+      this.#presence?._clear();
       this.#presence = null;
       return;
     }
-    this.#presence ??= new TopicPresenceView((error) => this.#owner.hookFailed("onChange", error));
+    this.#presence ??= new TopicPresenceView((error) => this.#owner.hookFailed("onChange", error), this.#share);
     if (known !== null) this.#presence._copy(known);
   }
 
@@ -331,6 +368,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
 
   #clear(): void {
     this.#items.clear();
+    this.#share?.removed(this, this.#bytes, false);
     this.#bytes = 0;
   }
 }

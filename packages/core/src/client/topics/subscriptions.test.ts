@@ -389,6 +389,94 @@ describe("a subscription that the server begins", () => {
   });
 });
 
+describe("subscriptions that the server begins", () => {
+  const KIB = 1024;
+  const start = (topic: string, presence = false): unknown => ({ topic, epoch: "e", offset: 0, presence });
+
+  async function scene() {
+    const all = await rawScene({ maxMessageBytes: 64 * KIB, receiveQueueBytes: 128 * KIB });
+    const begun: Subscription[] = [];
+    all.client.onSubscribed((subscription) => begun.push(subscription));
+    const { peer, runtime } = all;
+    const publish = async (number: number, offset: number): Promise<void> => {
+      peer.send(TOPIC_DATA_FRAME, { offset, data: new Uint8Array(10 * KIB) }, { id: number });
+      await runtime.settle();
+    };
+    const begin = async (count: number, presence = false): Promise<void> => {
+      for (let number = 1; number <= count; number += 1) {
+        peer.send(TOPIC_START_FRAME, start(`room:${number}`, presence), { id: number });
+      }
+      await runtime.settle();
+    };
+    return { ...all, begun, begin, publish };
+  }
+
+  test("have room for as many messages as one, and those that are read keep theirs", async () => {
+    const { begun, begin, publish } = await scene();
+    await begin(20);
+    const [read] = begun as [Subscription];
+    for (let offset = 1; offset <= 3; offset += 1) {
+      for (let number = 20; number >= 1; number -= 1) await publish(number, offset);
+      expect((await taken(read)).length).toBe(1);
+    }
+    const waiting = begun.reduce((sum, one) => sum + one.waiting, 0);
+    const dropped = begun.reduce((sum, one) => sum + one.dropped, 0);
+    expect([waiting > 5, waiting < 13, waiting + dropped, read.dropped]).toEqual([true, true, 57, 0]);
+    for (const one of begun) one.close();
+    for (let offset = 4; offset <= 6; offset += 1) await publish(1, offset);
+    expect(read.waiting).toBe(0);
+  });
+
+  test("have room again when messages are taken, or a subscription is closed", async () => {
+    const { begun, begin, publish } = await scene();
+    await begin(3);
+    const [first, second, third] = begun as [Subscription, Subscription, Subscription];
+    for (let offset = 1; offset <= 8; offset += 1) await publish(1, offset);
+    expect((await taken(first)).length).toBe(8);
+    for (let offset = 1; offset <= 8; offset += 1) await publish(2, offset);
+    second.close();
+    for (let offset = 1; offset <= 8; offset += 1) await publish(3, offset);
+    expect([third.waiting, third.dropped, first.dropped]).toEqual([8, 0, 0]);
+  });
+
+  test("know as many subscribers as one", async () => {
+    const { runtime, peer, begun, begin } = await scene();
+    await begin(3, true);
+    const tell = async (number: number, change: object): Promise<void> => {
+      peer.send(TOPIC_PRESENCE_FRAME, { reset: false, joined: [], left: [], ...change }, { id: number });
+      await runtime.settle();
+    };
+    const members = (from: number): unknown[] => Array.from({ length: 2000 }, (_, n) => [`${from + n}`, null]);
+    for (let from = 0; from < 60_000; from += 2000) {
+      for (const number of [1, 2]) await tell(number, { joined: members(from) });
+    }
+    await tell(3, { joined: members(0) });
+    expect(begun.map(({ presence }) => presence?.size)).toEqual([50_000, 50_000, 0]);
+    begun[0]?.close();
+    await tell(3, { joined: members(0) });
+    expect(begun[2]?.presence?.size).toBe(2000);
+  });
+
+  test("and not again on the next connection end when there would be too many", async () => {
+    const { runtime, client, peer, admit, begun, begin } = await scene();
+    await begin(10_000);
+    peer.reset();
+    await runtime.advance(150);
+    const next = await admit();
+    expect(await Promise.race([begun[0]?.next(), runtime.settle()])).toBeUndefined();
+    next.send(TOPIC_START_FRAME, start("room:2"), { id: 2 });
+    next.send(TOPIC_START_FRAME, start("hall"), { id: 20_000 });
+    await runtime.settle();
+    expect(await begun[0]?.next()).toEqual({ done: true, value: undefined });
+    expect([client.isConnected, begun.length, begun[1]?.isLive, await methodsOf(next)]).toEqual([
+      true,
+      10_001,
+      true,
+      [],
+    ]);
+  });
+});
+
 describe("the presence of a subscription", () => {
   test("follows what the server says of clients that it knows, and of others", async () => {
     const { runtime, client, peer, start } = await rawScene();

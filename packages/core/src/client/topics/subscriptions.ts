@@ -28,6 +28,7 @@ import { retryAfterIn } from "../../util/retry-after.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { TimerWheel } from "../../util/timer-wheel.ts";
 import { type AnySubscription, type SubscribeOptions, Subscription, type SubscriptionOwner } from "./subscription.ts";
+import { UnaskedShare } from "./unasked-share.ts";
 
 /** Subscriptions that a server may begin by itself on one connection. */
 const MAX_UNASKED = 10_000;
@@ -91,8 +92,9 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   readonly #leaving = new Map<string, CallbackTimer>();
   readonly #hooks = new HookList<[subscription: Subscription]>();
   #nextToken = 1;
-  /** Number of subscriptions that the server began on this connection. */
+  /** Number of subscriptions that the server began, those of earlier connections included. */
   #unasked = 0;
+  readonly #unaskedShare: UnaskedShare = new UnaskedShare(() => this.maxBytes);
 
   constructor(host: SubscriptionsHost) {
     this.#host = host;
@@ -149,7 +151,6 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   /** The connection was lost. */
   disconnected(): void {
     this.#byNumber.clear();
-    this.#unasked = 0;
     for (const timer of this.#leaving.values()) this.#host.wheel.cancel(timer);
     this.#leaving.clear();
     for (const entry of this.#byName.values()) {
@@ -162,6 +163,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   /** There will be no connection: all of them end, by this error unless the program wants it so. */
   endAll(error: ConduitError | null): void {
+    this.#unasked = 0;
     for (const entry of [...this.#byName.values()]) {
       this.#drop(entry);
       for (const subscription of entry.subscriptions) subscription._end(error);
@@ -273,20 +275,28 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   /** The server begins a subscription by itself. */
   #begin(name: string): Entry | undefined {
-    this.#unasked += 1;
-    if (this.#unasked > MAX_UNASKED) {
+    if (this.#unasked === MAX_UNASKED) this.#endUnaskedOfBefore();
+    if (this.#unasked === MAX_UNASKED) {
       const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for and go on`;
       this.#host.connection()?.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
       return undefined;
     }
+    this.#unasked += 1;
     const entry = this.#open(name);
-    entry.subscriptions.add(new Subscription(this, name, {}, null, true));
+    entry.subscriptions.add(new Subscription(this, name, {}, null, this.#unaskedShare));
     return entry;
   }
 
+  /** The server hasn't begun them again on this connection. */
+  #endUnaskedOfBefore(): void {
+    for (const entry of [...this.#byName.values()]) {
+      const left = [...entry.subscriptions].filter(({ _isUnasked, isLive }) => _isUnasked && !isLive);
+      if (left.length > 0) this.#endThese(entry, left, null);
+    }
+  }
+
   #countEnded({ _isUnasked }: AnySubscription): void {
-    // Those of an earlier connection aren't counted any more.
-    if (_isUnasked && this.#unasked > 0) this.#unasked -= 1;
+    if (_isUnasked) this.#unasked -= 1;
   }
 
   #tellBegun(subscription: AnySubscription): void {
@@ -397,9 +407,12 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     if (entry.subscriptions.size === 0 && (number >= 0 || !isRefusal)) this.#leave(entry.topic);
   }
 
-  #endThese(entry: Entry, subscriptions: Iterable<AnySubscription>, error: ConduitError): void {
+  #endThese(entry: Entry, subscriptions: Iterable<AnySubscription>, error: ConduitError | null): void {
     const these = [...subscriptions];
-    for (const one of these) entry.subscriptions.delete(one);
+    for (const one of these) {
+      entry.subscriptions.delete(one);
+      this.#countEnded(one);
+    }
     if (entry.subscriptions.size === 0) this.#drop(entry);
     for (const one of these) one._end(error);
   }
