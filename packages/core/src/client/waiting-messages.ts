@@ -42,7 +42,8 @@ export class WaitingMessages<Peer> {
 
   /** Messages that a server has not taken. */
   keep(messages: readonly UnhandledMessage[]): void {
-    this.#unhandled.push(...messages);
+    // They may be more than a function takes arguments.
+    for (const message of messages) this.#unhandled.push(message);
   }
 
   /** The server was started anew. Messages that it hasn't handled are kept; `lost` further ones can't be sent again. */

@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { z } from "zod";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { error } from "./error-helpers.ts";
@@ -345,6 +345,66 @@ describe("missing fields", () => {
     expect(fields(v.object({ a: v.optional(v.number()) }), { a: null })).toEqual([["a", INVALID_TYPE]]);
     expect(fields(v.optional(v.object({})), null)).toEqual([["", INVALID_TYPE]]);
     expect(() => new Validator(v.optional(v.string()), "data").run({}, "x")).toThrow(RpcError);
+  });
+});
+
+describe("a value with very many invalid fields", () => {
+  const many = new Array<unknown>(1_000_000).fill(null);
+  const found = (error: ConduitError): number => fieldErrors(error).length + Number(error.details?.["omitted"] ?? 0);
+
+  test.each([
+    ["an array", v.array(v.string()), many],
+    ["arrays in arrays", v.array(v.array(v.string())), [many.slice(0, 1000), many]],
+    [
+      "an object",
+      v.record(v.string(), v.string()),
+      Object.fromEntries(many.slice(0, 50_000).map((_, n) => [`k${n}`, 1])),
+    ],
+    [
+      "items that are checked further",
+      v.array(
+        v.pipe(
+          v.nullable(v.string()),
+          v.check(() => false),
+        ),
+      ),
+      many,
+    ],
+    ["a union", v.union([v.array(v.string()), v.array(v.number())]), many],
+  ])("isn't searched for all of them by valibot: %s", async (_what, schema, value) => {
+    const error = failure(v.object({ value: schema as v.GenericSchema }), { value });
+    expect(fieldErrors(error).length).toBeGreaterThan(0);
+    expect(found(error)).toBeLessThan(10_000);
+  });
+
+  test("isn't searched for all of them by an asynchronous schema of valibot", async () => {
+    const schema = v.arrayAsync(v.string());
+    const error: unknown = await Promise.resolve(new Validator(schema, "data").run(many.slice(0, 100_000), "x")).catch(
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(ConduitError);
+    expect(found(error as ConduitError)).toBeLessThan(10_000);
+  });
+
+  test("is valid if another branch of a union takes it", () => {
+    const schema = v.union([v.array(v.string()), v.array(v.null())]);
+    expect(new Validator(schema, "data").run(many, "x")).toHaveLength(many.length);
+  });
+
+  test("has as many invalid fields as before if they are not so many", () => {
+    expect(found(failure(v.object({ value: v.array(v.string()) }), { value: many.slice(0, 2000) }))).toBe(2000);
+  });
+
+  test("keeps valibot's configuration", () => {
+    onTestFinished(() => {
+      v.deleteGlobalConfig();
+      v.deleteGlobalMessage("de");
+    });
+    v.setGlobalMessage("ungültig", "de");
+    v.setGlobalConfig({ lang: "de", abortEarly: true });
+    expect(fieldErrors(failure(v.object({ a: v.string(), b: v.string() }), {})).map(({ message }) => message)).toEqual([
+      "ungültig",
+    ]);
   });
 });
 

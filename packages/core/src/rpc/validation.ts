@@ -1,5 +1,6 @@
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { clip } from "../text/describe-value.ts";
+import { boundedValidate } from "./bounded-valibot.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
 /**
@@ -59,11 +60,12 @@ const MAX_UNION_DEPTH = 4;
 /** Validates values against a schema. Stateless; create one per method or message type. */
 export class Validator<Output = unknown> {
   /** The schema's `~standard` object. `validate` is called as its method, because a library may rely on `this`. */
-  readonly #standard: SchemaProps<unknown, Output>;
+  readonly #standard: Pick<SchemaProps<unknown, Output>, "validate">;
   readonly #subject: ValidationSubject;
 
   constructor(schema: Schema<unknown, Output>, subject: ValidationSubject) {
-    this.#standard = schema["~standard"];
+    const bounded = boundedValidate(schema) as SchemaProps<unknown, Output>["validate"] | null;
+    this.#standard = bounded === null ? schema["~standard"] : { validate: bounded };
     this.#subject = subject;
   }
 

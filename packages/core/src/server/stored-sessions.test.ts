@@ -26,7 +26,7 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 /** A server with a store, its client, and a way to have the server's process end and another begin. */
-async function scene(prepare: (server: Server) => void, resume: { maxBytes?: number } = {}) {
+async function scene(prepare: (server: Server) => void, resume: { maxBytes?: number } = {}, options = {}) {
   const runtime = fakeRuntime();
   const store = memoryStore({ now: () => runtime.wallClock() });
   const users = { ada: { password: "one password" }, bob: { password: "another one" } };
@@ -34,7 +34,7 @@ async function scene(prepare: (server: Server) => void, resume: { maxBytes?: num
   const begin = (how: (server: Server) => void) =>
     testServer(runtime, { resume: { store: view, windowMs: 60_000 }, users, closeTimeoutMs: 100 }, how);
   let current = await begin(prepare);
-  const ada = { username: "ada", password: "one password", resume, reconnect: RECONNECT };
+  const ada = { username: "ada", password: "one password", resume, reconnect: RECONNECT, ...options };
   const { client, errors } = testClient(runtime, ada);
   const resumed: unknown[] = [];
   const expired: unknown[] = [];
@@ -218,6 +218,27 @@ describe("a session whose server was started anew", () => {
     expect(session?.replayed).toBe(got);
     expect(got).toBeGreaterThan(50);
     expect((session?.lost ?? 0) + got).toBe(100);
+  });
+
+  test("goes on with more messages than a function takes arguments", async () => {
+    const COUNT = 130_000;
+    let hold = true;
+    let got = 0;
+    const handle = (server: Server): void => {
+      server.on("n", async () => {
+        got += 1;
+        if (hold) await new Promise(() => undefined);
+      });
+    };
+    const options = { sendQueueSize: COUNT, sendQueueBytes: 100 * 1024 * 1024 };
+    const { runtime, client, kill, start, resumed } = await scene(handle, { maxBytes: 100 * 1024 * 1024 }, options);
+    for (let n = 0; n < COUNT; n += 1) client.send("n", n);
+    await runtime.settle();
+    await kill();
+    [hold, got] = [false, 0];
+    await start(handle);
+    for (let n = 0; n < 20 && got < COUNT; n += 1) await runtime.advance(BACK_MS);
+    expect([resumed, got]).toEqual([[{ replayed: COUNT, lost: 0, restarted: true }], COUNT]);
   });
 
   test("ends its calls with CONNECTION_CLOSED, and is told to the client's hooks as a new connection", async () => {
