@@ -1,3 +1,4 @@
+import { createRequire } from "node:module";
 import { ErrorCode } from "@netconduit/core";
 import { expect, test } from "vitest";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
@@ -6,7 +7,27 @@ import { appendForSure } from "./failures.suite.ts";
 import { rawRequest } from "./raw-request.ts";
 import { describeScenes, room } from "./scene.ts";
 
+/** The part of a connection of nats.js through which JetStream is asked. */
+interface Asking {
+  request(subject: string, ...rest: unknown[]): Promise<unknown>;
+}
+/** The transport that the driver uses. */
+const { connect } = createRequire(new URL("../../packages/nats/package.json", import.meta.url))(
+  "@nats-io/transport-node",
+) as { readonly connect: (options: object) => Promise<Asking> };
+
 const SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+
+/** A function that waits until it was called so often. */
+function meeting(count: number): () => Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let called = 0;
+  return () => {
+    called += 1;
+    if (called >= count) resolve();
+    return promise;
+  };
+}
 
 /** Faults around a link that doesn't end by them. */
 export function describeNatsDamage(nats: NatsInstallation): void {
@@ -59,6 +80,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       const heard = await b.listen(room);
       const restart = async (config: string): Promise<void> => {
         await nats.kill();
+        await Promise.all([a.until("reconnecting"), b.until("reconnecting")]);
         nats.configure(config);
         await nats.start();
         await Promise.all([a.until("connected"), b.until("connected")]);
@@ -90,6 +112,42 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(reading.places).toHaveLength(2);
       expect(reading.places[1]).toEqual({ epoch: place.epoch, offset: 0 });
       expect(reading.places[0]?.epoch).not.toBe(place.epoch);
+    });
+
+    test("when several nodes notice older data at the same time: they agree on the new epoch of the log", async () => {
+      const nats = await scene().server();
+      const met = meeting(2);
+      /** Each node has read the log's state before the first one notes what it has noticed. */
+      const connectSlowly = async (options: object): Promise<Asking> => {
+        const connection = await connect(options);
+        const request = connection.request.bind(connection);
+        connection.request = async (subject, ...rest) => {
+          if (subject.startsWith("$JS.API.STREAM.UPDATE.")) await met();
+          return request(subject, ...rest);
+        };
+        return connection;
+      };
+      const options = { servers: nats.url, connect: connectSlowly };
+      const nodes = [await scene().node("a", options), await scene().node("b", options)];
+      const logs = [await nodes[0]!.log("chat"), await nodes[1]!.log("chat")];
+      for (const log of logs) log.read();
+      await logs[0]!.append("m1");
+      await nats.kill();
+      nats.backUpData();
+      await nats.start();
+      for (const text of ["m2", "m3"]) await appendForSure(logs[0]!, text);
+      for (const { events } of logs) await events.count(4);
+      await nats.kill();
+      nats.restoreData();
+      await nats.start();
+      await appendForSure(logs[0]!, "n2");
+      const places = [await logs[0]!.append("n3"), await logs[1]!.append("n4")];
+      for (const { events } of logs) while (!events.all.includes("4 n4")) await events.next();
+      expect(new Set([...places, ...logs.map((log) => log.places.at(-1))].map((place) => place?.epoch)).size).toBe(1);
+      for (const log of logs) {
+        expect(log.places).toHaveLength(2);
+        expect(log.events.all.slice(-4)).toEqual(["1 m1", "2 n2", "3 n3", "4 n4"]);
+      }
     });
 
     test("when others append to older data before a reader is back: it finds other messages there, and reads them", async () => {

@@ -15,6 +15,8 @@ const DUPLICATE_WINDOW_MS = 120_000;
 const HEADER_BYTES = 512;
 /** In a stream's metadata: another value since NATS came back with older data. */
 const GENERATION = "netconduit-generation";
+/** Nodes that notice that at the same time replace each other's values for this long; then the last one counts. */
+const SETTLE_MS = 1000;
 
 /** The link of {@link LogStream}. */
 export interface LogStreamHost {
@@ -46,6 +48,7 @@ export class LogStream {
   /** An epoch whose messages aren't those that were read in it. */
   #doubted: string | null = null;
   #preparing: Promise<LogStreamState> | null = null;
+  #endPause: () => void = () => undefined;
   /** The stream has to be looked at again before its epoch counts. */
   #isStale = false;
 
@@ -82,8 +85,13 @@ export class LogStream {
 
   async #prepare(timeoutMs: number): Promise<LogStreamState> {
     const what = `open the log of topic ${this.topic}`;
+    const look = () => this.#host.requests.ask(what, (connection) => this.#look(connection, timeoutMs));
     try {
-      const { info, newest } = await this.#host.requests.ask(what, (connection) => this.#look(connection, timeoutMs));
+      let { info, newest } = await look();
+      if (this.#isOtherGeneration(info)) {
+        await this.#pause(SETTLE_MS);
+        ({ info, newest } = await look());
+      }
       const { messages, first_seq, last_seq } = info.state;
       const epoch = epochOf(info);
       if (epoch !== this.#epoch) this.#known = 0;
@@ -126,6 +134,29 @@ export class LogStream {
   #hasOtherMessages(info: StreamInfo, known: number): boolean {
     const epoch = epochOf(info);
     return epoch === this.#epoch && (epoch === this.#doubted || info.state.last_seq < known);
+  }
+
+  /** Whether another generation of the known stream has begun. */
+  #isOtherGeneration(info: StreamInfo): boolean {
+    return this.#epoch !== epochOf(info) && this.#epoch.split("-")[0] === madeAt(info);
+  }
+
+  /** Ends early when the log is closed. */
+  #pause(ms: number): Promise<void> {
+    const { clock } = this.#host;
+    return new Promise((resolve) => {
+      const end = (): void => {
+        clock.clearTimer(timer);
+        resolve();
+      };
+      const timer = clock.setTimer(end, ms, false);
+      this.#endPause = end;
+    });
+  }
+
+  /** No log has it any more. */
+  close(): void {
+    this.#endPause();
   }
 
   /** The newest message that wasn't deleted individually. */
@@ -186,8 +217,12 @@ export class LogStream {
   }
 }
 
-function epochOf({ created, config }: StreamInfo): string {
-  const generation = config.metadata?.[GENERATION];
-  const made = created.replace(/\D/g, "");
+function epochOf(info: StreamInfo): string {
+  const generation = info.config.metadata?.[GENERATION];
+  const made = madeAt(info);
   return generation === undefined ? made : `${made}-${generation}`;
+}
+
+function madeAt({ created }: StreamInfo): string {
+  return created.replace(/\D/g, "");
 }

@@ -47,6 +47,7 @@ export class NatsLogs implements ClusterLogs {
     this.#logs.delete(log);
     const { stream } = log;
     if ([...this.#logs].some((other) => other.stream === stream)) return;
+    stream.close();
     if (this.#streams.get(stream.topic) === stream) this.#streams.delete(stream.topic);
   }
 
