@@ -26,6 +26,11 @@ describe("base64", () => {
     );
   });
 
+  test("reads texts that are longer than regular expressions take", () => {
+    expect(decodeBase64("A".repeat(16 * 1024 * 1024))).toHaveLength(12 * 1024 * 1024);
+    expect(decodeBase64(`${"A".repeat(16 * 1024 * 1024)}!!!!`)).toBeNull();
+  });
+
   test("has one spelling for each byte string", () => {
     fc.assert(
       fc.property(fc.base64String(), (text) => {

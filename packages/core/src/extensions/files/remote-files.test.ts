@@ -101,6 +101,7 @@ test.each([
   ["nothing", undefined],
   ["text", "done"],
   ["no name", { bytes: 10, sha256: "0".repeat(64) }],
+  ["a name that leads out of a folder", { name: "../a.bin", bytes: 10, sha256: "0".repeat(64) }],
   ["a negative size", { name: "a.bin", bytes: -1, sha256: "0".repeat(64) }],
   ["no SHA-256", { name: "a.bin", bytes: 10, sha256: "0" }],
 ])("an upload that is answered with %s is INVALID_RESULT", async (_, answer) => {
@@ -263,6 +264,17 @@ test.each([
     codeName: "CHECKSUM_MISMATCH",
     message: "'a.bin' doesn't have the announced 9 bytes",
   });
+});
+
+test("a WritableStream gets no bytes of a file that is larger than was announced", async () => {
+  const chunks: number[] = [];
+  const target = new WritableStream<Uint8Array>({ write: (chunk) => void chunks.push(...chunk) });
+  const { box } = sending([HEADER, CONTENT.subarray(0, 8), CONTENT.subarray(0, 3), CONTENT, END]);
+  await expect(box.download("a.bin", target)).rejects.toMatchObject({
+    codeName: "CHECKSUM_MISMATCH",
+    message: "'a.bin' doesn't have the announced 10 bytes",
+  });
+  expect(chunks).toEqual([...CONTENT.subarray(0, 8)]);
 });
 
 test("a stream that a download can't be written to is aborted with the error", async () => {

@@ -7,7 +7,7 @@ import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { FileMethod, operation } from "../../wire/called-as.ts";
-import { checkFileName } from "./checked-name.ts";
+import { checkFileName, isServable } from "./checked-name.ts";
 import { untilComplete, withinTime } from "./file-attempts.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
 import { withFileErrors } from "./file-errors.ts";
@@ -222,7 +222,6 @@ export class RemoteFiles {
       content = new Uint8Array(bytes);
       return {
         bytes(chunk) {
-          if (at + chunk.length > bytes) throw wrongSize(name, bytes);
           content.set(chunk, at);
           at += chunk.length;
         },
@@ -411,6 +410,7 @@ export class RemoteFiles {
         const verified = verifier.accept(item);
         if (verified.kind === "bytes") {
           at += verified.bytes.length;
+          if (at > bytes) throw wrongSize(name, bytes);
           try {
             await sink.bytes(verified.bytes);
           } catch (error) {
@@ -587,7 +587,7 @@ function tooManyFiles(folder: string, count: number): ConduitError {
 
 function resultOf(value: unknown, resumedFrom: number): FileResult {
   const { name, bytes, sha256 } = isMap(value) ? value : {};
-  if (typeof name !== "string" || !isCount(bytes) || !isSha256(sha256)) throw invalidAnswer("a received file");
+  if (!isServable(name) || !isCount(bytes) || !isSha256(sha256)) throw invalidAnswer("a received file");
   return { name, bytes, sha256, resumedFrom };
 }
 
