@@ -217,6 +217,7 @@ describe("ClientHandshake", () => {
     ["no payload", null],
     ["no token", { server_info: {} }],
     ["a token that is no string", { session_token: 5 }],
+    ["a token with which no login would fit a frame", { session_token: "x".repeat(1025) }],
   ])("refuses an AUTH_SUCCESS with %s", async (_, payload) => {
     const step = await (await started(true)).receive(FrameType.AUTH_SUCCESS, payload);
     expect(step).toEqual(failure(ErrorCode.INVALID_PAYLOAD_SHAPE));

@@ -34,6 +34,9 @@ export const failureCodes: ReadonlySet<unknown> = new Set<number>([
   ErrorCode.INTERNAL,
 ]);
 
+/** The next login contains it, and no server would take one that doesn't fit a frame. */
+const MAX_TOKEN_CHARS = 1024;
+
 /** Next action of the client. */
 export type ClientStep =
   | {
@@ -193,8 +196,9 @@ export class ClientHandshake {
         "The server accepted the login without proving that it knows the password",
       );
     }
-    if (typeof session_token !== "string") {
-      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "session_token of AUTH_SUCCESS must be a string");
+    if (typeof session_token !== "string" || session_token.length > MAX_TOKEN_CHARS) {
+      const message = `session_token of AUTH_SUCCESS must be a string of at most ${MAX_TOKEN_CHARS} characters`;
+      throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
     }
     return {
       kind: "accepted",
