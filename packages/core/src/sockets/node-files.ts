@@ -81,6 +81,8 @@ export function nodeFiles(fs: NodeFileSystem, path: NodePath, createHash: Create
       // Opening a device may do something already.
       if (mode !== "create") mustBeFile(await fs.lstat(file, EXACT));
       const handle = await fs.open(file, flagsOf[mode], FILE_MODE);
+      // New, so it is a file and no link led to it.
+      if (mode === "create") return new NodeFile(handle);
       try {
         const opened = await handle.stat(EXACT);
         mustBeFile(opened);

@@ -4,7 +4,7 @@ import { BlockWriter } from "./block-writer.ts";
 import { numbered } from "./checked-name.ts";
 import { systemCodeOf, withFileErrors } from "./file-errors.ts";
 import type { HashMemory } from "./hash-memory.ts";
-import { removeIfThere, removeState, writeState } from "./partial-state.ts";
+import { openAnew, removeIfThere, removeState, writeState } from "./partial-state.ts";
 
 export type OverwritePolicy = "fail" | "replace" | "rename";
 
@@ -75,6 +75,8 @@ export class PartialFile {
   readonly #ended: Promise<void>;
   #resolveEnded: () => void = () => undefined;
   #interrupted: RpcError | null = null;
+  /** Whether there may be a state of it on the disk. */
+  #hasState: boolean;
   /** Ends the stream that this file arrives by. */
   onInterrupt: (() => void) | null = null;
 
@@ -87,6 +89,7 @@ export class PartialFile {
     this.#whole = paths.offset === 0 ? null : folder.context.memory.recall(paths.part, paths.offset);
     this.#savedAt = paths.offset;
     this.#savedMs = folder.context.now();
+    this.#hasState = identity.isResumable;
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -117,8 +120,8 @@ export class PartialFile {
       this.#writer = new BlockWriter(this.#file, offset);
       return;
     }
-    await this.#removeState();
-    await removeIfThere(this.#files, part);
+    if (this.#hasState) await removeIfThere(this.#files, this.#paths.state);
+    this.#hasState = false;
     this.#folder.context.memory.forget(part);
     this.#file = await this.#create(part);
     this.#writer = new BlockWriter(this.#file, 0);
@@ -241,12 +244,15 @@ export class PartialFile {
     await file?.close();
   }
 
-  /** Opens a file in the folder, which may have been removed with the last other file just before. */
+  /**
+   * Opens a new file in the folder, which may have been removed with the last other file just before. An earlier attempt's
+   * file gives way.
+   */
   async #create(path: string): Promise<OpenFile> {
     for (let attempt = 1; ; attempt += 1) {
       await this.#folder.makePartials();
       try {
-        return await this.#files.open(path, "create");
+        return await openAnew(this.#files, path);
       } catch (cause) {
         if (systemCodeOf(cause) !== "ENOENT" || attempt === MAX_CREATE_ATTEMPTS) throw cause;
       }
@@ -254,7 +260,7 @@ export class PartialFile {
   }
 
   async #removeState(): Promise<void> {
-    if (this.#identity.isResumable) await removeState(this.#files, this.#paths.state);
+    if (this.#hasState) await removeState(this.#files, this.#paths.state);
   }
 
   /** Writes the data to disk before its length. */
@@ -266,6 +272,7 @@ export class PartialFile {
     if (this.#whole !== null) context.memory.remember(part, this.#verified, this.#whole.copy());
     const { bytes, modifiedMs } = this.#identity;
     const sha256 = this.#whole?.copy().digest() ?? null;
+    this.#hasState = true;
     await writeState(this.#files, state, { bytes, modifiedMs, verified: this.#verified, sha256 });
     this.#savedAt = this.#verified;
     this.#savedMs = context.now();

@@ -55,6 +55,6 @@ function turnIn(waiting: Set<() => void>, signal: AbortSignal | undefined): Prom
   });
 }
 
-function givenUp(): RpcError {
+export function givenUp(): RpcError {
   return new RpcError(ErrorCode.CANCELLED, "The transfer was given up before its turn came");
 }

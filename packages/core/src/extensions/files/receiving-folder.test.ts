@@ -129,6 +129,44 @@ test("a folder for unfinished files that is always removed is NOT_FOUND in the e
   await expect(folder.open(FILE, 0)).rejects.toMatchObject({ codeName: "NOT_FOUND" });
 });
 
+test("a new file asks of the disk what it must", async () => {
+  const asked: string[] = [];
+  const { dir } = await receiving();
+  const base = diskFiles as unknown as Record<string, (path: string, ...more: unknown[]) => unknown>;
+  const spying = (name: string): [string, unknown] => [
+    name,
+    (path: string, ...more: unknown[]) => {
+      asked.push(`${name} ${diskFiles.nameOf(path).replace(/^[0-9a-f]{32}/, "<id>")}`);
+      return base[name]?.(path, ...more);
+    },
+  ];
+  const names = ["open", "facts", "makeFolder", "removeFolder", "link", "rename", "remove"];
+  const folder = new ReceivingFolder(transfersWith(Object.fromEntries(names.map(spying))), dir);
+  await (await arrived(folder, RESUMABLE)).finish("fail", sha256Of(CONTENT), nothing);
+  expect(asked).toEqual([
+    "remove <id>.json",
+    "facts .netconduit",
+    "makeFolder .netconduit",
+    "open <id>.part",
+    "link <id>.part",
+    "remove <id>.part",
+    "removeFolder .netconduit",
+  ]);
+});
+
+test("a file and a state that a crash left give way to new ones", async () => {
+  const { dir, partials, folder } = await receiving();
+  await mkdir(partials);
+  const id = folder.idOf(RESUMABLE);
+  for (const end of [".part", ".json", ".json.new"])
+    await writeFile(join(partials, `${id}${end}`), "more than ten bytes");
+  await leave(folder);
+  expect((await readdir(partials)).sort()).toEqual([`${id}.json`, `${id}.part`]);
+  expect(await readFile(join(partials, `${id}.part`))).toEqual(Buffer.from(CONTENT));
+  await (await folder.open(RESUMABLE, 10)).finish("fail", sha256Of(CONTENT), nothing);
+  expect(await readdir(dir)).toEqual(["a.bin"]);
+});
+
 test("an unfinished file whose hash isn't known continues, and is read once at the end", async () => {
   const { dir, folder } = await receiving();
   await leave(folder);
@@ -167,10 +205,12 @@ test("a state that can't be read is the system's error, not a file that begins a
 });
 
 test("an unfinished file that can't be removed is the system's error", async () => {
-  const { folder } = await receiving({ remove: failing("EBUSY") });
-  const partial = folder.open(FILE, 0);
+  const { dir, folder } = await receiving();
+  await leave(folder);
+  const stuck = new ReceivingFolder(transfersWith({ remove: failing("EBUSY") }), dir);
+  const partial = stuck.open(RESUMABLE, 0);
   await expect(partial).rejects.toMatchObject({ codeName: "FILE_ERROR", message: "Cannot receive 'a.bin': EBUSY" });
-  expect(folder.context.active.size).toBe(0);
+  expect(stuck.context.active.size).toBe(0);
 });
 
 test("a folder for unfinished files that can't be removed stays, and the file is received all the same", async () => {

@@ -65,9 +65,14 @@ export class ReceivingFolder implements PartialFolder {
 
   /**
    * Opens an unfinished file to continue it at `offset`, or makes a new one.
+   * @param mayBegin called when nobody else has the file, and before it is touched; may reject
    * @throws RpcError WRONG_OFFSET if another number of bytes of this version of the file was verified
    */
-  async open(identity: ReceivedIdentity, offset: number): Promise<PartialFile> {
+  async open(
+    identity: ReceivedIdentity,
+    offset: number,
+    mayBegin: () => Promise<void> = async () => undefined,
+  ): Promise<PartialFile> {
     const { context } = this;
     const id = this.idOf(identity);
     const part = this.#partPath(id);
@@ -78,6 +83,7 @@ export class ReceivingFolder implements PartialFolder {
     const partial = new PartialFile(this, identity, { part, state: this.#statePath(id), offset });
     context.active.set(part, partial);
     try {
+      await mayBegin();
       await withFileErrors(`receive '${identity.name}'`, async () => {
         if (offset > 0) mustContinueAt(offset, identity, await this.#stateOf(id));
         await partial.begin();
@@ -136,9 +142,9 @@ export class ReceivingFolder implements PartialFolder {
    */
   async makePartials(): Promise<void> {
     const { files } = this.context;
-    await files.makeFolder(this.partials);
     const facts = await files.facts(this.partials);
-    if (facts === null || facts.kind === "folder") return;
+    if (facts?.kind === "folder") return;
+    if (facts === null) return await files.makeFolder(this.partials);
     throw new RpcError(ErrorCode.PERMISSION_DENIED, `'${PARTIALS}', where unfinished files belong, is not a folder`);
   }
 

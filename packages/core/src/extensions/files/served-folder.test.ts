@@ -278,6 +278,49 @@ test("an upload that was cancelled before its turn asks nothing of the disk", as
   expect([asked, heard]).toEqual([[], []]);
 });
 
+/** What is changed on the disk, and a signal that fires when the folder's files are looked up. */
+function watched() {
+  const changed: string[] = [];
+  const measured = new AbortController();
+  const transfers = transfersWith({
+    names: (path) => {
+      measured.abort();
+      return diskFiles.names(path);
+    },
+    open: (path, mode) => {
+      if (mode === "create") changed.push("open");
+      return diskFiles.open(path, mode);
+    },
+    makeFolder: (path) => {
+      changed.push("makeFolder");
+      return diskFiles.makeFolder(path);
+    },
+    remove: (path) => {
+      changed.push("remove");
+      return diskFiles.remove(path);
+    },
+  });
+  return { changed, transfers, signal: measured.signal };
+}
+
+test("an upload for which the quota has no room changes nothing on the disk", async () => {
+  const { changed, transfers } = watched();
+  const { dir, folder, contextOf } = await served({ quotaBytes: 4096 }, transfers);
+  await writeFile(join(dir, "b.bin"), CONTENT);
+  const upload = folder.upload({ ...UPLOAD, resume: true }, contextOf({}, [CONTENT, END]));
+  await expect(upload).rejects.toMatchObject({ codeName: "QUOTA_EXCEEDED" });
+  expect(changed).toEqual([]);
+});
+
+test("an upload that is cancelled while the folder is measured changes nothing on the disk, and gives its room back", async () => {
+  const { changed, transfers, signal } = watched();
+  const { folder, contextOf } = await served({ quotaBytes: 4096 }, transfers);
+  const upload = folder.upload(UPLOAD, { ...contextOf({}, [CONTENT, END]), signal } as never);
+  await expect(upload).rejects.toMatchObject({ codeName: "CANCELLED" });
+  expect(changed).toEqual([]);
+  expect(await folder.upload(UPLOAD, contextOf({}, [CONTENT, END]))).toMatchObject({ bytes: 10 });
+});
+
 describe("a peer with many transfers", () => {
   /** Counts the files of the folder that are open. */
   function counting() {

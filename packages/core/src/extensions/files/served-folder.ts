@@ -15,6 +15,7 @@ import { FolderExpiry } from "./folder-expiry.ts";
 import type { FileRequest, FolderConfig } from "./folder-options.ts";
 import { existsError, type PartialFile, type ReceivedIdentity } from "./partial-file.ts";
 import { isSameVersion } from "./partial-state.ts";
+import { givenUp } from "./peer-places.ts";
 import { PeerTurns } from "./peer-turns.ts";
 import { Quota } from "./quota.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
@@ -311,11 +312,10 @@ export class ServedFolder<Peer> {
   async #receive(identity: ReceivedIdentity, offset: number, context: FolderContext<Peer>): Promise<FinishedUpload> {
     const { name, bytes } = identity;
     const { files } = this.#host.transfers;
-    const partial = await this.#receiving.open(identity, offset);
-    const verifier = new ItemVerifier(files, name, offset, partial.whole);
     let isKept = false;
     try {
-      await this.#reserve(partial, bytes ?? 0);
+      const partial = await this.#receiving.open(identity, offset, () => this.#reserve(identity, context));
+      const verifier = new ItemVerifier(files, name, offset, partial.whole);
       const sha256 = await receiveFile(context.input, {
         name,
         partial,
@@ -323,7 +323,7 @@ export class ServedFolder<Peer> {
         bytes,
         mayGrow: (size) => {
           this.#mustNotExceed(name, size);
-          this.#quota.grow(partial, size);
+          this.#quota.grow(identity, size);
         },
         received: () => undefined,
       });
@@ -335,19 +335,20 @@ export class ServedFolder<Peer> {
       const version = identity.isResumable ? await this.#versionOf(file.name) : null;
       return { name: file.name, bytes: file.bytes, sha256: file.sha256, version: version ?? "" };
     } finally {
-      this.#quota.end(partial, isKept, identity.isResumable);
+      this.#quota.end(identity, isKept, identity.isResumable);
       if (!isKept && identity.isResumable) this.#expiry.left();
     }
   }
 
-  async #reserve(partial: PartialFile, bytes: number): Promise<void> {
+  /** Before the disk is changed: an upload that has no room, or was cancelled meanwhile, leaves nothing to remove. */
+  async #reserve(identity: ReceivedIdentity, { signal }: FolderContext<Peer>): Promise<void> {
     const { files, active } = this.#host.transfers;
     const { folder, partials } = this.#receiving;
-    await finish(partial, () =>
-      withFileErrors(`measure '${this.name}'`, () =>
-        this.#quota.begin(partial, bytes, files, [folder, partials], (path) => active.has(partOf(path))),
-      ),
+    const isCounted = (path: string): boolean => active.has(partOf(path));
+    await withFileErrors(`measure '${this.name}'`, () =>
+      this.#quota.begin(identity, identity.bytes ?? 0, files, [folder, partials], isCounted),
     );
+    if (signal?.aborted === true) throw givenUp();
   }
 
   #mustNotExceed(name: string, bytes: number): void {
