@@ -106,6 +106,24 @@ export function describeFileReconnects(subject: Subject): void {
     return { path, relay, restart, phases, options, box: client.files("box") };
   }
 
+  /** A Blob that runs `task` once, in its middle, when what was read before has arrived. */
+  function cutBlob(blob: Blob, target: string, task: () => Promise<void>) {
+    let isCut = false;
+    return {
+      size: blob.size,
+      slice: (start: number, end: number) => ({
+        async arrayBuffer(): Promise<ArrayBuffer> {
+          if (start >= CUT_AT && !isCut) {
+            isCut = true;
+            await untilArrived(target, CUT_AT - MIB);
+            await task();
+          }
+          return await blob.slice(start, end).arrayBuffer();
+        },
+      }),
+    };
+  }
+
   async function expectContinued(the: { readonly target: string }, { bytes, sha256, resumedFrom }: FileResult) {
     expect({ bytes, sha256 }).toEqual({ bytes: CONTENT.length, sha256: sha256Of(CONTENT) });
     expect(resumedFrom).toBeGreaterThanOrEqual(4 * MIB);
@@ -121,6 +139,27 @@ export function describeFileReconnects(subject: Subject): void {
         the.onCut(the.restart);
         await expectContinued(the, await the.box.upload(the.path, the.options));
         expect(new Set(the.phases)).toEqual(new Set(["moving", "waiting"]));
+      }),
+    );
+
+    test(
+      "an upload of a Blob without a time goes on by itself, and a later one of another Blob begins anew",
+      staged(async (stage) => {
+        const the = await scene(stage, { to: "server" });
+        const blob = new Blob([CONTENT]);
+        const cut = cutBlob(blob, the.target, the.restart);
+        await expectContinued(the, await the.box.upload(cut, { ...the.options, name: "big.bin" }));
+        expect(new Set(the.phases)).toEqual(new Set(["moving", "waiting"]));
+
+        const controller = new AbortController();
+        const { signal } = controller;
+        const other = cutBlob(new Blob([CONTENT.slice().reverse()]), the.target, async () => controller.abort());
+        await expect(the.box.upload(other, { name: "other.bin", resume: true, signal })).rejects.toMatchObject({
+          code: ErrorCode.CANCELLED,
+        });
+        await untilKept(the.target);
+        const { resumedFrom, sha256 } = await the.box.upload(blob, { name: "other.bin", resume: true });
+        expect([resumedFrom, sha256]).toEqual([0, sha256Of(CONTENT)]);
       }),
     );
 

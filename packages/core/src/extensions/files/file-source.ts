@@ -143,6 +143,12 @@ export class DiskSource implements FileSource {
   }
 }
 
+/** A source without a time of change, told from all others by a random number in its place: only one upload knows it. */
+export function numbered(source: FileSource): FileSource & { readonly key: string } {
+  const modifiedMs = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
+  return { ...source, modifiedMs, key: crypto.randomUUID() };
+}
+
 function memorySource(bytes: Uint8Array): FileSource {
   return {
     name: undefined,

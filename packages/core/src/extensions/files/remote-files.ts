@@ -13,7 +13,7 @@ import type { FileCaller, FileCallOptions } from "./file-caller.ts";
 import { withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier, isSha256 } from "./file-items.ts";
 import { type FileProgress, ProgressReporter } from "./file-progress.ts";
-import { type FileSource, openSource, type UploadSource } from "./file-source.ts";
+import { type FileSource, numbered, openSource, type UploadSource } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { NetconduitFolder } from "./netconduit-folder.ts";
 import { checkedRate, pacedChunks, type RateLimit } from "./paced-chunks.ts";
@@ -39,7 +39,8 @@ export interface UploadOptions extends TransferOptions {
   /**
    * Whether to continue an earlier upload of the same file, and to leave something to continue if this one breaks off.
    * After a lost connection, or another temporary error, it goes on by itself once the peer is connected again. A file is
-   * the same if its name, size and time of change are; bytes and streams can't be continued. Default false.
+   * the same if its name, size and time of change are. Bytes and a `Blob` without a time are continued by this call alone;
+   * streams can't be continued. Default false.
    */
   readonly resume?: boolean | undefined;
   /**
@@ -282,19 +283,27 @@ export class RemoteFiles {
 
   /** A later attempt of the same upload has the same id, so that the peer knows it if only its answer was lost. */
   async #sendIdentified(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
-    const { bytes, modifiedMs, key } = source;
+    const { bytes, key } = source;
     const progress = this.#progressOf(options);
-    if (options.resume !== true || bytes === null || modifiedMs === null) {
-      return await this.#send(source, name, options, null, progress);
+    if (options.resume !== true || bytes === null) return await this.#send(source, name, options, null, progress);
+    const sendAs = (known: FileSource, transfer: string): Promise<FileResult> =>
+      this.#repeated(operation("upload", name), options, progress, async () => {
+        await known.mustBeUnchanged(bytes);
+        return await this.#send(known, name, options, transfer, progress);
+      });
+    const { ids, memory } = this.#transfers();
+    if (key === null) {
+      const known = numbered(source);
+      try {
+        return await sendAs(known, known.key);
+      } finally {
+        memory.forget(known.key);
+      }
     }
-    const { ids } = this.#transfers();
     const upload = JSON.stringify([this.folder, name, key]);
     const transfer = ids.take(upload);
     try {
-      return await this.#repeated(operation("upload", name), options, progress, async () => {
-        await source.mustBeUnchanged(bytes);
-        return await this.#send(source, name, options, transfer, progress);
-      });
+      return await sendAs(source, transfer);
     } catch (error) {
       ids.leave(upload, transfer);
       throw error;
