@@ -4,7 +4,7 @@ import { BlockWriter } from "./block-writer.ts";
 import { numbered } from "./checked-name.ts";
 import { systemCodeOf, withFileErrors } from "./file-errors.ts";
 import type { HashMemory } from "./hash-memory.ts";
-import { openAnew, removeIfThere, removeState, writeState } from "./partial-state.ts";
+import { removeIfThere, removeState, writeState } from "./partial-state.ts";
 
 export type OverwritePolicy = "fail" | "replace" | "rename";
 
@@ -75,7 +75,7 @@ export class PartialFile {
   readonly #ended: Promise<void>;
   #resolveEnded: () => void = () => undefined;
   #interrupted: RpcError | null = null;
-  /** Whether there may be a state of it on the disk. */
+  /** Whether there may be a state of it on the disk, or the rest of one that a crash left. */
   #hasState: boolean;
   /** Ends the stream that this file arrives by. */
   onInterrupt: (() => void) | null = null;
@@ -120,8 +120,7 @@ export class PartialFile {
       this.#writer = new BlockWriter(this.#file, offset);
       return;
     }
-    if (this.#hasState) await removeIfThere(this.#files, this.#paths.state);
-    this.#hasState = false;
+    this.#hasState = this.#hasState && (await removeIfThere(this.#files, this.#paths.state));
     this.#folder.context.memory.forget(part);
     this.#file = await this.#create(part);
     this.#writer = new BlockWriter(this.#file, 0);
@@ -252,11 +251,18 @@ export class PartialFile {
     for (let attempt = 1; ; attempt += 1) {
       await this.#folder.makePartials();
       try {
-        return await openAnew(this.#files, path);
+        return await this.#files.open(path, "create");
       } catch (cause) {
-        if (systemCodeOf(cause) !== "ENOENT" || attempt === MAX_CREATE_ATTEMPTS) throw cause;
+        const code = systemCodeOf(cause);
+        if (!/^(ENOENT|EEXIST)$/.test(code) || attempt === MAX_CREATE_ATTEMPTS) throw cause;
+        if (code === "EEXIST") await this.#removeEarlier();
       }
     }
+  }
+
+  async #removeEarlier(): Promise<void> {
+    this.#hasState = this.#identity.isResumable;
+    await removeIfThere(this.#files, this.#paths.part);
   }
 
   async #removeState(): Promise<void> {

@@ -69,7 +69,8 @@ function nextOf(state: string): string {
 /** Replaces the state in one step, so that a crash leaves the former one. */
 export async function writeState(files: FileAccess, path: string, state: PartialState): Promise<void> {
   const next = nextOf(path);
-  const file = await openAnew(files, next);
+  await removeIfThere(files, next);
+  const file = await files.open(next, "create");
   try {
     await file.write(utf8(JSON.stringify(state)), 0);
     await file.sync();
@@ -84,21 +85,13 @@ export async function removeState(files: FileAccess, path: string): Promise<void
   for (const one of [path, nextOf(path)]) await removeIfThere(files, one);
 }
 
-/** Opens a new file. One of that name, which an earlier attempt or a crash left, is removed. */
-export async function openAnew(files: FileAccess, path: string): Promise<OpenFile> {
-  try {
-    return await files.open(path, "create");
-  } catch (cause) {
-    if (systemCodeOf(cause) !== "EEXIST") throw cause;
-    await removeIfThere(files, path);
-    return await files.open(path, "create");
-  }
-}
-
-export async function removeIfThere(files: FileAccess, path: string): Promise<void> {
+/** Returns whether it was there. */
+export async function removeIfThere(files: FileAccess, path: string): Promise<boolean> {
   try {
     await files.remove(path);
+    return true;
   } catch (cause) {
     if (systemCodeOf(cause) !== "ENOENT") throw cause;
+    return false;
   }
 }

@@ -154,17 +154,17 @@ test("a new file asks of the disk what it must", async () => {
   ]);
 });
 
-test("a file and a state that a crash left give way to new ones", async () => {
+test.each([
+  ["a file and the rest of its first state", [".part", ".json.new"]],
+  ["a state and the rest of the next one", [".json", ".json.new"]],
+  ["all of these", [".part", ".json", ".json.new"]],
+])("%s, which a crash left, go with the file", async (_, left) => {
   const { dir, partials, folder } = await receiving();
   await mkdir(partials);
-  const id = folder.idOf(RESUMABLE);
-  for (const end of [".part", ".json", ".json.new"])
-    await writeFile(join(partials, `${id}${end}`), "more than ten bytes");
-  await leave(folder);
-  expect((await readdir(partials)).sort()).toEqual([`${id}.json`, `${id}.part`]);
-  expect(await readFile(join(partials, `${id}.part`))).toEqual(Buffer.from(CONTENT));
-  await (await folder.open(RESUMABLE, 10)).finish("fail", sha256Of(CONTENT), nothing);
+  for (const end of left) await writeFile(join(partials, `${folder.idOf(RESUMABLE)}${end}`), "more than ten bytes");
+  await (await arrived(folder, RESUMABLE)).finish("fail", sha256Of(CONTENT), nothing);
   expect(await readdir(dir)).toEqual(["a.bin"]);
+  expect(await readFile(join(dir, "a.bin"))).toEqual(Buffer.from(CONTENT));
 });
 
 test("an unfinished file whose hash isn't known continues, and is read once at the end", async () => {
