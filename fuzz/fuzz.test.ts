@@ -48,4 +48,24 @@ describe("fuzzing", { concurrent: true, timeout: 300_000 }, () => {
     const again = await fuzz("planted", "--replay", join(corpus, "planted", file));
     expect([again.code, again.output]).toEqual([1, expect.stringContaining("the planted fault")]);
   });
+
+  test("ends by a signal, keeps what it has found, and goes on from there", async () => {
+    const corpus = await mkdtemp(join(tmpdir(), "netconduit-fuzz-"));
+    onTestFinished(() => rm(corpus, { recursive: true }));
+    const args = ["decoder", "--executions", "100000000", "--save", "--corpus", corpus];
+    const child = execFile(process.execPath, [...NODE_SOURCES, path("run.ts"), ...args]);
+    const lines: string[] = [];
+    child.stdout?.on("data", (text: string) => {
+      if (lines.push(text) === 1) child.kill("SIGINT");
+    });
+    const code = await new Promise((resolve) => child.once("close", resolve));
+    expect([code, lines.join("")]).toEqual([
+      130,
+      expect.stringMatching(/decoder: \d+ executions, \d+ characters reached/),
+    ]);
+    const kept = await readdir(join(corpus, "decoder"));
+    expect(kept.length).toBeGreaterThan(10);
+    const again = await fuzz("decoder", "--executions", "1", "--corpus", corpus);
+    expect([again.code, again.output]).toEqual([0, expect.stringContaining("decoder: ")]);
+  });
 });

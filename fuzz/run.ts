@@ -1,4 +1,7 @@
-/** `pnpm fuzz`; `--help` lists its options. Exit code 1 if an input breaks a rule. */
+/**
+ * `pnpm fuzz`; `--help` lists its options. Exit code 1 if an input breaks a rule, 130 if a signal ended it before its
+ * executions were through.
+ */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +14,9 @@ import { planted, targets } from "./targets/index.ts";
 
 /** For one input; most take milliseconds. */
 const MAX_INPUT_MS = 60_000;
+
+const interruption = new AbortController();
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => interruption.abort());
 
 const known = [...targets, planted];
 const { values, names } = commandLine({
@@ -58,6 +64,7 @@ async function run(target: Target): Promise<boolean> {
     seed: values.seed,
     corpus: corpusOf(target),
     watchdog,
+    signal: interruption.signal,
     progress: (executions, characters, inputs) => {
       const perSecond = Math.round(executions / ((performance.now() - startMs) / 1000));
       console.log(
@@ -82,6 +89,7 @@ function report(target: Target, { executions, characters, corpus, finding }: Fuz
 const chosen = names.length === 0 ? targets : known.filter(({ name }) => names.includes(name));
 let isClean = true;
 for (const target of chosen) {
+  if (interruption.signal.aborted) break;
   if (values.replay === null) {
     isClean = (await run(target)) && isClean;
     continue;
@@ -90,4 +98,4 @@ for (const target of chosen) {
   console.log(`${target.name}:`, finding === null ? "it kept to the rules" : finding.error);
   isClean &&= finding === null;
 }
-process.exit(isClean ? 0 : 1);
+process.exit(!isClean ? 1 : interruption.signal.aborted ? 130 : 0);

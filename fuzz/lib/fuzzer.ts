@@ -23,7 +23,9 @@ export interface FuzzOptions {
   /** Inputs to begin with, besides the target's seeds. */
   readonly corpus: readonly Uint8Array[];
   readonly watchdog?: Watchdog | undefined;
-  /** Called now and then. */
+  /** Ends it before its executions are through. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called now and then, first when the inputs to begin with have run. */
   progress?(executions: number, characters: number, inputs: number): void;
 }
 
@@ -83,7 +85,8 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
       const finding = await tried(input);
       if (finding !== null) return await ended(finding);
     }
-    for (let round = 1; executions < options.executions; round += 1) {
+    options.progress?.(executions, coverage.characters, corpus.length);
+    for (let round = 1; executions < options.executions && options.signal?.aborted !== true; round += 1) {
       const inputs = Array.from({ length: batch }, () => {
         // The latest find often leads further.
         const parent = random.below(4) === 0 ? (corpus.at(-1) as Uint8Array) : random.pick(corpus);
@@ -92,6 +95,8 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
       const finding = await triedTogether(inputs);
       if (finding !== null) return await ended(finding);
       if (round % PROGRESS_ROUNDS === 0) options.progress?.(executions, coverage.characters, corpus.length);
+      // Lets signals arrive.
+      await turn();
     }
     return await ended(null);
   } finally {
