@@ -1,0 +1,57 @@
+import { expect, test } from "vitest";
+import type { ByteStream } from "./byte-stream.ts";
+import { memoryPair } from "./memory-pair.ts";
+import { type Carrier, ResumableStream } from "./resumable-stream.ts";
+
+const CHUNK_BYTES = 256 * 1024;
+const NOTHING = new Uint8Array(0);
+const owner = {
+  received: () => undefined,
+  keptMore: () => undefined,
+  overflowed: () => undefined,
+  lost: () => true,
+};
+
+/** The carrier of a stream that has logged in. */
+function carrierOf(stream: ByteStream): Carrier {
+  const login = new ResumableStream(stream);
+  login.open({ data: () => undefined, drained: () => undefined, closed: () => undefined });
+  return login.release();
+}
+
+test("a session goes on at its byte after more than 4 GiB", { timeout: 60_000 }, () => {
+  const tasks: (() => void)[] = [];
+  const streams = (): [ByteStream, ByteStream] =>
+    memoryPair({ highWaterMark: CHUNK_BYTES, maxChunkBytes: CHUNK_BYTES, schedule: (task) => tasks.push(task) });
+  const deliver = (): void => {
+    while (tasks.length > 0) tasks.shift()?.();
+  };
+  const [near, far] = streams();
+  const [sender, receiver] = [new ResumableStream(near), new ResumableStream(far)];
+  const got = { bytes: 0, last: 0 };
+  for (const stream of [sender, receiver]) {
+    stream.keep(owner, CHUNK_BYTES, 0);
+    stream.open({
+      data: (chunk) => {
+        got.bytes += chunk.length;
+        got.last = chunk.at(-1) ?? 0;
+      },
+      drained: () => undefined,
+      closed: () => undefined,
+    });
+  }
+  const chunk = new Uint8Array(CHUNK_BYTES);
+  while (got.bytes <= 2 ** 32) {
+    sender.write(chunk);
+    deliver();
+    sender.acknowledge(receiver.received);
+  }
+  for (const stream of [sender, receiver]) stream.cut(new Error("cut"));
+  sender.write(Uint8Array.of(7));
+  const [next, other] = streams();
+  receiver.attach(carrierOf(other), sender.received, NOTHING);
+  sender.attach(carrierOf(next), receiver.received, NOTHING);
+  deliver();
+  expect(got).toEqual({ bytes: 2 ** 32 + CHUNK_BYTES + 1, last: 7 });
+  expect([sender.sent.end, receiver.received]).toEqual([got.bytes, got.bytes]);
+});
