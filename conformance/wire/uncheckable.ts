@@ -57,6 +57,7 @@ export const uncheckable: readonly (readonly [reason: string, sentences: readonl
       "Chunks: Other requests, and replies, may overtake a larger frame that was sent before.",
       "Items: A receiver may use that to find out that a larger window would make the stream faster.",
       "Credit of streams: It is used like `CHUNK_ACK`: a sender keeps few bytes on their way, so that small frames don't wait behind them.",
+      "Uploads: A sender of data without a time of change may send a random number for it, the same in all attempts of one upload.",
       "Limits: A receiver may end the connection with `MESSAGE_TOO_LARGE` at a longer frame of the types above, as this library does, even if its payload has only more keys that receivers ignore.",
       "Acknowledgements: The other side may forget everything up to there.",
       "Acknowledgements: A client may keep such messages until then.",

@@ -263,13 +263,18 @@ export const loginChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: "AUTH_SUCCESS",
-    sentence: "`session_token` is random for each login, and is used to resume the session.",
+    sentence:
+      "`session_token` is random for each login, has at most 1,024 characters, and is used to resume the session.",
     async run(server) {
       const tokens: unknown[] = [];
       for (let count = 0; count < 2; count++) {
         const success = await server.logInAs(await server.dial(), new ScramClient(server.password));
-        assert.equal(typeof success["session_token"], "string");
-        tokens.push(success["session_token"]);
+        const token = success["session_token"];
+        assert.ok(
+          typeof token === "string" && token.length <= 1024,
+          "session_token is no text of at most 1,024 characters",
+        );
+        tokens.push(token);
       }
       assert.notEqual(tokens[0], tokens[1]);
     },
