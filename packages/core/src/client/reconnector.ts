@@ -301,6 +301,8 @@ export class Reconnector<Peer> {
         await this.#start(true, null);
         return;
       } catch (error) {
+        // `disconnect` ended it, or `connect` joined it and rejects.
+        if (series.cancelled) return;
         lastError = error;
         this.#owner.attemptFailed({ error: asError(error), attempts: this.#attempts });
         if (this.#endsReconnecting(error)) break;
