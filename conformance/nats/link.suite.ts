@@ -185,6 +185,18 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(await other.put("k", new Uint8Array([5]), 0)).toBeGreaterThan(second!);
     });
 
+    test("a record over NATS's limit is refused with both sizes, however it is written", async () => {
+      const { url } = await scene().server({ config: "max_payload: 8KB" });
+      const set = await (await scene().node("a", { servers: url })).link.records!.open("sessions", 60_000);
+      const revision = await set.put("k", new Uint8Array(7000), 0);
+      for (const written of [null, 0, revision]) {
+        await expect(set.put(written === 0 ? "new" : "k", new Uint8Array(9000), written)).rejects.toMatchObject({
+          code: ErrorCode.MESSAGE_TOO_LARGE,
+          message: "Cannot write sessions of the cluster: 9000 bytes exceed 7680; raise NATS's max_payload",
+        });
+      }
+    });
+
     test("a record that isn't put again is gone after its time", async () => {
       const { url } = await scene().server();
       const set = await (await scene().node("a", { servers: url })).link.records!.open("sessions", 1000);

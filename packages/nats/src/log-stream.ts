@@ -1,18 +1,15 @@
 import { jetstream, jetstreamManager, type StreamAPI, type StreamInfo } from "@nats-io/jetstream";
 import { type NatsConnection, nanos } from "@nats-io/transport-node";
 import type { ClusterLogLimits, LogPlace } from "@netconduit/core";
-import { ConduitError, ErrorCode } from "@netconduit/core";
 import type { Clock } from "@netconduit/core/adapter";
 import type { ConnectionRequests } from "./connection-requests.ts";
 import { isApiError, isStreamMissing, JetStreamCode, storageError } from "./nats-errors.ts";
-import { maxPayloadOf } from "./nats-limits.ts";
+import { mustFitOne } from "./nats-limits.ts";
 import type { NatsConfig } from "./nats-options.ts";
 import { encodeToken, streamToken } from "./subjects.ts";
 
 /** How long NATS remembers the ids of messages. */
 const DUPLICATE_WINDOW_MS = 120_000;
-/** Room for the headers of an append within NATS's limit, which includes them. */
-const HEADER_BYTES = 512;
 /** In a stream's metadata: another value since NATS came back with older data. */
 const GENERATION = "netconduit-generation";
 /** Nodes that notice that at the same time replace each other's values for this long; then the last one counts. */
@@ -203,11 +200,7 @@ export class LogStream {
   }
 
   async #publish(connection: NatsConnection, msgID: string, payload: Uint8Array, timeout: number): Promise<LogPlace> {
-    const limit = maxPayloadOf(connection) - HEADER_BYTES;
-    if (payload.length > limit) {
-      const sizes = `${payload.length} bytes exceed ${limit}; raise NATS's max_payload`;
-      throw new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, `Cannot append to the log of topic ${this.topic}: ${sizes}`);
-    }
+    mustFitOne(connection, `append to the log of topic ${this.topic}`, payload);
     const epoch = this.#epoch;
     const options = { msgID, timeout, expect: { streamName: this.name } };
     const { seq } = await jetstream(connection).publish(this.#subject, payload, options);

@@ -1,4 +1,5 @@
 import type { NatsConnection } from "@nats-io/transport-node";
+import { ConduitError, ErrorCode } from "@netconduit/core";
 
 /** NATS's default, until it has said another one. */
 const MAX_PAYLOAD = 1024 * 1024;
@@ -6,6 +7,17 @@ const MAX_PAYLOAD = 1024 * 1024;
 /** Largest message that NATS takes, headers included. */
 export function maxPayloadOf(connection: NatsConnection): number {
   return connection.info?.max_payload ?? MAX_PAYLOAD;
+}
+
+/** Room for headers within NATS's limit, which includes them. */
+const HEADER_BYTES = 512;
+
+/** Checks that JetStream takes a message or record of this size. @throws ConduitError MESSAGE_TOO_LARGE */
+export function mustFitOne(connection: NatsConnection, what: string, { length }: Uint8Array): void {
+  const limit = maxPayloadOf(connection) - HEADER_BYTES;
+  if (length <= limit) return;
+  const message = `Cannot ${what}: ${length} bytes exceed ${limit}; raise NATS's max_payload`;
+  throw new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message, { details: { bytes: length, limit } });
 }
 
 /** Copies a message's bytes: nats.js gives views, and a small one would keep a whole read in memory. */

@@ -4,6 +4,7 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import type { ClusterRecord, ClusterRecordSet, ClusterRecords } from "@netconduit/core";
 import type { ConnectionRequests } from "./connection-requests.ts";
 import { isApiError, JetStreamCode, storageError } from "./nats-errors.ts";
+import { mustFitOne } from "./nats-limits.ts";
 import type { NatsConfig } from "./nats-options.ts";
 
 /** How long NATS may take for an answer. */
@@ -54,7 +55,8 @@ class NatsRecordSet implements ClusterRecordSet {
   }
 
   put(key: string, value: Uint8Array, revision: number | null): Promise<number | null> {
-    return this.#do("write", async (bucket) => {
+    return this.#do("write", async (bucket, connection, what) => {
+      mustFitOne(connection, what, value);
       try {
         if (revision === null) return await bucket.put(key, value);
         return revision === 0 ? await bucket.create(key, value) : await bucket.update(key, value, revision, TIMEOUT_MS);
@@ -78,10 +80,12 @@ class NatsRecordSet implements ClusterRecordSet {
     });
   }
 
-  async #do<T>(verb: string, action: (bucket: KV) => Promise<T>): Promise<T> {
+  async #do<T>(verb: string, action: (bucket: KV, connection: NatsConnection, what: string) => Promise<T>): Promise<T> {
     const what = `${verb} ${this.#name} of the cluster`;
     try {
-      return await this.#requests.ask(what, (connection) => this.#inBucket(connection, action));
+      return await this.#requests.ask(what, (connection) =>
+        this.#inBucket(connection, (bucket) => action(bucket, connection, what)),
+      );
     } catch (error) {
       throw storageError(`Cannot ${what}`, error);
     }

@@ -206,6 +206,7 @@ export interface ClusterRecordSet {
    * @param key text of at most 256 characters `A-Z a-z 0-9 _ -` and `.`, with no `.` at its ends or beside another
    * @param revision the revision to replace; 0 if there must be none; null to replace any
    * @returns the new revision; null if the record has another revision, and then nothing has changed
+   * @throws ConduitError MESSAGE_TOO_LARGE if the engine takes no value of this size
    */
   put(key: string, value: Uint8Array, revision: number | null): Promise<number | null>;
   delete(key: string): Promise<void>;
