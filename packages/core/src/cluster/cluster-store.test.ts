@@ -4,7 +4,7 @@ import { ErrorCode } from "../errors.ts";
 import { Server } from "../server/server.ts";
 import { ADA, clusterScene, type TestNode } from "../test-support/cluster-scene.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { testClient } from "../test-support/peers.ts";
+import { outcome, testClient } from "../test-support/peers.ts";
 import { clusterStore } from "./cluster-store.ts";
 
 const resume = () => ({ store: clusterStore() });
@@ -115,6 +115,37 @@ test("A message with ack is handled once, also if its sender tries another node"
   for (const id of ["a", "b"]) nodes.push(await all.node(id, { resume: resume() }, prepare));
   for (const node of nodes) await (await node.join()).send("order", 7, { ack: { once: "order-7" } });
   expect(handled).toEqual([7]);
+});
+
+test("What was carried out while its node was cut off isn't carried out again on another node, which gives the answer", async () => {
+  const all = clusterScene();
+  const ran: string[] = [];
+  const prepare = (server: Server): void => {
+    server.rpc("charge", () => {
+      all.cluster.cut("a");
+      return ran.push(`call by ${server.config.name}`);
+    });
+    server.on("order", () => {
+      all.cluster.cut("a");
+      ran.push(`order by ${server.config.name}`);
+    });
+  };
+  const a = await all.node("a", { resume: resume() }, prepare);
+  const b = await all.node("b", { resume: resume() }, prepare);
+  const [here, there] = [await a.join(), await b.join()];
+  expect(await here.call("charge", {}, { once: "key" })).toBe(1);
+  const called = outcome(there.call("charge", {}, { once: "key", timeoutMs: 60_000 }));
+  await all.runtime.advance(2000);
+  all.cluster.heal("a");
+  await all.runtime.advance(40_000);
+  expect(called).toMatchObject({ state: "resolved", value: 1 });
+  await here.send("order", 7, { ack: { once: "order-7" } });
+  const sent = outcome(there.send("order", 7, { ack: { once: "order-7" } }));
+  await all.runtime.advance(2000);
+  all.cluster.heal("a");
+  await all.runtime.advance(40_000);
+  expect(sent.state).toBe("resolved");
+  expect(ran).toEqual(["call by a", "order by a"]);
 });
 
 test("A session goes on on another node when its own is lost: what was handled isn't handled again, the rest is", async () => {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
 import { gate } from "../test-support/gate.ts";
@@ -124,7 +125,7 @@ test("handlers that never end show no signs of life when the server has stopped"
   const { answers, signs } = scene(losingOneAnswer("put"));
   await answers.begin("u", "id", REQUEST);
   expect(signs.size).toBe(1);
-  answers.endSignsOfLife();
+  answers.stop();
   expect(signs.size).toBe(0);
 });
 
@@ -158,6 +159,85 @@ test("an answer is kept after the last sign of life, in whatever order the store
   await ended;
   await new Promise((resolve) => setImmediate(resolve));
   expect(await answersOf("another process").begin("u", "id", REQUEST)).toEqual({ result: "done" });
+});
+
+/** A store that servers share, whose writes fail while the test says so. */
+function failing(state: { error: Error | null }) {
+  return (store: Store): Store => ({
+    isShared: true,
+    get: (key) => store.get(key),
+    create: (...args) => store.create(...args),
+    put: async (...args) => {
+      if (state.error !== null) throw state.error;
+      await store.put(...args);
+    },
+    delete: (key) => store.delete(key),
+    keys: (...args) => store.keys(...args),
+  });
+}
+
+test("an answer that the store couldn't keep is kept when it can, so another process gives it", async () => {
+  const state: { error: Error | null } = { error: new Error("unreachable") };
+  const { answers, answersOf, clock, signs } = scene(failing(state));
+  for (const id of ["one", "two"]) {
+    await answers.begin("u", id, REQUEST);
+    await answers.end("u", id, 1, { result: id });
+  }
+  expect(signs.size).toBe(1);
+  const [again] = signs;
+  again?.();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(signs.size).toBe(1);
+  state.error = null;
+  again?.();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(signs.size).toBe(0);
+  clock.ms = 31_000;
+  for (const id of ["one", "two"]) {
+    expect(await answersOf("another process").begin("u", id, REQUEST)).toEqual({ result: id });
+  }
+});
+
+test("an answer that the store couldn't keep doesn't replace what another process has begun since then", async () => {
+  const state: { error: Error | null } = { error: new Error("unreachable") };
+  const { answers, answersOf, clock, signs } = scene(failing(state));
+  const message = { ...REQUEST, isCall: false };
+  await answers.begin("u", "id", message);
+  await answers.end("u", "id", 1, { result: "first" });
+  state.error = null;
+  clock.ms = 31_000;
+  const other = answersOf("another process");
+  expect(await other.begin("u", "id", message)).toBe(2);
+  for (const sign of [...signs]) sign();
+  await new Promise((resolve) => setImmediate(resolve));
+  await other.end("u", "id", 2, { result: "second" });
+  expect(await answersOf("a third one").begin("u", "id", message)).toEqual({ result: "second" });
+  expect(signs.size).toBe(0);
+});
+
+test("no answer is kept again when the server has stopped", async () => {
+  const { answers, signs } = scene(failing({ error: new Error("unreachable") }));
+  await answers.begin("u", "id", REQUEST);
+  await answers.end("u", "id", 1, { result: 1 });
+  answers.stop();
+  expect(signs.size).toBe(0);
+});
+
+test("an answer that the store is too small for is told as that by another process", async () => {
+  const tooLarge = new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, "too large");
+  const { answers, answersOf } = scene((store) => ({
+    ...failing({ error: null })(store),
+    put: async (key, value, ttlMs) => {
+      if (value.length > 1000) throw tooLarge;
+      await store.put(key, value, ttlMs);
+    },
+  }));
+  await answers.begin("u", "id", REQUEST);
+  await answers.end("u", "id", 1, { result: "x".repeat(2000) });
+  expect(await answers.begin("u", "id", REQUEST)).toEqual({ result: "x".repeat(2000) });
+  expect(await answersOf("another process").begin("u", "id", REQUEST)).toMatchObject({
+    error: { code: ErrorCode.MESSAGE_TOO_LARGE },
+  });
 });
 
 test("asking again for an answer takes nothing of what the user may keep", async () => {

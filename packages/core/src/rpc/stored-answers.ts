@@ -4,7 +4,8 @@
  * Theory of operation. Before a handler starts, the store gets a record that says so, and after its end the answer. A
  * process that finds a record without an answer, of another process that has ended, knows that a handler was
  * interrupted: a message is delivered again, with its number, and a call is answered with OUTCOME_UNKNOWN. If the store
- * can't keep that a handler starts, it doesn't start. If it can't keep the answer, this process does.
+ * can't keep that a handler starts, it doesn't start. If it can't keep the answer, this process does, and asks the store again
+ * until it has the answer, too: other processes would take the handler for interrupted.
  */
 
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
@@ -32,6 +33,8 @@ const RECORD_BYTES = 256;
 /** How often a process that shares the store shows that it still runs a handler. */
 const SIGN_OF_LIFE_MS = 10_000;
 const LEASE_MS = 30_000;
+/** Between attempts to keep answers that the store couldn't keep. */
+const KEEP_AGAIN_MS = 1000;
 /** A handler that has ended its process this often isn't started again, unless the sender asks for more. */
 const MIN_INTERRUPTED = 3;
 const RETRY_AFTER_SECONDS = 1;
@@ -71,6 +74,10 @@ export class StoredAnswers implements Answers {
   readonly #budget: OwnerBudget;
   /** Signs of life, by id. */
   readonly #alive = new Map<string, SignsOfLife>();
+  /** Deliveries whose answers the store doesn't have, by id. */
+  readonly #unkept = new Map<string, number>();
+  #endKeeping: (() => void) | null = null;
+  #isKeeping = false;
 
   constructor(host: StoredAnswersHost) {
     this.#host = host;
@@ -167,31 +174,86 @@ export class StoredAnswers implements Answers {
   }
 
   async end(owner: string, id: string, delivery: number, answer: OnceAnswer): Promise<OnceAnswer> {
-    const { store, codec } = this.#host;
+    const { codec } = this.#host;
     const signs = this.#alive.get(id);
     signs?.end();
     this.#alive.delete(id);
     const ended: Ended = { delivery, answer };
     const record = endedRecord(codec, ended);
     const sent = keptAnswer(codec, record, answer);
-    const isKept = record.length <= MAX_ANSWER_BYTES && this.#budget.charge(owner, record.length, this.#host.now());
+    const mayKeep = record.length <= MAX_ANSWER_BYTES && this.#budget.charge(owner, record.length, this.#host.now());
     // A store may write in another order than it was asked to: the answer comes last.
     await signs?.last;
     try {
-      const kept = isKept ? record : notKept(codec, delivery, record.length);
-      await store.put(await this.#keyOf(id), kept, this.#host.onceMs);
+      const isKept = await this.#keep(id, delivery, record, mayKeep);
       if (!isKept && this.#unsaved.hasRoom(record.length)) this.#unsaved.end(owner, id, delivery, sent);
     } catch (error) {
       this.#unsaved.end(owner, id, delivery, sent);
       this.#host.storeFailed(error);
+      this.#unkept.set(id, delivery);
+      this.#endKeeping ??= this.#host.every(KEEP_AGAIN_MS, () => void this.#keepAgain());
     }
     return sent;
   }
 
+  /**
+   * The store keeps an answer, or that there was one which was too large. Resolves with whether it has the answer itself.
+   * @param mayKeep whether there is room for it
+   */
+  async #keep(id: string, delivery: number, record: Uint8Array, mayKeep: boolean): Promise<boolean> {
+    const { store, codec, onceMs } = this.#host;
+    const key = await this.#keyOf(id);
+    try {
+      if (mayKeep) await store.put(key, record, onceMs);
+      if (mayKeep) return true;
+    } catch (error) {
+      if (!(error instanceof ConduitError) || error.code !== ErrorCode.MESSAGE_TOO_LARGE) throw error;
+    }
+    await store.put(key, notKept(codec, delivery, record.length), onceMs);
+    return false;
+  }
+
+  /** Never rejects. */
+  async #keepAgain(): Promise<void> {
+    if (this.#isKeeping) return;
+    this.#isKeeping = true;
+    try {
+      for (const [id, delivery] of this.#unkept) {
+        const unsaved = this.#unsaved.find(id);
+        const isWanted = unsaved?.delivery === delivery && (await this.#isStillBegun(id, delivery));
+        if (unsaved !== null && isWanted) {
+          const record = endedRecord(this.#host.codec, unsaved);
+          await this.#keep(id, delivery, record, record.length <= MAX_ANSWER_BYTES);
+        }
+        if (this.#unkept.get(id) === delivery) this.#unkept.delete(id);
+      }
+      if (this.#unkept.size === 0) this.#stopKeeping();
+    } catch (error) {
+      this.#host.storeFailed(error);
+    } finally {
+      this.#isKeeping = false;
+    }
+  }
+
+  /** Whether nobody has gone on with this process's delivery. */
+  async #isStillBegun(id: string, delivery: number): Promise<boolean> {
+    const { store, codec, run } = this.#host;
+    const bytes = await store.get(await this.#keyOf(id));
+    const record = bytes === null ? null : readRecord(codec, bytes);
+    return record !== null && "run" in record && record.run === run && record.delivery === delivery;
+  }
+
+  #stopKeeping(): void {
+    this.#endKeeping?.();
+    this.#endKeeping = null;
+  }
+
   /** The server has stopped: handlers that go on nevertheless count as interrupted when their lease has ended. */
-  endSignsOfLife(): void {
+  stop(): void {
     for (const { end } of this.#alive.values()) end();
     this.#alive.clear();
+    this.#unkept.clear();
+    this.#stopKeeping();
   }
 
   /**

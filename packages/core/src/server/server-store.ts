@@ -117,7 +117,7 @@ export class ServerStore<Peer> {
 
   /** Waits a while for pending writes, and reports the rest of the failures. */
   async end(timeoutMs: number): Promise<void> {
-    this.#answers?.endSignsOfLife();
+    this.#answers?.stop();
     this.#isAskingForKeys = false;
     if (this.sessions !== null) {
       const deadline = withDeadline(this.#core.runtimeContext.runtime, timeoutMs);
