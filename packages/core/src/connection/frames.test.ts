@@ -1,5 +1,6 @@
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
-import { ErrorCode } from "../errors.ts";
+import { ErrorCode, RpcError } from "../errors.ts";
 import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
@@ -186,6 +187,54 @@ describe("invalid payloads", () => {
     peer.end();
     await runtime.settle();
     expect(heard).toEqual([1, 9, "disconnected"]);
+  });
+});
+
+describe("messages that fail by their sender's fault", () => {
+  async function failing(): Promise<Awaited<ReturnType<typeof bench>> & { readonly heard: unknown[] }> {
+    const all = await bench();
+    const { server } = all;
+    server.on("typed", v.object({ n: v.number() }), () => undefined);
+    server.on("denied", () => undefined, { roles: ["admin"] });
+    server.on("no", () => new RpcError(4010, "No"));
+    const heard: unknown[] = [];
+    server.onError(({ message }, { stage, name, count }) => heard.push([stage, name, message.split(":")[0], count]));
+    return { ...all, heard };
+  }
+  const invalid = ["message", "typed", "Validation error in message typed"];
+
+  test("are reported once per second, type and code, with their number", async () => {
+    const { runtime, peer, server, heard } = await failing();
+    for (let n = 0; n < 100; n += 1) for (const type of ["typed", "denied", "no"]) peer.message(type, {});
+    await runtime.settle();
+    const denied = ["message", "denied", "Permission denied"];
+    expect(heard).toEqual([
+      [...invalid, undefined],
+      [...denied, undefined],
+      ["message", "no", "No", undefined],
+    ]);
+    await runtime.advance(1000);
+    peer.message("typed", {});
+    await runtime.settle();
+    expect(heard.slice(3)).toEqual([[...invalid, 100]]);
+    await server.stop({ drainMs: 0 });
+    expect(heard.slice(4)).toEqual([
+      [...denied, 99],
+      ["message", "no", "No", 99],
+    ]);
+  });
+
+  test("are reported one by one if their handlers end after the connection", async () => {
+    const { runtime, peer, server, heard } = await failing();
+    const { promise, open } = gate();
+    server.on("late", () => promise.then(() => new RpcError(4010, "Late")));
+    for (let n = 0; n < 3; n += 1) peer.message("late", null);
+    await runtime.settle();
+    peer.reset();
+    await runtime.settle();
+    open();
+    await runtime.settle();
+    expect(heard).toEqual(new Array(3).fill(["message", "late", "Late", undefined]));
   });
 });
 

@@ -13,7 +13,7 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
+import { asConduitError, ConduitError, codeOf, ErrorCode, type RpcError } from "../errors.ts";
 import { MAX_CHUNK_BYTES, MAX_UNREAD_CONTROL_BYTES, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { calledOf, type IncomingRequest } from "../rpc/incoming-request.ts";
@@ -81,6 +81,8 @@ export interface ConnectionDelegate<Peer> {
   frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
   /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
   sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
+  /** Messages of this type failed with this code, which isn't this side's fault. `count` is how many the report stands for. */
+  messageFailed(connection: ProtocolConnection<Peer>, error: RpcError, type: string, count: number): void;
   /** The server's connect hooks have finished. Called on clients, if the extension `ready` is in force. */
   connectionReady(connection: ProtocolConnection<Peer>): void;
   /** The server is stopping, and takes no new messages and requests. Called on clients. */
@@ -171,6 +173,7 @@ export class ProtocolConnection<Peer>
   #whenSendable: (() => void)[] | null = null;
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
+  #messageReports: ReportWindows<{ readonly error: RpcError; readonly type: string }> | null = null;
 
   /** Limits the login, the connect hooks or the closing. */
   #phaseTimer: CallbackTimer | null = null;
@@ -588,6 +591,9 @@ export class ProtocolConnection<Peer>
     else this.scheduler.startWaiting();
     this.scheduler.over();
     for (const { report, count } of this.#reports?.end() ?? []) this.delegate.frameRefused(this, report, count);
+    for (const { report, count } of this.#messageReports?.end() ?? []) {
+      this.delegate.messageFailed(this, report.error, report.type, count);
+    }
   }
 
   notifySuspended(reason: CloseReason): void {
@@ -744,6 +750,14 @@ export class ProtocolConnection<Peer>
 
   sendRefused(error: RpcError, count: number): void {
     this.delegate.sendRefused(this, error, count);
+  }
+
+  messageFailed(error: RpcError, type: string): void {
+    this.#messageReports ??= new ReportWindows(REPORT_WINDOW_MS);
+    const kind = `${codeOf(error)} ${type}`;
+    // What handlers still fail at after the end isn't gathered: nothing would report the rest.
+    const count = this.isOver ? 1 : this.#messageReports.add(kind, { error, type }, this.context.runtime.now());
+    if (count > 0) this.delegate.messageFailed(this, error, type, count);
   }
 
   // --- what parts of the connection tell it -------------------------------------------------------------------------

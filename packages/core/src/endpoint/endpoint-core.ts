@@ -64,8 +64,10 @@ export interface ErrorContext<Peer> {
   readonly failureId?: string;
   /**
    * Number of frames that a report with the stage `protocol`, `rate-limit` or `send` stands for, of connections with
-   * the stage `accept`, or of failures with the stage `store`. Errors of one connection, of a server's accepting, or of its
-   * store, with the same code are reported once per second, the rest when the connection has ended or the server stops.
+   * the stage `accept`, of failures with the stage `store`, or of messages with the stage `message` that failed with an
+   * `RpcError`; missing for one message. Errors of one connection, of a server's accepting, or of its store, with the same
+   * code, and for messages the same type, are reported once per second, the rest when the connection has ended or the server
+   * stops.
    */
   readonly count?: number;
 }
@@ -149,6 +151,8 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
       ...events,
       sendRefused: (connection, error, count) =>
         this.report(error, { stage: "send", client: connection.peer, name: error.method ?? "", count }),
+      messageFailed: (connection, error, name, count) =>
+        this.report(error, { stage: "message", client: connection.peer, name, ...(count === 1 ? {} : { count }) }),
       context: this.runtimeContext,
       reader: this.reader,
       dispatcher: this.dispatcher,

@@ -464,10 +464,10 @@ describe("a message", () => {
   });
 
   test("without an id whose handler has an RpcError is reported, and not answered", async () => {
-    const { message, on, reports } = bench();
+    const { message, on, peer } = bench();
     on(() => new RpcError(4010, "No"));
     expect(await message({}, 0)).toEqual([]);
-    expect(reports).toEqual([["No", "message", "the peer", "t"]]);
+    expect(peer.failed).toEqual([["t", "No"]]);
   });
 
   test("whose RpcError has no details sends none", async () => {
@@ -489,13 +489,13 @@ describe("a message", () => {
   });
 
   test("that does not fit its schema is refused with every field", async () => {
-    const { message, on, reports, peer } = bench();
+    const { message, on, peer } = bench();
     on(() => expect.unreachable(), v.object({ n: v.number() }));
     expect(await message({})).toMatchObject([{ code: ErrorCode.MISSING_FIELD }]);
     peer.correlatesReplies = false;
     expect(await message({}, 0)).toMatchObject([{ type: "t_response", data: { code: ErrorCode.MISSING_FIELD } }]);
     const refusal = expect.stringMatching(/^Validation error in message t: n: /);
-    expect(reports).toEqual([[refusal, "message", "the peer", "t"]]);
+    expect(peer.failed).toEqual([["t", refusal]]);
   });
 
   test("waits for a schema that is asynchronous", async () => {

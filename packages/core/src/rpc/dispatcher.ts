@@ -266,6 +266,7 @@ export class Dispatcher<Peer> {
         get drainSignal() {
           return source.drainSignal;
         },
+        messageFailed: (error, type) => source.messageFailed(error, type),
         handlerStarted: () => undefined,
         handlerSettled: () => undefined,
         replies: {
@@ -406,7 +407,7 @@ export class Dispatcher<Peer> {
   ): void {
     try {
       if (only?.access) this.#allowed([only], request);
-      const reply = only === null ? this.#runAll(entries, request) : this.#runOne(only, request);
+      const reply = only === null ? this.#runAll(source, entries, request) : this.#runOne(only, request);
       if (isThenable(reply)) {
         void this.#messageSettlesLater(source, request, reply);
         return;
@@ -478,7 +479,11 @@ export class Dispatcher<Peer> {
    * Starts all handlers that the sender may use, in order. The reply is the last return value. A failing handler doesn't
    * stop the others.
    */
-  async #runAll(entries: readonly MessageEntry<Peer>[], request: IncomingRequest<Peer>): Promise<unknown> {
+  async #runAll(
+    source: RequestSource<Peer>,
+    entries: readonly MessageEntry<Peer>[],
+    request: IncomingRequest<Peer>,
+  ): Promise<unknown> {
     const allowed = this.#allowed(entries, request);
     const results = await Promise.allSettled(allowed.map(async (entry) => await this.#runOne(entry, request)));
     let reply: unknown;
@@ -487,12 +492,17 @@ export class Dispatcher<Peer> {
       if (result.status === "fulfilled") {
         if (result.value !== undefined) reply = result.value;
       } else if (failure === null) failure = { error: result.reason };
-      else this.#host.reportError(result.reason, "message", request.client, request.method);
+      else this.#reportMessage(source, request, result.reason);
     }
     if (failure === null) return reply;
     if (reply === undefined) throw failure.error;
-    this.#host.reportError(failure.error, "message", request.client, request.method);
+    this.#reportMessage(source, request, failure.error);
     return reply;
+  }
+
+  #reportMessage(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
+    if (isInstance(error, RpcError)) source.messageFailed(error, request.method);
+    else this.#host.reportError(error, "message", request.client, request.method);
   }
 
   #messageReply(source: RequestSource<Peer>, request: IncomingRequest<Peer>, reply: unknown): void {
@@ -506,9 +516,7 @@ export class Dispatcher<Peer> {
   }
 
   #messageFailed(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
-    if (!request.wantsReply && isInstance(error, RpcError)) {
-      this.#host.reportError(error, "message", request.client, request.method);
-    }
+    if (!request.wantsReply && isInstance(error, RpcError)) source.messageFailed(error, request.method);
     const outward = this.#outward(source, request, error, "message");
     if (request.wantsReply || source.correlatesReplies) this.#replyError(source, request, outward);
     else if (outward === error) this.#uncorrelatedReply(source, request, outward);

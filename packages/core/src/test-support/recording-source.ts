@@ -14,6 +14,8 @@ export class RecordingSource implements RequestSource<string>, ReplySender<strin
   isOver = false;
   readonly drainSignal = new AbortController().signal;
   readonly sent: unknown[] = [];
+  /** Types and errors of messages that failed. */
+  readonly failed: unknown[] = [];
   readonly running = new Set<IncomingRequest<string>>();
   /** Thrown by `sendResult` and `sendUncorrelatedReply`. */
   refuse: Error | null = null;
@@ -48,6 +50,10 @@ export class RecordingSource implements RequestSource<string>, ReplySender<strin
     const { message, code, details } = error;
     const facts = details === undefined ? {} : { details };
     this.sendUncorrelatedReply(`${method}_response`, { success: false, error: message, code, ...facts });
+  }
+
+  messageFailed({ message }: RpcError, type: string): void {
+    this.failed.push([type, message]);
   }
 
   handlerStarted(request: IncomingRequest<string>): void {
