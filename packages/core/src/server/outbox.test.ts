@@ -132,6 +132,24 @@ test("A message that was handled isn't handled again, though the former process 
   expect(await all.stored()).toEqual([]);
 });
 
+test("A message that was handled while the store failed is removed from it later", async () => {
+  const all = await scene();
+  all.view.failing.add("delete");
+  for (const n of [1, 2]) await all.connection.send("n", n, STORED);
+  await all.runtime.advance(5000);
+  expect([all.handled, await all.stored()]).toEqual([
+    [1, 2],
+    [expect.any(String), expect.any(String)],
+  ]);
+  all.view.failing.delete("delete");
+  await all.runtime.advance(1500);
+  expect(await all.stored()).toEqual([]);
+  // Longer than the client knows the keys.
+  await all.runtime.advance(180_000);
+  await all.restart();
+  expect(all.handled).toEqual([1, 2]);
+});
+
 test("A message whose handler runs comes again with its key, and isn't handled twice", async () => {
   const all = await scene();
   all.hold();

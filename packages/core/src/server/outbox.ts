@@ -20,7 +20,7 @@ const KEPT_MS = 3_600_000;
 const MAX_WAITING = 10_000;
 /** Messages that another server has left, with those that are stored while they are looked up. */
 const MAX_LISTED: number = 2 * MAX_WAITING;
-/** Delay before those are looked up again, if the store failed. */
+/** Delay before those are looked up again, or others removed, if the store failed. */
 const RETRY_MS = 1000;
 const TIME_DIGITS = 14;
 const NUMBER_DIGITS = 9;
@@ -73,6 +73,10 @@ export class Outbox {
   #end: "kept" | "dropped" | null = null;
   #isListing = false;
   #endRetries: (() => void) | null = null;
+  /** Keys that the store couldn't remove: the next server would deliver them once more. */
+  readonly #unremoved = new Set<string>();
+  #endRemoving: (() => void) | null = null;
+  #isRemoving = false;
   /** The time in the last key, of this process or an earlier one. */
   #lastTime = 0;
 
@@ -152,7 +156,7 @@ export class Outbox {
     const last = listed.at(-1)?.slice(prefix.length) ?? "";
     // Behind those of that time, whose numbers began anew.
     this.#lastTime = Math.max(this.#lastTime, Number(last.slice(0, TIME_DIGITS)) + 1);
-    const keys = listed.filter((key) => !this.#waiting.has(key));
+    const keys = listed.filter((key) => !this.#waiting.has(key) && !this.#unremoved.has(key));
     for (const [index, key] of keys.entries()) {
       const claimed = this.#end === null ? await this.#claim(key) : null;
       if (this.#end !== null) {
@@ -214,6 +218,8 @@ export class Outbox {
     this.#end = isKept ? "kept" : "dropped";
     this.#endRetries?.();
     this.#endRetries = null;
+    this.#endRemoving?.();
+    this.#endRemoving = null;
     if (isKept) return;
     const stored = [...this.#waiting].filter(([, { isStored }]) => isStored);
     for (const [key] of stored) this.#forget(key);
@@ -285,8 +291,36 @@ export class Outbox {
   }
 
   #delete(key: string): void {
-    const { store, removing, storeFailed } = this.#host;
-    removing(store.delete(key).catch(storeFailed));
+    const { store, removing } = this.#host;
+    removing(store.delete(key).catch((error: unknown) => this.#notRemoved(key, error)));
+  }
+
+  #notRemoved(key: string, error: unknown): void {
+    const { storeFailed, every, removing } = this.#host;
+    storeFailed(error);
+    if (this.#end !== null) return;
+    this.#unremoved.add(key);
+    // The rest ends with its time.
+    if (this.#unremoved.size > MAX_WAITING) this.#unremoved.delete(this.#unremoved.keys().next().value as string);
+    this.#endRemoving ??= every(RETRY_MS, () => removing(this.#removeAgain()));
+  }
+
+  /** Never rejects. */
+  async #removeAgain(): Promise<void> {
+    if (this.#isRemoving) return;
+    this.#isRemoving = true;
+    try {
+      for (const key of this.#unremoved) {
+        await this.#host.store.delete(key);
+        this.#unremoved.delete(key);
+      }
+      this.#endRemoving?.();
+      this.#endRemoving = null;
+    } catch (error) {
+      this.#host.storeFailed(error);
+    } finally {
+      this.#isRemoving = false;
+    }
   }
 
   #mustBeOpen(type: string): void {
