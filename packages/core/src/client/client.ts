@@ -478,7 +478,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       connection: () => this.#connections.usable,
       mayConnect: () => this.#connections.mayConnect,
       validatorOf: (name) => topicValidator(this.#contract, name),
-      reportInvalid: (error, name) => this.#core.reportError(error, "message", this, name),
+      reportInvalid: (error, name) => {
+        const connection = this.#connections.current;
+        if (connection === null) this.#core.reportError(error, "message", this, name);
+        else connection.messageFailed(asConduitError(error), name);
+      },
       hookFailed: (name, error) => this.#core.hookFailed(name, error),
     };
     this.#subscriptions = new Subscriptions(host);

@@ -82,7 +82,7 @@ export interface ConnectionDelegate<Peer> {
   /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
   sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
   /** Messages of this type failed with this code, which isn't this side's fault. `count` is how many the report stands for. */
-  messageFailed(connection: ProtocolConnection<Peer>, error: RpcError, type: string, count: number): void;
+  messageFailed(connection: ProtocolConnection<Peer>, error: ConduitError, type: string, count: number): void;
   /** The server's connect hooks have finished. Called on clients, if the extension `ready` is in force. */
   connectionReady(connection: ProtocolConnection<Peer>): void;
   /** The server is stopping, and takes no new messages and requests. Called on clients. */
@@ -173,7 +173,7 @@ export class ProtocolConnection<Peer>
   #whenSendable: (() => void)[] | null = null;
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
-  #messageReports: ReportWindows<{ readonly error: RpcError; readonly type: string }> | null = null;
+  #messageReports: ReportWindows<{ readonly error: ConduitError; readonly type: string }> | null = null;
 
   /** Limits the login, the connect hooks or the closing. */
   #phaseTimer: CallbackTimer | null = null;
@@ -752,7 +752,7 @@ export class ProtocolConnection<Peer>
     this.delegate.sendRefused(this, error, count);
   }
 
-  messageFailed(error: RpcError, type: string): void {
+  messageFailed(error: ConduitError, type: string): void {
     this.#messageReports ??= new ReportWindows(REPORT_WINDOW_MS);
     const kind = `${codeOf(error)} ${type}`;
     // What handlers still fail at after the end isn't gathered: nothing would report the rest.

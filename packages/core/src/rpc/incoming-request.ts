@@ -86,7 +86,7 @@ export interface RequestSource<Peer> {
   /** Fires when the server begins to stop. */
   readonly drainSignal: AbortSignal;
   /** A message failed by its sender's fault, or as its handler says. A flood of them becomes few reports. */
-  messageFailed(error: RpcError, type: string): void;
+  messageFailed(error: ConduitError, type: string): void;
   /** An asynchronous handler started or settled. In between, it counts against `handlerConcurrency`. */
   handlerStarted(request: IncomingRequest<Peer>): void;
   handlerSettled(request: IncomingRequest<Peer>): void;

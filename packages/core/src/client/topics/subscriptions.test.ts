@@ -150,6 +150,26 @@ describe("a subscription", () => {
     expect([await taken(subscription), subscription.recovered, subscription.dropped]).toEqual([[6, 9], false, 2]);
   });
 
+  test("reports invalid data once per second and topic, with its number", async () => {
+    const { runtime, client, peer, start } = await rawScene({ contract: { topics: { news: v.string() } } });
+    const counts: unknown[] = [];
+    client.onError((_error, { stage, name, count }) => counts.push([stage, name, count]));
+    const subscription = client.subscribe("news");
+    await start();
+    for (let offset = 1; offset <= 100; offset += 1) peer.send(TOPIC_DATA_FRAME, { offset, data: 5 }, { id: 1 });
+    await runtime.settle();
+    await runtime.advance(1000);
+    peer.send(TOPIC_DATA_FRAME, { offset: 101, data: 5 }, { id: 1 });
+    await runtime.settle();
+    expect([counts, subscription.dropped]).toEqual([
+      [
+        ["message", "news", undefined],
+        ["message", "news", 100],
+      ],
+      101,
+    ]);
+  });
+
   test("reports data of an asynchronous schema as INVALID_CONFIG, also if the schema refuses it", async () => {
     const schema = v.objectAsync({
       n: v.pipeAsync(
@@ -161,6 +181,7 @@ describe("a subscription", () => {
     const subscription = client.subscribe("news");
     await start();
     peer.send(TOPIC_DATA_FRAME, { offset: 1, data: { n: 1 } }, { id: 1 });
+    await runtime.advance(1000);
     peer.send(TOPIC_DATA_FRAME, { offset: 2, data: { n: 2 } }, { id: 1 });
     await runtime.settle();
     const report = {
