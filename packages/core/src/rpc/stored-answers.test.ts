@@ -125,7 +125,7 @@ test("handlers that never end show no signs of life when the server has stopped"
   const { answers, signs } = scene(losingOneAnswer("put"));
   await answers.begin("u", "id", REQUEST);
   expect(signs.size).toBe(1);
-  answers.stop();
+  await answers.stop();
   expect(signs.size).toBe(0);
 });
 
@@ -215,12 +215,24 @@ test("an answer that the store couldn't keep doesn't replace what another proces
   expect(signs.size).toBe(0);
 });
 
-test("no answer is kept again when the server has stopped", async () => {
-  const { answers, signs } = scene(failing({ error: new Error("unreachable") }));
-  await answers.begin("u", "id", REQUEST);
-  await answers.end("u", "id", 1, { result: 1 });
-  answers.stop();
+test("a server that stops tries once more to keep answers, and then no more until its next start", async () => {
+  const state: { error: Error | null } = { error: new Error("unreachable") };
+  const { answers, answersOf, clock, signs } = scene(failing(state));
+  const givenElsewhere = (id: string): unknown => answersOf("another process").begin("u", id, REQUEST);
+  for (const id of ["one", "two"]) await answers.begin("u", id, REQUEST);
+  await answers.end("u", "one", 1, { result: 1 });
+  state.error = null;
+  await answers.stop();
+  expect(await givenElsewhere("one")).toEqual({ result: 1 });
+  state.error = new Error("unreachable");
+  await answers.end("u", "two", 1, { result: 2 });
   expect(signs.size).toBe(0);
+  state.error = null;
+  await answers.begin("u", "three", REQUEST);
+  for (const sign of [...signs]) sign();
+  await new Promise((resolve) => setImmediate(resolve));
+  clock.ms = 31_000;
+  expect(await givenElsewhere("two")).toEqual({ result: 2 });
 });
 
 test("an answer that the store is too small for is told as that by another process", async () => {

@@ -78,6 +78,7 @@ export class StoredAnswers implements Answers {
   readonly #unkept = new Map<string, number>();
   #endKeeping: (() => void) | null = null;
   #isKeeping = false;
+  #hasStopped = false;
 
   constructor(host: StoredAnswersHost) {
     this.#host = host;
@@ -86,6 +87,8 @@ export class StoredAnswers implements Answers {
   }
 
   async begin(owner: string, id: string, request: OnceRequest): Promise<OnceAnswer | number> {
+    this.#hasStopped = false;
+    this.#keepLater();
     const unsaved = this.#unsaved.find(id);
     if (unsaved !== null && !isRepeatable(unsaved, request.delivery)) return unsaved.answer;
     // No key may be forgotten before its time: its call would be carried out again.
@@ -191,7 +194,7 @@ export class StoredAnswers implements Answers {
       this.#unsaved.end(owner, id, delivery, sent);
       this.#host.storeFailed(error);
       this.#unkept.set(id, delivery);
-      this.#endKeeping ??= this.#host.every(KEEP_AGAIN_MS, () => void this.#keepAgain());
+      this.#keepLater();
     }
     return sent;
   }
@@ -211,6 +214,11 @@ export class StoredAnswers implements Answers {
     }
     await store.put(key, notKept(codec, delivery, record.length), onceMs);
     return false;
+  }
+
+  #keepLater(): void {
+    if (this.#hasStopped || this.#unkept.size === 0) return;
+    this.#endKeeping ??= this.#host.every(KEEP_AGAIN_MS, () => void this.#keepAgain());
   }
 
   /** Never rejects. */
@@ -248,12 +256,16 @@ export class StoredAnswers implements Answers {
     this.#endKeeping = null;
   }
 
-  /** The server has stopped: handlers that go on nevertheless count as interrupted when their lease has ended. */
-  stop(): void {
+  /**
+   * The server has stopped, until its next call: handlers that go on nevertheless count as interrupted when their lease has
+   * ended. Resolves when the store was asked once more to keep answers. Never rejects.
+   */
+  stop(): Promise<void> {
+    this.#hasStopped = true;
     for (const { end } of this.#alive.values()) end();
     this.#alive.clear();
-    this.#unkept.clear();
     this.#stopKeeping();
+    return this.#keepAgain();
   }
 
   /**

@@ -117,11 +117,11 @@ export class ServerStore<Peer> {
 
   /** Waits a while for pending writes, and reports the rest of the failures. */
   async end(timeoutMs: number): Promise<void> {
-    this.#answers?.stop();
+    const kept = this.#answers?.stop();
     this.#isAskingForKeys = false;
     if (this.sessions !== null) {
       const deadline = withDeadline(this.#core.runtimeContext.runtime, timeoutMs);
-      await deadline.race(Promise.all([this.sessions.settled(), this.deadLetters._settled()]));
+      await deadline.race(Promise.all([this.sessions.settled(), this.deadLetters._settled(), kept]));
       deadline.cancel();
     }
     this.#store?.end();
