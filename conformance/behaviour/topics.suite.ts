@@ -195,6 +195,29 @@ export function describeTopics(subject: Subject): void {
     );
 
     test(
+      "presence has the users who logged in, unless the server says another one, or nobody",
+      staged(async (stage) => {
+        const server = await stage.listen({ users: { ada: { password: "lovelace" } } });
+        const lobby = server.topic("lobby", { presence: true });
+        const hall = server.topic("hall", { presence: true, authorize: async () => true });
+        const alias = server.topic("alias", { presence: true, authorize: () => ({ user: "countess" }) });
+        const hidden = server.topic("hidden", { presence: true, authorize: () => ({ user: null }) });
+        const ada = await stage.join(server, { username: "ada", password: "lovelace" });
+        const topics = [lobby, hall, alias, hidden];
+        await Promise.all(topics.map(({ name }) => subscribed(ada, name)));
+        const usersOf = ({ presence }: typeof lobby): readonly (string | null)[] => presence.map(({ user }) => user);
+        expect(topics.map(usersOf)).toEqual([["ada"], ["ada"], ["countess"], [null]]);
+
+        await subscribed(await stage.join(server), "lobby");
+        expect(usersOf(lobby)).toEqual(["ada", null]);
+
+        const added = server.topic("added", { presence: true });
+        added.add(connectionOf(server, ada));
+        expect(usersOf(added)).toEqual(["ada"]);
+      }),
+    );
+
+    test(
       "a hundred clients that come at once each see all of them",
       staged(async (stage) => {
         const server = await stage.listen({ maxConnections: 100 });

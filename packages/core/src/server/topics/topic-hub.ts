@@ -155,7 +155,12 @@ export class TopicHub {
     const member = this.#mustBeMember(connection, name);
     const isNew = this.channel(name)?.members.has(member) !== true;
     if (isNew) this.#mustHaveRoom(member, name);
-    this.#join(member, name, rules, { since: null, user: checkedUser(user), watchesPresence: true, token: null });
+    this.#join(member, name, rules, {
+      since: null,
+      user: checkedUser(user, member),
+      watchesPresence: true,
+      token: null,
+    });
     return isNew;
   }
 
@@ -248,7 +253,7 @@ export class TopicHub {
     if (typeof verdict === "object" && verdict !== null && "then" in verdict) {
       return this.#admitLater(name, rules, member, token, verdict, join);
     }
-    join(member, userOf(verdict, name));
+    join(member, userOf(verdict, name, member));
     return null;
   }
 
@@ -264,7 +269,7 @@ export class TopicHub {
     const channel = this.#channels.get(name) ?? this.#open(name, rules);
     const opened = async (): Promise<boolean | Admission> => {
       const admission = await verdict;
-      userOf(admission, name);
+      userOf(admission, name, member);
       await this.#host.cluster?.durable.open(channel);
       return admission;
     };
@@ -294,7 +299,7 @@ export class TopicHub {
     own.pending.set(name, token);
     let user: string | null;
     try {
-      user = userOf(await verdict, name);
+      user = userOf(await verdict, name, member);
     } catch (error) {
       this.#settle(member, own, name, token);
       throw error;
@@ -607,19 +612,20 @@ export class TopicHub {
 }
 
 /** @throws RpcError PERMISSION_DENIED */
-function userOf(verdict: boolean | Admission, name: string): string | null {
+function userOf(verdict: boolean | Admission, name: string, member: Member): string | null {
   if (verdict === false || verdict === null || verdict === undefined) {
     throw new RpcError(ErrorCode.PERMISSION_DENIED, `Permission denied: this client may not subscribe to '${name}'`);
   }
-  if (verdict === true) return null;
-  if (typeof verdict === "object") return checkedUser(verdict.user);
+  if (verdict === true) return checkedUser(undefined, member);
+  if (typeof verdict === "object") return checkedUser(verdict.user, member);
   const message = `authorize must return true, false or { user } for topic '${name}', got ${describeValue(verdict)}`;
   throw new ConduitError(ErrorCode.INVALID_RESULT, message);
 }
 
-/** @throws ConduitError INVALID_CONFIG */
-function checkedUser(user: unknown): string | null {
-  if (user === undefined || user === null) return null;
+/** The user that the application names, else the one who logged in. @throws ConduitError INVALID_CONFIG */
+function checkedUser(user: unknown, { peer }: Member): string | null {
+  if (user === undefined) return peer.user.name === "" ? null : peer.user.name;
+  if (user === null) return null;
   if (typeof user === "string" && user.length <= MAX_PRESENCE_CHARS) return user;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, `user must be a string of at most ${MAX_PRESENCE_CHARS} characters`);
 }

@@ -17,8 +17,11 @@ export type SlowPolicy = "drop-oldest" | "drop-newest" | "latest" | "disconnect"
 
 /** A subscriber as it was let in. */
 export interface Admission {
-  /** The user, for presence: several connections may be one user's. At most 256 characters. Default: nobody. */
-  readonly user?: string | undefined;
+  /**
+   * The user, for presence: several connections may be one user's. At most 256 characters; null is nobody. Default: the name
+   * of `connection.user`, nobody for a client that logged in with the shared password.
+   */
+  readonly user?: string | null | undefined;
 }
 
 /** Which messages of a topic are kept in memory, so that subscribers that reconnect miss none. */
@@ -59,7 +62,7 @@ export interface TopicOptions<S extends Schema = Schema, Peer = AnyConnection> {
   readonly slowBuffer?: number | undefined;
   /**
    * Authorises a subscription: false refuses with PERMISSION_DENIED, an RpcError with its own code. May return the subscriber's
-   * user. Default: every client.
+   * user. Default: every client may subscribe.
    */
   readonly authorize?: ((connection: Peer, topic: string) => Awaitable<boolean | Admission>) | undefined;
   /** Only users with one of these roles may subscribe or publish; others are refused with PERMISSION_DENIED. Default: all. */
