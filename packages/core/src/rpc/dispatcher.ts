@@ -214,6 +214,11 @@ export class Dispatcher<Peer> {
     }
   }
 
+  /** Resolves when no call or message with a key is carried out, also none whose caller has gone. */
+  async onceIdle(): Promise<void> {
+    await this.#once?.idle();
+  }
+
   /** Counts the call while it runs without its caller. */
   async #untilAnswered(
     owner: string,

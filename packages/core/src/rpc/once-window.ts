@@ -67,6 +67,12 @@ export class OnceWindow {
     return answer;
   }
 
+  /** Resolves when nothing is carried out. */
+  async idle(): Promise<void> {
+    // Some are followed by others.
+    while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
+  }
+
   async #run(
     owner: string,
     id: string,

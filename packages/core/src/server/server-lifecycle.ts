@@ -35,7 +35,7 @@ export interface LifeHost {
   beginStop(): void;
   /** Runs the `onShutdown` hooks. Never rejects. */
   shutdown(): Promise<void>;
-  /** Asks clients to send no more; resolves when no connection has any requests left. */
+  /** Asks clients to send no more; resolves when no connection has any requests left, and nothing with a key is carried out. */
   drain(notice: DrainNotice): Promise<unknown>;
   /** Closes all connections gracefully. */
   endAll(): Promise<void>;

@@ -170,7 +170,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       listening: () => this.#hooks.runListening(),
       beginStop: () => this.#connections.beginStop(),
       shutdown: () => this.#hooks.runShutdown(),
-      drain: (notice) => this.#connections.drain(notice),
+      drain: (notice) => Promise.all([this.#connections.drain(notice), this.#core.dispatcher.onceIdle()]),
       endAll: async () => {
         await this.#connections.endAll();
         this.#topics.stopTimers();

@@ -89,6 +89,47 @@ describe("once with a store", () => {
     expect([call.value, runs]).toEqual([1, 1]);
   });
 
+  test("is waited for by a server that stops, also if its client has gone, so its answer is kept", async () => {
+    const { client, start, restart, runtime } = await scene();
+    const open = gate();
+    let runs = 0;
+    const prepare = (server: Server): void => {
+      server.rpc("charge", async () => {
+        runs += 1;
+        await open.promise;
+        return runs;
+      });
+    };
+    const server = await start(prepare);
+    const lost = outcome(client.call("charge", {}, { once: "order 1" }));
+    await runtime.settle();
+    await client.disconnect();
+    expect(lost.state).toBe("rejected");
+    const stopped = outcome(server.stop({ drainMs: 10_000 }));
+    await runtime.advance(1000);
+    expect(stopped.state).toBe("pending");
+    open.open();
+    await runtime.advance(100);
+    expect(stopped.state).toBe("resolved");
+    await restart(prepare);
+    await client.connect();
+    expect(await client.call("charge", {}, { once: "order 1" })).toBe(1);
+    expect(runs).toBe(1);
+  });
+
+  test("isn't waited for longer than drainMs by a server that stops", async () => {
+    const { client, start, runtime } = await scene();
+    const server = await start((made) => made.rpc("charge", () => new Promise(() => undefined)));
+    const lost = outcome(client.call("charge", {}, { once: "order 1" }));
+    await runtime.settle();
+    await client.disconnect();
+    const stopped = outcome(server.stop({ drainMs: 1000 }));
+    await runtime.advance(900);
+    expect([lost.state, stopped.state]).toEqual(["rejected", "pending"]);
+    await runtime.advance(200);
+    expect(stopped.state).toBe("resolved");
+  });
+
   test("gives the same error after a restart", async () => {
     const { client, start, restart, runtime } = await scene();
     const prepare = (server: Server): void => {
