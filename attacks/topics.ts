@@ -68,6 +68,25 @@ export const topicAttacks: readonly Attack[] = [
     },
   },
   {
+    name: "messages of 60 KB to ever new topics that keep them, within maxTopicBytes 64 MiB",
+    server: { ...server, options: { maxTopicBytes: 64 * 1024 * 1024 } },
+    seconds: 5,
+    run: async (context) => {
+      const data = new Uint8Array(60_000);
+      let n = 0;
+      await context.again(async () => {
+        const socket = await context.logIn(undefined, extensions);
+        for (let id = 1; !context.isStopped; id += 1) {
+          if (id % 100 === 1) n += 1;
+          const topic = `room:${n}`;
+          await socket.write(
+            id % 100 === 1 ? call(id, "$topic.subscribe", { topic }) : call(id, "$topic.publish", { topic, data }),
+          );
+        }
+      });
+    },
+  },
+  {
     name: "a topic's 64 KiB every 20 ms to 100 subscribers that don't read",
     server,
     run: async (context) => {

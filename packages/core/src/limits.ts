@@ -166,6 +166,8 @@ export const DEFAULT_MAX_SUBSCRIPTIONS = 1000;
 export const DEFAULT_TOPIC_BUFFER = 1000;
 export const DEFAULT_TOPIC_AGE_MS = 300_000;
 export const DEFAULT_TOPIC_BYTES: number = 16 * 1024 * 1024;
+/** The memory of all messages that topics of patterns keep: as much as connections may hold. */
+export const DEFAULT_MAX_TOPIC_BYTES: number = 256 * 1024 * 1024;
 /** Topics of patterns that have no subscribers but keep messages, and the bytes of these; the oldest go first. */
 export const MAX_IDLE_TOPICS = 10_000;
 export const MAX_IDLE_TOPIC_BYTES: number = 64 * 1024 * 1024;

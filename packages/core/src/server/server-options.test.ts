@@ -51,6 +51,7 @@ describe("parseServerOptions", () => {
       allowPasswordHash: false,
       slowConsumer: "disconnect",
       maxSubscriptions: 1000,
+      maxTopicBytes: 268_435_456,
       complete: false,
       exposeErrors: false,
       rpcTimeoutMs: 30_000,

@@ -39,6 +39,7 @@ import {
   DEFAULT_MAX_BUFFERED_BYTES,
   DEFAULT_MAX_CONNECTIONS,
   DEFAULT_MAX_SUBSCRIPTIONS,
+  DEFAULT_MAX_TOPIC_BYTES,
   SCRAM_ITERATIONS,
   SCRAM_MAX_ITERATIONS,
   SCRAM_MIN_ITERATIONS,
@@ -134,6 +135,11 @@ export interface ServerOptions extends PeerOptions {
   /** Maximum number of topics that one client may be subscribed to; 1 to 1,000,000. Default 1,000. */
   readonly maxSubscriptions?: number | undefined;
   /**
+   * Memory of the messages that all topics of patterns keep together. When it is used up, those that keep most lose their
+   * oldest messages. Default 256 MiB.
+   */
+  readonly maxTopicBytes?: number | undefined;
+  /**
    * Sessions outlive their streams: when a client's stream is lost, its connection waits for the client to log in again, and
    * goes on where it was. `true` uses the defaults. Default: a connection ends with its stream.
    */
@@ -206,6 +212,7 @@ const entries = {
   maxBufferedBytes: v.optional(wholeNumber(1)),
   rateLimit: v.optional(group(rateLimitEntries)),
   maxSubscriptions: v.optional(wholeNumber(1, 1_000_000), DEFAULT_MAX_SUBSCRIPTIONS),
+  maxTopicBytes: v.optional(wholeNumber(1), DEFAULT_MAX_TOPIC_BYTES),
   slowConsumer: v.optional(oneOf(["drop", "disconnect"]), "disconnect"),
   resume: v.optional(serverResume),
   drainMs: v.optional(milliseconds(0), DEFAULT_DRAIN_MS),

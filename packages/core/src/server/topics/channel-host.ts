@@ -7,6 +7,7 @@ import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import type { AnyConnection } from "../connection.ts";
 import type { PresenceFlusher } from "./presence-flusher.ts";
 import type { RoomWaits } from "./room-waits.ts";
+import type { TopicMemory } from "./topic-memory.ts";
 
 /** A connection that is subscribed. */
 export type Member = ProtocolConnection<AnyConnection>;
@@ -18,6 +19,8 @@ export interface ChannelHost {
   readonly waits: RoomWaits<Member>;
   /** The other nodes; null without a cluster. */
   readonly cluster: ClusterTopics | null;
+  /** Counts the messages that topics of patterns keep. */
+  readonly memory: TopicMemory;
   readonly maxMessageBytes: number;
   /** Whether frames for some connections are compressed. */
   readonly compresses: boolean;

@@ -15,6 +15,7 @@ import { netconduitCalls, netconduitData } from "./netconduit-topics.ts";
 import { PresenceFlusher } from "./presence-flusher.ts";
 import { RoomWaits } from "./room-waits.ts";
 import { TopicHub } from "./topic-hub.ts";
+import { TopicMemory } from "./topic-memory.ts";
 
 const EPOCH_BYTES = 8;
 /** A message counts in the time slice as this many bytes for each member that it is sent to. */
@@ -53,6 +54,7 @@ export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slo
       flushFailed: (name, error) => core.reportError(error, "hook", undefined, `presence of ${name}`),
     }),
     maxMessageBytes: config.maxMessageBytes,
+    memory: new TopicMemory(config.maxTopicBytes),
     waits: new RoomWaits(),
     cluster,
     compresses: compressing !== null,

@@ -53,6 +53,11 @@ export class MessageLog {
     this.#bytes += lengthOf(message);
   }
 
+  /** Drops the oldest message. There must be one. */
+  dropOldest(): void {
+    this.#shift();
+  }
+
   trim({ messages, bytes, sinceMs, least }: LogLimits): void {
     while (this.length > messages || (this.length > 1 && this.#bytes > bytes)) this.#shift();
     while (this.length > least && (this.#messages[this.#head] as LoggedMessage).atMs < sinceMs) this.#shift();

@@ -17,6 +17,7 @@ import type { EncodedValue } from "../../wire/encoded-value.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import { type ChannelHost, lasting, type Member } from "./channel-host.ts";
 import { MessageLog } from "./message-log.ts";
+import type { KeptMessages } from "./topic-memory.ts";
 import type { TopicRules } from "./topic-options.ts";
 import { TopicPresence } from "./topic-presence.ts";
 
@@ -59,13 +60,16 @@ export interface TopicStats {
 /** Token of a TOPIC_START that belongs to no call. A client that has left the topic ignores it. */
 const NO_CALL = 0;
 
+/** Memory of a kept message beside its frame. */
+const MESSAGE_BYTES = 256;
+
 /** A member that waits for messages from the log. */
 interface Lag {
   /** Offset of the next message for it. */
   next: number;
 }
 
-export class TopicChannel implements ClusterTopic, DurableTopic {
+export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
   readonly name: string;
   readonly number: number;
   readonly rules: TopicRules;
@@ -83,6 +87,8 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
   /** Members that are netconduit's. */
   #plain = 0;
   #log: MessageLog | null = null;
+  /** Of a topic of a pattern. */
+  countedBytes = 0;
   #lagging: Map<Member, Lag> | null = null;
   #presence: TopicPresence | null = null;
 
@@ -283,7 +289,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
     const isSame = epoch === this.#logEpoch;
     this.#logEpoch = epoch;
     this.#offset = offset;
-    this.#log?.clear();
+    this.forgetMessages();
     this.#lagging?.clear();
     // In one epoch, the next offset shows the gap.
     if (!isSame) this.#tellStarts();
@@ -292,7 +298,25 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
   /** The log isn't read any more. */
   logClosed(): void {
     this.#logEpoch = null;
+    this.forgetMessages();
+  }
+
+  forgetMessages(): void {
     this.#log = null;
+    this.#countKept();
+  }
+
+  /** There is no room for what topics of patterns keep. */
+  dropOldest(): void {
+    this.#log?.dropOldest();
+    if (this.#log?.length === 0) this.#log = null;
+    this.#countKept();
+  }
+
+  #countKept(): void {
+    if (!this.rules.isPattern) return;
+    const bytes = this.#log === null ? 0 : this.#log.bytes + this.#log.length * MESSAGE_BYTES;
+    if (bytes !== this.countedBytes) this.#host.memory.count(this, bytes);
   }
 
   logEntry(offset: number, data: EncodedValue | null): void {
@@ -319,7 +343,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
     const members = [...this.members];
     for (const member of members) this.leave(member, reason);
     this.stopTimers();
-    this.#log = null;
+    this.forgetMessages();
     return members;
   }
 
@@ -378,6 +402,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic {
       least: isNeeded ? Math.max(retain, slowBuffer) : retain,
     });
     if (this.#log.length === 0) this.#log = null;
+    this.#countKept();
   }
 
   #addLag(member: Member, next: number): Lag {

@@ -597,6 +597,7 @@ export class TopicHub {
     this.#host.cluster?.close(channel);
     if (channel.rules.isDurable) this.#stopReading(channel);
     channel.stopTimers();
+    channel.forgetMessages();
     if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
   }
 
