@@ -7,14 +7,16 @@ import { appendForSure } from "./failures.suite.ts";
 import { rawRequest } from "./raw-request.ts";
 import { describeScenes, room } from "./scene.ts";
 
-/** The part of a connection of nats.js through which JetStream is asked. */
-interface Asking {
+/** A part of a connection of nats.js. */
+interface Connection {
   request(subject: string, ...rest: unknown[]): Promise<unknown>;
+  status(): AsyncIterable<unknown>;
+  close(): Promise<void>;
 }
 /** The transport that the driver uses. */
 const { connect } = createRequire(new URL("../../packages/nats/package.json", import.meta.url))(
   "@nats-io/transport-node",
-) as { readonly connect: (options: object) => Promise<Asking> };
+) as { readonly connect: (options: object) => Promise<Connection> };
 
 const SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 
@@ -65,6 +67,31 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(await set.get("k")).toMatchObject({ value: new Uint8Array([1]) });
       await log.append("m2");
       expect((await log.events.count(3)).slice(1)).toEqual(["1 m1", "2 m2"]);
+    });
+
+    test("when nats.js gives a connection up just after it has reconnected: another one is made", async () => {
+      const nats = await scene().server();
+      const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+      let count = 0;
+      const connectBriefly = async (options: object): Promise<Connection> => {
+        const connection = await connect(options);
+        count += 1;
+        if (count > 1) return connection;
+        connection.status = async function* () {
+          await begun;
+          await connection.close();
+          yield { type: "reconnect" };
+        };
+        return connection;
+      };
+      const a = await scene().node("a", { servers: nats.url, connect: connectBriefly });
+      const b = await scene().node("b", { servers: nats.url });
+      const heard = await a.listen(room);
+      begin();
+      await a.until("reconnecting");
+      await a.until("connected");
+      b.send(room, "hello");
+      expect(await heard.next()).toBe("hello");
     });
 
     test("when NATS forbids a subject for a while: it listens there again when NATS allows that and it connects anew", async () => {
@@ -118,7 +145,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       const nats = await scene().server();
       const met = meeting(2);
       /** Each node has read the log's state before the first one notes what it has noticed. */
-      const connectSlowly = async (options: object): Promise<Asking> => {
+      const connectSlowly = async (options: object): Promise<Connection> => {
         const connection = await connect(options);
         const request = connection.request.bind(connection);
         connection.request = async (subject, ...rest) => {

@@ -211,11 +211,11 @@ export class NatsLink implements ClusterLink {
   /** The connection works: again, or for the first time. */
   async #restored(connection: NatsConnection): Promise<void> {
     const generation = this.#generation;
-    for (const subscription of this.#subscriptions.values()) {
-      // nats.js closes one that NATS has forbidden, and doesn't make it again.
-      if (subscription.sub?.isClosed() !== false) this.#subscribe(connection, subscription);
-    }
     try {
+      for (const subscription of this.#subscriptions.values()) {
+        // nats.js closes one that NATS has forbidden, and doesn't make it again.
+        if (subscription.sub?.isClosed() !== false) this.#subscribe(connection, subscription);
+      }
       await connection.flush();
     } catch {
       // It was lost again, which has been or will be told.
