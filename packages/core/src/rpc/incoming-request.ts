@@ -45,7 +45,7 @@ export interface HandlerContext<Peer, Item = unknown> {
    * is sent.
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE (64 KiB)
    */
-  progress(value: unknown): void;
+  readonly progress: (value: unknown) => void;
 }
 
 /** The clock for deadlines. */
@@ -183,8 +183,9 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     return (this.streams?.input ?? noItems()) as ItemStream<never>;
   }
 
-  progress(value: unknown): void {
-    this.streams?.progress(value);
+  /** Bound, for handlers that take it out of their context. */
+  get progress(): (value: unknown) => void {
+    return (value) => this.streams?.progress(value);
   }
 
   /** The caller has given up. */

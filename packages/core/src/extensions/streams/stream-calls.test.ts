@@ -67,6 +67,18 @@ function codeOf(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe("progress", () => {
+  test("may be taken out of the context, as the other members may", async () => {
+    const { client } = await connected((server) =>
+      server.rpc("work", (_params, { progress }) => {
+        progress("half");
+        return "done";
+      }),
+    );
+    const heard: unknown[] = [];
+    expect(await client.call("work", {}, { onProgress: (value) => heard.push(value) })).toBe("done");
+    expect(heard).toEqual(["half"]);
+  });
+
   test("isn't sent to a caller that doesn't ask for it", async () => {
     const { peer, open } = await called((server) =>
       server.rpc({ name: "work", input: true }, (_params, context) => context.progress("half")),
