@@ -1,4 +1,4 @@
-import { codeOf, messageOf, type RpcError } from "../errors.ts";
+import { codeOf, failureIdOf, messageOf, type RpcError } from "../errors.ts";
 import type { OnceRequest } from "../rpc/once-window.ts";
 import { toHex } from "../util/hex.ts";
 
@@ -13,8 +13,11 @@ export interface DeadLetter {
   readonly key: string;
   /** How often its handlers were started. */
   readonly deliveries: number;
-  /** The last failure, as its sender got it. */
-  readonly error: { readonly code: number; readonly message: string };
+  /**
+   * The last failure, as its sender got it. If a handler threw anything but an `RpcError`, `onError` got that with the same
+   * `failureId`; else it is null.
+   */
+  readonly error: { readonly code: number; readonly message: string; readonly failureId: string | null };
   /** The sender's user; empty for the shared password, and on a client. */
   readonly user: string;
   /** When it was given up, in Unix milliseconds. */
@@ -39,7 +42,7 @@ export function deadLetter(
     data: value,
     key,
     deliveries,
-    error: { code: codeOf(error), message: messageOf(error) },
+    error: { code: codeOf(error), message: messageOf(error), failureId: failureIdOf(error) ?? null },
     user,
     at,
   };

@@ -61,6 +61,22 @@ describe("a message whose handler fails", () => {
     expect(await server.deadLetters.list()).toEqual([]);
   });
 
+  test("has the failure's id as a dead letter, by which onError told what the handler threw", async () => {
+    const { runtime, server, client, letters } = await scene();
+    const ids: unknown[] = [];
+    server.onError((_error, { failureId }) => ids.push(failureId));
+    server.on("order", () => {
+      throw new Error("The disk is full");
+    });
+    const sent = outcome(client.send("order", {}, { ack: { deliveries: 2 } }));
+    await runtime.advance(10_000);
+    const failureId = ids[1];
+    expect(failureId).toMatch(/^[0-9a-f]{16}$/);
+    expect(sent.error).toMatchObject({ failureId });
+    expect(letters).toMatchObject([{ error: { message: "Internal server error", failureId } }]);
+    expect(await server.deadLetters.list()).toEqual(letters);
+  });
+
   test("isn't delivered again if that would fail the same way", async () => {
     const { runtime, client } = await scene();
     const sent = outcome(client.send("nothing", {}, { ack: { deliveries: 3 } }));

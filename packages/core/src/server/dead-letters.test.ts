@@ -27,7 +27,7 @@ function scene(...ids: readonly string[]) {
       data: 1,
       key: "k",
       deliveries: 1,
-      error: { code: 1, message: "" },
+      error: { code: 1, message: "", failureId: null },
       user: "",
       at: 0,
     });
