@@ -166,6 +166,7 @@ export class ServerUnderTest extends Cleanups {
     const asking = await this.login({ reply: true });
     asking.message("wire_echo", null, LIST_ID);
     const { payload } = await answerTo(asking, LIST_ID);
+    await asking.dispose();
     if (payload?.["code"] === 4011) throw new Skipped("the server has no message type 'wire_echo'");
     return this.login(extensions);
   }
@@ -175,6 +176,8 @@ export class ServerUnderTest extends Cleanups {
     const peer = await this.dial();
     const scram = new ScramClient(this.password);
     const { extensions } = await this.logInAs(peer, scram, { extensions: { ...others, [name]: params } });
+    // A server that stops would wait for it.
+    await peer.dispose();
     if (!Object.hasOwn((extensions ?? {}) as object, name)) throw new Skipped(`the server has no extension '${name}'`);
   }
 

@@ -87,8 +87,9 @@ export const drainingChecks: readonly Check<ServerUnderTest>[] = [
       "So a server that stops sends `CLOSE` when its client has acknowledged everything, if there is time, and lets clients whose streams are lost come back until then; a client that has received `DRAIN` acknowledges within 20 ms.",
     async run(server) {
       await server.needsExtension("drain");
-      const session = await newSession(server, { ...OFFER, drain: true });
-      await isAlive(session.peer);
+      await (await server.loginFor("echo")).dispose();
+      const session = await newSession(server, { ...OFFER, call: true, drain: true });
+      await server.callOn(session.peer, "echo", { a: 1 }, 7n);
       server.stop();
       await frameOf(session.peer, Type.DRAIN);
       session.peer.send(Type.DRAINED);

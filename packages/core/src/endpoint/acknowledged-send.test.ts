@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
 import { ONCE_WINDOW_MS } from "../limits.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
@@ -148,6 +148,18 @@ describe("send with ack", () => {
     await runtime.advance(10_000);
     expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 3 } });
     expect(sent.error?.cause).toMatchObject({ code: ErrorCode.TIMEOUT });
+  });
+
+  test("is sent again after a growing delay", async () => {
+    const random = vi.spyOn(Math, "random").mockReturnValue(0.999);
+    onTestFinished(() => random.mockRestore());
+    const { runtime, server, client } = await scene();
+    server.on("order", () => new Promise(() => undefined));
+    const sent = outcome(client.send("order", {}, { ack: { attempts: 4, timeoutMs: 1000, delayMs: 1000 } }));
+    await runtime.advance(4 * 1000 + 1000 + 2000 + 4000 - 100);
+    expect(sent.state).toBe("pending");
+    await runtime.advance(200);
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 4 } });
   });
 
   test("is sent again if the other side says first that its time was over before it began", async () => {

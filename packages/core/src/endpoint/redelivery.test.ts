@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
@@ -30,19 +30,21 @@ describe("a message whose handler fails", () => {
     expect(letters).toEqual([]);
   });
 
-  test("is delivered again after a growing delay", async () => {
-    const { runtime, server, client } = await scene();
-    const times: number[] = [];
-    server.on("order", () => {
-      times.push(runtime.now());
-      throw new Error("Fails");
-    });
-    const sent = outcome(client.send("order", {}, { ack: { deliveries: 4, delayMs: 1000 } }));
-    await runtime.advance(1000 + 2000 + 4000 + 100);
-    expect(sent.error?.code).toBe(ErrorCode.INTERNAL);
-    expect(times).toHaveLength(4);
-    for (const [index, time] of times.slice(1).entries()) {
-      expect(time - (times[index] as number)).toBeLessThanOrEqual(1100 * 2 ** index);
+  test("is delivered again after a growing delay, a random part of which is waited", async () => {
+    for (const part of [0.25, 0.999]) {
+      const random = vi.spyOn(Math, "random").mockReturnValue(part);
+      onTestFinished(() => random.mockRestore());
+      const { runtime, server, client } = await scene();
+      const times: number[] = [];
+      server.on("order", () => {
+        times.push(runtime.now());
+        throw new Error("Fails");
+      });
+      const sent = outcome(client.send("order", {}, { ack: { deliveries: 4, delayMs: 1000 } }));
+      await runtime.advance(1000 + 2000 + 4000 + 100);
+      expect(sent.error?.code).toBe(ErrorCode.INTERNAL);
+      const delays = times.slice(1).map((time, index) => time - (times[index] as number));
+      expect(delays.map((ms) => Math.round(ms / part / 1000))).toEqual([1, 2, 4]);
     }
   });
 
