@@ -13,12 +13,13 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, ConduitError, codeOf, ErrorCode, type RpcError } from "../errors.ts";
+import { asConduitError, ConduitError, codeOf, ErrorCode, messageOf, RpcError } from "../errors.ts";
 import { MAX_CHUNK_BYTES, MAX_UNREAD_CONTROL_BYTES, REPORT_WINDOW_MS } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { calledOf, type IncomingRequest } from "../rpc/incoming-request.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
 import type { Validator } from "../rpc/validation.ts";
+import { clipToKeep } from "../text/describe-value.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 import { CallbackTimer } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -47,6 +48,9 @@ import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
+
+/** Characters of an error's message that are kept for a report. */
+const MAX_REPORT_CHARS = 1000;
 
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {
@@ -173,7 +177,9 @@ export class ProtocolConnection<Peer>
   #whenSendable: (() => void)[] | null = null;
   /** Made with the first error. */
   #reports: ReportWindows<ConduitError> | null = null;
-  #messageReports: ReportWindows<{ readonly error: ConduitError; readonly type: string }> | null = null;
+  /** Without the errors: these may quote all that the peer sent. */
+  #messageReports: ReportWindows<{ readonly code: number; readonly message: string; readonly type: string }> | null =
+    null;
 
   /** Limits the login, the connect hooks or the closing. */
   #phaseTimer: CallbackTimer | null = null;
@@ -592,7 +598,8 @@ export class ProtocolConnection<Peer>
     this.scheduler.over();
     for (const { report, count } of this.#reports?.end() ?? []) this.delegate.frameRefused(this, report, count);
     for (const { report, count } of this.#messageReports?.end() ?? []) {
-      this.delegate.messageFailed(this, report.error, report.type, count);
+      const { code, message, type } = report;
+      this.delegate.messageFailed(this, new RpcError(code, message, { method: type }), type, count);
     }
   }
 
@@ -754,9 +761,10 @@ export class ProtocolConnection<Peer>
 
   messageFailed(error: ConduitError, type: string): void {
     this.#messageReports ??= new ReportWindows(REPORT_WINDOW_MS);
-    const kind = `${codeOf(error)} ${type}`;
+    const report = { code: codeOf(error), message: clipToKeep(messageOf(error), MAX_REPORT_CHARS), type };
+    const now = this.context.runtime.now();
     // What handlers still fail at after the end isn't gathered: nothing would report the rest.
-    const count = this.isOver ? 1 : this.#messageReports.add(kind, { error, type }, this.context.runtime.now());
+    const count = this.isOver ? 1 : this.#messageReports.add(`${report.code} ${type}`, report, now);
     if (count > 0) this.delegate.messageFailed(this, error, type, count);
   }
 

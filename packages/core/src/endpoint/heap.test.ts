@@ -3,14 +3,16 @@ import { runInNewContext } from "node:vm";
 import { expect, test } from "vitest";
 import { QueuedFrame } from "../connection/receive/queued-frame.ts";
 import { RequestQueue } from "../connection/receive/request-queue.ts";
+import { RpcError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
-import { rawClient } from "../test-support/raw-memory.ts";
+import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 import { call, frame, Type } from "../testing/raw-frames.ts";
 
 const CALLS_AT_A_TIME = 500;
 const MIB = 1024 * 1024;
+const FULL = { close: true, reply: true };
 
 /** `gc()`, without a flag on the command line. */
 function collector(): () => void {
@@ -43,6 +45,40 @@ test("requests that were cancelled while they waited take no memory, although ot
   }
   // 30 MB were sent.
   expect((await used()) - before).toBeLessThan(4 * MIB);
+});
+
+test.each([
+  ["reported to this side's hook", 0],
+  ["and its sender hears of that", 0x1000],
+])("a message whose error quotes it isn't kept when it was handled: %s", async (_how, flags) => {
+  const collect = collector();
+  const runtime = fakeRuntime();
+  const { port, errors } = await testServer(runtime, {}, (server) => {
+    server.on("get", (_connection, id) => new RpcError(404, `There is nothing called ${id}`));
+  });
+  const used = async (): Promise<number> => {
+    for (let round = 0; round < 4; round += 1) {
+      await runtime.advance(10_000);
+      collect();
+    }
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  const peers: MemoryPeer[] = [];
+  for (let n = 0; n < 10; n += 1) {
+    peers.push(await rawClient(runtime, port, { extensions: { ...FULL, refusal: true } }));
+  }
+  const before = await used();
+  for (const peer of peers) {
+    for (let n = 0; n < 2; n += 1) {
+      const data = "x".repeat(4 * MIB);
+      peer.write(frame(Type.MESSAGE, { type: "get", data }, { flags }));
+      await runtime.settle();
+    }
+    peer.sent.length = 0;
+    errors.length = 0;
+  }
+  expect((await used()) - before).toBeLessThan(10 * MIB);
 });
 
 test("a queue keeps no place for a request that was removed behind one that waits", () => {

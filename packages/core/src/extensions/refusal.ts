@@ -6,7 +6,7 @@
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 import { asConduitError, codeOf, ErrorCode, failureIdOf, messageOf, RpcError } from "../errors.ts";
 import { REPORT_WINDOW_MS } from "../limits.ts";
-import { clip } from "../text/describe-value.ts";
+import { clipToKeep } from "../text/describe-value.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 
 /** `{name: str, code: int, error: str, failure_id?: str, count: int}`. */
@@ -15,9 +15,12 @@ export const REFUSED_FRAME = 0x0110;
 const MAX_TEXT_CHARS = 1000;
 const MAX_REFUSED_BYTES = 16 * 1024;
 
+/** What REFUSED says. An error may quote all that the peer sent, and this waits for the next one. */
 interface Refusal {
   readonly name: string;
-  readonly error: RpcError;
+  readonly code: number;
+  readonly error: string;
+  readonly failure_id?: string | undefined;
 }
 
 interface State {
@@ -37,17 +40,17 @@ export const refusal: Extension<true, State> = {
   requestRefused(state, name, error) {
     const { connection } = state;
     state.sent ??= new ReportWindows(REPORT_WINDOW_MS);
-    const refused = { name, error };
-    const count = state.sent.add(codeOf(error), refused, connection.context.runtime.now());
+    const refused = refusalOf(name, error);
+    const count = state.sent.add(refused.code, refused, connection.context.runtime.now());
     if (count > 0) sendRefused(connection, refused, count);
   },
   receive(state, frame) {
     const { connection } = state;
     const { name, code: given, error, failure_id, count: many } = connection.readMap(frame) ?? {};
     const code = Number.isSafeInteger(given) ? (given as number) : ErrorCode.UNKNOWN;
-    const method = typeof name === "string" ? clip(name, MAX_TEXT_CHARS) : "";
-    const text = typeof error === "string" ? clip(error, MAX_TEXT_CHARS) : "";
-    const details = typeof failure_id === "string" ? { failure_id: clip(failure_id, MAX_TEXT_CHARS) } : undefined;
+    const method = typeof name === "string" ? clipToKeep(name, MAX_TEXT_CHARS) : "";
+    const text = typeof error === "string" ? clipToKeep(error, MAX_TEXT_CHARS) : "";
+    const details = typeof failure_id === "string" ? { failure_id: clipToKeep(failure_id, MAX_TEXT_CHARS) } : undefined;
     const refused = new RpcError(code, text, { method, details });
     const stands = Number.isSafeInteger(many) && (many as number) > 0 ? (many as number) : 1;
     state.received ??= new ReportWindows(REPORT_WINDOW_MS);
@@ -63,19 +66,22 @@ export const refusal: Extension<true, State> = {
   },
 };
 
-function sendRefused(connection: ExtensionHost, { name, error }: Refusal, count: number): void {
-  const code = codeOf(error);
+function refusalOf(name: string, error: RpcError): Refusal {
   const failureId = failureIdOf(error);
-  const id = failureId === undefined ? {} : { failure_id: failureId };
-  const facts = { name: clip(name, MAX_TEXT_CHARS), code, ...id, count };
+  return {
+    name: clipToKeep(name, MAX_TEXT_CHARS),
+    code: codeOf(error),
+    error: clipToKeep(messageOf(error), MAX_TEXT_CHARS),
+    ...(failureId === undefined ? {} : { failure_id: failureId }),
+  };
+}
+
+function sendRefused(connection: ExtensionHost, refused: Refusal, count: number): void {
   try {
-    connection.sendPayload(REFUSED_FRAME, { ...facts, error: clip(messageOf(error), MAX_TEXT_CHARS) }, "reply");
+    connection.sendPayload(REFUSED_FRAME, { ...refused, count }, "reply");
   } catch (failure) {
-    connection.sendPayload(
-      REFUSED_FRAME,
-      { name: facts.name, code, count, error: "The error cannot be sent" },
-      "reply",
-    );
+    const { name, code } = refused;
+    connection.sendPayload(REFUSED_FRAME, { name, code, count, error: "The error cannot be sent" }, "reply");
     connection.report(asConduitError(failure));
   }
 }

@@ -9,6 +9,12 @@ export function clip(text: string, max: number = MAX_ECHO): string {
   return `${text.slice(0, end)}…`;
 }
 
+/** As {@link clip}, for a text that is kept. It is copied from a long one: as a part of that, it would keep all of it. */
+export function clipToKeep(text: string, max: number): string {
+  const short = clip(text, max);
+  return text.length > 2 * max ? [...short].join("") : short;
+}
+
 /**
  * Describes any value for an error message: primitives as source text (strings clipped), other values by kind. Never
  * runs code of the value and never throws.
