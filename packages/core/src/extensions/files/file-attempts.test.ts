@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ConduitError, ErrorCode, Operation, RpcError } from "../../errors.ts";
+import { ConduitError, cancelledError, ErrorCode, Operation, RpcError } from "../../errors.ts";
 import { transfersWith } from "../../test-support/file-scene.ts";
 import { ManualTimers } from "../../testing/manual-timers.ts";
 import { untilComplete, withinTime } from "./file-attempts.ts";
@@ -57,6 +57,37 @@ test("a signal ends the wait for the next attempt", async () => {
   controller.abort();
   await expect(result).rejects.toMatchObject({ codeName: "CANCELLED" });
   expect(made()).toBe(1);
+});
+
+test("a transfer whose time ends while it waits for the connection says so, not that the wait has ended", async () => {
+  const timers = new ManualTimers();
+  const clock = {
+    get ms() {
+      return timers.nowMs;
+    },
+  };
+  const transfers = transfersWith({}, clock, timers);
+  let waits = false;
+  const peer = {
+    hasEnded: () => false,
+    connected: (signal: AbortSignal | undefined) => {
+      waits = true;
+      return new Promise<void>((_resolve, reject) => {
+        const end = (): void => reject(cancelledError(new Operation("connected()"), signal?.reason));
+        signal?.addEventListener("abort", end, { once: true });
+      });
+    },
+  };
+  const called = new Operation('upload "a"');
+  const progress = new ProgressReporter(undefined, () => clock.ms);
+  const result = withinTime(called, transfers, { timeoutMs: 1000 }, (signal) =>
+    untilComplete({ called, peer, transfers, progress, signal }, async () => {
+      throw new ConduitError(ErrorCode.CONNECTION_RESET, "reset");
+    }),
+  );
+  while (!waits) await Promise.resolve();
+  for (const fire of timers.advance(1016)) fire();
+  await expect(result).rejects.toMatchObject({ codeName: "TIMEOUT", message: 'upload "a" timed out' });
 });
 
 test("a time that is none is INVALID_CONFIG", async () => {

@@ -36,7 +36,12 @@ export async function untilComplete<T>(options: AttemptsOptions, attempt: () => 
     }
     throwIfAborted(called, signal);
     progress.waits();
-    await peer.connected(signal);
+    try {
+      await peer.connected(signal);
+    } catch (error) {
+      throwIfAborted(called, signal);
+      throw error;
+    }
     await pause(transfers, beganMs + BETWEEN_ATTEMPTS_MS - transfers.now(), signal);
     throwIfAborted(called, signal);
   }
