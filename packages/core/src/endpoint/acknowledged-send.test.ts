@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
-import { ErrorCode, RpcError } from "../errors.ts";
+import { type ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { ONCE_WINDOW_MS } from "../limits.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
@@ -286,6 +286,43 @@ describe("call with once", () => {
     for (const options of [{}, { once: "1" }]) {
       await expect(client.call("charge", {}, options)).rejects.toMatchObject({ code: ErrorCode.INVALID_RESULT });
     }
+  });
+
+  test("that an attempt may have begun doesn't say that it was never started, when the last attempt couldn't be sent", async () => {
+    const { runtime, server, client } = await scene();
+    let runs = 0;
+    server.rpc("charge", () => {
+      runs += 1;
+      return new Promise(() => undefined);
+    });
+    const call = outcome(client.call("charge", {}, { once: "order 1", timeoutMs: 2000 }));
+    await runtime.settle();
+    // Nobody listens any more: the next attempts fail before they are sent.
+    await Promise.all([server.stop({ drainMs: 0 }), cut(runtime), runtime.advance(4000)]);
+    expect([call.state, runs]).toEqual(["rejected", 1]);
+    const { code, message, details } = call.error as ConduitError;
+    expect({ code, details }).toEqual({ code: ErrorCode.CONNECTION_CLOSED, details: {} });
+    expect(message).toContain("an earlier attempt may have been carried out");
+  });
+
+  test("that was started at a client which disconnects doesn't say that it was never started", async () => {
+    const { runtime, server, client } = await scene();
+    client.rpc("run", () => new Promise(() => undefined));
+    const call = outcome(server.connections[0]?.call("run", {}, { once: "job 1" }) as Promise<unknown>);
+    await runtime.settle();
+    void client.disconnect("The worker drains");
+    await runtime.advance(5000);
+    expect(call.state).toBe("rejected");
+    expect(call.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
+    expect(call.error).not.toMatchObject({ details: { started: false } });
+  });
+
+  test("says that it was never started if no attempt was sent", async () => {
+    const runtime = fakeRuntime();
+    const { client } = testClient(runtime);
+    const call = outcome(client.call("charge", {}, { once: "order 1" }));
+    await runtime.advance(120_000);
+    expect(call.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED, details: { started: false } });
   });
 
   test("gives the same error again", async () => {

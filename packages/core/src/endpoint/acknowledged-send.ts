@@ -5,7 +5,16 @@
  */
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, ConduitError, cancelledError, codeOf, ErrorCode, isInstance, RpcError } from "../errors.ts";
+import {
+  asConduitError,
+  ConduitError,
+  cancelledError,
+  codeOf,
+  ErrorCode,
+  isInstance,
+  messageOf,
+  RpcError,
+} from "../errors.ts";
 import { isOnceKey, MAX_DELIVERIES, ONCE_KEY_RULE, ONCE_METHOD } from "../rpc/once-window.ts";
 import { isRedeliverable } from "../rpc/redelivery.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -187,6 +196,8 @@ export async function callOnce(
   const { runtime } = sender.context;
   const startedMs = runtime.now();
   const calls = sender.attempts();
+  // That of the last attempt that may have been carried out.
+  let earlier: unknown = null;
   for (let attempt = 1; ; attempt += 1) {
     if (signal?.aborted === true) throw cancelledError(method, signal.reason);
     const leftMs = timeoutMs - (runtime.now() - startedMs);
@@ -197,10 +208,26 @@ export async function callOnce(
       const isTimeout = codeOf(asConduitError(error)) === ErrorCode.TIMEOUT;
       const waitMs = isTimeout ? null : retryAfterMs(error, backOff(DELAY_MS, attempt));
       const isLast = timeoutMs > 0 ? waitMs !== null && waitMs >= leftMs : attempt >= ATTEMPTS;
-      if (waitMs === null || isLast || sender.isOver()) throw error;
+      const isOver = waitMs === null || isLast || sender.isOver();
+      if (startedIn(error) !== false) earlier = error;
+      else if (isOver && earlier !== null) throw afterEarlier(error, earlier);
+      if (isOver) throw error;
       await sender.pauses.wait(sender.context, waitMs, signal);
     }
   }
+}
+
+/** The error of an attempt that wasn't begun says nothing of those before it. */
+function afterEarlier(error: unknown, earlier: unknown): ConduitError {
+  const last = asConduitError(error);
+  const message = `${messageOf(last)}; an earlier attempt may have been carried out: ${messageOf(asConduitError(earlier))}`;
+  const { started: _, ...others } = last.details ?? {};
+  const started = startedIn(earlier);
+  const details = started === undefined ? others : { ...others, started };
+  const options = { cause: error, details };
+  return isInstance(error, RpcError)
+    ? new RpcError(codeOf(last), message, options)
+    : new ConduitError(codeOf(last), message, options);
 }
 
 function backOff(delayMs: number, count: number): number {
@@ -246,8 +273,9 @@ function retryAfterMs(error: unknown, bound: number): number | null {
   }
 }
 
-/** Whether handlers were started, as the peer says. */
-function startedIn({ details }: RpcError): unknown {
+/** Whether handlers were started, as far as that is known. */
+function startedIn(error: unknown): unknown {
+  const details = isInstance(error, ConduitError) ? error.details : undefined;
   return isMap(details) ? details["started"] : undefined;
 }
 
