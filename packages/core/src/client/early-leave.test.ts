@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { memoryPair } from "../bytes/memory-pair.ts";
 import type { ServerInit } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
@@ -40,12 +40,19 @@ test("a client leaves a server that is stopping for another one, while that stil
   expect([call.state, stopped.state]).toEqual(["resolved", "resolved"]);
 });
 
-test("a client leaves at a random moment of the first half of the server's time", async () => {
-  const { runtime, server, mover, reasons } = await scene({}, { reconnect: { ...RECONNECT, jitter: true } });
-  void server.stop({ drainMs: 4000 });
-  await runtime.advance(2100);
-  expect([reasons, mover.state]).toEqual([["SERVER_STOPPING"], "active"]);
-});
+test.each([0.25, 0.999])(
+  "a client leaves at a random moment of the first half of the server's time: at %d of it",
+  async (part) => {
+    const random = vi.spyOn(Math, "random").mockReturnValue(part);
+    onTestFinished(() => random.mockRestore());
+    const { runtime, server, mover, reasons } = await scene({}, { reconnect: { ...RECONNECT, jitter: true } });
+    void server.stop({ drainMs: 4000 });
+    await runtime.advance(part * 2000 - 100);
+    expect([reasons, mover.state]).toEqual([[], "draining"]);
+    await runtime.advance(200);
+    expect([reasons, mover.state]).toEqual([["SERVER_STOPPING"], "active"]);
+  },
+);
 
 test("a client stays while calls of either side are under way", async () => {
   const { runtime, server, next, mover } = await scene();
