@@ -36,7 +36,7 @@ export { descriptorLimit } from "./sockets/descriptor-limit.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./sockets/error-codes.ts";
 export { openFileStore, type StoreFileSystem } from "./sockets/file-store.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./sockets/make-runtime.ts";
-export { nodeFiles } from "./sockets/node-files.ts";
+export { type NodeFileSystem, nodeFiles } from "./sockets/node-files.ts";
 export { codedError, messageOf, SocketErrors } from "./sockets/socket-errors.ts";
 export type { SocketOperations } from "./sockets/socket-operations.ts";
 export type { FailureFacts, SocketOwner } from "./sockets/socket-owner.ts";

@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
 import { makeRuntime, nodeFiles, type Runtime } from "@netconduit/core/adapter";
+import { pacedFiles } from "./paced-files.ts";
 import { transport } from "./transport.ts";
 
 const NOTHING = new Uint8Array(0);
@@ -27,7 +28,7 @@ export const denoRuntime: Runtime = makeRuntime({
   unrefTimer: (timer) => Deno.unrefTimer(timer as number),
   AsyncResource,
   nodeCrypto: { hash, createHmac, createSecretKey },
-  files: nodeFiles(fileSystem, path, createHash),
+  files: nodeFiles(pacedFiles(fileSystem), path, createHash),
   zlib,
   // Windows has no SIGTERM, and Deno throws on listening for it.
   terminationSignals: Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"],
