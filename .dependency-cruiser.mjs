@@ -8,7 +8,7 @@
  * floor don't import each other.
  */
 const FLOORS = [
-  ["text/"],
+  ["text/", "error-codes.ts"],
   ["errors.ts", "limits.ts"],
   ["util/"],
   ["bytes/"],

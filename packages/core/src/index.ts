@@ -97,14 +97,8 @@ export type { OutgoingContext, OutgoingMiddleware } from "./endpoint/outgoing-mi
 export type { RemoteCaller } from "./endpoint/remote-caller.ts";
 export type { ConnectionStats, RemotePeer, RemotePeerBase } from "./endpoint/remote-peer.ts";
 export type { ClientResumeOptions, ServerResumeOptions, ServerResumeSettings } from "./endpoint/resume-option.ts";
-export {
-  ConduitError,
-  type ConduitErrorOptions,
-  ErrorCode,
-  type ErrorCodeName,
-  errorCodeName,
-  RpcError,
-} from "./errors.ts";
+export { ErrorCode, type ErrorCodeName, errorCodeName } from "./error-codes.ts";
+export { ConduitError, type ConduitErrorOptions, RpcError } from "./errors.ts";
 export type { FileCallOptions } from "./extensions/files/file-caller.ts";
 export type { FileProgress } from "./extensions/files/file-progress.ts";
 export type { BlobLike, UploadSource } from "./extensions/files/file-source.ts";

@@ -1,7 +1,8 @@
 import { ExtData, encode } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ConduitError, ErrorCode, type ErrorCodeName } from "../errors.ts";
+import type { ErrorCodeName } from "../error-codes.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import { Flag, FrameType } from "./constants.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
 import { anyFrameType } from "./frame-types.ts";

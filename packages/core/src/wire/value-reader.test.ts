@@ -1,7 +1,8 @@
 import { Decoder, Encoder, ExtData } from "@msgpack/msgpack";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { ErrorCode, type ErrorCodeName } from "../errors.ts";
+import type { ErrorCodeName } from "../error-codes.ts";
+import { ErrorCode } from "../errors.ts";
 import { MAX_DEPTH } from "../limits.ts";
 import { ValueReader } from "./value-reader.ts";
 
