@@ -400,6 +400,23 @@ describe("a handler", () => {
     expect(contexts[0]?.signal.reason).toMatchObject({ code: ErrorCode.TIMEOUT });
   });
 
+  test.each(["method", "message"])(
+    "of a %s has no result if it returns because its deadline has passed: the caller may still wait",
+    async (kind) => {
+      const { runtime, server, peer } = await fromRawClient();
+      const work = ({ signal }: HandlerContext<unknown>): Promise<string> =>
+        new Promise((resolve) => signal.addEventListener("abort", () => resolve("half of it")));
+      server.rpc("work", (_params, context) => work(context));
+      server.on("work", (_connection, _data, context) => work(context));
+      if (kind === "method") {
+        peer.send(FrameType.RPC_REQUEST, { method: "work", params: {}, timeout_ms: 500 }, { id: 1 });
+      } else peer.send(FrameType.MESSAGE, { type: "work", data: null, timeout_ms: 500 }, { id: 1 });
+      await runtime.advance(520);
+      const answers = (await peer.received()).filter(({ id }) => Number(id) === 1);
+      expect(answers).toMatchObject([{ type: FrameType.RPC_ERROR, payload: { code: ErrorCode.TIMEOUT } }]);
+    },
+  );
+
   test("counts the time its call waited in the queue against the deadline", async () => {
     const { runtime, server, peer } = await fromRawClient({ handlerConcurrency: 1 });
     const deadlines: (number | null)[] = [];

@@ -302,6 +302,7 @@ export class Dispatcher<Peer> {
     try {
       const value = await result;
       request.finish();
+      request.throwIfLate();
       const checking = this.#checkedReply(source, entry, request, value);
       if (checking !== null) await checking;
     } catch (error) {
@@ -434,6 +435,7 @@ export class Dispatcher<Peer> {
     try {
       const value = await reply;
       request.finish();
+      if (request.wantsReply) request.throwIfLate();
       this.#messageReply(source, request, value);
     } catch (error) {
       request.finish();

@@ -240,6 +240,14 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     if (this.#abortReason !== null) throw this.#abortReason;
   }
 
+  /**
+   * Throws if the deadline passed while the handler watched it: what it returned may be a part of its result, and its caller may
+   * still wait, by its own clock.
+   */
+  throwIfLate(): void {
+    if (this.#controller !== null && this.#abortReason?.code === ErrorCode.TIMEOUT) throw this.#abortReason;
+  }
+
   /** Whether a handler threw `error` only because its signal fired. */
   explains(error: unknown): boolean {
     const reason = this.#abortReason;
