@@ -344,6 +344,8 @@ test("A stored message that the client has no handler for is reported, and remov
     expect.objectContaining({
       code: ErrorCode.NOT_DELIVERED,
       message: expect.stringContaining("A stored message 'nobody' was not delivered"),
+      stage: "send",
+      name: "nobody",
     }),
   );
   expect(await all.stored()).toEqual([]);

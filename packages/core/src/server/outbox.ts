@@ -40,7 +40,8 @@ export interface OutboxHost {
   removing(removal: Promise<void>): void;
   storeFailed(error: unknown): void;
   /** A stored message won't be delivered. */
-  undelivered(error: ConduitError): void;
+  /** @param type null if it isn't known */
+  undelivered(error: ConduitError, type: string | null, count: number): void;
   /** Runs `task` until the returned function is called. Doesn't keep the process running. */
   every(delayMs: number, task: () => void): () => void;
 }
@@ -160,7 +161,7 @@ export class Outbox {
     for (const [index, key] of keys.entries()) {
       const claimed = this.#end === null ? await this.#claim(key) : null;
       if (this.#end !== null) {
-        if (this.#end === "dropped") this.#drop(keys.slice(index), "an earlier server has left");
+        if (this.#end === "dropped") this.#drop(keys.slice(index), null);
         return;
       }
       if (claimed === null) continue;
@@ -238,7 +239,7 @@ export class Outbox {
     const [first] = stored;
     if (first === undefined) return;
     const keys = stored.map(([key]) => key);
-    this.#drop(keys, `of which the first is '${first[1].type}'`);
+    this.#drop(keys, first[1].type);
   }
 
   /** Whether no other server has taken over a message. True if that isn't known: rather a wrong report than none. */
@@ -256,10 +257,12 @@ export class Outbox {
     }
   }
 
-  /** These messages aren't delivered any more. */
-  #drop(keys: readonly string[], which: string): void {
-    const message = `${keys.length} stored messages, ${which}, were not delivered: the session has ended`;
-    this.#host.undelivered(new ConduitError(ErrorCode.NOT_DELIVERED, message, { details: { count: keys.length } }));
+  /** These messages aren't delivered any more. @param type that of the first; null if it isn't known */
+  #drop(keys: readonly string[], type: string | null): void {
+    const count = keys.length;
+    const which = type === null ? "an earlier server has left" : `of which the first is '${type}'`;
+    const message = `${count} stored messages, ${which}, were not delivered: the session has ended`;
+    this.#host.undelivered(new ConduitError(ErrorCode.NOT_DELIVERED, message, { details: { count } }), type, count);
     for (const key of keys) this.#delete(key);
   }
 
@@ -275,7 +278,7 @@ export class Outbox {
       // `ended` says whether another server sends it.
       if (this.#sender.isOver()) return;
       const message = `A stored message '${type}' was not delivered: ${messageOf(error)}`;
-      this.#host.undelivered(new ConduitError(ErrorCode.NOT_DELIVERED, message, { cause: error }));
+      this.#host.undelivered(new ConduitError(ErrorCode.NOT_DELIVERED, message, { cause: error }), type, 1);
     }
     this.#remove(key);
   }

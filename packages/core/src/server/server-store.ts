@@ -145,7 +145,8 @@ export class ServerStore<Peer> {
       every: (delayMs, task) => every(runtime, delayMs, task),
       wallClock: () => runtime.wallClock(),
       storeFailed: (error) => this.failed(error),
-      undelivered: (error) => this.#core.report(error, { stage: "send" }),
+      undelivered: (error, type, count) =>
+        this.#core.report(error, { stage: "send", count, ...(type === null ? {} : { name: type }) }),
     });
   }
 

@@ -48,7 +48,7 @@ export interface StoredSessionsHost {
   wallClock(): number;
   storeFailed(error: unknown): void;
   /** A stored message won't be delivered. */
-  undelivered(error: ConduitError): void;
+  undelivered(error: ConduitError, type: string | null, count: number): void;
 }
 
 /** A run of a node that has, or had, a session. */
@@ -218,7 +218,8 @@ export class StoredSessions {
       recorded: () => this.#recorded(stored),
       removing: (removal: Promise<void>) => this.#untilSettled(removal),
       storeFailed: (error: unknown) => this.#host.storeFailed(error),
-      undelivered: (error: ConduitError) => this.#host.undelivered(error),
+      undelivered: (error: ConduitError, type: string | null, count: number) =>
+        this.#host.undelivered(error, type, count),
       every: (delayMs: number, task: () => void) => this.#host.every(delayMs, task),
     };
     stored.outbox = new Outbox(id, host, sender);
