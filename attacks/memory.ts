@@ -1,7 +1,7 @@
 /** Attacks that make the server hold memory. */
 
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import { call, chunksOf, frame, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack } from "./lib/attack.ts";
 
@@ -104,6 +104,8 @@ export const memoryAttacks: readonly Attack[] = [
         for (let id = 1; !context.isStopped; id += 1) {
           keys += 1;
           await socket.write(call(id, "$once", { key: `key ${keys}`, method }));
+          // A server that takes all of it at once would leave this process no turn, to hear that the attack is over.
+          if (id % 8 === 0) await nextTurn();
         }
       });
     },
