@@ -58,7 +58,10 @@ export interface ErrorContext<Peer> {
   readonly client?: Peer;
   /** The method, message type or hook. */
   readonly name?: string;
-  /** Address of the peer, `host:port`, if it hasn't logged in. */
+  /**
+   * Address of the peer, `host:port`, if it hasn't logged in. Missing with the stage `accept`, whose reports may stand for many
+   * peers.
+   */
   readonly remoteAddress?: string;
   /** Id of a handler's failure. The caller's RpcError has the same `failureId`. */
   readonly failureId?: string;
