@@ -1,7 +1,7 @@
 /** Calls with streams: the caller's side. */
 
 import type { StreamConnection } from "../connection/connection-sender.ts";
-import { checkResult, checkSignal } from "../connection/outgoing-calls.ts";
+import { checkResult, checkSignal, checkTimeout } from "../connection/outgoing-calls.ts";
 import { asError, type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
 import { CallStreams } from "../extensions/streams/call-streams.ts";
 import type { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
@@ -43,18 +43,19 @@ export function openStream(
     options = withParent(name, given);
     const called = calledAs(name, params);
     connection = outgoing.streamConnection(called);
+    checkTimeout(called, options?.timeoutMs ?? 0);
     call = callStreams(connection, name, called, options, true);
   } catch (error) {
     return failedStream(error);
   }
   const { timeoutMs = 0, signal, meta } = options ?? {};
-  const send = (): void => {
-    connection.sender.call(name, params, { timeoutMs, signal, meta }, null, call).then(
+  const send = (leftMs: number): void => {
+    connection.sender.call(name, params, { timeoutMs: leftMs, signal, meta }, null, call).then(
       () => call.settled(call.hasInputFailed ? asError(call.inputError) : null),
       (error: unknown) => call.settled(asError(call.hasInputFailed ? call.inputError : error)),
     );
   };
-  call.openWith(send, signal);
+  call.openWith(send, timeoutMs, signal);
   return new StreamItems(call.output as StreamReceiver);
 }
 
@@ -73,7 +74,9 @@ export async function callWithStreams(
   try {
     result = await connection.sender.call(name, params, { ...options, ...timeout }, resultValidator(options), call);
   } catch (error) {
-    throw call.hasInputFailed ? call.inputError : error;
+    const failure = call.hasInputFailed ? call.inputError : error;
+    call.settled(asError(failure));
+    throw failure;
   }
   if (call.hasInputFailed) throw call.inputError;
   return result;

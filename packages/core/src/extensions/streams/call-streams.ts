@@ -13,6 +13,7 @@ import {
 } from "../../errors.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { clip } from "../../text/describe-value.ts";
+import { CallbackTimer } from "../../util/time.ts";
 import type { StreamKeys } from "../../wire/stream-keys.ts";
 import type { ConnectionStreams, OwnCall } from "./connection-streams.ts";
 import { StreamFrame } from "./stream-frames.ts";
@@ -69,18 +70,36 @@ export class CallStreams implements Streams, OwnCall {
     if (input !== undefined) void this.#sendInput(this.#openedInput());
   }
 
-  /** Sends the call as soon as the send queue has room, unless its caller gives up before that. */
-  openWith(send: () => void, signal: AbortSignal | undefined): void {
+  /**
+   * Sends the call as soon as the send queue has room, unless its caller gives up or its time is over before that.
+   * @param timeoutMs for the whole stream, 0 for no limit; `send` gets what is left of it
+   */
+  openWith(send: (timeoutMs: number) => void, timeoutMs: number, signal: AbortSignal | undefined): void {
+    if (this.#streams.canOpen) send(timeoutMs);
+    else this.#openLater(send, timeoutMs, signal);
+  }
+
+  #openLater(send: (timeoutMs: number) => void, timeoutMs: number, signal: AbortSignal | undefined): void {
     const { name } = this.#options;
-    const onAbort = (): void => this.output?.abort(cancelledError(name, signal?.reason));
-    let isWaiting = true;
-    this.#streams.open(() => {
-      isWaiting = false;
+    const { runtime, wheel } = this.#streams.connection.context;
+    const giveUp = (error: Error): void => {
+      this.output?.abort(error);
+      this.#endInput(error);
+    };
+    const onAbort = (): void => giveUp(cancelledError(name, signal?.reason));
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const timer = new CallbackTimer(() => {
+      const message = `'${name}' timed out after ${timeoutMs} ms: it could not be sent, because the send queue was full`;
+      giveUp(new ConduitError(ErrorCode.TIMEOUT, message));
+    });
+    const startedMs = runtime.now();
+    if (timeoutMs > 0) wheel.schedule(timer, timeoutMs, startedMs);
+    this.#streams.openLater(() => {
+      wheel.cancel(timer);
       signal?.removeEventListener("abort", onAbort);
       if (this.output?.isStopped === true) this.output.end(null);
-      else send();
+      else send(timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (runtime.now() - startedMs)));
     });
-    if (isWaiting) signal?.addEventListener("abort", onAbort, { once: true });
   }
 
   opened(call: CallHandle): void {
@@ -111,6 +130,8 @@ export class CallStreams implements Streams, OwnCall {
 
   /** The call has settled. If its caller gave up, items may arrive until the peer has answered. */
   settled(error: Error | null): void {
+    // Over already, unless the call failed before it was opened.
+    if (error !== null) this.#endInput(error);
     if (!this.#isAbandoned) this.output?.end(error);
   }
 
@@ -199,7 +220,9 @@ export class CallStreams implements Streams, OwnCall {
 
   /** The application takes no more items. */
   #cancel(): void {
-    this.#call?.abandon(new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was cancelled`));
+    const error = new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was cancelled`);
+    if (this.#call === null) this.#endInput(error);
+    else this.#call.abandon(error);
   }
 
   #delete(): void {

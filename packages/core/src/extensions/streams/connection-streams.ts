@@ -117,12 +117,13 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     throw new ConduitError(ErrorCode.TOO_MANY_STREAMS, message);
   }
 
-  /** Calls `send` when the send queue has room: at once, or behind others that wait. */
-  open(send: () => void): void {
-    if (this.#opening.length === 0 && !this.connection.sendQueue.isCongested) {
-      send();
-      return;
-    }
+  /** Whether a call is sent at once: the send queue has room, and no other call waits for it. */
+  get canOpen(): boolean {
+    return this.#opening.length === 0 && !this.connection.sendQueue.isCongested;
+  }
+
+  /** Calls `send` when the send queue has room, behind others that wait. */
+  openLater(send: () => void): void {
     this.#opening.push(send);
     if (this.#opening.length === 1) void this.#openLater();
   }
