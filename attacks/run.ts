@@ -29,7 +29,7 @@ const results: AttackResult[] = [];
 function writeTable(): void {
   const about =
     `Measured on ${availableParallelism()} cores of a shared machine, ${values.seconds} seconds and more of each attack; ` +
-    `all processes on that machine, over its loopback, the attacker's at the lowest priority.`;
+    `all processes on that machine, over its loopback, the attacker's while a processor is free.`;
   const order = attacks.flatMap(({ name }) => RUNTIMES.map((runtime) => [name, runtime] as const));
   writeFileSync(DOCUMENT, withTable(readFileSync(DOCUMENT, "utf8"), about, results, order));
 }

@@ -42,8 +42,8 @@ export interface AttackTimes {
 }
 
 /**
- * Runs an attack: the server, honest clients and the attacker are a process each. The attacker has the lowest priority,
- * because a real one is on another machine and takes no processor from honest clients.
+ * Runs an attack: the server, honest clients and the attacker are a process each. The attacker runs only
+ * while a processor is free, because a real one is on another machine and takes no processor from honest clients.
  */
 export async function runAttack(attack: Attack, runtime: RuntimeName, times: AttackTimes): Promise<AttackResult> {
   const folder = await mkdtemp(join(tmpdir(), "netconduit-"));
