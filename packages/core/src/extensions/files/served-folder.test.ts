@@ -65,6 +65,26 @@ test("an upload at an offset where nothing was verified is WRONG_OFFSET, which s
   expect(await readdir(dir)).toEqual([]);
 });
 
+test("an error of authorize isn't taken for one of the disk, whatever is asked for", async () => {
+  const broken = new TypeError("The database of permissions is away");
+  const authorize = (): boolean => {
+    throw broken;
+  };
+  const { folder, heard, context } = await served({ authorize });
+  const asked = { ...UPLOAD, resume: true };
+  for (const request of [
+    () => folder.offset(asked, context),
+    () => folder.upload(asked, context),
+    () => folder.download(asked, context).next(),
+    () => folder.list({}, context).next(),
+    () => folder.stat(asked, context),
+    () => folder.remove(asked, context),
+  ]) {
+    await expect(request()).rejects.toBe(broken);
+  }
+  expect(heard).toEqual([]);
+});
+
 test("a user's upload is continued by that user alone, whatever names others state", async () => {
   const { folder, contextOf } = await served();
   const peer = (user: string, name: string, method = "scram") => ({ user: { name: user, method }, info: { name } });

@@ -140,8 +140,8 @@ export class ServedFolder<Peer> {
 
   /** Where an upload can be continued. */
   async offset(params: Params, context: FolderContext<Peer>): Promise<unknown> {
+    const { identity, finished } = await this.#request(params, context);
     return await this.#reporting(context, async () => {
-      const { identity, finished } = await this.#request(params, context);
       if (finished !== null) return { offset: finished.bytes, sha256: finished.sha256 };
       await this.#mustBeAbleToBegin(identity);
       const state = await this.#receiving.find(identity);
@@ -151,8 +151,8 @@ export class ServedFolder<Peer> {
   }
 
   async upload(params: Params, context: FolderContext<Peer>): Promise<ReceivedFile> {
+    const { identity, transfer, finished } = await this.#request(params, context);
     return await this.#reporting(context, async () => {
-      const { identity, transfer, finished } = await this.#request(params, context);
       const { offset } = params;
       if (finished !== null && finished.bytes === offset) return answerOf(finished);
       if (!isCount(offset)) throw invalidParams("offset must be a whole number of bytes");
@@ -285,7 +285,8 @@ export class ServedFolder<Peer> {
     const identity = { name, owner, bytes, modifiedMs: modified, isResumable };
     if (id === null || !isResumable) return { identity, transfer: null, finished: null };
     const transfer = JSON.stringify([owner, name, bytes, modified, id]);
-    return { identity, transfer, finished: await this.#finishedUpload(identity, transfer) };
+    const finished = await this.#reporting(context, () => this.#finishedUpload(identity, transfer));
+    return { identity, transfer, finished };
   }
 
   /** Null if the transfer isn't complete, or its file isn't there any more. */
