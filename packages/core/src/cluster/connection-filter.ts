@@ -47,7 +47,7 @@ export function fitsFilter(connection: FilteredConnection, { user, role, topic }
 function filterProblem(value: unknown): string | null {
   if (!isMap(value)) return "must be an object with user, role or topic, or a function";
   for (const [key, given] of Object.entries(value)) {
-    if (!KEYS.includes(key)) return `has the unknown key ${JSON.stringify(key).slice(0, 100)}`;
+    if (!KEYS.includes(key)) return `unknown key ${JSON.stringify(key).slice(0, 100)}; it takes ${KEYS.join(", ")}`;
     if (given === undefined) continue;
     const values: readonly unknown[] = typeof given === "string" ? [given] : Array.isArray(given) ? given : [];
     const isList = values.length > 0 && values.length <= MAX_VALUES && values.every((one) => typeof one === "string");

@@ -425,7 +425,7 @@ describe("a session that goes on at another server, while the former one still h
     await connection?.send("late", 2, STORED);
     await runtime.advance(WINDOW_MS);
     expect(former.undelivered().map(({ message }) => message)).toEqual([
-      "1 stored messages, of which the first is 'late', were not delivered: the session has ended",
+      "Not delivered, because the session has ended: 1 stored message ('late')",
     ]);
     expect(await stored()).toHaveLength(1);
   });
