@@ -50,7 +50,7 @@ describe("the limit of a peer", () => {
   test("refuses a larger message or call where it is sent, with name, limit and remedy", async () => {
     const { runtime, client, errors } = await pair(4, 100);
     const message =
-      "Cannot send 'note': 5139 bytes exceed maxMessageBytes of the server, 4096; send it in parts, or raise the option";
+      "Cannot send 'note': 5139 bytes exceed maxMessageBytes of the server, 4096; send it as a file or a stream, or raise the option";
     const refused = { code: ErrorCode.MESSAGE_TOO_LARGE, message, details: { bytes: 5139, limit: 4096 } };
     expect(() => client.send("note", LARGE)).toThrow(expect.objectContaining(refused));
     const outcomes = [outcome(client.call("small", { LARGE })), outcome(client.request("note", LARGE))];

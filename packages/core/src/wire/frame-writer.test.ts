@@ -151,7 +151,8 @@ describe("FrameWriter", () => {
     expect(() => writer.message(0, 0, "t", "x".repeat(86))).toThrow(
       expect.objectContaining({
         code: ErrorCode.MESSAGE_TOO_LARGE,
-        message: "Cannot send 't': 101 bytes exceed maxMessageBytes 100; send it in parts, or raise the option",
+        message:
+          "Cannot send 't': 101 bytes exceed maxMessageBytes 100; send it as a file or a stream, or raise the option",
         details: { bytes: 101, limit: 100 },
       }),
     );

@@ -437,6 +437,6 @@ export function messageTooLarge(
   receiver: "server" | "client" | "peer" | null,
 ): ConduitError {
   const option = receiver === null ? "maxMessageBytes" : `maxMessageBytes of the ${receiver},`;
-  const message = `Cannot send ${what}: ${bytes} bytes exceed ${option} ${limit}; send it in parts, or raise the option`;
+  const message = `Cannot send ${what}: ${bytes} bytes exceed ${option} ${limit}; send it as a file or a stream, or raise the option`;
   return new ConduitError(ErrorCode.MESSAGE_TOO_LARGE, message, { details: { bytes, limit } });
 }
