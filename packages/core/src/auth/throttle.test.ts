@@ -180,6 +180,15 @@ describe("AuthThrottle", () => {
     expect(throttle.take("nat", "eve", 0).waitMs).toBe(100);
   });
 
+  test("remembers the last 10,000 names that have logged in, and no more", () => {
+    const throttle = new AuthThrottle();
+    throttle.take("nat", "ada", 0).accepted(0);
+    for (let user = 0; user < 10_000; user++) throttle.take("nat", `user ${user}`, 0).accepted(0);
+    sprayed(throttle, 0);
+    expect(waits(throttle, 1, "nat", "user 0")).toEqual([0]);
+    expect(waits(throttle, 1, "nat", "ada")).toEqual([100]);
+  });
+
   test("counts names that no user can have as one, so that long ones aren't stored", () => {
     const throttle = new AuthThrottle();
     const tries = Array.from({ length: 24 }, (_, n) => throttle.take("nat", `${n}`.padEnd(257, "x"), 0).waitMs);

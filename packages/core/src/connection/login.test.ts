@@ -4,6 +4,7 @@ import { MAX_HANDSHAKE_BYTES, NETCONDUIT_WELCOME_HOLD_MS } from "../limits.ts";
 import type { Rejection } from "../server/login-manager.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
+import { leftovers } from "../test-support/leftovers.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { type MemoryPeer, PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
 import { COMPRESSED, frame, rawFrame } from "../testing/raw-frames.ts";
@@ -276,8 +277,11 @@ describe("a netconduit client", () => {
     const peer = await rawClient(runtime, port, netconduit);
     server.connections[0]?.send("welcome");
     peer.reset();
-    await runtime.advance(1000);
+    await runtime.settle();
     expect(server.connectionCount).toBe(0);
+    await server.stop();
+    // Its timer hasn't fired.
+    expect([runtime.now(), leftovers()]).toEqual([0, []]);
   });
 
   test("is not sent CLOSE: its connection just ends", async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ConnectTarget } from "../runtime.ts";
@@ -25,7 +26,13 @@ function attempting(tls: ClientTls | null, target: ConnectTarget = connectTarget
     { ...target, tls: tls === null ? null : {} },
     { host: "192.0.2.7", tls, signal: controller.signal },
   );
-  return { sockets, attempt, abort: (reason: unknown) => controller.abort(reason), socket: new FakeSocket() };
+  return {
+    sockets,
+    attempt,
+    signal: controller.signal,
+    abort: (reason: unknown) => controller.abort(reason),
+    socket: new FakeSocket(),
+  };
 }
 
 describe("ConnectAttempt", () => {
@@ -139,6 +146,20 @@ describe("ConnectAttempt", () => {
     abort(new Error("changed my mind"));
     await result;
     expect(socket.discarded).toBeNull();
+  });
+
+  test.each<[string, (attempt: ConnectAttempt<FakeSocket>) => void]>([
+    ["is ready", (attempt) => attempt.ready()],
+    ["has failed", (attempt) => attempt.failed(coded("ECONNREFUSED"))],
+    ["has lost its socket", (attempt) => attempt.gone()],
+  ])("leaves no listener on the signal once it %s: that may outlive many attempts", async (_, end) => {
+    const { attempt, signal, socket } = attempting(plain);
+    const result = attempt.start(nothing);
+    attempt.opened(socket);
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    end(attempt);
+    await result.catch(nothing);
+    expect(getEventListeners(signal, "abort")).toEqual([]);
   });
 
   test.for([

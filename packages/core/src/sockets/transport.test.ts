@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { connectTarget, FakeSocket, FakeSockets, listenTarget, rejection } from "../test-support/fake-sockets.ts";
@@ -39,6 +40,14 @@ describe("connect", () => {
     sockets.resolve = async (host, family) => [`::${host.length - 1}`, `::2`, `::3`].slice(0, family);
     await transport.connect({ ...connectTarget, family: 6 }, signal);
     expect(tried).toEqual(["::1", "::2"]);
+  });
+
+  test("leaves no listener on the signal, of the look-up or of an attempt", async () => {
+    const { sockets, transport } = reachable("::2");
+    sockets.resolve = async () => ["::1", "::2"];
+    const own = new AbortController();
+    await transport.connect({ ...connectTarget, family: 6 }, own.signal);
+    expect(getEventListeners(own.signal, "abort")).toEqual([]);
   });
 
   test("fails with the last address's error", async () => {
