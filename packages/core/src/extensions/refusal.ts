@@ -14,6 +14,8 @@ export const REFUSED_FRAME = 0x0110;
 /** A name and a message are cut to this many characters, when sent and received. */
 const MAX_TEXT_CHARS = 1000;
 const MAX_REFUSED_BYTES = 16 * 1024;
+/** More than a connection carries in the second that one report stands for. */
+const MAX_COUNT = 1_000_000;
 
 /** What REFUSED says. An error may quote all that the peer sent, and this waits for the next one. */
 interface Refusal {
@@ -55,14 +57,16 @@ export const refusal: Extension<true, State> = {
     const stands = Number.isSafeInteger(many) && (many as number) > 0 ? (many as number) : 1;
     state.received ??= new ReportWindows(REPORT_WINDOW_MS);
     const count = state.received.add(code, refused, connection.context.runtime.now(), stands);
-    if (count > 0) connection.sendRefused(refused, count);
+    if (count > 0) connection.sendRefused(refused, Math.min(count, MAX_COUNT));
   },
   closing({ connection, sent }, reason) {
     if (reason.byPeer) return;
     for (const { report, count } of sent?.end() ?? []) sendRefused(connection, report, count);
   },
   closed({ connection, received }) {
-    for (const { report, count } of received?.end() ?? []) connection.sendRefused(report, count);
+    for (const { report, count } of received?.end() ?? []) {
+      connection.sendRefused(report, Math.min(count, MAX_COUNT));
+    }
   },
 };
 
