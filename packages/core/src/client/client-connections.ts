@@ -95,6 +95,7 @@ export class ClientConnections<Peer> {
       opened: (stream) => this.#streamOpened(stream),
       accepted: (connection, answer) => this.#accepted(connection, answer),
     });
+    core.hookStarted = (_client, running, bytes) => this.#connection?.scheduler.hookStarted(running, bytes);
     this.renewal = new CredentialRenewal(config, (error) => core.hookFailed("onCredentialsExpiring", error));
     this.#stateListeners = new StateListeners(core);
     this.#machine = new ConnectionStateMachine(core, "disconnected", this.#stateListeners);

@@ -174,9 +174,15 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
       transfers: fileTransfersOf(this.runtimeContext),
       access: this.access,
       received: (peer, file) =>
-        this.fileReceivedHooks.notify((error) => this.hookFailed("onFileReceived", error, peer), peer, file),
+        this.hold(
+          peer,
+          this.fileReceivedHooks.start((error) => this.hookFailed("onFileReceived", error, peer), peer, file),
+        ),
       sent: (peer, file) =>
-        this.fileSentHooks.notify((error) => this.hookFailed("onFileSent", error, peer), peer, file),
+        this.hold(
+          peer,
+          this.fileSentHooks.start((error) => this.hookFailed("onFileSent", error, peer), peer, file),
+        ),
       failed: (peer, method, error) => this.reportError(error, "rpc", peer, method),
     });
     return this.#files.serve(name, options, agreedOn(this.#folders, name), this.#isRunning);
@@ -233,6 +239,14 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   /** Servers replace it. */
   userName: (from: Peer) => string = () => "";
 
+  /** Servers and clients replace it: see `RequestScheduler`. */
+  hookStarted: (peer: Peer, running: Promise<unknown>, bytes: number) => void = () => undefined;
+
+  /** Hooks that a peer's requests start are bounded like handlers, or it could start any number of them. */
+  hold(peer: Peer, running: Promise<unknown> | null, bytes = 0): void {
+    if (running !== null) this.hookStarted(peer, running, bytes);
+  }
+
   /** Servers with a store replace it. */
   makeAnswers: () => Answers = () => new MemoryAnswers(this.codec, () => this.now());
 
@@ -248,15 +262,16 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     };
   }
 
-  deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number): void {
-    this.deadLetterOf(this.userName(from), request, error, deliveries);
+  deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number, bytes: number): void {
+    this.hold(from, this.deadLetterOf(this.userName(from), request, error, deliveries), bytes);
   }
 
-  deadLetterOf(user: string, request: OnceRequest, error: RpcError, deliveries: number): void {
+  /** Returns when the asynchronous hooks have finished; null if there are none. */
+  deadLetterOf(user: string, request: OnceRequest, error: RpcError, deliveries: number): Promise<unknown> | null {
     const random = this.runtimeContext.runtime.crypto.randomBytes(FAILURE_ID_BYTES);
     const letter = deadLetter(request, error, deliveries, user, this.runtimeContext.runtime.wallClock(), random);
     this.keepDeadLetter(letter);
-    this.deadLetterHooks.notify((failure) => this.hookFailed("onDeadLetter", failure), letter);
+    return this.deadLetterHooks.start((failure) => this.hookFailed("onDeadLetter", failure), letter);
   }
 
   now(): number {
@@ -267,9 +282,10 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     return toHex(this.runtimeContext.runtime.crypto.randomBytes(FAILURE_ID_BYTES));
   }
 
-  unknownMessage(client: Peer, type: string, data: unknown): boolean {
+  unknownMessage(client: Peer, type: string, data: unknown, bytes: number): boolean {
     if (this.unknownHooks.isEmpty) return false;
-    this.unknownHooks.notify((error) => this.hookFailed("onUnknown", error), client, type, data);
+    const running = this.unknownHooks.start((error) => this.hookFailed("onUnknown", error), client, type, data);
+    this.hold(client, running, bytes);
     return true;
   }
 
@@ -282,7 +298,8 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     if (!this.errorHooks.isEmpty) {
       const failed = (failure: unknown): void =>
         this.#warn("onError", asError(failure), { stage: "hook", name: "onError" });
-      this.errorHooks.notify(failed, known, context);
+      const running = this.errorHooks.start(failed, known, context);
+      if (context.client !== undefined) this.hold(context.client, running);
     } else if (isWorthAWarning(known, context.stage)) {
       this.#warn(`${context.stage} ${context.name}`, known, context);
     }

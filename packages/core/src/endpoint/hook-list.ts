@@ -44,17 +44,29 @@ export class HookList<Args extends readonly unknown[]> {
     for (const { hook } of this.#hooks) await this.#call(hook, args);
   }
 
-  /** Starts every hook without waiting for it; only reports errors. */
-  notify(onError: (error: unknown) => void, ...args: Args): void {
+  /**
+   * Like `notify`. Returns a promise of when the asynchronous hooks have finished, which never rejects; null if there are
+   * none.
+   */
+  start(onError: (error: unknown) => void, ...args: Args): Promise<unknown> | null {
+    let running: Promise<unknown>[] | null = null;
     for (const { hook } of this.#hooks) {
       try {
         const result = this.#call(hook, args);
         // A promise of another realm is no instance of this one's Promise.
-        if (typeof result === "object" && result !== null) Promise.resolve(result).catch(onError);
+        if (typeof result !== "object" || result === null) continue;
+        running ??= [];
+        running.push(Promise.resolve(result).catch(onError));
       } catch (error) {
         onError(error);
       }
     }
+    return running === null ? null : Promise.all(running);
+  }
+
+  /** Starts every hook without waiting for it; only reports errors. */
+  notify(onError: (error: unknown) => void, ...args: Args): void {
+    void this.start(onError, ...args);
   }
 
   #call(hook: (...args: Args) => unknown, args: Args): unknown {

@@ -31,9 +31,9 @@ export interface DispatchHost<Peer> {
   /** Makes the keeper of answers for calls and messages with a key. Called once. */
   makeAnswers(): Answers;
   /** A message won't be delivered again: its handlers have failed as often as its sender allows. */
-  deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number): void;
+  deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number, bytes: number): void;
   /** Runs the `onUnknown` hooks. Returns whether there are any. */
-  unknownMessage(from: Peer, type: string, data: unknown): boolean;
+  unknownMessage(from: Peer, type: string, data: unknown, bytes: number): boolean;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -248,7 +248,7 @@ export class Dispatcher<Peer> {
   ): Promise<OnceAnswer> {
     const answer = await this.#carryOut(source, request, wanted, count);
     if ("error" in answer && isFinalFailure(wanted, answer.error, count)) {
-      this.#host.deadLetter(request.client, wanted, answer.error, count);
+      this.#host.deadLetter(request.client, wanted, answer.error, count, request.bytes);
     }
     return answer;
   }
@@ -397,7 +397,8 @@ export class Dispatcher<Peer> {
       this.#runHandlers(source, request, entries.length === 1 ? only : null, entries);
       return;
     }
-    const hasHooks = this.#host.unknownMessage(request.client, request.method, request.value);
+    const { client, method, value, bytes } = request;
+    const hasHooks = this.#host.unknownMessage(client, method, value, bytes);
     if (hasHooks && !request.wantsReply) return;
     const hint = source.hasNetconduitPeer ? "" : didYouMean(request.method, this.#registry.messageTypes());
     const message = `No handler for message type '${request.method}'${hint}`;

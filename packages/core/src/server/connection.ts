@@ -143,6 +143,11 @@ export class Connection<
   }
 
   /** @internal */
+  _hookStarted(running: Promise<unknown>, bytes: number): void {
+    this.#protocol.scheduler.hookStarted(running, bytes);
+  }
+
+  /** @internal */
   protected get _connection(): PeerConnection {
     return this.#protocol;
   }

@@ -92,8 +92,9 @@ export class ServerHooks<Server, Peer> {
     this.rejected.notify((error) => this.#failed("onClientRejected", error), rejection);
   }
 
-  notifyDenied(connection: Peer, denial: Denial): void {
-    this.denied.notify((error) => this.#failed("onDenied", error, connection), connection, denial);
+  /** Returns when the asynchronous hooks have finished; null if there are none. */
+  notifyDenied(connection: Peer, denial: Denial): Promise<unknown> | null {
+    return this.denied.start((error) => this.#failed("onDenied", error, connection), connection, denial);
   }
 }
 

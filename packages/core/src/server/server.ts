@@ -130,7 +130,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#hooks = new ServerHooks<this, Connection<C, D>>(this, (name, error, connection) =>
       this.#core.hookFailed(name, error, connection),
     );
-    this.#core.access.denied = (connection, denial) => this.#hooks.notifyDenied(connection, denial);
+    this.#core.access.denied = (connection, denial) =>
+      this.#core.hold(connection, this.#hooks.notifyDenied(connection, denial));
+    this.#core.hookStarted = (connection, running, bytes) => connection._hookStarted(running, bytes);
     this.config = config;
     this.#kinds = contract?.clients === undefined ? null : new ClientKinds(contract.clients);
     this.#listener = new ServerListener(runtime, config);

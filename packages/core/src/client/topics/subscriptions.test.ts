@@ -397,6 +397,20 @@ describe("a subscription that the server begins", () => {
     expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
   });
 
+  test("is one too many when the hooks of 20,000 that have ended still run", async () => {
+    const { runtime, client, peer } = await rawScene();
+    client.onSubscribed(() => new Promise(() => undefined));
+    const end = { code: ErrorCode.CANCELLED, reason: "over" };
+    for (let number = 1; number <= 20_000; number += 1) {
+      peer.send(TOPIC_START_FRAME, { ...news, topic: `news ${number}` }, { id: number });
+      peer.send(TOPIC_END_FRAME, end, { id: number });
+    }
+    await runtime.settle();
+    expect(client.isConnected).toBe(true);
+    peer.send(TOPIC_START_FRAME, news, { id: 20_001 });
+    expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
+  });
+
   test("isn't one too many if earlier ones have ended", async () => {
     const { runtime, client, peer } = await rawScene();
     client.onSubscribed(() => undefined);

@@ -94,6 +94,8 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   #nextToken = 1;
   /** Number of subscriptions that the server began, those of earlier connections included. */
   #unasked = 0;
+  /** Subscriptions that the server began and whose asynchronous hooks run. */
+  readonly #hooked = new Set<AnySubscription>();
   readonly #unaskedShare: UnaskedShare = new UnaskedShare(() => this.maxBytes);
 
   constructor(host: SubscriptionsHost) {
@@ -276,8 +278,10 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   /** The server begins a subscription by itself. */
   #begin(name: string): Entry | undefined {
     if (this.#unasked === MAX_UNASKED) this.#endUnaskedOfBefore();
-    if (this.#unasked === MAX_UNASKED) {
-      const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for and go on`;
+    // Of subscriptions that have just ended, the hooks may not have heard of it.
+    if (this.#unasked === MAX_UNASKED || this.#hooked.size >= 2 * MAX_UNASKED) {
+      const what = this.#unasked === MAX_UNASKED ? "go on" : "keep hooks of onSubscribed busy";
+      const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for and ${what}`;
       this.#host.connection()?.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
       return undefined;
     }
@@ -300,7 +304,10 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   }
 
   #tellBegun(subscription: AnySubscription): void {
-    this.#hooks.notify((error) => this.#host.hookFailed("onSubscribed", error), subscription);
+    const running = this.#hooks.start((error) => this.#host.hookFailed("onSubscribed", error), subscription);
+    if (running === null) return;
+    this.#hooked.add(subscription);
+    void running.then(() => this.#hooked.delete(subscription));
   }
 
   /** Returns the data as the schema puts it out, or INVALID. */

@@ -63,6 +63,8 @@ export class RequestScheduler<Peer> implements Continuable {
   #runningBytes = 0;
   /** Those of them that have a stream: they run for as long as it lasts, so they have a limit of their own. */
   #runningStreams = 0;
+  /** Asynchronous hooks that the peer's requests have started. */
+  #runningHooks = 0;
   #idleWaiters: (() => void)[] | null = null;
 
   constructor(host: SchedulerHost) {
@@ -164,6 +166,17 @@ export class RequestScheduler<Peer> implements Continuable {
     this.#wakeIdle();
   }
 
+  /** A request of the peer has started a hook, which counts like an asynchronous handler. @param bytes what it got */
+  hookStarted(running: Promise<unknown>, bytes: number): void {
+    this.#runningHooks += 1;
+    this.#runningBytes += bytes;
+    void running.then(() => {
+      this.#runningHooks -= 1;
+      this.#runningBytes -= bytes;
+      this.startWaiting();
+    });
+  }
+
   /** Whether its asynchronous handler is running. */
   isRunning(request: IncomingRequest<Peer>): boolean {
     return this.#running?.has(request) === true;
@@ -250,9 +263,10 @@ export class RequestScheduler<Peer> implements Continuable {
   /** Running requests also count against `receiveQueueBytes`; one may always run, whatever its size. */
   get #canStart(): boolean {
     if (!this.#isReady || this.#host.hasUnreadReplies) return false;
-    if (this.runningHandlers === 0) return true;
+    const running = this.runningHandlers + this.#runningHooks;
+    if (running === 0) return true;
     const { handlerConcurrency, receiveQueueBytes } = this.#host.settings;
-    return this.runningHandlers - this.#runningStreams < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
+    return running - this.#runningStreams < handlerConcurrency && this.#runningBytes < receiveQueueBytes;
   }
 
   get #fill(): number {
