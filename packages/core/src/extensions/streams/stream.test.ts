@@ -297,6 +297,27 @@ describe("a hostile client", () => {
   });
 });
 
+test("a client that disconnects in the middle of an input ends it with an error, so that it isn't taken for all of it", async () => {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime);
+  const connecting = client.connect();
+  const peer = await raw.admit({ extensions: { ...BASE, stream: STREAM } });
+  await connecting;
+  const input = ["a", "b", "c"].map((letter) => letter.repeat(100));
+  const called = expect(client.call("take", {}, { input })).rejects.toMatchObject({
+    code: ErrorCode.CONNECTION_CLOSED,
+  });
+  const { id } = await peer.next(Type.RPC_REQUEST);
+  peer.send(StreamFrame.INPUT_CREDIT, { bytes: 1 }, { id });
+  await peer.next(StreamFrame.INPUT);
+  const leaving = client.disconnect();
+  expect(await peer.next(StreamFrame.INPUT_END)).toMatchObject({ id, payload: { code: ErrorCode.CONNECTION_CLOSED } });
+  await called;
+  peer.stream.destroy(null);
+  await leaving;
+});
+
 describe("a hostile server", () => {
   async function toRawServer() {
     const runtime = fakeRuntime();
