@@ -23,7 +23,7 @@ const { values } = commandLine({
   },
 });
 
-const times = { warmUpMs: 300, beforeMs: 600, attackMs: values.seconds * 1000 };
+const times = { warmUpMs: 300, beforeMs: 600, attackMs: values.seconds * 1000, attackerYields: true };
 const results: AttackResult[] = [];
 
 function writeTable(): void {

@@ -37,13 +37,17 @@ export interface AttackTimes {
   readonly warmUpMs: number;
   readonly beforeMs: number;
   readonly attackMs: number;
+  /**
+   * Whether the attacker runs only while a processor is free: a real one is on another machine and takes no processor from
+   * honest clients. Beside other programs it may not run at all. Default: false.
+   */
+  readonly attackerYields?: boolean;
   /** Whether what the server holds is measured in the end, which stops it for a moment. Node.js only. Default: false. */
   readonly measuresHeld?: boolean;
 }
 
 /**
- * Runs an attack: the server, honest clients and the attacker are a process each. The attacker runs only
- * while a processor is free, because a real one is on another machine and takes no processor from honest clients.
+ * Runs an attack: the server, honest clients and the attacker are a process each.
  */
 export async function runAttack(attack: Attack, runtime: RuntimeName, times: AttackTimes): Promise<AttackResult> {
   const folder = await mkdtemp(join(tmpdir(), "netconduit-"));
@@ -52,7 +56,7 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
     RoleProcess.start("honest.ts"),
     RoleProcess.start("attacker.ts"),
   ]);
-  attacker.yieldProcessors();
+  if (times.attackerYields === true) attacker.yieldProcessors();
   try {
     const place = await server.ask<Place>("start", { setup: attack.server ?? {}, folder });
     const { honest: does = "calls", honestUser: user = null, roundTripMs = 0, server: { tls = false } = {} } = attack;
