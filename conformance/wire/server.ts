@@ -1,6 +1,6 @@
 /**
  * `node … server.ts PORT FOLDER`: starts a server under test of this library, with a store in the folder, and ends when it
- * listens. One that was started there before is killed first: it is a command for `--restart`.
+ * listens. It kills the server that it started there before, so it serves as the command of `--restart`.
  */
 import { spawn } from "node:child_process";
 import { openSync } from "node:fs";

@@ -13,14 +13,12 @@ import type { PeerInfo } from "../auth/peer-info.ts";
 import type { ByteSink, ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, ConduitError, codeOf, ErrorCode, messageOf, RpcError } from "../errors.ts";
-import { MAX_CHUNK_BYTES, MAX_UNREAD_CONTROL_BYTES, REPORT_WINDOW_MS } from "../limits.ts";
+import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
+import { MAX_CHUNK_BYTES, MAX_UNREAD_CONTROL_BYTES } from "../limits.ts";
 import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { calledOf, type IncomingRequest } from "../rpc/incoming-request.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
 import type { Validator } from "../rpc/validation.ts";
-import { clipToKeep } from "../text/describe-value.ts";
-import { ReportWindows } from "../util/report-windows.ts";
 import { CallbackTimer } from "../util/time.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
@@ -30,6 +28,7 @@ import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
 import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
 import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
+import { ConnectionReports } from "./connection-reports.ts";
 import { ConnectionResumption, type ResumptionHost } from "./connection-resumption.ts";
 import { ConnectionSender, type SenderHost } from "./connection-sender.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
@@ -48,9 +47,6 @@ import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
-
-/** Characters of an error's message that are kept for a report. */
-const MAX_REPORT_CHARS = 1000;
 
 /** A connection's server or client. */
 export interface ConnectionDelegate<Peer> {
@@ -176,10 +172,7 @@ export class ProtocolConnection<Peer>
   /** Run when the stream takes bytes again. */
   #whenSendable: (() => void)[] | null = null;
   /** Made with the first error. */
-  #reports: ReportWindows<ConduitError> | null = null;
-  /** Without the errors: these may quote all that the peer sent. */
-  #messageReports: ReportWindows<{ readonly code: number; readonly message: string; readonly type: string }> | null =
-    null;
+  #reports: ConnectionReports | null = null;
 
   /** Limits the login, the connect hooks or the closing. */
   #phaseTimer: CallbackTimer | null = null;
@@ -596,11 +589,7 @@ export class ProtocolConnection<Peer>
     if (error !== null || !reason.byPeer) this.#dropRequests(reason);
     else this.scheduler.startWaiting();
     this.scheduler.over();
-    for (const { report, count } of this.#reports?.end() ?? []) this.delegate.frameRefused(this, report, count);
-    for (const { report, count } of this.#messageReports?.end() ?? []) {
-      const { code, message, type } = report;
-      this.delegate.messageFailed(this, new RpcError(code, message, { method: type }), type, count);
-    }
+    this.#reports?.end();
   }
 
   notifySuspended(reason: CloseReason): void {
@@ -760,12 +749,9 @@ export class ProtocolConnection<Peer>
   }
 
   messageFailed(error: ConduitError, type: string): void {
-    this.#messageReports ??= new ReportWindows(REPORT_WINDOW_MS);
-    const report = { code: codeOf(error), message: clipToKeep(messageOf(error), MAX_REPORT_CHARS), type };
-    const now = this.context.runtime.now();
-    // What handlers still fail at after the end isn't gathered: nothing would report the rest.
-    const count = this.isOver ? 1 : this.#messageReports.add(`${report.code} ${type}`, report, now);
-    if (count > 0) this.delegate.messageFailed(this, error, type, count);
+    // Handlers may still fail after the end, when nothing would report the rest.
+    if (this.isOver) this.delegate.messageFailed(this, error, type, 1);
+    else this.#madeReports.addMessage(error, type, this.context.runtime.now());
   }
 
   // --- what parts of the connection tell it -------------------------------------------------------------------------
@@ -806,10 +792,15 @@ export class ProtocolConnection<Peer>
     this.errors += 1;
   }
 
-  /** Errors with one code are reported once per window, with their number; the rest when the connection has ended. */
   report(error: ConduitError): void {
-    this.#reports ??= new ReportWindows(REPORT_WINDOW_MS);
-    const count = this.#reports.add(error.code, error, this.context.runtime.now());
-    if (count > 0) this.delegate.frameRefused(this, error, count);
+    this.#madeReports.addFrame(error, this.context.runtime.now());
+  }
+
+  get #madeReports(): ConnectionReports {
+    this.#reports ??= new ConnectionReports({
+      frameRefused: (error, count) => this.delegate.frameRefused(this, error, count),
+      messageFailed: (error, type, count) => this.delegate.messageFailed(this, error, type, count),
+    });
+    return this.#reports;
   }
 }

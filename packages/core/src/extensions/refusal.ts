@@ -17,7 +17,7 @@ const MAX_REFUSED_BYTES = 16 * 1024;
 /** More than a connection carries in the second that one report stands for. */
 const MAX_COUNT = 1_000_000;
 
-/** What REFUSED says. An error may quote all that the peer sent, and this waits for the next one. */
+/** The payload of REFUSED. It is kept until the next report, so the error, which may quote all that the peer sent, is cut. */
 interface Refusal {
   readonly name: string;
   readonly code: number;

@@ -10,7 +10,7 @@ import { ReservedMethod } from "../wire/called-as.ts";
 /** The reserved method. */
 export const ONCE_METHOD: typeof ReservedMethod.ONCE = ReservedMethod.ONCE;
 const MAX_KEY_CHARS = 256;
-/** Of a method or message type. It is looked up with the key, and remembered with it, whether it is known or not. */
+/** Bounds the name of a method or message type: it is remembered with its key, even if nothing has that name. */
 const MAX_NAME_CHARS = 1024;
 export const ONCE_KEY_RULE: string = `a string of 1 to ${MAX_KEY_CHARS} characters`;
 /** A message may be delivered so often. */

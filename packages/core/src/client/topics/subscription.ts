@@ -33,7 +33,7 @@ export interface MessageBuffer {
   _dropOldest(): void;
 }
 
-/** What several subscriptions share. */
+/** Limits that several subscriptions have together. */
 export interface SubscriptionShare extends MemberCount {
   /** A message waits. Older ones may be dropped now, or this one. */
   added(buffer: MessageBuffer, bytes: number): void;
@@ -83,7 +83,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
    * or if the subscription ends first.
    */
   readonly ready: Promise<void>;
-  /** What it shares with others that the server began by itself; null if the program asked for it. */
+  /** Limits of all subscriptions that the server began by itself; null if the program asked for this one. */
   readonly #share: SubscriptionShare | null;
   /** @internal Whether the program wants to know who else is subscribed. */
   readonly _watchesPresence: boolean;

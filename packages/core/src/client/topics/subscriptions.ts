@@ -278,7 +278,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   /** The server begins a subscription by itself. */
   #begin(name: string): Entry | undefined {
     if (this.#unasked === MAX_UNASKED) this.#endUnaskedOfBefore();
-    // Of subscriptions that have just ended, the hooks may not have heard of it.
+    // Hooks of a subscription that has just ended may still run.
     if (this.#unasked === MAX_UNASKED || this.#hooked.size >= 2 * MAX_UNASKED) {
       const what = this.#unasked === MAX_UNASKED ? "go on" : "keep hooks of onSubscribed busy";
       const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for and ${what}`;

@@ -5,8 +5,8 @@ import type { MessageBuffer, SubscriptionShare } from "./subscription.ts";
 const SUBSCRIPTION_BYTES = 2048;
 
 /**
- * What a client holds for subscriptions that the server began by itself. The server decides how many there are, so together
- * they have the room of one that the program asked for.
+ * The memory of subscriptions that the server began by itself. The server decides how many there are, so together they get
+ * the room of one that the program asked for.
  */
 export class UnaskedShare implements SubscriptionShare {
   readonly #maxBytes: () => number;

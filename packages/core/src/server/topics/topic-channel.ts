@@ -87,7 +87,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
   /** Members that are netconduit's. */
   #plain = 0;
   #log: MessageLog | null = null;
-  /** Of a topic of a pattern. */
+  /** Memory of its messages as last counted, if it belongs to a pattern. */
   countedBytes = 0;
   #lagging: Map<Member, Lag> | null = null;
   #presence: TopicPresence | null = null;
