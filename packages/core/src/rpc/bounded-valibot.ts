@@ -19,7 +19,7 @@ class BoundedConfig {
   #isAborted = false;
 
   constructor() {
-    Object.defineProperty(this, "abortEarly", { enumerable: true, get: () => this.#mustStop() });
+    Object.defineProperty(this, "abortEarly", { enumerable: true, get: () => this.#answer() });
   }
 
   begin({ lang, abortEarly, abortPipeEarly }: ReturnType<typeof getGlobalConfig>): this {
@@ -30,7 +30,8 @@ class BoundedConfig {
     return this;
   }
 
-  #mustStop(): boolean {
+  /** Counts a question, and says whether to stop. */
+  #answer(): boolean {
     this.#left -= 1;
     return this.#isAborted || this.#left < 0;
   }

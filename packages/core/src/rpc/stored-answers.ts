@@ -206,11 +206,13 @@ export class StoredAnswers implements Answers {
   async #keep(id: string, delivery: number, record: Uint8Array, mayKeep: boolean): Promise<boolean> {
     const { store, codec, onceMs } = this.#host;
     const key = await this.#keyOf(id);
-    try {
-      if (mayKeep) await store.put(key, record, onceMs);
-      if (mayKeep) return true;
-    } catch (error) {
-      if (!(error instanceof ConduitError) || error.code !== ErrorCode.MESSAGE_TOO_LARGE) throw error;
+    if (mayKeep) {
+      try {
+        await store.put(key, record, onceMs);
+        return true;
+      } catch (error) {
+        if (!(error instanceof ConduitError) || error.code !== ErrorCode.MESSAGE_TOO_LARGE) throw error;
+      }
     }
     await store.put(key, notKept(codec, delivery, record.length), onceMs);
     return false;

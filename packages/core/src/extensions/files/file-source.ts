@@ -143,8 +143,11 @@ export class DiskSource implements FileSource {
   }
 }
 
-/** A source without a time of change, told from all others by a random number in its place: only one upload knows it. */
-export function numbered(source: FileSource): FileSource & { readonly key: string } {
+/**
+ * A source that has no time of change, with a random number in its place. Only one upload knows the number, so no other
+ * continues it.
+ */
+export function withRandomVersion(source: FileSource): FileSource & { readonly key: string } {
   const modifiedMs = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
   return { ...source, modifiedMs, key: crypto.randomUUID() };
 }

@@ -13,7 +13,7 @@ import type { FileCaller, FileCallOptions } from "./file-caller.ts";
 import { withFileErrors } from "./file-errors.ts";
 import { fileItems, ItemVerifier, isSha256 } from "./file-items.ts";
 import { type FileProgress, ProgressReporter } from "./file-progress.ts";
-import { type FileSource, numbered, openSource, type UploadSource } from "./file-source.ts";
+import { type FileSource, openSource, type UploadSource, withRandomVersion } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { NetconduitFolder } from "./netconduit-folder.ts";
 import { checkedRate, pacedChunks, type RateLimit } from "./paced-chunks.ts";
@@ -293,7 +293,7 @@ export class RemoteFiles {
       });
     const { ids, memory } = this.#transfers();
     if (key === null) {
-      const known = numbered(source);
+      const known = withRandomVersion(source);
       try {
         return await sendAs(known, known.key);
       } finally {
