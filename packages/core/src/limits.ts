@@ -116,6 +116,9 @@ export const REPORT_WINDOW_MS = 1000;
 /** A warning's text is cut to this length, because a handler's error may quote what a peer sent. */
 export const MAX_WARNING_CHARS = 4000;
 
+/** Events of one kind, such as rejected logins, whose asynchronous hooks may run at the same time. */
+export const MAX_RUNNING_HOOKS = 1000;
+
 /**
  * RFC 7677 requires at least 4096. More iterations slow down attackers, and only a client's first login (keys are
  * cached).

@@ -298,8 +298,8 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     if (!this.errorHooks.isEmpty) {
       const failed = (failure: unknown): void =>
         this.#warn("onError", asError(failure), { stage: "hook", name: "onError" });
-      const running = this.errorHooks.start(failed, known, context);
-      if (context.client !== undefined) this.hold(context.client, running);
+      if (context.client === undefined) this.errorHooks.notify(failed, known, context);
+      else this.hold(context.client, this.errorHooks.start(failed, known, context));
     } else if (isWorthAWarning(known, context.stage)) {
       this.#warn(`${context.stage} ${context.name}`, known, context);
     }

@@ -1,5 +1,8 @@
 import { describe, expect, test } from "vitest";
+import { ErrorCode } from "../errors.ts";
+import { MAX_RUNNING_HOOKS } from "../limits.ts";
 import { gate } from "../test-support/gate.ts";
+import { microtasks } from "../test-support/microtasks.ts";
 import { HookList } from "./hook-list.ts";
 
 function bench() {
@@ -54,6 +57,21 @@ describe("HookList", () => {
     await slow.promise.catch(() => undefined);
     await null;
     expect(errors).toMatchObject([{ message: "sync" }, { message: "async" }]);
+  });
+
+  test("while too many events have hooks that haven't finished, further ones start none, which is reported once", async () => {
+    const { hooks, errors, onError } = bench();
+    const running: (() => void)[] = [];
+    hooks.add(() => new Promise<void>((resolve) => running.push(resolve)));
+    for (let event = 0; event < MAX_RUNNING_HOOKS + 2; event += 1) hooks.notify(onError, "x");
+    expect([running.length, errors]).toMatchObject([
+      MAX_RUNNING_HOOKS,
+      [{ code: ErrorCode.INVALID_STATE, message: expect.stringContaining("haven't finished") }],
+    ]);
+    running[0]?.();
+    await microtasks();
+    for (let event = 0; event < 2; event += 1) hooks.notify(onError, "x");
+    expect([running.length, errors.length]).toEqual([MAX_RUNNING_HOOKS + 1, 2]);
   });
 
   test("a function added twice is two hooks; each remover takes its own, once", async () => {

@@ -1,3 +1,5 @@
+import { ConduitError, ErrorCode } from "../errors.ts";
+import { MAX_RUNNING_HOOKS } from "../limits.ts";
 import { checkFunction } from "../util/check-function.ts";
 
 /** Shared by all empty lists. */
@@ -8,6 +10,9 @@ export class HookList<Args extends readonly unknown[]> {
   /** Wrapped in objects, so that a function added twice counts as two hooks. */
   #hooks: readonly { readonly hook: (...args: Args) => unknown }[] = NONE;
   #depth = 0;
+  /** Calls of `notify` whose asynchronous hooks haven't finished. */
+  #running = 0;
+  #isSkipping = false;
 
   get isEmpty(): boolean {
     return this.#hooks.length === 0;
@@ -45,8 +50,8 @@ export class HookList<Args extends readonly unknown[]> {
   }
 
   /**
-   * Like `notify`. Returns a promise of when the asynchronous hooks have finished, which never rejects; null if there are
-   * none.
+   * Starts every hook without waiting for it. Returns a promise of when the asynchronous ones have finished, which never
+   * rejects; null if there are none. The caller bounds how many run.
    */
   start(onError: (error: unknown) => void, ...args: Args): Promise<unknown> | null {
     let running: Promise<unknown>[] | null = null;
@@ -64,9 +69,24 @@ export class HookList<Args extends readonly unknown[]> {
     return running === null ? null : Promise.all(running);
   }
 
-  /** Starts every hook without waiting for it; only reports errors. */
+  /**
+   * Starts every hook without waiting for it; only reports errors. Peers may cause any number of events, so while many
+   * asynchronous hooks run, further events start none, which is reported once.
+   */
   notify(onError: (error: unknown) => void, ...args: Args): void {
-    void this.start(onError, ...args);
+    if (this.#running === MAX_RUNNING_HOOKS) {
+      if (this.#isSkipping) return;
+      this.#isSkipping = true;
+      onError(tooManyHooks());
+      return;
+    }
+    const running = this.start(onError, ...args);
+    if (running === null) return;
+    this.#running += 1;
+    void running.then(() => {
+      this.#running -= 1;
+      this.#isSkipping = false;
+    });
   }
 
   #call(hook: (...args: Args) => unknown, args: Args): unknown {
@@ -77,4 +97,9 @@ export class HookList<Args extends readonly unknown[]> {
       this.#depth -= 1;
     }
   }
+}
+
+function tooManyHooks(): ConduitError {
+  const message = `${MAX_RUNNING_HOOKS} events have asynchronous hooks that haven't finished, so further ones start none until one has`;
+  return new ConduitError(ErrorCode.INVALID_STATE, message);
 }

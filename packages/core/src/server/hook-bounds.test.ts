@@ -1,8 +1,10 @@
 import { expect, onTestFinished, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
+import { MAX_RUNNING_HOOKS } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { diskFiles, temporaryFolder } from "../test-support/file-scene.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { rawDial } from "../test-support/raw-memory.ts";
 import type { FileAccess } from "../util/file-access.ts";
 import type { Server, ServerInit } from "./server.ts";
 
@@ -115,4 +117,30 @@ test("data that hooks of onUnknown have counts against receiveQueueBytes", async
 test("a request without a handler is answered while the hooks of onUnknown run", async () => {
   const { client } = await scene((server, hook) => server.onUnknown(hook));
   await expect(client.request("t", 1)).rejects.toMatchObject({ code: ErrorCode.NO_HANDLER });
+});
+
+test("asynchronous hooks of onClientRejected and onError that strangers start have a bound", async () => {
+  const started = { rejected: 0, errors: 0 };
+  let finish = (): void => undefined;
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  const runtime = fakeRuntime();
+  const { server } = await testServer(runtime, {}, (made) => {
+    made.onClientRejected(() => {
+      started.rejected += 1;
+      return finished;
+    });
+    made.onError((_, { stage }) => {
+      if (stage === "login") started.errors += 1;
+      return finished;
+    });
+  });
+  onTestFinished(finish);
+  for (let dialled = 0; dialled < MAX_RUNNING_HOOKS + 10; dialled += 1) {
+    (await rawDial(runtime, 8080)).stream.write(new Uint8Array(64));
+    await runtime.settle();
+  }
+  expect(server.stats.rejected).toBe(MAX_RUNNING_HOOKS + 10);
+  expect(started).toEqual({ rejected: MAX_RUNNING_HOOKS, errors: MAX_RUNNING_HOOKS });
 });
