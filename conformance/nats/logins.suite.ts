@@ -2,6 +2,7 @@ import { ErrorCode } from "@netconduit/core";
 import { expect, test } from "vitest";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
+import { NatsOperator } from "./nats-jwt.ts";
 import { describeScenes, room } from "./scene.ts";
 
 const USERS = 'authorization { users: [ { user: "fleet", password: "right" } ] }';
@@ -30,6 +31,32 @@ export function describeNatsLogins(nats: NatsInstallation): void {
         });
       },
     );
+
+    test("a node whose credentials expire while it runs asks its function for others, and goes on", async () => {
+      const operator = new NatsOperator();
+      const { url } = await scene().server({ config: operator.config, hasJetStream: false });
+      const given = [operator.credentials(2)];
+      const a = await scene().node("a", { servers: url, credentials: () => given.shift() ?? operator.credentials() });
+      const b = await scene().node("b", { servers: url, credentials: operator.credentials() });
+      const heard = await a.listen(room);
+      expect(await a.until("reconnecting")).toMatchObject({
+        code: ErrorCode.AUTH_FAILED,
+        message: expect.stringContaining("(User Authentication Expired)"),
+      });
+      await a.until("connected");
+      b.send(room, "hello");
+      expect(await heard.next()).toBe("hello");
+    });
+
+    test("a node whose credentials have expired for good says so, and doesn't give up", async () => {
+      const operator = new NatsOperator();
+      const nats = await scene().server({ config: operator.config, hasJetStream: false });
+      const a = await scene().node("a", { servers: nats.url, credentials: operator.credentials(2) });
+      await a.until("reconnecting");
+      for (let attempts = 0; attempts < 3; attempts += 1) {
+        expect(await a.states.next()).toMatchObject({ state: "reconnecting", code: ErrorCode.AUTH_FAILED });
+      }
+    });
 
     test("a node talks to NATS over TLS with a certificate of a CA that it trusts", async () => {
       const { port } = await scene().server({ config: tlsConfig("server") });

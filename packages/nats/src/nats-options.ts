@@ -191,7 +191,9 @@ function parseLogin(options: NatsClusterOptions, servers: readonly string[]): Na
   const bytesOf = (text: string | (() => string)) => (): Uint8Array =>
     new TextEncoder().encode(typeof text === "function" ? text() : text);
   if (credentials !== undefined) {
-    login.authenticator = told("credentials", credsAuthenticator(bytesOf(credentials)));
+    const bytes = bytesOf(credentials);
+    // nats.js would ask a function twice, for the JWT and for the seed, which might then belong to two users.
+    login.authenticator = told("credentials", (nonce) => credsAuthenticator(bytes())(nonce));
   }
   if (nkeySeed !== undefined) login.authenticator = told("nkeySeed", nkeyAuthenticator(bytesOf(nkeySeed)));
   return login;
