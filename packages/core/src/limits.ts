@@ -83,6 +83,8 @@ export const MIN_STREAM_OVERDRAFT_BYTES: number = 16 * 1024 * 1024;
 export const DEFAULT_MAX_STREAM_BYTES: number = 64 * 1024 * 1024;
 /** Calls with streams that a peer may have unanswered at a time. */
 export const DEFAULT_MAX_STREAMS = 10_000;
+/** Calls with streams that this side has given up and the peer hasn't answered, whatever number the peer takes. */
+export const MAX_GIVEN_UP_STREAMS = 10_000;
 /** An open stream counts as so much memory, in addition to its items. */
 export const OPEN_STREAM_BYTES = 1024;
 /** Memory of a queued request in addition to its payload. */

@@ -124,6 +124,7 @@ export class StreamEnd {
     const sender = new StreamSender(this.streams, "echo", StreamFrame.INPUT, 0, id, 0);
     const stopped = new Error("The peer takes no more");
     this.streams.addCall(0, id, {
+      hasInput: true,
       output: null,
       inputCredit: (bytes) => sender.addCredit(bytes),
       inputStopped: () => sender.abort(stopped),

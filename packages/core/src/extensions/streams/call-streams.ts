@@ -51,6 +51,8 @@ export class CallStreams implements Streams, OwnCall {
   #isInputOver: boolean;
   /** Whether it waits only for the peer's answer, which nobody wants any more. */
   #isAbandoned = false;
+  /** Whether the peer may still send items of it, until it answers. */
+  #isGivenUp = false;
 
   constructor(streams: ConnectionStreams, options: CallStreamsOptions) {
     const { name, input, wantsOutput, outputCheck, onProgress } = options;
@@ -102,6 +104,10 @@ export class CallStreams implements Streams, OwnCall {
     });
   }
 
+  get hasInput(): boolean {
+    return this.keys.input;
+  }
+
   opened(call: CallHandle): void {
     this.#call = call;
     this.#streams.addCall(call.idHi, call.idLo, this);
@@ -111,7 +117,8 @@ export class CallStreams implements Streams, OwnCall {
     this.#isAbandoned = true;
     this.output?.abort(error);
     this.#endInput(error);
-    if (!isSent) this.#delete();
+    if (isSent) this.#setGivenUp(true);
+    else this.#delete();
   }
 
   lost(error: Error): void {
@@ -225,8 +232,15 @@ export class CallStreams implements Streams, OwnCall {
     else this.#call.abandon(error);
   }
 
+  #setGivenUp(isGivenUp: boolean): void {
+    if (isGivenUp === this.#isGivenUp) return;
+    this.#isGivenUp = isGivenUp;
+    this.#streams.countGivenUp(isGivenUp ? 1 : -1);
+  }
+
   #delete(): void {
     if (this.#isAbandoned) this.output?.end(null);
+    this.#setGivenUp(false);
     const { idHi, idLo } = this.#call as CallHandle;
     this.#streams.deleteCall(idHi, idLo);
   }

@@ -13,6 +13,7 @@ import { type Called, ConduitError, cannot, ErrorCode, RpcError } from "../../er
 import {
   HEADER_BYTES,
   MAX_CHUNK_BYTES,
+  MAX_GIVEN_UP_STREAMS,
   MIN_STREAM_WINDOW_BYTES,
   OPEN_STREAM_BYTES,
   STREAM_WINDOW_BYTES,
@@ -39,6 +40,7 @@ const TRIED_PER_TURN = 64;
 export interface OwnCall {
   /** Null if it gets no items. */
   readonly output: StreamReceiver | null;
+  readonly hasInput: boolean;
   inputCredit(bytes: number): void;
   inputStopped(): void;
   progressed(value: unknown): void;
@@ -62,6 +64,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   readonly #ours: StreamLimits;
   readonly #calls = new Map<string | number, OwnCall>();
   readonly #peerCalls = new Map<string | number, PeerCall>();
+  #givenUp = 0;
   /** Bytes left to grant as windows. */
   #windows: number;
   #heldBytes = 0;
@@ -112,9 +115,17 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   /** @throws ConduitError TOO_MANY_STREAMS */
   mustHaveRoom(called: Called): void {
     const { streams } = this.#theirs;
-    if (this.#calls.size < streams) return;
-    const message = `${cannot("call", called)}: ${this.#calls.size} streams are open, and the peer takes ${streams}`;
-    throw new ConduitError(ErrorCode.TOO_MANY_STREAMS, message);
+    const fail = (why: string): never => {
+      throw new ConduitError(ErrorCode.TOO_MANY_STREAMS, `${cannot("call", called)}: ${why}`);
+    };
+    if (this.#calls.size >= streams) fail(`${this.#calls.size} streams are open, and the peer takes ${streams}`);
+    // The peer says how many it takes, and need not answer any of them.
+    if (this.#givenUp >= MAX_GIVEN_UP_STREAMS) fail(`the peer hasn't answered ${this.#givenUp} that were given up`);
+  }
+
+  /** Calls of this side that were given up, and that the peer has not answered. */
+  countGivenUp(change: number): void {
+    this.#givenUp += change;
   }
 
   /** Whether a call is sent at once: the send queue has room, and no other call waits for it. */
@@ -188,7 +199,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
         this.#peerCalls.get(key)?.inputEnded(this.connection.readMap(frame));
         return;
       case StreamFrame.INPUT_CREDIT:
-        this.#known(this.#calls.get(key), frame).inputCredit(this.#bytesOf(frame));
+        this.#known(this.#callWithInput(key), frame).inputCredit(this.#bytesOf(frame));
         return;
       case StreamFrame.OUTPUT_CREDIT:
         // The reply may have left in the meantime; so with the next ones.
@@ -232,6 +243,11 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     if (this.#unacknowledged < BYTES_PER_ACK && (frame.flags & Flag.ACK_NOW) === 0) return;
     this.send(StreamFrame.STREAM_ACK, 0, 0, { bytes: this.#unacknowledged });
     this.#unacknowledged = 0;
+  }
+
+  #callWithInput(key: string | number): OwnCall | undefined {
+    const call = this.#calls.get(key);
+    return call?.hasInput === true ? call : undefined;
   }
 
   /** @throws ConduitError UNKNOWN_STREAM */

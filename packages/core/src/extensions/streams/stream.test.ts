@@ -4,9 +4,10 @@ import { getEventListeners } from "node:events";
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, test, vi } from "vitest";
 import { ErrorCode } from "../../errors.ts";
+import { MAX_GIVEN_UP_STREAMS } from "../../limits.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
-import { testClient, testServer } from "../../test-support/peers.ts";
+import { outcome, testClient, testServer } from "../../test-support/peers.ts";
 import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
 import { frame, type ReceivedFrame, rawFrame, Type } from "../../testing/raw-frames.ts";
 import { Flag } from "../../wire/constants.ts";
@@ -319,12 +320,12 @@ test("a client that disconnects in the middle of an input ends it with an error,
 });
 
 describe("a hostile server", () => {
-  async function toRawServer() {
+  async function toRawServer(stream = STREAM) {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client, errors } = testClient(runtime);
     const connecting = client.connect();
-    const peer = await raw.admit({ extensions: { ...BASE, stream: STREAM } });
+    const peer = await raw.admit({ extensions: { ...BASE, stream } });
     await connecting;
     const reasons: number[] = [];
     client.onDisconnect((_client, reason) => reasons.push(reason.code));
@@ -362,5 +363,33 @@ describe("a hostile server", () => {
     peer.write(data);
     await runtime.settle();
     expect(reasons).toEqual([ErrorCode.UNKNOWN_STREAM]);
+  });
+
+  test("that never answers streams that were given up gets no more than so many, whatever number it takes", async () => {
+    const { runtime, client, peer } = await toRawServer({ ...STREAM, streams: 1e9 });
+    const ids: bigint[] = [];
+    for (let n = 0; n < MAX_GIVEN_UP_STREAMS; n += 1) {
+      const stream = client.stream("any");
+      ids.push((await peer.next(Type.RPC_REQUEST)).id);
+      await stream.return?.();
+      peer.send(Type.CREDIT, { frames: 1, bytes: 100 });
+    }
+    await runtime.settle();
+    await expect(client.stream("any").next()).rejects.toMatchObject({ code: ErrorCode.TOO_MANY_STREAMS });
+    peer.write(frame(Type.RPC_RESPONSE, { success: true, result: null }, { id: ids[0] ?? 0n }));
+    await runtime.settle();
+    const next = outcome(client.stream("any").next());
+    expect(await peer.next(Type.RPC_REQUEST)).toMatchObject({ payload: { method: "any" } });
+    expect(next.state).toBe("pending");
+  });
+
+  test("that opens the input of a call without one is cut with a code", async () => {
+    const { runtime, client, peer, reasons } = await toRawServer();
+    const stream = client.stream("any");
+    const { id } = await peer.next(Type.RPC_REQUEST);
+    peer.send(StreamFrame.INPUT_CREDIT, { bytes: 100 }, { id });
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.UNKNOWN_STREAM]);
+    await stream.return?.();
   });
 });
