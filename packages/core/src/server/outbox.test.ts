@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
-import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
@@ -373,16 +373,21 @@ test("A message that is being stored when the session ends rejects, and isn't re
 });
 
 describe("a session that goes on at another server, while the former one still has it", () => {
-  /** The client has come from one server to another, which share a store. The first one had stored a message meanwhile. */
-  async function moved() {
+  async function sharing(runtime: FakeRuntime, store: Store, port: number) {
+    const view = Object.assign(mortalStore(store), { isShared: true });
+    const { server, errors } = await testServer(runtime, { port, resume: { store: view, windowMs: 60_000 } });
+    return { server, view, undelivered: () => errors.filter(({ code }) => code === ErrorCode.NOT_DELIVERED) };
+  }
+  type Sharing = Awaited<ReturnType<typeof sharing>>;
+
+  /**
+   * The client has come from one server to another, which share a store. The first one had stored a message meanwhile.
+   * @param coming called before the client comes to the next server
+   */
+  async function moved(coming: (former: Sharing, next: Sharing) => unknown = () => undefined) {
     const runtime = fakeRuntime();
     const store = memoryStore({ now: () => runtime.wallClock() });
-    const begin = async (port: number) => {
-      const view = Object.assign(mortalStore(store), { isShared: true });
-      const { server, errors } = await testServer(runtime, { port, resume: { store: view, windowMs: 60_000 } });
-      return { server, view, undelivered: () => errors.filter(({ code }) => code === ErrorCode.NOT_DELIVERED) };
-    };
-    const [former, next] = [await begin(8080), await begin(8081)];
+    const [former, next] = [await sharing(runtime, store, 8080), await sharing(runtime, store, 8081)];
     const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });
     const handled: unknown[] = [];
     const handling = gate();
@@ -396,9 +401,10 @@ describe("a session that goes on at another server, while the former one still h
     runtime.dialBehaviours.push(({ target, signal }) => runtime.connect({ ...target, port: 8081 }, signal));
     runtime.pairs.at(-1)?.accepted.destroy(null);
     await connection?.send("n", 1, STORED);
+    coming(former, next);
     await runtime.advance(BACK_MS);
-    expect(handled).toEqual([1]);
-    return { runtime, client, connection, former, next, handling, stored: () => store.keys("outbox/", 100) };
+    expect(handled[0]).toBe(1);
+    return { runtime, client, connection, former, next, handled, handling, stored: () => store.keys("outbox/", 100) };
   }
 
   const WINDOW_MS = 61_000;
@@ -428,6 +434,53 @@ describe("a session that goes on at another server, while the former one still h
       "Not delivered, because the session has ended: 1 stored message ('late')",
     ]);
     expect(await stored()).toHaveLength(1);
+  });
+
+  test("reports those, too, if the former server stops before its window is over", async () => {
+    const { runtime, connection, former, stored } = await moved();
+    await connection?.send("late", 2, STORED);
+    const stopped = former.server.stop({ drainMs: 0 });
+    await runtime.advance(1000);
+    await stopped;
+    expect(former.undelivered().map(({ message }) => message)).toEqual([
+      "Not delivered, because the session has ended: 1 stored message ('late')",
+    ]);
+    expect(await stored()).toHaveLength(1);
+  });
+
+  test("has none that is still being stored when the former server stops: its sender is told", async () => {
+    const { runtime, connection, former, stored } = await moved();
+    const writing = gate();
+    const { put } = former.view;
+    former.view.put = async (key, value, ttlMs) => {
+      if (key.startsWith("outbox/")) await writing.promise;
+      await put(key, value, ttlMs);
+    };
+    const sent = outcome(connection?.send("late", 2, STORED) ?? Promise.resolve());
+    const stopped = former.server.stop({ drainMs: 0 });
+    await runtime.settle();
+    writing.open();
+    await runtime.advance(1000);
+    await stopped;
+    expect([sent.error?.code, await stored()]).toEqual([ErrorCode.CONNECTION_CLOSED, [expect.any(String)]]);
+  });
+
+  test("gets those that the former server has stored while the next one looked for them", async () => {
+    const { runtime, former, handled, handling, stored } = await moved(({ server }, { view }) => {
+      const [connection] = server.connections;
+      const { keys } = view;
+      view.keys = async (prefix, limit) => {
+        const found = await keys(prefix, limit);
+        view.keys = keys;
+        await connection?.send("n", 2, STORED);
+        return found;
+      };
+    });
+    handling.open();
+    const stopped = former.server.stop({ drainMs: 0 });
+    await runtime.advance(1000);
+    await stopped;
+    expect([handled, former.undelivered(), await stored()]).toEqual([[1, 2], [], []]);
   });
 
   test("reports those that it has taken over if it ends for good", async () => {

@@ -4,7 +4,8 @@
  * A message is written to the store, then sent as with `ack`. If this process ends first, the next server that the client
  * comes back to sends it again with the same key, so the client handles it once. The outbox keeps its id when the
  * session moves on to another server. In a store that servers share, that server marks the messages as its own, since the
- * former one may still have the session, and removes what it had stored when it ends.
+ * former one may still have the session, and removes what it had stored when it ends. Then it notes that it has the outbox: when
+ * the former one stops, it knows by that whether its later messages will be found.
  */
 
 import { type AckOptions, type RepeatingSender, sendAcknowledged } from "../endpoint/acknowledged-send.ts";
@@ -12,6 +13,7 @@ import { ConduitError, cancelledError, ErrorCode, isInstance, messageOf } from "
 import type { Codec } from "../rpc/answer-record.ts";
 import type { Store } from "../store/store.ts";
 import { isMap } from "../util/is-map.ts";
+import { utf8 } from "../util/utf8.ts";
 import type { Metadata } from "../wire/metadata.ts";
 
 /** How long the store keeps a message at most. */
@@ -125,7 +127,7 @@ export class Outbox {
     } finally {
       this.#writing.delete(writing);
     }
-    if (isGivenUp() || this.#end === "dropped") {
+    if (isGivenUp() || this.#end === "dropped" || (this.#end === "kept" && (await this.#hasMoved()))) {
       this.#remove(key);
       throw isGivenUp() ? cancelledError(type, signal?.reason) : closed(type);
     }
@@ -151,6 +153,15 @@ export class Outbox {
   }
 
   async #takeOver(): Promise<void> {
+    const { store } = this.#host;
+    await this.#claimAll();
+    if (!store.isShared || this.#end !== null) return;
+    await store.put(this.#placeKey, utf8(this.#holder), KEPT_MS);
+    // Those that the former server has stored meanwhile.
+    await this.#claimAll();
+  }
+
+  async #claimAll(): Promise<void> {
     const { store } = this.#host;
     const prefix = `outbox/${this.#id}/`;
     const listed = await store.keys(prefix, MAX_LISTED);
@@ -221,11 +232,36 @@ export class Outbox {
     this.#endRetries = null;
     this.#endRemoving?.();
     this.#endRemoving = null;
-    if (isKept) return;
     const stored = [...this.#waiting].filter(([, { isStored }]) => isStored);
+    if (isKept) {
+      if (stored.length > 0) this.#host.removing(this.#leave(stored));
+      return;
+    }
     for (const [key] of stored) this.#forget(key);
     if (this.#host.store.isShared) this.#host.removing(this.#dropOwn(stored));
     else this.#dropAll(stored);
+  }
+
+  /** The next server finds them, unless one has looked for them already: then its client doesn't come for the rest. */
+  async #leave(stored: readonly (readonly [key: string, Waiting])[]): Promise<void> {
+    if (await this.#hasMoved()) await this.#dropOwn(stored);
+  }
+
+  /** Whether another server has taken over this outbox. False if that isn't known. Never rejects. */
+  async #hasMoved(): Promise<boolean> {
+    const { store, storeFailed } = this.#host;
+    if (!store.isShared) return false;
+    try {
+      const holder = await store.get(this.#placeKey);
+      return holder !== null && new TextDecoder().decode(holder) !== this.#holder;
+    } catch (error) {
+      storeFailed(error);
+      return false;
+    }
+  }
+
+  get #placeKey(): string {
+    return `outbox-holder/${this.#id}`;
   }
 
   /** Another server delivers those that it has taken over. */
