@@ -329,3 +329,29 @@ test("requests whose handlers run count against receiveQueueBytes", async () => 
   await runtime.settle();
   expect(running).toBe(8);
 });
+
+test("replies and errors that are larger than a client accepts are reported once a second", async () => {
+  const runtime = fakeRuntime();
+  const { port, errors } = await testServer(runtime, {}, (s) => void s.rpc("big", () => "x".repeat(5000)));
+  const peer = await rawClient(runtime, port, { extensions: { limits: { message_bytes: 1024 } } });
+  const calls = 50;
+  for (let id = 1; id <= calls; id += 1) {
+    peer.write(frame(FrameType.RPC_REQUEST, { method: "big", params: {} }, { id }));
+    peer.write(frame(FrameType.RPC_REQUEST, { method: "n".repeat(2000), params: {} }, { id: calls + id }));
+  }
+  const codes = (await peer.received()).map(({ payload }) => payload?.["code"]);
+  expect(codes).toHaveLength(2 * calls);
+  expect(new Set(codes)).toEqual(new Set([ErrorCode.MESSAGE_TOO_LARGE, ErrorCode.METHOD_NOT_FOUND]));
+  expect(errors).toMatchObject([{ stage: "protocol", code: ErrorCode.MESSAGE_TOO_LARGE }]);
+});
+
+test("an error about metadata doesn't quote a long key", async () => {
+  const runtime = fakeRuntime();
+  const { port, errors } = await testServer(runtime, {}, (s) => void s.rpc("add", () => 3));
+  const peer = await rawClient(runtime, port, { extensions: { meta: true } });
+  peer.write(frame(FrameType.RPC_REQUEST, { method: "add", params: {}, meta: { ["k".repeat(60_000)]: 1 } }, { id: 1 }));
+  const { payload } = await peer.next(FrameType.RPC_ERROR);
+  expect(payload).toMatchObject({ code: ErrorCode.INVALID_PAYLOAD_SHAPE, error: expect.stringContaining("kkk") });
+  expect(String(payload?.["error"]).length).toBeLessThan(200);
+  expect(errors[0]?.message.length).toBeLessThan(200);
+});

@@ -122,7 +122,7 @@ export class ConnectionSender {
     if (isCall) writer.rpcRequest(0, 0, name, value, 0, null, known);
     else writer.message(0, 0, name, value, 0, known);
     if (writer.payloadBytes > this.#host.maxPeerPayloadBytes)
-      throw this.#tooLargeForPeer(`'${name}'`, writer.payloadBytes);
+      throw this.tooLargeForPeer(`'${name}'`, writer.payloadBytes);
     if (features.reportsRefusals) {
       writer.setFlag(Flag.REPORT_REFUSAL);
       this.#reportedSends ??= new ReportedSends();
@@ -207,7 +207,7 @@ export class ConnectionSender {
   refusesSize(type: string, payloadBytes: number): boolean {
     if (payloadBytes <= this.#host.maxPeerPayloadBytes) return false;
     this.missedBroadcast();
-    this.#host.report(this.#tooLargeForPeer(`'${type}'`, payloadBytes));
+    this.#host.report(this.tooLargeForPeer(`'${type}'`, payloadBytes));
     return true;
   }
 
@@ -220,7 +220,7 @@ export class ConnectionSender {
   /** Queues a message or request. @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE */
   sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner | null = null): void {
     const host = this.#host;
-    if (frame.payloadBytes > host.maxPeerPayloadBytes) throw this.#tooLargeForPeer(quoted(called), frame.payloadBytes);
+    if (frame.payloadBytes > host.maxPeerPayloadBytes) throw this.tooLargeForPeer(quoted(called), frame.payloadBytes);
     if (!host.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(called);
     this.messagesSent += 1;
     host.sendQueue.push(frame, "message", owner);
@@ -296,10 +296,10 @@ export class ConnectionSender {
 
   /** @throws ConduitError MESSAGE_TOO_LARGE if the peer accepts no payload of this size */
   mustFitPeer(what: string, payloadBytes: number): void {
-    if (payloadBytes > this.#host.maxPeerPayloadBytes) throw this.#tooLargeForPeer(what, payloadBytes);
+    if (payloadBytes > this.#host.maxPeerPayloadBytes) throw this.tooLargeForPeer(what, payloadBytes);
   }
 
-  #tooLargeForPeer(what: string, payloadBytes: number): ConduitError {
+  tooLargeForPeer(what: string, payloadBytes: number): ConduitError {
     const { maxPeerPayloadBytes, role } = this.#host;
     return messageTooLarge(what, payloadBytes, maxPeerPayloadBytes, role === "server" ? "client" : "server");
   }

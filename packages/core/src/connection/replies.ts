@@ -1,7 +1,7 @@
 /** Answers the peer's requests: results, errors, refusals, and the list of methods. */
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { asConduitError, type ConduitError, type RpcError } from "../errors.ts";
+import { asConduitError, type ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { wrapError, wrapResult } from "../netconduit/reply.ts";
 import type { IncomingRequest } from "../rpc/incoming-request.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -26,10 +26,12 @@ export interface RepliesHost {
   readonly maxPeerPayloadBytes: number;
   /** The encoded list of methods. */
   discovery(): Uint8Array;
-  readonly sender: Pick<ConnectionSender, "messagesSent" | "mustFitPeer" | "sendBounded">;
+  readonly sender: Pick<ConnectionSender, "messagesSent" | "mustFitPeer" | "sendBounded" | "tooLargeForPeer">;
   /** Tells the sender of a message, or of a call without a reply, that it failed. `name` is `""` if it wasn't read. */
   requestRefused(name: string, error: RpcError): void;
-  /** An error was sent without its details or message, because they couldn't be. */
+  /** Reports a failure that the peer causes. */
+  report(error: ConduitError): void;
+  /** An error was sent without its details or message, because they couldn't be encoded. */
   errorCutShort(failure: ConduitError): void;
 }
 
@@ -46,7 +48,13 @@ export class Replies<Peer> implements RequestReplies<Peer> {
     const { writer } = host;
     writer.rpcResponse(request.idHi, request.idLo, host.hasNetconduitPeer ? wrapResult(result) : result);
     const { payloadBytes } = writer;
-    if (payloadBytes > host.maxPeerPayloadBytes) host.sender.mustFitPeer("the reply", payloadBytes);
+    if (payloadBytes > host.maxPeerPayloadBytes) {
+      const error = host.sender.tooLargeForPeer("the reply", payloadBytes);
+      // The peer chooses its limit, so it mustn't cause a report for each of its calls.
+      host.report(error);
+      this.sendError(request, new RpcError(error.code, error.message));
+      return;
+    }
     if (payloadBytes >= LARGE_REPLY_BYTES) host.context.slice.add(payloadBytes);
     host.sendQueue.push(writer, "reply");
     request.streams?.answered();
@@ -104,6 +112,10 @@ export class Replies<Peer> implements RequestReplies<Peer> {
     const call = { idHi, idLo, method, byNetconduit, maxPayloadBytes: maxPeerPayloadBytes };
     const failure = writeErrorReply(writer, call, error);
     sendQueue.push(writer, "reply");
-    if (failure !== null) this.#host.errorCutShort(asConduitError(failure));
+    if (failure === null) return;
+    const reason = asConduitError(failure);
+    // Peers choose their limit, and names that errors quote.
+    if (reason.code === ErrorCode.MESSAGE_TOO_LARGE) this.#host.report(reason);
+    else this.#host.errorCutShort(reason);
   }
 }

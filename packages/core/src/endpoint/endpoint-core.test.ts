@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { Client } from "../client/client.ts";
 import { ErrorCode, RpcError } from "../errors.ts";
+import { REPORT_WINDOW_MS } from "../limits.ts";
 import { Server, type ServerInit } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
@@ -210,6 +211,7 @@ describe("an error that cannot be sent as it is", () => {
       server.rpc("fail", isAsync ? async () => fail() : fail);
       server.on("fail", isAsync ? async () => fail() : fail);
       await expect(client.call("fail")).rejects.toMatchObject(expected);
+      await runtime.advance(REPORT_WINDOW_MS);
       await expect(client.request("fail")).rejects.toMatchObject(expected);
       expect(errors).toHaveLength(2);
       client.send("fail");

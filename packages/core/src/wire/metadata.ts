@@ -1,5 +1,6 @@
 /** The map of strings beside a call or message. */
 import { type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
+import { clip } from "../text/describe-value.ts";
 import { isMap } from "../util/is-map.ts";
 import { concat, encodeText, KEY_DATA, KEY_PARAMS } from "./envelope.ts";
 
@@ -28,7 +29,7 @@ export function metadataProblem(meta: unknown): string | null {
   let characters = 0;
   for (const [key, value] of entries) {
     if (typeof value !== "string")
-      return `has a ${value === null ? "null" : typeof value} at '${key}' and not a string`;
+      return `has a ${value === null ? "null" : typeof value} at '${clip(key)}' and not a string`;
     characters += key.length + value.length;
   }
   if (characters <= MAX_METADATA_CHARACTERS) return null;
