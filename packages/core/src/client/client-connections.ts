@@ -79,7 +79,6 @@ export class ClientConnections<Peer> {
     this.#host = host;
     this.#delegate = core.delegate({
       role: "client",
-      handshakeFrame: (connection, type, payload) => this.#login.receive(connection, type, payload),
       // The connection attempt's own timer covers the login, name lookup and TLS.
       phaseTimedOut: ignore,
       frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),

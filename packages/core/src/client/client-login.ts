@@ -83,24 +83,23 @@ export class ClientLogin<Peer> {
     const connection = this.#host.opened(resume === null ? opened : new ResumableStream(opened));
     try {
       await abort.wait<void>((resolve, reject) => {
-        this.#attempt = { connection, handshake, resolve, reject };
+        const attempt = { connection, handshake, resolve, reject };
+        this.#attempt = attempt;
+        connection.login = { receive: (type, payload) => this.#receive(attempt, type, payload) };
         connection.start(0);
         if (!connection.isOver) connection.sendPayload(FrameType.AUTH_REQUEST, request);
       });
     } finally {
       this.#attempt = null;
+      connection.login = null;
     }
   }
 
   /** A frame of the login arrived. */
-  async receive(
-    connection: ProtocolConnection<Peer>,
-    type: number,
-    payload: Record<string, unknown> | null,
-  ): Promise<void> {
-    const attempt = this.#attempt;
-    if (attempt === null) return;
-    const step = await attempt.handshake.receive(type, payload);
+  async #receive(attempt: Attempt<Peer>, type: number, payload: Record<string, unknown> | null): Promise<void> {
+    const { connection, handshake } = attempt;
+    if (this.#attempt !== attempt) return;
+    const step = await handshake.receive(type, payload);
     if (connection.isOver || this.#attempt !== attempt) return;
     if (step.kind === "send") {
       connection.sendPayload(step.type, step.payload);

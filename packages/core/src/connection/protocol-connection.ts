@@ -37,7 +37,7 @@ import type { DrainNotice, Extension, ExtensionHost, ItemChecks, StreamLimits } 
 import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
 import { type Features, NO_FEATURES } from "./features.ts";
 import type { OutgoingCall } from "./outgoing-calls.ts";
-import { FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
+import { type ConnectionLogin, FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
 import { wireBytes } from "./receive/queued-frame.ts";
 import { ReadControl, type ReadHost } from "./receive/read-control.ts";
 import { type RequestHost, RequestReceiver } from "./receive/request-receiver.ts";
@@ -62,12 +62,6 @@ export interface ConnectionDelegate<Peer> {
   readonly results: { get(method: string): Validator<unknown> | undefined } | null;
   /** Validators of the items of calls; null if there are none. */
   readonly items: { get(method: string): ItemChecks | undefined } | null;
-  /** A login frame arrived. Later frames wait until the promise settles. */
-  handshakeFrame(
-    connection: ProtocolConnection<Peer>,
-    type: number,
-    payload: Record<string, unknown> | null,
-  ): Promise<void>;
   /** The phase timer fired: the login or the connect hooks took too long. */
   phaseTimedOut(connection: ProtocolConnection<Peer>): void;
   /** Counts the memory of connections; null if it isn't limited. */
@@ -128,6 +122,8 @@ export class ProtocolConnection<Peer>
   reader: PayloadReader;
   /** Set by the delegate before any handler can run. */
   peer!: Peer;
+  /** The delegate sets it before `start`, and removes it when the login is over. */
+  login: ConnectionLogin | null = null;
   /** Made with the first message, call or broadcast. */
   #sender: ConnectionSender | null = null;
   readonly sendQueue: SendQueue;
@@ -668,10 +664,6 @@ export class ProtocolConnection<Peer>
 
   takeUndecoded(): Uint8Array {
     return this.#receiver.takeRest();
-  }
-
-  handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void> {
-    return this.delegate.handshakeFrame(this, type, payload);
   }
 
   frame(frame: FrameDecoder): void {

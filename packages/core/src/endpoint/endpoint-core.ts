@@ -79,7 +79,6 @@ export interface ErrorContext<Peer> {
 export type ConnectionEvents<Peer> = Pick<
   ConnectionDelegate<Peer>,
   | "role"
-  | "handshakeFrame"
   | "phaseTimedOut"
   | "frameRefused"
   | "connectionReady"

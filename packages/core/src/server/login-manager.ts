@@ -14,6 +14,7 @@ import { Users, type VerifiedUser } from "../auth/users.ts";
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { ConnectionLogin } from "../connection/receive/frame-receiver.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import type { Runtime } from "../runtime.ts";
@@ -73,7 +74,8 @@ export interface LoginManagerHost<Peer> {
   lookupFailed(error: unknown, stream: ByteStream): void;
 }
 
-interface PendingLogin {
+interface PendingLogin<Peer> extends ConnectionLogin {
+  readonly connection: ProtocolConnection<Peer>;
   readonly handshake: ServerHandshake;
   /** The throttle's key of the client's address; null if it isn't throttled. */
   readonly guesser: string | null;
@@ -89,10 +91,10 @@ interface PendingLogin {
 /** A server's connections that haven't logged in. */
 export class LoginManager<Peer> {
   readonly #host: LoginManagerHost<Peer>;
-  readonly #pending = new Map<ProtocolConnection<Peer>, PendingLogin>();
-  readonly #addresses = new PendingByAddress<ProtocolConnection<Peer>>();
+  readonly #pending = new PendingByAddress<PendingLogin<Peer>>();
   readonly #guesses: GuessQueue;
-  readonly #checks: LoginChecks;
+  /** Null without functions of the application: then a check takes no time to speak of. */
+  readonly #checks: LoginChecks | null;
   /** Logins that wait for the store, or for another node to end their session. */
   readonly #recalls: LoginChecks;
   #authenticator: ServerAuthenticator | null = null;
@@ -104,8 +106,7 @@ export class LoginManager<Peer> {
     this.#host = host;
     this.#guesses = new GuessQueue(new AuthThrottle(), () => host.runtime.now());
     const { authenticate, maxPendingLogins } = host.config;
-    // Without functions of the application a check takes no time to speak of.
-    this.#checks = new LoginChecks(authenticate === null ? Number.POSITIVE_INFINITY : maxPendingLogins);
+    this.#checks = authenticate === null ? null : new LoginChecks(maxPendingLogins);
     // The other half is for logins that need no store, however slow that is.
     this.#recalls = new LoginChecks(Math.ceil(maxPendingLogins / 2));
   }
@@ -125,9 +126,9 @@ export class LoginManager<Peer> {
     return this.#pending.size;
   }
 
-  /** Pending connections, oldest first. */
+  /** Pending connections; those of one address are together, oldest first. */
   get pending(): ProtocolConnection<Peer>[] {
-    return [...this.#pending.keys()];
+    return this.#pending.entries.map(({ connection }) => connection);
   }
 
   /** Derives the keys for verifying logins. Call it before each start, before any connection. */
@@ -180,7 +181,7 @@ export class LoginManager<Peer> {
 
   /** A login that began before this counts for nothing if it turns out to be this user's. */
   #failPending(name: string, change: "replaced" | "revoked"): void {
-    for (const login of this.#pending.values()) {
+    for (const login of this.#pending.entries) {
       login.changes ??= new Map();
       login.changes.set(name, change);
     }
@@ -214,28 +215,35 @@ export class LoginManager<Peer> {
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, connection.stream);
     const acceptedAt = runtime.now();
     const guesser = throttleKey(connection.stream.remote);
-    this.#pending.set(connection, { handshake, guesser, acceptedAt, changes: null, recalled: null, left: nothing });
-    this.#addresses.add(connection, guesser ?? "");
+    const login: PendingLogin<Peer> = {
+      connection,
+      handshake,
+      guesser,
+      acceptedAt,
+      changes: null,
+      recalled: null,
+      left: nothing,
+      receive: (type, payload) => this.#receive(login, type, payload),
+    };
+    this.#pending.add(login, guesser ?? "");
+    connection.login = login;
     connection.start(config.authTimeoutMs);
   }
 
   /** The connection has logged in or ended. */
   leave(connection: ProtocolConnection<Peer>): void {
-    this.#pending.get(connection)?.left();
-    this.#pending.delete(connection);
-    this.#addresses.delete(connection);
+    const login = connection.login as PendingLogin<Peer> | null;
+    if (login === null) return;
+    connection.login = null;
+    this.#pending.delete(login, login.guesser ?? "");
+    login.left();
   }
 
   /** Processes a login frame. */
-  async handshakeFrame(
-    connection: ProtocolConnection<Peer>,
-    type: number,
-    payload: Record<string, unknown> | null,
-  ): Promise<void> {
-    const login = this.#pending.get(connection);
-    if (login === undefined) return;
+  async #receive(login: PendingLogin<Peer>, type: number, payload: Record<string, unknown> | null): Promise<void> {
+    const { connection } = login;
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection, payload?.["resume"])) return;
-    const judged = await this.#step(connection, login, type, payload);
+    const judged = await this.#step(login, type, payload);
     const step = judged.kind === "accepted" && isPending(connection) ? await this.#recall(login, judged) : judged;
     if (isWrongPassword(step)) this.#authFailures += 1;
     if (!isPending(connection)) return;
@@ -272,7 +280,7 @@ export class LoginManager<Peer> {
 
   /** Closes the oldest login of the address that has most. Returns false if there is none. */
   dropOldest(): boolean {
-    const connection = this.#addresses.oldestOfLargest();
+    const connection = this.#pending.oldestOfLargest()?.connection;
     if (connection === undefined) return false;
     const message = `${this.#pending.size} logins are under way, most of them from this address`;
     // A rejected login was already reported, and is only closing.
@@ -288,24 +296,19 @@ export class LoginManager<Peer> {
   }
 
   /** Processes one frame of a login. A failing function of the application ends it. */
-  async #step(
-    connection: ProtocolConnection<Peer>,
-    login: PendingLogin,
-    type: number,
-    payload: Record<string, unknown> | null,
-  ): Promise<ServerStep> {
+  async #step(login: PendingLogin<Peer>, type: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
     const address = login.guesser ?? "";
-    if (!this.#checks.begin(address)) {
+    if (this.#checks?.begin(address) === false) {
       return tryLater("Too many logins are being checked; try again later", BUSY_RETRY_MS);
     }
     try {
-      return await this.#judge(connection, login, type, payload);
+      return await this.#judge(login, type, payload);
     } catch (error) {
-      this.#host.lookupFailed(error, connection.stream);
+      this.#host.lookupFailed(error, login.connection.stream);
       const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
       return { kind: "refused", code, reason, payload: { reason, code } };
     } finally {
-      this.#checks.end(address);
+      this.#checks?.end(address);
     }
   }
 
@@ -313,7 +316,7 @@ export class LoginManager<Peer> {
    * The client has proved who it is. If it asks for a session of another process, the login waits for that, at most half
    * of the time that it has left. A change of its user meanwhile ends it.
    */
-  async #recall(login: PendingLogin, step: AcceptedStep): Promise<ServerStep> {
+  async #recall(login: PendingLogin<Peer>, step: AcceptedStep): Promise<ServerStep> {
     const address = login.guesser ?? "";
     if (this.#host.mustRecall(step)) {
       if (!this.#recalls.begin(address)) {
@@ -337,8 +340,7 @@ export class LoginManager<Peer> {
 
   /** Processes one frame of a login. A proof of the password needs a guess from the budgets of its address and user. */
   async #judge(
-    connection: ProtocolConnection<Peer>,
-    { handshake, guesser }: PendingLogin,
+    { connection, handshake, guesser }: PendingLogin<Peer>,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<ServerStep> {

@@ -117,7 +117,6 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
     this.#delegate = core.delegate({
       role: "server",
-      handshakeFrame: (protocol, type, payload) => this.#logins.handshakeFrame(protocol, type, payload),
       phaseTimedOut: (protocol) => this.#phaseTimedOut(protocol),
       frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
       connectionReady: ignore,

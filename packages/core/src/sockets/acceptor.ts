@@ -95,13 +95,14 @@ export class Acceptor<S> implements SocketOwner {
     const limit = this.#handshakeLimit;
     if (this.#handshakes.size >= limit) this.#handshakes.oldestOfLargest()?.evicted(limit);
     const { timers } = this.#operations;
+    const remote = this.#operations.ends(socket, this.#local)?.remote;
+    const address = remote?.kind === "tcp" ? networkOf(remote.host) : "";
     const handshake: Handshake<S> = new Handshake(socket, this, () => {
       timers.clearTimeout(timer);
-      this.#handshakes.delete(handshake);
+      this.#handshakes.delete(handshake, address);
     });
     const timer = timers.setTimeout(() => handshake.timedOut(), this.handshakeTimeoutMs);
-    const remote = this.#operations.ends(socket, this.#local)?.remote;
-    this.#handshakes.add(handshake, remote?.kind === "tcp" ? networkOf(remote.host) : "");
+    this.#handshakes.add(handshake, address);
     return handshake;
   }
 

@@ -23,18 +23,18 @@ describe("PendingByAddress", () => {
 
   test("forgets an address with its last entry", () => {
     const pending = filled(["only", "a"]);
-    expect(pending.delete("only")).toBe(true);
+    expect(pending.delete("only", "a")).toBe(true);
     expect([pending.size, pending.addresses, pending.entries]).toEqual([0, 0, []]);
   });
 
   test("deletes an entry once", () => {
     const pending = filled(["one", "a"], ["two", "a"]);
-    pending.delete("one");
-    expect(pending.delete("one")).toBe(false);
+    pending.delete("one", "a");
+    expect(pending.delete("one", "a")).toBe(false);
     expect([pending.size, pending.oldestOfLargest()]).toEqual([1, "two"]);
   });
 
-  test("lists all entries, oldest first", () => {
-    expect(filled(["one", "a"], ["two", "b"], ["three", "a"]).entries).toEqual(["one", "two", "three"]);
+  test("lists all entries, those of one address together", () => {
+    expect(filled(["one", "a"], ["two", "b"], ["three", "a"]).entries).toEqual(["one", "three", "two"]);
   });
 });

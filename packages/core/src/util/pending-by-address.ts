@@ -1,16 +1,19 @@
 /** Entries by network address, so that a flood from one address takes no room from the others. */
 export class PendingByAddress<Entry> {
-  /** The entries of each address, oldest first. */
-  readonly #byAddress = new Map<string, Set<Entry>>();
-  readonly #addresses = new Map<Entry, string>();
+  /**
+   * The entries of each address, oldest first. They come and go fast: a Set's former tables, and what was in them, would
+   * stay until V8's next full collection.
+   */
+  readonly #byAddress = new Map<string, Entry[]>();
+  #size = 0;
 
   get size(): number {
-    return this.#addresses.size;
+    return this.#size;
   }
 
-  /** All entries, oldest first. */
+  /** All entries; those of one address are together, oldest first. */
   get entries(): Entry[] {
-    return [...this.#addresses.keys()];
+    return [...this.#byAddress.values()].flat();
   }
 
   /** Number of addresses with entries. */
@@ -20,30 +23,27 @@ export class PendingByAddress<Entry> {
 
   /** Adds an entry that isn't in it yet. */
   add(entry: Entry, address: string): void {
-    this.#addresses.set(entry, address);
+    this.#size += 1;
     const entries = this.#byAddress.get(address);
-    if (entries === undefined) this.#byAddress.set(address, new Set([entry]));
-    else entries.add(entry);
+    if (entries === undefined) this.#byAddress.set(address, [entry]);
+    else entries.push(entry);
   }
 
   /** Returns whether the entry was in it. */
-  delete(entry: Entry): boolean {
-    const address = this.#addresses.get(entry);
-    if (address === undefined) return false;
-    this.#addresses.delete(entry);
-    const entries = this.#byAddress.get(address);
-    entries?.delete(entry);
-    if (entries?.size === 0) this.#byAddress.delete(address);
+  delete(entry: Entry, address: string): boolean {
+    const entries = this.#byAddress.get(address) ?? [];
+    const at = entries.indexOf(entry);
+    if (at < 0) return false;
+    this.#size -= 1;
+    entries.splice(at, 1);
+    if (entries.length === 0) this.#byAddress.delete(address);
     return true;
   }
 
   /** The oldest entry of the address that has most; undefined if it is empty. It stays in. */
   oldestOfLargest(): Entry | undefined {
-    let largest: Set<Entry> | undefined;
-    for (const entries of this.#byAddress.values()) {
-      if (entries.size > (largest?.size ?? 0)) largest = entries;
-    }
-    const [oldest] = largest ?? [];
-    return oldest;
+    let largest: Entry[] = [];
+    for (const entries of this.#byAddress.values()) if (entries.length > largest.length) largest = entries;
+    return largest[0];
   }
 }

@@ -1,8 +1,7 @@
 /**
  * Splits the chunks of one connection into frames and dispatches them.
  *
- * Until the login is complete, frames go to `handshakeFrame` one at a time: each waits until the previous promise
- * settles.
+ * Until the login is complete, frames go to `login` one at a time: each waits until the previous promise settles.
  *
  * A connection with much to do works for a slice of a turn of the event loop. Then its stream pauses and it waits in the
  * `TurnQueue`, so that other connections are served in between.
@@ -18,6 +17,12 @@ import type { FrameTypes } from "../../wire/frame-types.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { workBytes } from "./queued-frame.ts";
 import type { ReadControl } from "./read-control.ts";
+
+/** A login that is under way. */
+export interface ConnectionLogin {
+  /** A frame of it arrived. Later frames wait until the promise settles. */
+  receive(type: number, payload: Record<string, unknown> | null): Promise<void>;
+}
 
 /** The receiver's connection. */
 export interface ReceiverHost {
@@ -35,7 +40,8 @@ export interface ReceiverHost {
   readonly reading: ReadControl;
   /** Bytes arrived now, in monotonic milliseconds. */
   recordReceive(count: number, nowMs: number): void;
-  handshakeFrame(type: number, payload: Record<string, unknown> | null): Promise<void>;
+  /** Null when it is over. */
+  readonly login: ConnectionLogin | null;
   /** Handles a frame after login. Throws errors that end the connection. */
   frame(frame: FrameDecoder): void;
   /** Counts held bytes again after a change. */
@@ -237,7 +243,7 @@ export class FrameReceiver implements Continuable {
     const host = this.#host;
     this.#isHandshaking = true;
     try {
-      await host.handshakeFrame(type, payload);
+      await host.login?.receive(type, payload);
     } catch (error) {
       host.fail(asConduitError(error));
       return;
