@@ -144,7 +144,8 @@ export class PartialFile {
     this.throwIfInterrupted();
     this.#verified = this.#at;
     this.#whole = whole;
-    if (!this.#identity.isResumable) return;
+    // A sender may repeat a mark all the time.
+    if (!this.#identity.isResumable || this.#at === this.#savedAt) return;
     const now = this.#folder.context.now();
     if (this.#at - this.#savedAt < Math.min(SAVE_BYTES, this.#savedAt) && now - this.#savedMs < SAVE_MS) return;
     await withFileErrors(this.#doing, () => this.#save());
@@ -305,18 +306,44 @@ export class PartialFile {
       await this.#files.rename(part, this.#folder.pathOf(name));
       return name;
     }
-    for (let number = 1; ; number += 1) {
-      const candidate = number === 1 ? name : numbered(name, number);
+    for (let number = 1; number <= MAX_NUMBER; number = await this.#freeNumber(number)) {
+      const candidate = this.#candidate(number);
       try {
         await this.#files.link(part, this.#folder.pathOf(candidate));
         await removeIfThere(this.#files, part);
         return candidate;
       } catch (cause) {
-        const isTaken = systemCodeOf(cause) === "EEXIST";
-        if (!isTaken) throw cause;
-        if (policy === "fail" || number === MAX_NUMBER) throw existsError(name, cause);
+        if (systemCodeOf(cause) !== "EEXIST") throw cause;
+        if (policy === "fail") throw existsError(name, cause);
       }
     }
+    throw existsError(name);
+  }
+
+  /** The next free number. Numbers are given in order, so few are looked up, however many are taken. */
+  async #freeNumber(lastTaken: number): Promise<number> {
+    let taken = lastTaken;
+    let free = 2 * taken;
+    while (free <= MAX_NUMBER && (await this.#isTaken(free))) {
+      taken = free;
+      free *= 2;
+    }
+    free = Math.min(free, MAX_NUMBER + 1);
+    while (free - taken > 1) {
+      const middle = Math.floor((taken + free) / 2);
+      if (await this.#isTaken(middle)) taken = middle;
+      else free = middle;
+    }
+    return free;
+  }
+
+  async #isTaken(number: number): Promise<boolean> {
+    return (await this.#files.facts(this.#folder.pathOf(this.#candidate(number)))) !== null;
+  }
+
+  #candidate(number: number): string {
+    const { name } = this.#identity;
+    return number === 1 ? name : numbered(name, number);
   }
 }
 

@@ -293,3 +293,45 @@ test("another attempt to receive a file waits until the first one has kept what 
   await second.finish("fail", sha256Of(CONTENT), nothing);
   expect(await readdir(dir)).toEqual(["a.bin"]);
 });
+
+test("marks without new bytes between them write nothing to the disk, also at the start", async () => {
+  let synced = 0;
+  const changes = opening((file) => {
+    const { sync } = file;
+    return {
+      async sync() {
+        synced += 1;
+        await sync.call(file);
+      },
+    };
+  });
+  const { folder, clock } = await receiving(changes);
+  const partial = await folder.open(RESUMABLE, 0);
+  for (let mark = 0; mark < 5; mark += 1) await partial.verified(null);
+  expect(synced).toBe(0);
+  await partial.write(CONTENT);
+  await partial.verified(null);
+  const [file, state] = [1, 1];
+  expect(synced).toBe(file + state);
+  clock.ms = HOUR_MS;
+  await partial.verified(null);
+  expect(synced).toBe(file + state);
+  await partial.discard();
+});
+
+test("the next free number of a name is found by few look-ups, however many are taken", async () => {
+  let asked = 0;
+  const counted =
+    <Args extends unknown[], Result>(operation: (...args: Args) => Result) =>
+    (...args: Args): Result => {
+      asked += 1;
+      return operation(...args);
+    };
+  const { dir, folder } = await receiving({ facts: counted(diskFiles.facts), link: counted(diskFiles.link) });
+  await writeFile(join(dir, "a.bin"), "");
+  for (let number = 2; number <= 1000; number += 1) await writeFile(join(dir, `a (${number}).bin`), "");
+  const partial = await arrived(folder);
+  asked = 0;
+  expect(await partial.finish("rename", sha256Of(CONTENT), nothing)).toMatchObject({ name: "a (1001).bin" });
+  expect(asked).toBeLessThan(30);
+});
