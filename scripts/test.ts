@@ -1,7 +1,7 @@
 /**
  * `pnpm test`: runs all checks and tests, cheapest first.
  *
- * Each step is a script in package.json, so that a failed one can be rerun by name. The first failed step ends the run.
+ * Each step is a command that can be rerun by itself. No tests run after a failed check.
  * The last line always shows the counts from the JSON reports in reports/.
  */
 import { randomUUID } from "node:crypto";
@@ -14,17 +14,18 @@ import { formatDuration, pnpm } from "./lib/run.ts";
 
 const REPORTS = join(ROOT, "reports");
 
-/** Steps before the tests. Their output is shown if they fail. */
-const CHECKS = ["build", "lint", "typecheck", "check-packages", "sizes"] as const;
+/** Steps before the tests, side by side once the packages are built. Their output is shown if they fail. */
+const CHECKS = ["lint", "typecheck", "check-packages", "sizes"] as const;
 
-/** The conformance suites on the other runtimes, side by side; each writes a report to reports/ too. */
-const RUNTIME_SUITES = [
-  { name: "tests on Bun", command: ["bun", "packages/bun/conformance/run.ts"] },
-  { name: "tests on Deno", command: ["deno", "run", "-A", "--no-check", "packages/deno/conformance/run.ts"] },
+/** Run beside the tests on Node.js, since all of them often wait; each writes a report to reports/ too. */
+const BESIDE = [
+  { name: "soak", command: ["run", "soak", "--minutes", "3", "--report", join(REPORTS, "soak.json")] },
+  { name: "tests on Bun", command: ["exec", "bun", "packages/bun/conformance/run.ts"] },
+  {
+    name: "tests on Deno",
+    command: ["exec", "deno", "run", "-A", "--no-check", "packages/deno/conformance/run.ts"],
+  },
 ] as const;
-
-/** Runs beside the others, since it mostly waits; it writes a report to reports/ too. */
-const SOAK = ["run", "soak", "--minutes", "3", "--report", join(REPORTS, "soak.json")] as const;
 
 function readCounts(): Counts {
   let counts = NO_TESTS;
@@ -40,11 +41,17 @@ function finish(counts: Counts, ok: boolean): void {
   process.exitCode = ok && counts.failed === 0 ? 0 : 1;
 }
 
-async function check(name: string): Promise<boolean> {
-  const { code, output, durationMs } = await pnpm(["run", name], { cwd: ROOT });
+/** Runs a command whose output is shown only if it fails. Returns whether it succeeded. */
+async function step(name: string, command: readonly string[]): Promise<boolean> {
+  const { code, output, durationMs } = await pnpm(command, { cwd: ROOT });
   console.log(`${name.padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
-  if (code !== 0) console.log(`\n${output.trimEnd()}\n\nThe step "${name}" failed, so no tests ran.`);
+  if (code !== 0) console.log(`\n${output.trimEnd()}\n`);
   return code === 0;
+}
+
+async function check(...names: readonly string[]): Promise<boolean> {
+  const results = await Promise.all(names.map((name) => step(name, ["run", name])));
+  return results.every((isOk) => isOk);
 }
 
 async function main(): Promise<void> {
@@ -53,31 +60,20 @@ async function main(): Promise<void> {
   const id = randomUUID();
   process.env[RUN_VARIABLE] = id;
 
-  for (const name of CHECKS) {
-    if (!(await check(name))) return finish({ ...NO_TESTS, failed: 1 }, false);
+  if (!(await check("build")) || !(await check(...CHECKS))) {
+    console.log("A check failed, so no tests ran.");
+    return finish({ ...NO_TESTS, failed: 1 }, false);
   }
 
-  const soak = pnpm(SOAK, { cwd: ROOT });
+  const beside = BESIDE.map(({ name, command }) => step(name, command));
   const report = join(REPORTS, "vitest.json");
   const { code, durationMs } = await pnpm(
     ["exec", "vitest", "run", "--coverage", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
     { cwd: ROOT, output: "show" },
   );
   console.log(`${"tests".padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
-
   let ok = code === 0;
-  const suites = RUNTIME_SUITES.map(async ({ name, command }) => {
-    const run = await pnpm(["exec", ...command], { cwd: ROOT });
-    console.log(`${name.padEnd(16)}${run.code === 0 ? "ok" : "FAILED"}  ${formatDuration(run.durationMs)}`);
-    if (run.code !== 0) console.log(`\n${run.output.trimEnd()}\n`);
-    return run.code === 0;
-  });
-  for (const isOk of await Promise.all(suites)) ok &&= isOk;
-
-  const soaked = await soak;
-  console.log(`${"soak".padEnd(16)}${soaked.code === 0 ? "ok" : "FAILED"}  ${formatDuration(soaked.durationMs)}`);
-  if (soaked.code !== 0) console.log(`\n${soaked.output.trimEnd()}\n`);
-  ok &&= soaked.code === 0;
+  for (const isOk of await Promise.all(beside)) ok &&= isOk;
 
   for (const { pid, command } of await leftOverProcesses(id)) {
     console.log(`The tests left a process behind: ${pid} ${command}`);
