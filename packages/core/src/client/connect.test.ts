@@ -595,7 +595,7 @@ describe("disconnect", () => {
     expect(client.state).toBe("closed");
   });
 
-  test("in the moment of the login ends the connection, and connect rejects", async () => {
+  test("at the moment of the login ends the connection, and connect rejects", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime);
     const { client } = testClient(runtime);

@@ -31,7 +31,7 @@ test("A netconduit client hears what is published on another node", async () => 
   expect(message?.payload?.["data"]).toMatchObject({ stream: "news", data: { text: "hello" } });
 });
 
-test("What crosses is compressed for clients that agreed on that, and not for others", async () => {
+test("Broadcasts and publishes from another node are compressed for clients that agreed on that, and not for others", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, { enableCompression: true }, news);
   const [packed, plain] = [await b.join({ enableCompression: true }), await b.join()];
@@ -160,7 +160,7 @@ test("Without a cluster the same calls work on the one server", async () => {
   expect(await server.revoke("ada")).toMatchObject({ connections: 1 });
 });
 
-test("What is for another kind of clients is refused by the node of the client, and that node hears of a message", async () => {
+test("The node of the client refuses calls and messages for another kind of clients, and reports the message", async () => {
   const all = clusterScene();
   const contract = {
     client: {},

@@ -117,7 +117,7 @@ test("A message with ack is handled once, also if its sender tries another node"
   expect(handled).toEqual([7]);
 });
 
-test("What was carried out while its node was cut off isn't carried out again on another node, which gives the answer", async () => {
+test("A call carried out while its node was cut off isn't carried out again on another node, which gives the answer", async () => {
   const all = clusterScene();
   const ran: string[] = [];
   const prepare = (server: Server): void => {

@@ -127,7 +127,7 @@ test("A call of a kind that this node doesn't know is refused with a code, and r
   expect([heard, answers]).toMatchObject([[], [{ code: ErrorCode.PEER_UNSUPPORTED }]]);
 });
 
-test("What a former run of a node sends late is dropped and counted", async () => {
+test("Late messages of a node's former run are dropped and counted", async () => {
   const { a, heard, send, stats } = await scene();
   const [former, present] = [STRANGER, { id: "x", epoch: "ba9876543210", link: 0 }];
   await send(envelope(EnvelopeKind.HEARTBEAT, { at: 1, c: 0, i: 1 }, former));

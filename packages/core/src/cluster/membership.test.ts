@@ -42,7 +42,7 @@ test("A node that was restarted on a machine whose clock is behind joins when it
   expect(membership.isCurrent({ id: "b", epoch: "second", link: 0 })).toBe(true);
 });
 
-test("What a former run sends late, after a later one was heard, doesn't bring it back when the later one is gone", async () => {
+test("Late messages of a former run, after a later one was heard, don't bring it back when the later one is gone", async () => {
   const { runtime, events, membership, hear } = scene();
   hear("b", "first", 4000);
   hear("b", "second", 5000);
@@ -148,7 +148,7 @@ test("A run that comes back after it was silent is missing messages if the numbe
   membership.stop();
 });
 
-test("What comes late over a former link of a run doesn't count", async () => {
+test("A late message over a former link of a run doesn't count", async () => {
   const { runtime, events, heard, membership } = stoppableScene();
   const isCurrent = (link: number): boolean => membership.isCurrent({ id: "b", epoch: "b1", link });
   heard("b", "b1", 1, 1, 0);

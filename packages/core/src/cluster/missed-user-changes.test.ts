@@ -21,7 +21,7 @@ test("A change is asked about once, again when it is unanswered, and no more onc
   expect([usersOf(missed, "a"), usersOf(missed, "b")]).toEqual([[], ["ada"]]);
 });
 
-test("What is said about an earlier change doesn't concern a later one, which has the revocation of the earlier one", () => {
+test("An answer about an earlier change doesn't concern a later one, which has the revocation of the earlier one", () => {
   const missed = new MissedUserChanges();
   const revoked = missed.add("ada", null, AT, ["a"]);
   missed.add("ada", USER, LATER, ["a"]);

@@ -298,7 +298,7 @@ test("an upload that was cancelled before its turn asks nothing of the disk", as
   expect([asked, heard]).toEqual([[], []]);
 });
 
-/** What is changed on the disk, and a signal that fires when the folder's files are looked up. */
+/** The changes on the disk, and a signal that fires when the folder's files are looked up. */
 function watched() {
   const changed: string[] = [];
   const measured = new AbortController();

@@ -1,6 +1,6 @@
 /**
  * A model of two ends that saturate each other: all streams of both directions are full, frames arrive in any order that a
- * connection allows, and applications take items whenever they like. Whatever happens, everything arrives.
+ * connection allows, and applications take items whenever they like. Everything must arrive.
  */
 
 import * as fc from "fast-check";
