@@ -4,6 +4,7 @@ import { ErrorCode } from "../errors.ts";
 import { Server } from "../server/server.ts";
 import { ADA, clusterScene, type TestNode } from "../test-support/cluster-scene.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate } from "../test-support/gate.ts";
 import { outcome, testClient } from "../test-support/peers.ts";
 import { clusterStore } from "./cluster-store.ts";
 
@@ -235,6 +236,50 @@ test("A session is taken from the node that has it: no other one is asked or wai
   await runtime.advance(100);
   expect([client.isConnected, resumed]).toEqual([true, [{ replayed: 0, lost: 0, restarted: true }]]);
   expect([a.server.connectionCount, b.server.connectionCount]).toEqual([0, 1]);
+});
+
+test("A node whose link is down keeps the session of a client that goes on elsewhere: both handle its messages, except those with ack", async () => {
+  const all = clusterScene();
+  const { runtime } = all;
+  const handled: Record<string, unknown[]> = { a: [], b: [] };
+  const ends: string[] = [];
+  const starting = gate();
+  const prepare = (server: Server): void => {
+    const at = handled[String(server.config.name)] ?? [];
+    server.on("n", async (_client, n) => {
+      at.push(n);
+      if (server.config.name === "a") await starting.promise;
+    });
+    server.onClientDisconnect((_client, { code }) => void ends.push(`${server.config.name} ${code}`));
+  };
+  const options = { resume: { store: clusterStore(), windowMs: 60_000 }, handlerConcurrency: 1 };
+  const a = await all.node("a", { port: 9000, ...options }, prepare);
+  const b = await all.node("b", { port: 9001, ...options, resume: { ...options.resume, store: clusterStore() } }, prepare);
+  const reconnect = { delayMs: 10, maxDelayMs: 10, jitter: false };
+  const { client } = testClient(runtime, { port: 9000, ...ADA, resume: true, reconnect });
+  await client.connect();
+  await runtime.settle();
+  all.cluster.cut("a");
+  for (const n of [1, 2]) client.send("n", n);
+  const sent = outcome(client.send("n", "with ack", { ack: true }));
+  await runtime.settle();
+  expect(handled).toEqual({ a: [1], b: [] });
+  runtime.dialBehaviours.push(({ target, signal }) => runtime.connect({ ...target, port: 9001 }, signal));
+  runtime.pairs.at(-1)?.accepted.destroy(null);
+  // The new node waits for the former one's answer, `answerTimeoutMs` at most.
+  await runtime.advance(1900);
+  expect([client.isConnected, handled["b"]]).toEqual([false, []]);
+  await runtime.advance(1000);
+  expect(handled["b"]).toEqual([1, 2, "with ack"]);
+  expect([a.server.connectionCount, b.server.connectionCount]).toEqual([1, 1]);
+  starting.open();
+  await runtime.settle();
+  expect([handled["a"], sent.state]).toEqual([[1, 2], "resolved"]);
+  all.cluster.heal("a");
+  await runtime.advance(56_000);
+  expect(ends).toEqual([]);
+  await runtime.advance(2000);
+  expect(ends).toEqual([`a ${ErrorCode.SESSION_EXPIRED}`]);
 });
 
 test("A client of a node that stops goes to another node, and nothing is lost or handled twice", async () => {
