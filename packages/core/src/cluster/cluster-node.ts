@@ -9,7 +9,9 @@
 import { HookList } from "../endpoint/hook-list.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
 import { asConduitError, ConduitError, ErrorCode, isInstance } from "../errors.ts";
+import { REPORT_WINDOW_MS } from "../limits.ts";
 import { toHex } from "../util/hex.ts";
+import { ReportWindows } from "../util/report-windows.ts";
 import { withDeadline } from "../util/time.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 import type { Cluster, ClusterLoss, ClusterNodeInfo, ClusterStateChange, ClusterStats } from "./cluster.ts";
@@ -62,6 +64,8 @@ export class ClusterNode implements Cluster {
   readonly #joinedHooks = new HookList<[node: ClusterNodeInfo]>();
   readonly #leftHooks = new HookList<[node: ClusterNodeInfo, why: NodeEnd]>();
   readonly #losses: ClusterLosses;
+  /** Of messages of other nodes, by code. */
+  readonly #failures = new ReportWindows<unknown>(REPORT_WINDOW_MS);
   readonly #counts = { refused: 0, unknown: 0, malformed: 0, stale: 0 };
   #identity: NodeIdentity & { readonly startedAt: number };
   #membership: Membership;
@@ -156,7 +160,7 @@ export class ClusterNode implements Cluster {
         this.#losses.add({ direction: "received", count: 1, reason: "unreadable", topic });
         const { code, message } = asConduitError(error);
         const what = `Cannot give message ${offset} of the durable topic '${topic}' to its subscribers here: ${message}`;
-        this.#local.report(new ConduitError(code, what));
+        this.#report(new ConduitError(code, what));
       },
     });
   }
@@ -296,6 +300,7 @@ export class ClusterNode implements Cluster {
     this.calls.stop();
     this.#setState("disconnected", reason);
     this.#losses.end();
+    for (const { report, count } of this.#failures.end()) this.#local.report(report, count);
   }
 
   #newMembership(): Membership {
@@ -519,8 +524,23 @@ export class ClusterNode implements Cluster {
       this.#handle(envelope);
     } catch (error) {
       if (isInstance(error, ConduitError) && error.code === ErrorCode.MALFORMED_PAYLOAD) this.#counts.malformed += 1;
-      else this.#local.report(error);
+      else this.#failed(envelope, error);
     }
+  }
+
+  /** What another node has sent can't be done here. */
+  #failed({ kind, from, head }: Envelope, error: unknown): void {
+    if (FOR_CLIENTS.has(kind)) {
+      const topic = kind === EnvelopeKind.PUBLISH ? { topic: head.text("topic") } : {};
+      this.#losses.add({ direction: "received", count: 1, reason: "unreadable", node: from.id, ...topic });
+    }
+    this.#report(error);
+  }
+
+  /** Reports a message that has failed: at once, then once a second for each code. */
+  #report(error: unknown): void {
+    const count = this.#failures.add(asConduitError(error).code, error, this.#local.context.runtime.now());
+    if (count > 0) this.#local.report(error, count);
   }
 
   /** Null, and counted, if it can't be read or is of another version. */
@@ -610,6 +630,12 @@ export class ClusterNode implements Cluster {
   }
 }
 
+/** Messages of the application for clients, to which nobody replies. */
+const FOR_CLIENTS: ReadonlySet<EnvelopeKind> = new Set([
+  EnvelopeKind.BROADCAST,
+  EnvelopeKind.MESSAGE,
+  EnvelopeKind.PUBLISH,
+]);
 const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
 /** Room for the head of a message whose body is checked before. */
 const HEAD_RESERVE_BYTES = 1024;

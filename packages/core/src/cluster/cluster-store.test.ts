@@ -254,7 +254,11 @@ test("A node whose link is down keeps the session of a client that goes on elsew
   };
   const options = { resume: { store: clusterStore(), windowMs: 60_000 }, handlerConcurrency: 1 };
   const a = await all.node("a", { port: 9000, ...options }, prepare);
-  const b = await all.node("b", { port: 9001, ...options, resume: { ...options.resume, store: clusterStore() } }, prepare);
+  const b = await all.node(
+    "b",
+    { port: 9001, ...options, resume: { ...options.resume, store: clusterStore() } },
+    prepare,
+  );
   const reconnect = { delayMs: 10, maxDelayMs: 10, jitter: false };
   const { client } = testClient(runtime, { port: 9000, ...ADA, resume: true, reconnect });
   await client.connect();

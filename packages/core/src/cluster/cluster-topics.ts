@@ -200,7 +200,7 @@ export class ClusterTopics {
 
   // --- from other nodes ---------------------------------------------------------------------------------------------
 
-  /** @throws ConduitError MALFORMED_PAYLOAD */
+  /** @throws ConduitError MALFORMED_PAYLOAD; MESSAGE_TOO_LARGE if subscribers here can't be sent a message */
   received({ kind, from, head, body }: Envelope): void {
     if (kind === EnvelopeKind.PRESENCE_QUESTION) {
       this.presence.questionArrived(from, head);
@@ -223,7 +223,12 @@ export class ClusterTopics {
       exclude === null && include === null
         ? null
         : { exclude: exclude && new Set(exclude), include: include && new Set(include) };
-    entry.topic.deliver(new EncodedValue(body), selection);
+    try {
+      entry.topic.deliver(new EncodedValue(body), selection);
+    } catch (error) {
+      this.#tellOf(entry);
+      throw error;
+    }
   }
 
   /**
@@ -292,6 +297,11 @@ export class ClusterTopics {
 
   #missed(entry: Entry, nodeId: string, count: number): void {
     this.#host.missed(entry.topic.name, nodeId, count);
+    this.#tellOf(entry);
+  }
+
+  /** Subscribers hear that they have missed something. */
+  #tellOf(entry: Entry): void {
     entry.interruptedAtMs = this.#host.now();
     entry.topic.interrupted();
   }

@@ -31,8 +31,8 @@ export interface ClusterLoss {
   readonly count: number;
   /**
    * `disconnected`, `full`, `too-large`: as the driver refused them. `dropped`: the driver lost them. `gap`: the numbers of a
-   * node's messages to a topic showed it. `unreadable`: a message of a durable topic couldn't be given to subscribers here, for
-   * example because it exceeds `maxMessageBytes` of this node. `no-connection`: the connection here that a message was for
+   * node's messages to a topic showed it. `unreadable`: a message couldn't be given to clients here, for example because it
+   * exceeds `maxMessageBytes` of this node. `no-connection`: the connection here that a message was for
    * has ended; the node that sent it isn't told.
    */
   readonly reason: "disconnected" | "full" | "too-large" | "dropped" | "gap" | "unreadable" | "no-connection";

@@ -49,6 +49,7 @@ export interface LocalNode {
   revoke(user: string): number;
   /** Ends a session, because another node has it from now on. Resolves with whether it was here. */
   release(key: string): Promise<boolean>;
-  report(error: unknown): void;
+  /** @param count how many this report stands for; missing for one */
+  report(error: unknown, count?: number): void;
   hookFailed(name: string, error: unknown): void;
 }

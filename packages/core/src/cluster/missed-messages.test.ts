@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
 import type { Client } from "../client/client.ts";
 import type { Subscription } from "../client/topics/subscription.ts";
-import { ErrorCode } from "../errors.ts";
+import { asConduitError, ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
-import { type ClusterScene, clusterScene, three } from "../test-support/cluster-scene.ts";
+import { ADA, type ClusterScene, clusterScene, firstIdOf, three } from "../test-support/cluster-scene.ts";
 import { outcome } from "../test-support/peers.ts";
 import { Random } from "../test-support/random.ts";
 import { taken } from "../test-support/topic-scene.ts";
+import type { ClusterLoss } from "./cluster.ts";
 import type { ClusterDriver } from "./driver.ts";
 
 const LIMITS = { heartbeatMs: 100, nodeTimeoutMs: 300 };
@@ -294,3 +295,38 @@ test.each([["question"], ["answer"]])(
     expect(here.presence?.size).toBe(2);
   },
 );
+
+test("Messages that exceed this node's maxMessageBytes are lost for its clients: they are counted and told, and reported once a second", async () => {
+  const all = clusterScene({}, LIMITS);
+  const losses: ClusterLoss[] = [];
+  const errors: { code: number; message: string; count?: number }[] = [];
+  const a = await all.node("a", {}, plain);
+  const b = await all.node("b", { maxMessageBytes: 65_536 }, (server) => {
+    plain(server);
+    server.cluster?.onLoss((loss) => void losses.push(loss));
+    server.onError((error, { stage, count = 1 }) => {
+      if (stage === "cluster") errors.push({ code: asConduitError(error).code, message: error.message, count });
+    });
+  });
+  await all.runtime.settle();
+  const publisher = await a.join();
+  const { subscription, position } = await positionAfterOne(all, await b.join(ADA), publisher);
+  const large = "x".repeat(100_000);
+  await publisher.publish("news", large);
+  await publisher.publish("news", 2);
+  await all.runtime.settle();
+  expect(await taken(subscription)).toEqual([2]);
+  expect(await isRecovered(await b.join(), position)).toBe(false);
+  expect(losses).toEqual([{ direction: "received", count: 1, reason: "unreadable", node: "a", topic: "news" }]);
+  for (let n = 0; n < 100; n += 1) a.server.broadcast("note", large);
+  for (let n = 0; n < 100; n += 1) a.server.send(firstIdOf(b), "note", large);
+  await all.runtime.advance(1500);
+  a.server.broadcast("note", large);
+  await all.runtime.settle();
+  expect(b.server.cluster?.stats.lostReceived).toBe(202);
+  expect(errors.map(({ code, count }) => [code, count])).toEqual([
+    [ErrorCode.MESSAGE_TOO_LARGE, 1],
+    [ErrorCode.MESSAGE_TOO_LARGE, 201],
+  ]);
+  expect(errors[0]?.message).toContain("Cannot send 'news': 100");
+});

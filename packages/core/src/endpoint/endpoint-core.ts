@@ -67,10 +67,10 @@ export interface ErrorContext<Peer> {
   readonly failureId?: string;
   /**
    * Number of frames that a report with the stage `protocol`, `rate-limit` or `send` stands for, of connections with
-   * the stage `accept`, of failures with the stage `store`, or of messages with the stage `message` that failed with an
-   * `RpcError`; missing for one message. Errors of one connection, of a server's accepting, or of its store, with the same
-   * code, and for messages the same type, are reported once per second, the rest when the connection has ended or the server
-   * stops.
+   * the stage `accept`, of failures with the stage `store`, or of messages that failed with the stage `cluster`, or with the
+   * stage `message` by an `RpcError`; missing for one message. Errors of one connection, of a server's accepting, of its store
+   * or of messages of other nodes, with the same code, and for messages the same type, are reported once per second, the rest
+   * when the connection has ended or the server stops.
    */
   readonly count?: number;
 }

@@ -119,7 +119,7 @@ export class ServerNodes {
       setUser: (name, user) => host.setUser(name, user),
       revoke: (user) => host.revoke(user),
       release: (key) => host.release(key),
-      report: (error) => core.report(error, { stage: "cluster" }),
+      report: (error, count = 1) => core.report(error, { stage: "cluster", ...(count === 1 ? {} : { count }) }),
       hookFailed: (name, error) => core.hookFailed(name, error),
     });
     this.node = node;

@@ -173,14 +173,17 @@ export class FrameWriter implements FrameBytes {
     this.begin(type, 0, hi, lo, 0, 0);
   }
 
-  /** A frame whose payload is `value`. */
-  payload(type: number, hi: number, lo: number, value: Readonly<Record<string, unknown>>): void {
-    this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0);
+  /** A frame whose payload is `value`. @param called names it in errors */
+  payload(type: number, hi: number, lo: number, value: Readonly<Record<string, unknown>>, called: Called = ""): void {
+    this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0, called);
   }
 
-  /** A frame whose payload is `head`, all but its last value, and that value. It may be an {@link EncodedValue}. */
-  headed(type: number, hi: number, lo: number, head: Uint8Array, value: unknown): void {
-    this.write(type, hi, lo, head, this.encode(value, "data"), 0);
+  /**
+   * A frame whose payload is `head`, all but its last value, and that value. It may be an {@link EncodedValue}.
+   * @param called names it in errors
+   */
+  headed(type: number, hi: number, lo: number, head: Uint8Array, value: unknown, called: Called = ""): void {
+    this.write(type, hi, lo, head, this.encode(value, "data"), 0, called);
   }
 
   /** The encoded form of `value`, for any number of frames by {@link encoded}. */

@@ -31,11 +31,11 @@ export interface ChannelHost {
   /** Encodes a frame, which stays until the turn ends. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE */
   encode(type: number, number: number, payload: Readonly<Record<string, unknown>>): FrameBytes;
   /**
-   * Encodes a publish, for connections that compress or for others. Throws like `encode`.
+   * Encodes a publish to a topic, for connections that compress or for others. Throws like `encode`.
    * @param offset 0 for none
    * @param data may be an `EncodedValue`
    */
-  encodePublish(number: number, offset: number, data: unknown, compressed: boolean): EncodedPublish;
+  encodePublish(topic: TopicName, offset: number, data: unknown, compressed: boolean): EncodedPublish;
   /** Encodes data that also goes to other nodes. Throws like `encode`. */
   encodeData(topic: string, data: unknown): EncodedValue;
   /** Encodes `stream_data` for netconduit's peers. */
@@ -50,6 +50,12 @@ export interface ChannelHost {
   logLost(topic: string, reason: ConduitError): void;
   /** Work was done for a client: messages were sent to so many members. */
   chargeDeliveries(count: number): void;
+}
+
+/** A topic, and its number on the wire. */
+export interface TopicName {
+  readonly name: string;
+  readonly number: number;
 }
 
 /** An encoded publish. */

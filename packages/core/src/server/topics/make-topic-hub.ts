@@ -64,11 +64,12 @@ export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slo
     now: () => runtime.now(),
     chargeDeliveries: (count) => runtimeContext.slice.add(count * BYTES_PER_DELIVERY),
     encode,
-    encodePublish: (number, offset, data, compressed) => {
+    encodePublish: (topic, offset, data, compressed) => {
+      const { name, number } = topic;
       const used = compressed && compressing !== null ? compressing : writer;
       const isEncoded = data instanceof EncodedValue;
-      if (isEncoded) used.headed(TOPIC_DATA_FRAME, highOf(number), number >>> 0, topicDataHead(offset), data);
-      else writePayload(used, TOPIC_DATA_FRAME, number, offset === 0 ? { data } : { offset, data });
+      if (isEncoded) used.headed(TOPIC_DATA_FRAME, highOf(number), number >>> 0, topicDataHead(offset), data, name);
+      else writePayload(used, TOPIC_DATA_FRAME, number, offset === 0 ? { data } : { offset, data }, name);
       return { frame: frameOf(used), payloadBytes: used.payloadBytes };
     },
     logLost: (topic, reason) => hub.endMembers(topic, reason),
@@ -123,8 +124,9 @@ function writePayload(
   type: number,
   number: number,
   payload: Readonly<Record<string, unknown>>,
+  called = "",
 ): void {
-  writer.payload(type, highOf(number), number >>> 0, payload);
+  writer.payload(type, highOf(number), number >>> 0, payload, called);
   writer.gather();
 }
 

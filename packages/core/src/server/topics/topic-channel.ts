@@ -203,8 +203,8 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     const host = this.#host;
     const isForAll = selection === null;
     const offset = isForAll ? this.#offset + 1 : 0;
-    const { frame: plain, payloadBytes } = host.encodePublish(this.number, offset, data, false);
-    const compressed = host.compresses ? host.encodePublish(this.number, offset, data, true).frame : plain;
+    const { frame: plain, payloadBytes } = host.encodePublish(this, offset, data, false);
+    const compressed = host.compresses ? host.encodePublish(this, offset, data, true).frame : plain;
     const streamData = this.#plain > 0 ? host.encodeStreamData(this.name, data) : null;
     this.#published += 1;
     if (isForAll) {
