@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from "vitest";
 import { gate } from "../../packages/core/src/test-support/gate.ts";
 import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../support/failures.ts";
+import { Relay } from "../support/relay.ts";
 import { SteppedClock } from "../support/stepped-clock.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";
@@ -210,6 +211,33 @@ export function describeReconnect(subject: Subject): void {
         clock.advance(1000);
         expect(await called).toBe(1);
         expect(await heard.count(4)).toEqual([0, 1, "call", 2]);
+      }),
+    );
+
+    test(
+      "messages with ack wait for the next login, and are handled once and in order, however often the stream is cut",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const relay = new Relay(server.address.port);
+        await relay.start();
+        stage.defer(() => relay.kill());
+        const client = await stage.join(relay, { reconnect: { delayMs: 1, maxDelayMs: 20, jitter: false } });
+        const handled: unknown[] = [];
+        server.on("n", (_connection, n) => void handled.push(n));
+        const sent: Promise<void>[] = [];
+        const send = (): void => {
+          for (let i = 0; i < 20; i += 1) sent.push(client.send("n", sent.length, { ack: { attempts: 100 } }));
+        };
+        for (let round = 0; round < 10; round += 1) {
+          send();
+          if (round % 3 === 0) await until(() => handled.length >= sent.length - 10);
+          await relay.kill();
+          await until(() => !client.isConnected);
+          send();
+          await relay.start();
+        }
+        await Promise.all(sent);
+        expect(handled).toEqual(Array.from(sent, (_, n) => n));
       }),
     );
 

@@ -121,7 +121,7 @@ export const ErrorCode = {
   FRAME_TIMEOUT: 5022,
   /** The session ended because its client didn't come back in time, or because the server doesn't know it any more. */
   SESSION_EXPIRED: 5023,
-  /** A message sent with `ack` was not acknowledged in all its attempts; the handler may have run. */
+  /** A message sent with `ack` was not acknowledged in all its attempts, or no connection follows; the handler may have run. */
   NOT_DELIVERED: 5024,
   /**
    * The server's process ended while a call with `once` was carried out, or each time that a message with `ack` was handled:

@@ -17,6 +17,7 @@ import {
 } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
 import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { MessageAttempts } from "../endpoint/acknowledged-send.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
@@ -30,7 +31,7 @@ import { CredentialRenewal } from "./credential-renewal.ts";
 import type { DialController } from "./dial-controller.ts";
 import { EarlyLeave } from "./early-leave.ts";
 import { mustQueue, serverStopping } from "./must-queue.ts";
-import { calledOff, endpointOf, type FailedAttempt, Reconnector } from "./reconnector.ts";
+import { type AfterFailure, calledOff, endpointOf, type FailedAttempt, Reconnector } from "./reconnector.ts";
 import type { Subscriptions } from "./topics/subscriptions.ts";
 import { WaitingMessages } from "./waiting-messages.ts";
 import { type ResumableSession, WaitingSession } from "./waiting-session.ts";
@@ -51,6 +52,8 @@ export interface ClientConnectionsHost<Peer> {
   subscriptions(): Subscriptions | null;
   /** A login is complete. */
   connected(): void;
+  /** A connection has ended. */
+  disconnected(): void;
   /** No connection will follow, unless the application calls `connect`. */
   gaveUp(error: Error): void;
 }
@@ -99,8 +102,10 @@ export class ClientConnections<Peer> {
     this.#stateListeners = new StateListeners(core);
     this.#machine = new ConnectionStateMachine(core, "disconnected", this.#stateListeners);
     this.#messages = new WaitingMessages(core, config, {
-      mustQueue: (called) =>
-        mustQueue(called, { config, state: this.state, connection: this.#connection, reconnector: this.#reconnector }),
+      mustQueue: (called, isAttempt) => {
+        const reconnector = this.#reconnector;
+        mustQueue(called, isAttempt, { config, state: this.state, connection: this.#connection, reconnector });
+      },
       isTemporary: () => this.#connection !== null || this.#reconnector.isConnecting,
       streamConnection: () => this.#open?.sender.streamConnection() ?? null,
     });
@@ -108,7 +113,7 @@ export class ClientConnections<Peer> {
     this.#reconnector = new Reconnector(core, config, {
       open: (abort) => this.#dial(abort),
       isFinal: (error) => this.#login.isFinal(error),
-      failed: (error, isLast) => this.#dialFailed(error, isLast),
+      failed: (error, next) => this.#dialFailed(error, next),
       opened: (again) => this.#opened(again),
       attemptFailed: (attempt) => this.#attemptFailed(attempt),
     });
@@ -166,6 +171,11 @@ export class ClientConnections<Peer> {
   /** Takes messages and calls. */
   get outgoing(): Outgoing {
     return this.usable?.sender ?? this.#messages.sender;
+  }
+
+  /** Where the attempts of a message with `ack` go. */
+  messageAttempts(): MessageAttempts {
+    return this.#messages.attempts(() => this.usable?.sender ?? null);
   }
 
   /** Whether a connection may follow this one, or is there. */
@@ -243,15 +253,15 @@ export class ClientConnections<Peer> {
     await this.#login.run(abort);
   }
 
-  #dialFailed(error: ConduitError, isLast: boolean): void {
+  #dialFailed(error: ConduitError, next: AfterFailure): void {
     const connection = this.#connection;
     if (connection !== null && !connection.isOver) connection.destroy(error);
     this.#connection = null;
     // A password function may have thrown it.
     const [code, message] = [codeOf(error), messageOf(error)];
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
-    if (isLast) this.#host.gaveUp(error);
-    else this.#messages.loginFailed(error);
+    if (next === "none") this.#host.gaveUp(error);
+    else this.#messages.loginFailed(error, next === "another");
   }
 
   #opened(again: boolean): Promise<void> | null {
@@ -319,7 +329,10 @@ export class ClientConnections<Peer> {
     // A server that is stopping already takes no more.
     const { draining } = connection;
     const restored = draining === null ? this.#messages.sendAll(connection) : null;
-    if (draining !== null) this.#messages.loginFailed(serverStopping("Not sent", draining, this.#config));
+    if (draining !== null) {
+      const error = serverStopping("Not sent", draining, this.#config);
+      this.#messages.loginFailed(error, this.#reconnector.mayReconnect);
+    }
     connection.activate();
     this.#host.subscriptions()?.connected(connection);
     this.#host.connected();
@@ -359,6 +372,7 @@ export class ClientConnections<Peer> {
     const { code, message } = reason;
     if (this.state === "suspended") this.#machine.transition("fail", { code, message });
     this.#host.subscriptions()?.disconnected();
+    this.#host.disconnected();
     void hooks.disconnected(reason);
     if (!this.#messages.isRestored) hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
   }
@@ -376,6 +390,7 @@ export class ClientConnections<Peer> {
     }
     if (!connection.isAuthenticated) return;
     this.#host.subscriptions()?.disconnected();
+    this.#host.disconnected();
     if (this.#reconnector.mayConnect(reason)) this.#messages.keep(connection.sender.takeNotTaken());
     else connection.sender.reportNotTaken();
     const retryAfterMs = connection.draining?.retryAfterMs ?? 0;

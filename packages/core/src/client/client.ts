@@ -5,6 +5,7 @@ import type { CloseReason } from "../connection/close-reason.ts";
 import type { ConnectionState, StateChange } from "../connection/connection-state.ts";
 import type { AnyExtension, DrainNotice } from "../connection/extension.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
+import type { MessageAttempts } from "../endpoint/acknowledged-send.ts";
 import type { CallOptions, StreamOptions, TypedStreamOptions } from "../endpoint/call-options.ts";
 import { type ContractOption, parseContract, topicValidator } from "../endpoint/contract-option.ts";
 import type { DeadLetter } from "../endpoint/dead-letter.ts";
@@ -127,6 +128,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       hooks: this.#hooks,
       subscriptions: () => this.#subscriptions,
       connected: () => this.#readyWaits.ready(),
+      disconnected: () => this._connectionLost(),
       gaveUp: (error) => this._gaveUp(error),
     });
   }
@@ -171,6 +173,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** @internal */
   protected get _outgoing(): Outgoing {
     return this.#connections.outgoing;
+  }
+
+  /** @internal */
+  protected override _messageAttempts(): MessageAttempts {
+    return this.#connections.messageAttempts();
   }
 
   /** @internal */

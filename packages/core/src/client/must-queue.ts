@@ -14,14 +14,20 @@ export interface UnconnectedClient {
   readonly reconnector: Pick<Reconnector<never>, "isConnecting" | "mayConnect" | "mayReconnect">;
 }
 
-/** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues and may still send, or its login is about to end */
-export function mustQueue(called: Called, { config, state, connection, reconnector }: UnconnectedClient): void {
-  const isQueued = config.queueWhileDisconnected === "send";
+/**
+ * @param isAttempt whether it is a message with `ack`, which is queued while the client goes on by itself
+ * @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues and may still send, or its login is about to end
+ */
+export function mustQueue(called: Called, isAttempt: boolean, client: UnconnectedClient): void {
+  const { config, state, connection, reconnector } = client;
+  const queuesAll = config.queueWhileDisconnected === "send";
   if (connection?.isOpen === true) {
     const { draining } = connection;
-    if (draining === null || (isQueued && reconnector.mayReconnect)) return;
+    if (draining === null || ((queuesAll || isAttempt) && reconnector.mayReconnect)) return;
     throw serverStopping(cannot("send", called), draining, config);
   }
+  const goesOn = connection !== null || reconnector.isConnecting;
+  const isQueued = queuesAll || (isAttempt && goesOn);
   if (isQueued && reconnector.mayConnect(connection?.closeReason ?? null)) return;
   const remedy = reconnector.isConnecting
     ? "the client is connecting (the option queueWhileDisconnected keeps what is sent meanwhile)"

@@ -9,18 +9,32 @@ export interface OfflineItem<Connection> {
   readonly timeoutMs: number;
   /** Size of its encoded data or params. */
   readonly bytes: number;
+  /** A message with `ack`; undefined for anything else. */
+  readonly attempt?: QueuedAttempt | undefined;
   /** Sends the item. May throw. */
   send(connection: Connection): void;
   reject(error: Error): void;
 }
 
+/** An attempt to send a message with `ack`. */
+export interface QueuedAttempt {
+  /** Its place among all that is sent, from `takePlace`. */
+  readonly place: number;
+  /** Whether it was sent before. Then its memory was taken already, and it isn't refused. */
+  readonly isAgain: boolean;
+  /** Whether it may be sent now; else it stays. */
+  canLeave(): boolean;
+}
+
 class Entry<Connection> extends TimerEntry {
   readonly item: OfflineItem<Connection>;
+  readonly place: number;
   readonly #queue: OfflineQueue<Connection>;
 
-  constructor(item: OfflineItem<Connection>, queue: OfflineQueue<Connection>) {
+  constructor(item: OfflineItem<Connection>, place: number, queue: OfflineQueue<Connection>) {
     super();
     this.item = item;
+    this.place = place;
     this.#queue = queue;
   }
 
@@ -38,13 +52,17 @@ interface OfflineLimits {
   readonly sendQueueBytes: number;
 }
 
-/** A bounded FIFO of messages and calls made while the client is disconnected. */
+/**
+ * Messages and calls made while the client is disconnected, and messages with `ack` that weren't answered. They leave in
+ * the order of their places.
+ */
 export class OfflineQueue<Connection> {
   readonly #wheel: TimerWheel;
   readonly #limits: OfflineLimits;
   /** Created on first use: most clients never need it. */
   #entries: Map<OfflineItem<Connection>, Entry<Connection>> | null = null;
   #bytes = 0;
+  #places = 0;
   /** Callers that wait until it isn't filling up. */
   #roomWaits: { resolve(): void; reject(error: Error): void }[] = [];
 
@@ -57,20 +75,26 @@ export class OfflineQueue<Connection> {
     return this.#entries?.size ?? 0;
   }
 
+  /** The next place in the order of sending. */
+  takePlace(): number {
+    return this.#places++;
+  }
+
   /**
    * Adds an item. Returns false when the queue is filling up.
    *
    * @throws ConduitError SEND_QUEUE_FULL
    */
   add(item: OfflineItem<Connection>): boolean {
-    if (this.#fill >= 1) {
+    const { attempt } = item;
+    if (this.#fill >= 1 && attempt?.isAgain !== true) {
       const { sendQueueSize, sendQueueBytes } = this.#limits;
       const message =
         `${cannot("send", item.called)}: ${this.size} items, ${this.#bytes} bytes are waiting for a connection ` +
         `(sendQueueSize ${sendQueueSize}, sendQueueBytes ${sendQueueBytes})`;
-      throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
+      throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message, { details: { started: false } });
     }
-    const entry = new Entry(item, this);
+    const entry = new Entry(item, attempt?.place ?? this.takePlace(), this);
     this.#entries ??= new Map();
     this.#entries.set(item, entry);
     this.#bytes += item.bytes;
@@ -110,13 +134,14 @@ export class OfflineQueue<Connection> {
   }
 
   sendAll(connection: Connection): void {
-    this.#take((item) => {
+    const send = (item: OfflineItem<Connection>): void => {
       try {
         item.send(connection);
       } catch (error) {
         item.reject(error as Error);
       }
-    });
+    };
+    this.#take(send, ({ attempt }) => attempt === undefined || attempt.canLeave());
     this.#endRoomWaits(null);
   }
 
@@ -125,11 +150,25 @@ export class OfflineQueue<Connection> {
     this.#endRoomWaits(error);
   }
 
-  #take(each: (item: OfflineItem<Connection>) => void): void {
+  /** Rejects all but messages with `ack`. */
+  rejectOthers(error: Error): void {
+    this.#take(
+      (item) => item.reject(error),
+      ({ attempt }) => attempt === undefined,
+    );
+    this.#endRoomWaits(error);
+  }
+
+  #take(
+    each: (item: OfflineItem<Connection>) => void,
+    which = (_item: OfflineItem<Connection>): boolean => true,
+  ): void {
     if (this.#entries === null) return;
-    const entries = [...this.#entries.values()];
-    this.#entries.clear();
-    this.#bytes = 0;
+    const entries = [...this.#entries.values()].filter(({ item }) => which(item)).sort((a, b) => a.place - b.place);
+    for (const { item } of entries) {
+      this.#entries.delete(item);
+      this.#bytes -= item.bytes;
+    }
     for (const entry of entries) {
       this.#wheel.cancel(entry);
       each(entry.item);

@@ -1,14 +1,16 @@
 import type { StreamConnection } from "../connection/connection-sender.ts";
 import { checkResult, checkSignal, checkTimeout } from "../connection/outgoing-calls.ts";
+import type { CallSettings } from "../endpoint/acknowledged-send.ts";
 import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { type Called, ConduitError, cancelledError, cannot, ErrorCode } from "../errors.ts";
+import { ONCE_METHOD } from "../rpc/once-window.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { Clock } from "../util/clock.ts";
 import { calledAs } from "../wire/called-as.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
-import type { OfflineItem, OfflineQueue } from "./offline-queue.ts";
+import type { OfflineItem, OfflineQueue, QueuedAttempt } from "./offline-queue.ts";
 
 /** A call that can't be sent for now rejects after this time, so that a loop that repeats it doesn't spin. */
 const REFUSAL_PAUSE_MS = 50;
@@ -17,8 +19,11 @@ const REFUSAL_PAUSE_MS = 50;
 export interface OfflineHost {
   readonly rpcTimeoutMs: number;
   readonly writer: FrameWriter;
-  /** @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING if messages and calls can't be queued now */
-  mustQueue(called: Called): void;
+  /**
+   * @param isAttempt whether it is a message with `ack`, which is queued while the client goes on by itself
+   * @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING if messages and calls can't be queued now
+   */
+  mustQueue(called: Called, isAttempt: boolean): void;
   readonly clock: Clock;
   /** Whether what can't be sent now may be sent later, so that programs try again. */
   isTemporary(): boolean;
@@ -44,13 +49,13 @@ export class OfflineSender implements Outgoing {
   }
 
   sendMessage(type: string, data: unknown, options?: SendOptions): boolean {
-    this.#host.mustQueue(type);
+    this.#host.mustQueue(type, false);
     const value = this.#host.writer.encodeData(type, data);
     return this.#send(type, "message", value, (connection) => connection.sendMessage(type, value, options));
   }
 
   callNoWait(method: string, params: unknown, options?: SendOptions): boolean {
-    this.#host.mustQueue(method);
+    this.#host.mustQueue(method, false);
     const value = this.#host.writer.encodeParams(method, params);
     return this.#send(method, "rpc", value, (connection) => connection.callNoWait(method, value, options));
   }
@@ -85,8 +90,23 @@ export class OfflineSender implements Outgoing {
     );
   }
 
+  /** Queues an attempt of a message with `ack`. Its timeout begins when it is sent. */
+  async attempt(
+    attempt: QueuedAttempt,
+    params: unknown,
+    options: CallSettings,
+    send: (connection: Outgoing, params: EncodedValue) => Promise<unknown>,
+  ): Promise<unknown> {
+    const called = calledAs(ONCE_METHOD, params);
+    this.#check(called, options);
+    const refusal = this.#refusal(called, true);
+    if (refusal !== null) throw await refusal;
+    const value = this.#host.writer.encodeParams(ONCE_METHOD, params);
+    return this.#call(called, options, value, (connection) => send(connection, value), attempt);
+  }
+
   async waitForRoom(): Promise<void> {
-    this.#host.mustQueue("drained()");
+    this.#host.mustQueue("drained()", false);
     await this.#queue.waitForRoom();
   }
 
@@ -105,9 +125,9 @@ export class OfflineSender implements Outgoing {
   }
 
   /** Resolves with the error of a call that can't be queued, after a pause if it may be sent later; null if it can. */
-  #refusal(called: Called): Promise<unknown> | null {
+  #refusal(called: Called, isAttempt = false): Promise<unknown> | null {
     try {
-      this.#host.mustQueue(called);
+      this.#host.mustQueue(called, isAttempt);
       return null;
     } catch (error) {
       return this.#host.isTemporary() ? this.#pause(error) : Promise.resolve(error);
@@ -145,14 +165,17 @@ export class OfflineSender implements Outgoing {
     options: CallOptions | undefined,
     value: EncodedValue,
     send: (connection: Outgoing, options: CallOptions) => Promise<unknown>,
+    attempt?: QueuedAttempt,
   ): Promise<unknown> {
-    const { signal, meta, timeoutMs = this.#host.rpcTimeoutMs } = options ?? {};
+    const { signal, meta } = options ?? {};
+    const timeoutMs = attempt === undefined ? (options?.timeoutMs ?? this.#host.rpcTimeoutMs) : 0;
     return new Promise((resolve, reject) => {
       const queuedAt = this.#host.clock.now();
       const item: OfflineItem<Outgoing> = {
         called,
         timeoutMs,
         bytes: value.bytes.length,
+        attempt,
         send: (connection) => {
           signal?.removeEventListener("abort", onAbort);
           const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (this.#host.clock.now() - queuedAt));

@@ -41,7 +41,7 @@ function newReconnector(opens: (() => Promise<void>)[] = [], reconnect: ClientOp
       subject.loggedIn();
     },
     isFinal: () => false,
-    failed: (error, isLast) => log.push(["failed", error.code, isLast]),
+    failed: (error, next) => log.push(["failed", error.code, next]),
     async opened(again) {
       log.push(again ? "opened again" : "opened");
     },
@@ -81,7 +81,7 @@ describe("Reconnector", () => {
     const result = outcome(subject.connect());
     await runtime.advance(60_000);
     expect(result.error).toMatchObject({ code: ErrorCode.CONNECT_TIMEOUT, message: expect.stringContaining("db:7") });
-    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECT_TIMEOUT, false]]);
+    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECT_TIMEOUT, "connect"]]);
     expect(runtime.timers.count).toBe(0);
   });
 
@@ -96,7 +96,7 @@ describe("Reconnector", () => {
     await second;
     await runtime.settle();
     expect(first.error).toBe(reason);
-    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECTION_REFUSED, false], "open", "opened"]);
+    expect(log).toEqual(["open", ["failed", ErrorCode.CONNECTION_REFUSED, "connect"], "open", "opened"]);
   });
 
   test("with nothing to call off there is nothing to wait for", () => {
@@ -123,8 +123,8 @@ describe("Reconnector", () => {
     await runtime.advance(1000);
     const { CONNECTION_REFUSED, RECONNECT_FAILED } = ErrorCode;
     expect(reported).toEqual([CONNECTION_REFUSED, CONNECTION_REFUSED, RECONNECT_FAILED]);
-    const attempt = ["open", ["failed", CONNECTION_REFUSED, false]];
-    expect(log).toEqual([...attempt, ...attempt, ["failed", RECONNECT_FAILED, true]]);
+    const attempt = ["open", ["failed", CONNECTION_REFUSED, "another"]];
+    expect(log).toEqual([...attempt, ...attempt, ["failed", RECONNECT_FAILED, "none"]]);
     expect([subject.attempts, subject.mayConnect(null)]).toEqual([2, false]);
   });
 

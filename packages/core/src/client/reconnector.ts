@@ -19,17 +19,20 @@ export interface FailedAttempt {
   readonly attempts: number;
 }
 
+/**
+ * What follows a failed attempt: another one, by itself; one only if the application calls `connect`; or none, because
+ * another one would fail the same way, or the series has ended.
+ */
+export type AfterFailure = "another" | "connect" | "none";
+
 /** Callbacks of {@link Reconnector} to its client. */
 export interface ReconnectorHost {
   /** Closes the current connection, connects and logs in. Rejects on failure, and soon after an abort. */
   open(abort: DialController): Promise<void>;
   /** Whether the server ended a login with this error, and asked the client not to come back. */
   isFinal(error: unknown): boolean;
-  /**
-   * A connection attempt, or the last one of a series, has failed.
-   * @param isLast the client gives up: another attempt would fail the same way, or the series has ended
-   */
-  failed(error: ConduitError, isLast: boolean): void;
+  /** A connection attempt, or the last one of a series, has failed. */
+  failed(error: ConduitError, next: AfterFailure): void;
   /**
    * Runs the hooks of a new connection; returns null if there are none.
    * @param again the client reconnected automatically
@@ -233,7 +236,7 @@ export class Reconnector<Peer> {
       const failure: unknown = abort.aborted ? abort.reason : error;
       const isLast = this.#series === null && this.#endsReconnecting(failure);
       if (isLast) this.#hasGivenUp = true;
-      this.#owner.failed(toConduitError(failure), isLast);
+      this.#owner.failed(toConduitError(failure), isLast ? "none" : this.#series === null ? "connect" : "another");
       throw failure;
     } finally {
       runtime.clearTimer(timer);
@@ -260,7 +263,7 @@ export class Reconnector<Peer> {
         const waitMs = isExpired && hadSession ? 0 : retryAfterMs(error);
         if (isExpired) hadSession = false;
         if (waitMs === null || abort.aborted || this.#runtime.now() + waitMs >= endsAt) throw error;
-        this.#owner.failed(toConduitError(error), false);
+        this.#owner.failed(toConduitError(error), "another");
         await this.#sleep(abort, waitMs);
       }
     }
@@ -316,7 +319,7 @@ export class Reconnector<Peer> {
     const tries = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
     const message = `Gave up reconnecting to ${endpointOf(this.#config)} after ${tries}: ${messageOf(cause)}`;
     const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause });
-    this.#owner.failed(error, true);
+    this.#owner.failed(error, "none");
     this.#core.report(error, { stage: "reconnect" });
   }
 

@@ -1,19 +1,22 @@
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { UnhandledMessage } from "../connection/send/unhandled-messages.ts";
+import type { MessageAttempts } from "../endpoint/acknowledged-send.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { ConduitError, ErrorCode, messageOf } from "../errors.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { OfflineQueue } from "./offline-queue.ts";
 import { type OfflineHost, OfflineSender } from "./offline-sender.ts";
+import { QueuedAttempts } from "./queued-attempts.ts";
 import type { ResumedSession } from "./resumed-session.ts";
 
 /** The client of {@link WaitingMessages}. */
 export type WaitingMessagesHost = Pick<OfflineHost, "isTemporary" | "mustQueue" | "streamConnection">;
 
 /**
- * Holds back, until a client's next login ends, messages of former connections that no server has handled, and messages
- * and calls made since. They leave in this order, before anything else.
+ * Holds back, until a client's next login ends, messages of former connections that no server has handled, and then
+ * messages with `ack` that weren't answered, and messages and calls made since. They leave in this order, before
+ * anything else.
  */
 export class WaitingMessages<Peer> {
   /** Takes what is sent meanwhile. */
@@ -32,7 +35,7 @@ export class WaitingMessages<Peer> {
     this.sender = new OfflineSender(this.#queue, {
       rpcTimeoutMs: config.rpcTimeoutMs,
       writer: core.writer,
-      mustQueue: (called) => host.mustQueue(called),
+      mustQueue: (called, isAttempt) => host.mustQueue(called, isAttempt),
       clock: core.runtimeContext.runtime,
       isTemporary: () => host.isTemporary(),
       streamConnection: () => host.streamConnection(),
@@ -74,9 +77,19 @@ export class WaitingMessages<Peer> {
     return lost === null ? null : { replayed: messages.length, lost, restarted: true };
   }
 
-  /** The login has failed, or the server is stopping. Only with `queueWhileDisconnected: "send"` they wait for the next one. */
-  loginFailed(error: Error): void {
-    if (!this.#isQueued) this.#queue.rejectAll(error);
+  /**
+   * The login has failed, or the server is stopping. With `queueWhileDisconnected: "send"` all wait for the next one.
+   * @param isFollowed whether another login follows by itself, for which messages with `ack` always wait
+   */
+  loginFailed(error: Error, isFollowed: boolean): void {
+    if (this.#isQueued) return;
+    if (isFollowed) this.#queue.rejectOthers(error);
+    else this.#queue.rejectAll(error);
+  }
+
+  /** Where the attempts of a message with `ack` go. @param usable the connection, if it takes messages now */
+  attempts(usable: () => Outgoing | null): MessageAttempts {
+    return new QueuedAttempts(this.#queue, this.sender, { way: usable, canLeave: () => true });
   }
 
   /** No connection will follow. @param reason makes the error, if anything waits */

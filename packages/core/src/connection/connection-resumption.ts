@@ -11,6 +11,7 @@ import type { RuntimeContext } from "../context/runtime-context.ts";
 import type { ConduitError } from "../errors.ts";
 import { type CloseReason, streamEndReason } from "./close-reason.ts";
 import type { ConnectionStateMachine } from "./connection-state.ts";
+import type { OutgoingCalls } from "./outgoing-calls.ts";
 import type { RequestReceiver } from "./receive/request-receiver.ts";
 import { countLost } from "./send/lost-frames.ts";
 import type { SendQueue } from "./send/send-queue.ts";
@@ -32,6 +33,7 @@ export interface ResumptionHost {
   notifySuspended(reason: CloseReason): void;
   /** Applies changes made while suspended, after the state has become active. */
   becameActive(): void;
+  readonly sender: { readonly calls: Pick<OutgoingCalls, "streamIsBack"> | null };
   destroy(error: ConduitError): void;
 }
 
@@ -101,6 +103,8 @@ export class ConnectionResumption {
       return;
     }
     this.stream.attach(carrier, theirReceived, rest);
-    if (!host.isOver) host.becameActive();
+    if (host.isOver) return;
+    host.sender.calls?.streamIsBack();
+    host.becameActive();
   }
 }

@@ -27,6 +27,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     settings: { rpcTimeoutMs: 1000 },
     info: null as PeerInfo | null,
     isOpen: true,
+    resumption: null,
     features: { ...NO_FEATURES, correlatesReplies: true, usesDeadlines: true },
     callAbandoned: ({ idHi, idLo }) => abandoned.push(`${idHi}/${idLo}`) > 0,
     sendQueue: { withdraw: () => false },

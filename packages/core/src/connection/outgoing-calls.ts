@@ -44,6 +44,8 @@ export interface OutgoingCallOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly meta?: Metadata | undefined;
+  /** Whether the timeout stands still while the connection waits for another stream, and begins anew with that. */
+  readonly pausesWithoutStream?: boolean | undefined;
 }
 
 /** A call with streams, as the extension that carries them sees it. */
@@ -80,6 +82,8 @@ export interface CallsHost {
   readonly stream: { readonly remote: Address };
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
+  /** Null if the connection ends with its stream. */
+  readonly resumption: { readonly isSuspended: boolean } | null;
   readonly features: Features;
   /**
    * The caller no longer waits: its request is withdrawn, or cancelled if it has been sent.
@@ -122,6 +126,7 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
   streams: CallStreams | null = null;
   signal: AbortSignal | null = null;
   onAbort: (() => void) | null = null;
+  pausesWithoutStream = false;
   readonly #calls: OutgoingCalls;
 
   constructor(
@@ -177,10 +182,21 @@ export class OutgoingCalls {
 
   /** A call's deadline has passed. */
   timedOut(call: OutgoingCall): void {
+    if (call.pausesWithoutStream && this.#host.resumption?.isSuspended === true) return;
     const peer = this.#host.role === "client" ? "server" : "client";
     const where = `the ${peer} ${formatAddress(this.#host.stream.remote)} has not replied`;
     const message = `${quoted(call.called)} timed out after ${call.timeoutMs} ms: ${where}`;
     this.abandon(call, new ConduitError(ErrorCode.TIMEOUT, message));
+  }
+
+  /** The connection goes on over another stream. */
+  streamIsBack(): void {
+    const { wheel } = this.#host.context;
+    for (const call of this.#calls) {
+      if (call?.pausesWithoutStream !== true || call.timeoutMs === 0) continue;
+      if (call.isScheduled) wheel.cancel(call);
+      wheel.schedule(call, call.timeoutMs);
+    }
   }
 
   /** Number of pending calls. */
@@ -353,6 +369,7 @@ export class OutgoingCalls {
     const timeoutMs = options?.timeoutMs ?? this.#host.settings.rpcTimeoutMs;
     checkTimeout(called, timeoutMs);
     const call = new OutgoingCall(this, called, timeoutMs, validator, resolve, reject);
+    call.pausesWithoutStream = options?.pausesWithoutStream === true && this.#host.resumption !== null;
     const signal = options?.signal;
     if (signal !== undefined) {
       checkSignal(called, signal);
@@ -438,8 +455,9 @@ function idOf({ idHi, idLo }: { readonly idHi: number; readonly idLo: number }):
   return idHi * 0x1_0000_0000 + idLo;
 }
 
+/** A time that may stand still isn't told. */
 function timeoutOnWire(host: { readonly features: Features }, call: OutgoingCall): number {
-  return host.features.usesDeadlines ? call.timeoutMs : 0;
+  return host.features.usesDeadlines && !call.pausesWithoutStream ? call.timeoutMs : 0;
 }
 
 /** @throws ConduitError PEER_UNSUPPORTED if the peer doesn't answer calls */

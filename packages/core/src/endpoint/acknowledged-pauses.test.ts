@@ -87,7 +87,7 @@ describe("a wait before another attempt", () => {
     const late = outcome(pool.send("order", 1, { ack: true }));
     await runtime.settle();
     expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED });
-    expect(late.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 1 } });
+    expect(late.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 0, started: false } });
     await server.stop();
     expect(runtime.timers.keepingAlive).toBe(0);
   });

@@ -25,13 +25,14 @@ import { KnownOptions } from "../util/known-options.ts";
 import { retryAfterIn } from "../util/retry-after.ts";
 import type { Metadata } from "../wire/metadata.ts";
 
-interface CallSettings {
+export interface CallSettings {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly meta?: Metadata | undefined;
+  readonly pausesWithoutStream?: boolean | undefined;
 }
 
-/** Where attempts go. */
+/** Where the attempts of a call go. */
 export interface Calls {
   call(
     method: string,
@@ -41,33 +42,80 @@ export interface Calls {
   ): Promise<unknown>;
 }
 
+/** Where the attempts of a message go. */
+export interface MessageAttempts {
+  /** How many have been sent. */
+  readonly sent: number;
+  /** Whether the next one waits for a connection, so that it needs no delay. */
+  readonly mustWait: boolean;
+  /** Makes the next attempt. Rejects without having sent it if no connection can come, and if too much waits for one. */
+  call(params: unknown, options: CallSettings): Promise<unknown>;
+}
+
 /** The sending server or client. */
 export interface RepeatingSender {
   readonly context: RuntimeContext;
-  /** Where the attempts of one call or message go. */
+  /** Where the attempts of one call go. */
   attempts(): Calls;
+  /** Where the attempts of one message go. */
+  messageAttempts(): MessageAttempts;
   /** Whether no attempt can succeed any more. */
   isOver(): boolean;
   readonly pauses: Pauses;
 }
 
+/** Attempts that are sent at once. */
+export class ImmediateAttempts implements MessageAttempts {
+  readonly mustWait = false;
+  readonly #sender: Pick<RepeatingSender, "attempts" | "isOver">;
+  readonly #calls: Calls;
+  #sent = 0;
+
+  constructor(sender: Pick<RepeatingSender, "attempts" | "isOver">) {
+    this.#sender = sender;
+    this.#calls = sender.attempts();
+  }
+
+  get sent(): number {
+    return this.#sent;
+  }
+
+  call(params: unknown, options: CallSettings): Promise<unknown> {
+    if (!this.#sender.isOver()) this.#sent += 1;
+    return this.#calls.call(ONCE_METHOD, params, options, null);
+  }
+}
+
 /** The delays before further attempts. They end when no attempt can succeed any more. */
 export class Pauses {
   readonly #ends = new Set<() => void>();
+  /** Of those that also end when the connection is lost. */
+  readonly #untilLost = new Set<() => void>();
 
-  /** Resolves after this time, when the signal fires, or by `end`. */
-  wait({ runtime }: RuntimeContext, delayMs: number, signal: AbortSignal | undefined): Promise<void> {
+  /** Resolves after this time, when the signal fires, by `end`, and if it lasts only while connected by `connectionLost`. */
+  wait(
+    { runtime }: RuntimeContext,
+    delayMs: number,
+    signal: AbortSignal | undefined,
+    whileConnected = false,
+  ): Promise<void> {
     return new Promise((resolve) => {
       const end = (): void => {
         runtime.clearTimer(timer);
         signal?.removeEventListener("abort", end);
         this.#ends.delete(end);
+        this.#untilLost.delete(end);
         resolve();
       };
       const timer = runtime.setTimer(end, delayMs, true);
       signal?.addEventListener("abort", end);
       this.#ends.add(end);
+      if (whileConnected) this.#untilLost.add(end);
     });
+  }
+
+  connectionLost(): void {
+    for (const end of [...this.#untilLost]) end();
   }
 
   end(): void {
@@ -77,14 +125,14 @@ export class Pauses {
 
 /** How an acknowledged message is sent again. */
 export interface AckOptions {
-  /** Attempts before it is given up. Default 10. */
+  /** Attempts before it is given up. While a client isn't connected and may yet be, the next one waits. Default 10. */
   readonly attempts?: number | undefined;
   /**
    * Longest delay before the second attempt, or before the second delivery; it doubles each time, up to 30 s, and a random part
    * of it is taken. Default 200 ms.
    */
   readonly delayMs?: number | undefined;
-  /** How long one attempt waits for the answer. Default: option `rpcTimeoutMs`. */
+  /** How long one attempt waits for the answer while connected. Default: option `rpcTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
   /**
    * How often the peer's handlers are started if they fail; 1 to 1,000. Then the message is a dead letter there
@@ -146,21 +194,33 @@ export async function sendAcknowledged(
 ): Promise<void> {
   const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta } = options;
   const { once: key = crypto.randomUUID(), deliveries = 1 } = options;
-  const calls = sender.attempts();
-  let attempt = 1;
+  const calls = sender.messageAttempts();
   let delivery = 1;
+  // Whether an attempt was started; undefined if that isn't known.
+  let started: boolean | undefined = false;
+  const isGivenUp = (): boolean => signal?.aborted === true;
   for (;;) {
-    if (signal?.aborted === true) throw cancelledError(type, signal.reason);
+    if (isGivenUp()) throw cancelledError(type, signal?.reason);
+    const { sent } = calls;
     try {
       const params = deliveries === 1 ? { key, type, data } : { key, type, data, delivery, deliveries };
-      await calls.call(ONCE_METHOD, params, { timeoutMs, signal, meta }, null);
+      await calls.call(params, { timeoutMs, signal, meta, pausesWithoutStream: true });
       return;
     } catch (error) {
-      const waitMs = retryAfterMs(error, backOff(delayMs, attempt));
+      if (isGivenUp()) throw error;
+      const waitMs = retryAfterMs(error, backOff(delayMs, Math.max(1, calls.sent)));
+      if (calls.sent === sent) {
+        if (!isInstance(error, ConduitError) || REFUSED_HERE.has(codeOf(error))) throw error;
+        throw notDelivered(type, sent, started, error);
+      }
+      const startedNow = startedIn(error);
+      if (started !== true && startedNow !== false) started = startedNow === true ? true : undefined;
       if (waitMs !== null) {
-        if (attempt >= attempts || sender.isOver()) throw notDelivered(type, attempt, asConduitError(error));
-        attempt += 1;
-        await sender.pauses.wait(sender.context, waitMs, signal);
+        if (calls.sent >= attempts || sender.isOver()) {
+          throw notDelivered(type, calls.sent, started, asConduitError(error));
+        }
+        const isUnanswered = !isInstance(error, RpcError);
+        if (!calls.mustWait) await sender.pauses.wait(sender.context, waitMs, signal, isUnanswered);
       } else {
         if (delivery >= deliveries || !hasFailedThere(error)) throw error;
         await sender.pauses.wait(sender.context, Math.random() * backOff(delayMs, delivery), signal);
@@ -239,6 +299,14 @@ function hasFailedThere(error: unknown): boolean {
   return isInstance(error, RpcError) && isRedeliverable(error);
 }
 
+/** Why a message that would wait for a connection isn't taken. */
+const REFUSED_HERE: ReadonlySet<number> = new Set<number>([
+  ErrorCode.SEND_QUEUE_FULL,
+  ErrorCode.MESSAGE_TOO_LARGE,
+  ErrorCode.UNSERIALIZABLE,
+  ErrorCode.INVALID_CONFIG,
+]);
+
 const REFUSALS: ReadonlySet<number> = new Set<number>([
   ErrorCode.SERVER_STOPPING,
   ErrorCode.RATE_LIMITED,
@@ -279,7 +347,10 @@ function startedIn(error: unknown): unknown {
   return isMap(details) ? details["started"] : undefined;
 }
 
-function notDelivered(type: string, attempts: number, cause: ConduitError): ConduitError {
-  const message = `'${type}' was not acknowledged in ${attempts} ${attempts === 1 ? "attempt" : "attempts"}: ${cause.message}`;
-  return new ConduitError(ErrorCode.NOT_DELIVERED, message, { cause, details: { attempts } });
+/** @param started whether a handler was started; undefined if that isn't known */
+function notDelivered(type: string, attempts: number, started: boolean | undefined, cause: ConduitError): ConduitError {
+  const tried = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
+  const what = attempts === 0 ? "was not sent" : `was not acknowledged in ${tried}`;
+  const details = started === undefined ? { attempts } : { attempts, started };
+  return new ConduitError(ErrorCode.NOT_DELIVERED, `'${type}' ${what}: ${messageOf(cause)}`, { cause, details });
 }

@@ -29,6 +29,8 @@ import {
   ackOptions,
   type Calls,
   callOnce,
+  ImmediateAttempts,
+  type MessageAttempts,
   noStreamOnce,
   Pauses,
   type RepeatingSender,
@@ -103,13 +105,25 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   protected get _repeating(): RepeatingSender {
     const { _runtimeContext: context, _pauses: pauses } = this;
     const calls: Calls = { call: (...call) => this._outgoing.call(...call) };
-    return { context, attempts: () => calls, isOver: () => this._hasEnded, pauses };
+    const attempts = (): Calls => calls;
+    const isOver = (): boolean => this._hasEnded;
+    return { context, attempts, messageAttempts: () => this._messageAttempts({ attempts, isOver }), isOver, pauses };
+  }
+
+  /** @internal Where the attempts of a message with `ack` go. */
+  protected _messageAttempts(sender: Pick<RepeatingSender, "attempts" | "isOver">): MessageAttempts {
+    return new ImmediateAttempts(sender);
   }
 
   /** @internal */
   protected get _pauses(): Pauses {
     this.#pauses ??= new Pauses();
     return this.#pauses;
+  }
+
+  /** @internal What waits for another attempt, because nothing answered the last one, waits for a connection now. */
+  protected _connectionLost(): void {
+    this.#pauses?.connectionLost();
   }
 
   /** @internal Nothing can be sent any more: what waits for another attempt fails now. */
@@ -130,8 +144,8 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
    * peer is netconduit's.
    *
    * With the option `ack`, it resolves when the peer's handler has returned, and rejects with its error; until the peer
-   * answers, the message is sent again, also over later connections. The peer handles it once. It rejects with NOT_DELIVERED
-   * when all attempts have failed.
+   * answers, the message is sent again, also over later connections, for which a client's messages wait. The peer handles it
+   * once. It rejects with NOT_DELIVERED when all attempts have failed, and when no connection will follow.
    *
    * @returns false if the message was accepted but the caller should wait for `drained()` before the next one
    * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing

@@ -3,6 +3,7 @@
 import type { Client } from "../client/client.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
 import { OfflineSender } from "../client/offline-sender.ts";
+import { QueuedAttempts } from "../client/queued-attempts.ts";
 import { calledOff, type FailedAttempt } from "../client/reconnector.ts";
 import { publishTopic } from "../client/topics/publish-topic.ts";
 import type { SubscribeOptions, Subscription } from "../client/topics/subscription.ts";
@@ -10,7 +11,7 @@ import type { CloseReason } from "../connection/close-reason.ts";
 import type { ConnectionState } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
 import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
-import type { RepeatingSender } from "../endpoint/acknowledged-send.ts";
+import type { MessageAttempts, RepeatingSender } from "../endpoint/acknowledged-send.ts";
 import {
   type CallOptions,
   resultValidator,
@@ -148,7 +149,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#offline = new OfflineSender(this.#queue, {
       rpcTimeoutMs,
       writer: this.#context.writer(maxMessageBytes, false),
-      mustQueue: (called) => this.#mustQueue(called),
+      mustQueue: (called, isAttempt) => this.#mustQueue(called, isAttempt),
       clock: runtime,
       streamConnection: () => null,
       isTemporary: () => !this.#isUnused && this.#mayConnect,
@@ -202,6 +203,13 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   /** @internal */
   protected override get _repeating(): RepeatingSender {
     return { ...super._repeating, attempts: () => new OnceAttempts(this.#sender) };
+  }
+
+  /** @internal */
+  protected override _messageAttempts(): MessageAttempts {
+    const attempts = new OnceAttempts(this.#sender);
+    const way = (): OnceAttempts | null => (attempts.canGoOn ? attempts : null);
+    return new QueuedAttempts(this.#queue, this.#offline, { way, canLeave: () => attempts.canGoOn });
   }
 
   /** @internal */
@@ -520,7 +528,10 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
         this.#connecting = null;
       }
       const error = notConnected(failures, attempts.length);
-      if (!wasClosed()) this.#subscriptions.endAll(asConduitError(error));
+      if (!wasClosed()) {
+        this.#subscriptions.endAll(asConduitError(error));
+        if (this.config.queueWhileDisconnected !== "send") this.#queue.rejectAll(asError(error));
+      }
       throw error;
     }
     if (wasClosed()) throw calledOff();
@@ -565,20 +576,30 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#usable = this.#members.connections.filter((connection) => connection.isUsable);
     this.#sender.usable = this.#usable;
     this.#subscriptions.usableChanged();
+    this._connectionLost();
+    this.#sendQueued();
+  }
+
+  #sendQueued(): void {
     if (this.#sender.usable.length > 0 && this.#queue.size > 0) this.#queue.sendAll(this.#sender);
   }
 
   /** A client won't connect again by itself. */
   #gaveUp(error: Error): void {
-    if (this.#mayConnect) return;
+    if (this.#mayConnect) {
+      // No other server may know the keys of what waits for that one.
+      this.#sendQueued();
+      return;
+    }
     if (this.#queue.size > 0) this.#queue.rejectAll(error);
     this.#subscriptions.endAll(asConduitError(error));
     this._endPauses();
   }
 
   /** @throws ConduitError CONNECTION_CLOSED unless what is sent is queued and may still be sent */
-  #mustQueue(called: Called): void {
-    if (this.config.queueWhileDisconnected === "send" && this.#mayConnect) return;
+  #mustQueue(called: Called, isAttempt: boolean): void {
+    const isQueued = this.config.queueWhileDisconnected === "send" || (isAttempt && !this.#isUnused);
+    if (isQueued && this.#mayConnect) return;
     const states = [...this.#members.byServer()].map(
       ([server, [connection]]) => `${server} is ${connection?.client.state}`,
     );

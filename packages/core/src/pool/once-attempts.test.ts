@@ -4,6 +4,7 @@ import type { Server } from "../server/server.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { outage } from "../test-support/outage.ts";
 import { outcome, testPool, testServer } from "../test-support/peers.ts";
 import type { PoolInit } from "./client-pool.ts";
 
@@ -59,6 +60,8 @@ async function paidOnce(store: (runtime: FakeRuntime, kept: Store) => Store) {
 }
 
 const never = (): Promise<unknown> => new Promise(() => undefined);
+/** Ten attempts end within a minute. */
+const OUTAGE_MS = 300_000;
 
 describe("after a lost connection", () => {
   test("a call with once goes on at the server that began it, and never at one that doesn't know its key", async () => {
@@ -78,13 +81,9 @@ describe("after a lost connection", () => {
     expect(runs.length).toBe(1);
   });
 
-  test.each(["call", "message"])("a %s isn't begun on another server while the first one is gone", async (kind) => {
+  test("a call isn't begun on another server while the first one is gone", async () => {
     const { runtime, runs, servers, pool } = await twoServers(never);
-    const sent =
-      kind === "call"
-        ? pool.call("pay", {}, { once: "k1", timeoutMs: 8000 })
-        : pool.send("order", {}, { ack: { attempts: 3 } });
-    const paying = outcome(sent);
+    const paying = outcome(pool.call("pay", {}, { once: "k1", timeoutMs: 8000 }));
     await runtime.settle();
     const [home = 0] = runs;
     // Its process is killed: nothing says which calls were begun.
@@ -92,10 +91,88 @@ describe("after a lost connection", () => {
     await servers[home - 1]?.stop({ drainMs: 0 });
     await runtime.advance(10_000);
     expect(paying.state).toBe("rejected");
-    const failure = kind === "call" ? paying.error : paying.error?.cause;
-    expect(failure).toMatchObject({ code: CONNECTION_CLOSED, details: undefined });
-    expect((failure as Error).message).toContain("no connected one knows its keys");
+    expect(paying.error).toMatchObject({ code: CONNECTION_CLOSED, details: undefined });
+    expect(paying.error?.message).toContain("no connected one knows its keys");
     expect(runs.length).toBe(1);
+  });
+
+  test("a message with ack waits for the server that may have begun it, and goes on there", async () => {
+    let finish: (value: null) => void = () => undefined;
+    const answer = new Promise<null>((resolve) => {
+      finish = resolve;
+    });
+    const { runtime, runs, pool } = await twoServers(() => answer);
+    const sent = outcome(pool.send("order", {}, { ack: { attempts: 2 } }));
+    await runtime.settle();
+    const endOutage = outage(runtime);
+    cut(runtime, runs[0] ?? 0);
+    await runtime.advance(OUTAGE_MS);
+    expect([sent.state, pool.isConnected]).toEqual(["pending", true]);
+    endOutage();
+    finish(null);
+    await runtime.advance(1000);
+    expect([sent.state, runs.length]).toEqual(["resolved", 1]);
+  });
+
+  test("the outcome of a message with ack that waits is unknown when its server is back without its keys", async () => {
+    const { runtime, runs, servers, start, pool } = await twoServers(never);
+    const sent = outcome(pool.send("order", {}, { ack: true }));
+    await runtime.settle();
+    const [home = 0] = runs;
+    cut(runtime, home);
+    await servers[home - 1]?.stop({ drainMs: 0 });
+    await runtime.advance(OUTAGE_MS);
+    expect(sent.state).toBe("pending");
+    await start(home);
+    await runtime.advance(1000);
+    expect(sent).toMatchObject({ state: "rejected", error: { code: OUTCOME_UNKNOWN } });
+    expect(runs.length).toBe(1);
+  });
+
+  test("the outcome of a message with ack that waits is unknown when its server won't come back", async () => {
+    const { runtime, runs, pool } = await twoServers(never, undefined, {
+      reconnect: { attempts: 2, delayMs: 100, maxDelayMs: 100, jitter: false },
+    });
+    const sent = outcome(pool.send("order", {}, { ack: true }));
+    await runtime.settle();
+    const endOutage = outage(runtime);
+    cut(runtime, runs[0] ?? 0);
+    await runtime.advance(1000);
+    expect([sent.error?.code, pool.isConnected]).toEqual([OUTCOME_UNKNOWN, true]);
+    endOutage();
+  });
+
+  test("messages with ack wait while no server is connected, without attempts, and leave in order", async () => {
+    const { runtime, runs, servers, pool } = await twoServers(() => null);
+    await Promise.all(servers.map((server) => server.stop({ drainMs: 0 })));
+    const order: unknown[] = [];
+    for (const server of servers) server.on("note", (_connection, data) => void order.push(data));
+    const sent = [1, 2, 3].map((n) => outcome(pool.send("note", n, { ack: { attempts: 1 } })));
+    await runtime.advance(OUTAGE_MS);
+    expect(sent.map(({ state }) => state)).toEqual(Array(3).fill("pending"));
+    await servers[0].start();
+    await runtime.advance(1000);
+    expect([sent.map(({ state }) => state), order, runs]).toEqual([Array(3).fill("resolved"), [1, 2, 3], []]);
+  });
+
+  test("messages with ack that wait fail at once when the pool is closed, and when connect() fails", async () => {
+    const runtime = fakeRuntime();
+    const { pool } = testPool(runtime, [1, 2]);
+    const refused = outcome(pool.connect());
+    const waiting = outcome(pool.send("order", 1, { ack: true }));
+    await runtime.settle();
+    expect(refused.error?.code).toBe(ErrorCode.CONNECTION_REFUSED);
+    const { server } = await testServer(runtime, { port: 1 });
+    await pool.connect();
+    await server.stop({ drainMs: 0 });
+    const later = outcome(pool.send("order", 2, { ack: true }));
+    await runtime.settle();
+    expect(later.state).toBe("pending");
+    await pool.close();
+    await runtime.settle();
+    for (const { error } of [waiting, later]) {
+      expect(error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 0, started: false } });
+    }
   });
 
   test("its outcome is unknown as soon as the first server is back without its keys", async () => {

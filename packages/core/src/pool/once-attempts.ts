@@ -47,6 +47,15 @@ export class OnceAttempts {
     }
   }
 
+  /** Whether an attempt goes to a server, or fails for good; else one must come first. */
+  get canGoOn(): boolean {
+    const { usable } = this.#sender;
+    if (this.#home === null) return usable.length > 0;
+    const { member, keys } = this.#home;
+    const mayCome = keys !== null && member?.mayReturn === true;
+    return !mayCome || usable.some(({ onceKeys }) => onceKeys === keys);
+  }
+
   /** @throws ConduitError OUTCOME_UNKNOWN if no server with these keys can come; CONNECTION_CLOSED if one may */
   #again({ member, keys, error }: Home): PoolMember {
     const sharing = keys === null ? null : this.#sender.choose((one) => one.onceKeys === keys);

@@ -5,6 +5,7 @@ import type { Store } from "../store/store.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
+import { outage } from "../test-support/outage.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 
 const STORED = { ack: { stored: true } } as const;
@@ -505,6 +506,24 @@ test("At most 10,000 messages wait for one client, as many as the next process l
   all.cut();
   for (let n = 0; n < 10_000; n += 1) await connection.send("n", n, STORED);
   await expect(connection.send("n", 0, STORED)).rejects.toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL });
+});
+
+test("A stored message isn't given up while the client's session waits, though that takes longer than ten attempts", async () => {
+  const runtime = fakeRuntime();
+  const windowMs = 1_200_000;
+  const { server, errors } = await testServer(runtime, { resume: { store: memoryStore(), windowMs } });
+  const { client } = testClient(runtime, { resume: true, reconnect: { ...RECONNECT, delayMs: 500, maxDelayMs: 500 } });
+  const handled: unknown[] = [];
+  client.on("n", (n) => void handled.push(n));
+  await client.connect();
+  const endOutage = outage(runtime);
+  runtime.pairs.at(-1)?.accepted.destroy(null);
+  await runtime.settle();
+  await server.connections[0]?.send("n", 1, STORED);
+  await runtime.advance(windowMs / 2);
+  endOutage();
+  await runtime.advance(BACK_MS);
+  expect([errors, handled]).toEqual([[], [1]]);
 });
 
 test("It needs a store, a client with a session, and a server's own connection", async () => {

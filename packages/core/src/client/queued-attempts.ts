@@ -1,0 +1,48 @@
+import type { CallSettings, MessageAttempts } from "../endpoint/acknowledged-send.ts";
+import type { Outgoing } from "../endpoint/remote-caller.ts";
+import { ONCE_METHOD } from "../rpc/once-window.ts";
+import type { OfflineQueue } from "./offline-queue.ts";
+import type { OfflineSender } from "./offline-sender.ts";
+
+/** Where the attempts of one message may go. */
+export interface AttemptRoute {
+  /** Null while there is none. */
+  way(): Pick<Outgoing, "call"> | null;
+  /** Whether an attempt that waits may be sent, now that there is a connection. */
+  canLeave(): boolean;
+}
+
+/** The attempts of a message with `ack` of a client or pool. While there is no connection they wait, and leave in order. */
+export class QueuedAttempts implements MessageAttempts {
+  readonly #place: number;
+  readonly #offline: OfflineSender;
+  readonly #route: AttemptRoute;
+  #sent = 0;
+
+  constructor(queue: Pick<OfflineQueue<Outgoing>, "takePlace">, offline: OfflineSender, route: AttemptRoute) {
+    this.#place = queue.takePlace();
+    this.#offline = offline;
+    this.#route = route;
+  }
+
+  get sent(): number {
+    return this.#sent;
+  }
+
+  get mustWait(): boolean {
+    return this.#route.way() === null;
+  }
+
+  call(params: unknown, options: CallSettings): Promise<unknown> {
+    const send = (way: Pick<Outgoing, "call">, value: unknown): Promise<unknown> => {
+      this.#sent += 1;
+      return way.call(ONCE_METHOD, value, options, null);
+    };
+    const now = this.#route.way();
+    if (now !== null) return send(now, params);
+    const attempt = { place: this.#place, isAgain: this.#sent > 0, canLeave: () => this.#route.canLeave() };
+    return this.#offline.attempt(attempt, params, options, (connection, value) =>
+      send(this.#route.way() ?? connection, value),
+    );
+  }
+}

@@ -1,0 +1,308 @@
+import { getEventListeners } from "node:events";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+import type { ClientInit } from "../client/client.ts";
+import { type ConduitError, ErrorCode } from "../errors.ts";
+import type { Server } from "../server/server.ts";
+import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate } from "../test-support/gate.ts";
+import { outage } from "../test-support/outage.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
+
+const RECONNECT = { delayMs: 500, maxDelayMs: 500, jitter: false };
+/** A client that has lost its stream is connected again by then. */
+const BACK_MS = 1000;
+/** Ten attempts end within a minute. */
+const OUTAGE_MS = 600_000;
+
+function cut(runtime: FakeRuntime): void {
+  runtime.pairs.at(-1)?.dialled.destroy(null);
+}
+
+/** A server that runs one handler of a connection at a time, and a client. */
+async function scene(options: Partial<ClientInit> = {}, prepare: (server: Server) => void = () => undefined) {
+  const runtime = fakeRuntime();
+  const handled: unknown[] = [];
+  const open = gate();
+  const { server } = await testServer(runtime, { handlerConcurrency: 1 }, (made) => {
+    made.rpc("block", () => open.promise);
+    made.on("order", (_connection, data) => void handled.push(data));
+    made.on("note", (_connection, data) => void handled.push(data));
+    prepare(made);
+  });
+  const { client } = testClient(runtime, { reconnect: RECONNECT, ...options });
+  await client.connect();
+  return { runtime, server, client, handled, unblock: () => open.open() };
+}
+
+describe("a message with ack, while its client reconnects", () => {
+  test("waits for the next login, however long that takes, and needs no attempts meanwhile", async () => {
+    const { runtime, server, client, handled } = await scene();
+    await server.stop({ drainMs: 0 });
+    await runtime.settle();
+    const sent = outcome(client.send("order", 1, { ack: { attempts: 1, timeoutMs: 1000 } }));
+    await runtime.advance(OUTAGE_MS);
+    expect([sent.state, client.isReconnecting]).toEqual(["pending", true]);
+    await server.start();
+    await runtime.advance(BACK_MS);
+    expect([sent.state, handled]).toEqual(["resolved", [1]]);
+  });
+
+  test("is sent again after the login if the connection was lost before its answer", async () => {
+    const { runtime, server, client } = await scene();
+    const open = gate();
+    let runs = 0;
+    server.on("slow", () => {
+      runs += 1;
+      return open.promise;
+    });
+    const sent = outcome(client.send("slow", 1, { ack: { attempts: 2 } }));
+    await runtime.settle();
+    const endOutage = outage(runtime);
+    cut(runtime);
+    await runtime.advance(OUTAGE_MS);
+    expect([sent.state, client.isReconnecting]).toEqual(["pending", true]);
+    endOutage();
+    await runtime.advance(BACK_MS);
+    open.open();
+    await runtime.settle();
+    expect([sent.state, runs]).toEqual(["resolved", 1]);
+  });
+
+  test("is sent in the order in which it was first sent, before what is sent later", async () => {
+    const { runtime, client, handled } = await scene();
+    const blocked = outcome(client.call("block"));
+    const first = new AbortController();
+    const sent = [outcome(client.send("order", 1, { ack: { signal: first.signal } }))];
+    sent.push(outcome(client.send("order", 2, { ack: true })));
+    await runtime.settle();
+    // Its place in the table of calls is that of the next one.
+    first.abort();
+    await runtime.settle();
+    for (const n of [3, 4]) sent.push(outcome(client.send("order", n, { ack: true })));
+    await runtime.settle();
+    client.onConnect(() => void client.send("note", "in the hook"));
+    cut(runtime);
+    await runtime.settle();
+    for (const n of [5, 6]) sent.push(outcome(client.send("order", n, { ack: true })));
+    await runtime.advance(BACK_MS);
+    expect(blocked.error?.code).toBe(ErrorCode.CONNECTION_CLOSED);
+    expect(sent.map(({ state }) => state)).toEqual(["rejected", ...Array(5).fill("resolved")]);
+    expect(handled).toEqual([2, 3, 4, 5, 6, "in the hook"]);
+  });
+
+  test("keeps its place among messages that wait as queueWhileDisconnected says", async () => {
+    const { runtime, client, handled } = await scene({ queueWhileDisconnected: "send" });
+    void outcome(client.call("block"));
+    void outcome(client.send("order", 1, { ack: true }));
+    await runtime.settle();
+    client.onDisconnect(() => void client.send("note", 2));
+    cut(runtime);
+    await runtime.settle();
+    void outcome(client.send("order", 3, { ack: true }));
+    client.send("note", 4);
+    await runtime.advance(BACK_MS);
+    expect(handled).toEqual([1, 2, 3, 4]);
+  });
+
+  test("keeps its place if it waited for its next attempt, because there was no answer in time", async () => {
+    const random = vi.spyOn(Math, "random").mockReturnValue(0.999);
+    onTestFinished(() => random.mockRestore());
+    const { runtime, client, handled } = await scene();
+    void outcome(client.call("block"));
+    const early = outcome(client.send("order", 1, { ack: { timeoutMs: 100, delayMs: 30_000 } }));
+    const late = outcome(client.send("order", 2, { ack: true }));
+    await runtime.advance(200);
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    expect([early.state, late.state, handled]).toEqual(["resolved", "resolved", [1, 2]]);
+  });
+
+  test("waits for a connect() under way, and fails at once with that, and when the client doesn't connect", async () => {
+    const runtime = fakeRuntime();
+    const { client } = testClient(runtime, { reconnect: RECONNECT });
+    const early = outcome(client.send("order", 1, { ack: true }));
+    const refused = outcome(client.connect());
+    const waiting = outcome(client.send("order", 2, { ack: true }));
+    await runtime.settle();
+    expect(refused.error?.code).toBe(ErrorCode.CONNECTION_REFUSED);
+    const between = outcome(client.send("order", 3, { ack: true }));
+    await runtime.settle();
+    for (const { error } of [early, waiting, between]) {
+      expect(error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 0, started: false } });
+    }
+    const handled: unknown[] = [];
+    await testServer(runtime, {}, (server) => void server.on("order", (_connection, data) => void handled.push(data)));
+    const connected = client.connect();
+    await client.send("order", 4, { ack: true });
+    await connected;
+    expect(handled).toEqual([4]);
+  });
+
+  test("outlasts a connect() that fails with queueWhileDisconnected: send", async () => {
+    const runtime = fakeRuntime();
+    const { client } = testClient(runtime, { queueWhileDisconnected: "send" });
+    const sent = outcome(client.send("order", 1, { ack: true }));
+    await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
+    await runtime.advance(OUTAGE_MS);
+    const handled: unknown[] = [];
+    await testServer(runtime, {}, (server) => void server.on("order", (_connection, data) => void handled.push(data)));
+    await client.connect();
+    await runtime.settle();
+    expect([sent.state, handled]).toEqual(["resolved", [1]]);
+  });
+
+  test("outlasts an attempt to reconnect that fails in the middle of its login", async () => {
+    const { runtime, server, client, handled } = await scene();
+    let logins = 0;
+    server.onClientConnect(() => {
+      logins += 1;
+      if (logins < 3) cut(runtime);
+    });
+    cut(runtime);
+    await runtime.settle();
+    const sent = outcome(client.send("order", 1, { ack: { attempts: 1 } }));
+    await runtime.advance(3000);
+    expect([logins, sent.state, handled]).toEqual([3, "resolved", [1]]);
+  });
+
+  test("goes to the next server if its own is stopping", async () => {
+    const { runtime, server, client, handled } = await scene();
+    const blocked = outcome(client.call("block"));
+    await runtime.settle();
+    const stopping = server.stop({ drainMs: 5000 });
+    await runtime.settle();
+    expect(client.state).toBe("draining");
+    const sent = [1, 2].map((n) => outcome(client.send("order", n, { ack: { attempts: 1 } })));
+    await runtime.advance(6000);
+    await stopping;
+    await server.start();
+    await runtime.advance(BACK_MS + 10_000);
+    expect(blocked.state).toBe("rejected");
+    expect([sent.map(({ state }) => state), handled]).toEqual([
+      ["resolved", "resolved"],
+      [1, 2],
+    ]);
+  });
+
+  test("counts lost connections as attempts", async () => {
+    const { runtime, server, client } = await scene();
+    server.on("slow", () => new Promise(() => undefined));
+    const sent = outcome(client.send("slow", 1, { ack: { attempts: 3 } }));
+    for (let lost = 0; lost < 3; lost += 1) {
+      await runtime.settle();
+      expect(sent.state).toBe("pending");
+      cut(runtime);
+      await runtime.advance(BACK_MS);
+    }
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 3 } });
+    expect(sent.error).not.toHaveProperty("details.started");
+  });
+
+  test("is given up by its signal, which keeps no listener", async () => {
+    const { runtime, server, client } = await scene();
+    await server.stop({ drainMs: 0 });
+    await runtime.settle();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const sent = outcome(client.send("order", 1, { ack: { signal } }));
+    await runtime.advance(OUTAGE_MS);
+    controller.abort();
+    await runtime.settle();
+    expect(sent.error).toMatchObject({ code: ErrorCode.CANCELLED });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+
+  test("is refused at once when too much waits; what was sent before isn't", async () => {
+    const { runtime, client, handled } = await scene({ sendQueueSize: 3 });
+    void outcome(client.call("block"));
+    const states: { readonly state: string }[] = [];
+    for (let n = 0; n < 5; n += 1) {
+      states.push(outcome(client.send("order", n, { ack: true })));
+      await runtime.settle();
+    }
+    cut(runtime);
+    await runtime.settle();
+    const refused = outcome(client.send("order", 5, { ack: true }));
+    await runtime.settle();
+    expect(refused.error).toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL, details: { started: false } });
+    await runtime.advance(BACK_MS);
+    expect(handled).toEqual([0, 1, 2, 3, 4]);
+    expect(states.map(({ state }) => state)).toEqual(Array(5).fill("resolved"));
+  });
+
+  test.each(["disconnects", "gives up"])(
+    "fails at once when the client %s, and says whether it was started",
+    async (end) => {
+      const reconnect = { ...RECONNECT, attempts: 3, delayMs: 1000, maxDelayMs: 1000 };
+      const { runtime, server, client } = await scene({ reconnect });
+      server.on("slow", () => new Promise(() => undefined));
+      const begun = outcome(client.send("slow", 1, { ack: true }));
+      await runtime.settle();
+      const endOutage = outage(runtime);
+      cut(runtime);
+      await runtime.settle();
+      const unsent = outcome(client.send("order", 2, { ack: true }));
+      await runtime.advance(2500);
+      expect([begun.state, unsent.state]).toEqual(["pending", "pending"]);
+      if (end === "disconnects") void client.disconnect();
+      else await runtime.advance(1000);
+      await runtime.settle();
+      const late = outcome(client.send("order", 3, { ack: true }));
+      await runtime.settle();
+      for (const { error } of [begun, unsent, late]) expect(error).toMatchObject({ code: ErrorCode.NOT_DELIVERED });
+      const details = [begun, unsent, late].map(({ error }) => (error as ConduitError).details);
+      expect(details).toEqual([{ attempts: 1 }, { attempts: 0, started: false }, { attempts: 0, started: false }]);
+      expect(unsent.error?.message).toMatch(/^'order' was not sent: /);
+      endOutage();
+    },
+  );
+});
+
+describe("a message with ack, while a session waits for its next stream", () => {
+  async function session() {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, { resume: { windowMs: 2 * OUTAGE_MS } });
+    const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });
+    await client.connect();
+    const [connection] = server.connections;
+    if (connection === undefined) throw new Error("Nobody is connected");
+    return { runtime, server, client, connection };
+  }
+
+  test.each(["client", "server"])("of a %s isn't given up, and arrives in order", async (side) => {
+    const { runtime, server, client, connection } = await session();
+    const handled: unknown[] = [];
+    const handle = (data: unknown): void => void handled.push(data);
+    server.on("order", (_connection, data) => handle(data));
+    client.on("order", handle);
+    const sender = side === "client" ? client : connection;
+    const endOutage = outage(runtime);
+    const ack = { attempts: 1, timeoutMs: 1000 };
+    const sent = [outcome(sender.send("order", 1, { ack }) as unknown as Promise<void>)];
+    cut(runtime);
+    await runtime.settle();
+    for (const n of [2, 3]) sent.push(outcome(sender.send("order", n, { ack }) as unknown as Promise<void>));
+    await runtime.advance(OUTAGE_MS);
+    expect(sent.map(({ state }) => state)).toEqual(Array(3).fill("pending"));
+    endOutage();
+    await runtime.advance(BACK_MS);
+    expect([sent.map(({ state }) => state), handled]).toEqual([Array(3).fill("resolved"), [1, 2, 3]]);
+  });
+
+  test("has its whole time again when the session goes on", async () => {
+    const { runtime, server, client } = await session();
+    server.on("order", () => new Promise(() => undefined));
+    const sent = outcome(client.send("order", 1, { ack: { attempts: 1, timeoutMs: 1000 } }));
+    await runtime.settle();
+    const endOutage = outage(runtime);
+    cut(runtime);
+    await runtime.advance(900);
+    endOutage();
+    await runtime.advance(100);
+    expect(client.isConnected).toBe(true);
+    await runtime.advance(800);
+    expect(sent.state).toBe("pending");
+    await runtime.advance(300);
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 1 } });
+  });
+});
