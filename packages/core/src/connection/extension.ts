@@ -148,7 +148,14 @@ export interface ExtensionHost {
   /** The peer's messages and requests. */
   readonly requests: Pick<
     RequestReceiver<unknown>,
-    "startedIds" | "reportableTaken" | "handledMessages" | "frameBegun" | "frameAborted" | "charge" | "requestTaken"
+    | "startedIds"
+    | "reportableTaken"
+    | "handledMessages"
+    | "frameBegun"
+    | "frameAborted"
+    | "charge"
+    | "chargeItems"
+    | "requestTaken"
   >;
   /** The reader of payloads: `size` is the approximate memory of the values that `readMap` returned last. */
   readonly reader: Pick<PayloadReader, "size">;

@@ -59,6 +59,7 @@ export class StreamEnd {
       isOver: false,
       streamBytes: 0,
       countHeldBytes: () => undefined,
+      requests: { chargeItems: () => undefined },
       sendQueue: {
         get canSend() {
           return canSend();

@@ -19,13 +19,16 @@ export type RateVerdict = "pass" | "refuse" | "take" | "end";
 
 export class RateGate {
   readonly #limiter: RateLimiter;
+  /** Of items of streams; null if bytes aren't limited. */
+  readonly #items: RateLimiter | null;
   #windowStartMs = Number.NEGATIVE_INFINITY;
   #violations = 0;
   /** Seconds until the last frame that was over the rate would be within it. */
   retryAfter = 0;
 
-  constructor(limiter: RateLimiter) {
+  constructor(limiter: RateLimiter, items: RateLimiter | null) {
     this.#limiter = limiter;
+    this.#items = items;
   }
 
   /** Charges a frame. */
@@ -46,6 +49,16 @@ export class RateGate {
   /** The peer had no stream for this time: what waited is within the rate. */
   catchUp(awayMs: number): void {
     this.#limiter.allow(awayMs / 1000);
+    this.#items?.allow(awayMs / 1000);
+  }
+
+  /**
+   * Charges a frame with items of a stream, which can't be refused: calls of the same peer are charged apart from them.
+   * @returns how long reading pauses; 0 within the rate
+   */
+  chargeItems(bytes: number, nowMs: number): number {
+    if (this.#items === null || this.#items.take(nowMs, bytes) === 0) return 0;
+    return Math.min(RATE_WINDOW_MS, this.#items.overdraw(bytes) * 1000);
   }
 
   /** Charges bytes of a frame that were not known when it arrived: the rate counts payloads as they are inflated. */
@@ -70,10 +83,9 @@ export function rateGateOf(rates: Rates | null | undefined): RateGate | null {
   if (rates === null || rates === undefined) return null;
   const finite = (rate: number | undefined): number | undefined =>
     rate === Number.POSITIVE_INFINITY ? undefined : rate;
+  const bytesPerSecond = finite(rates.bytesPerSecond);
   return new RateGate(
-    new RateLimiter({
-      messagesPerSecond: finite(rates.messagesPerSecond),
-      bytesPerSecond: finite(rates.bytesPerSecond),
-    }),
+    new RateLimiter({ messagesPerSecond: finite(rates.messagesPerSecond), bytesPerSecond }),
+    bytesPerSecond === undefined ? null : new RateLimiter({ bytesPerSecond }),
   );
 }

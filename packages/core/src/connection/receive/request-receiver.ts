@@ -196,6 +196,13 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     this.#rateGate?.catchUp(awayMs);
   }
 
+  /** A frame with items of a stream arrived, of this length. Over the rate, reading pauses. */
+  chargeItems(length: number): void {
+    if (this.#rateGate === null) return;
+    const pauseMs = this.#rateGate.chargeItems(length, this.#host.context.runtime.now());
+    if (pauseMs > 0) this.#host.reading.throttle(pauseMs);
+  }
+
   /** Over the rate, reading pauses; the first frame of a window is answered and refused. */
   #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
     const host = this.#host;

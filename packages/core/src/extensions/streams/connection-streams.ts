@@ -239,6 +239,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
       const message = `A part of an item has ${bytes} bytes; all but the last have ${MAX_CHUNK_BYTES}`;
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
     }
+    this.connection.requests.chargeItems(HEADER_BYTES + bytes);
     this.#unacknowledged += HEADER_BYTES + bytes;
     if (this.#unacknowledged < BYTES_PER_ACK && (frame.flags & Flag.ACK_NOW) === 0) return;
     this.send(StreamFrame.STREAM_ACK, 0, 0, { bytes: this.#unacknowledged });

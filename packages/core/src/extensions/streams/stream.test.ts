@@ -283,6 +283,27 @@ describe("a hostile client", () => {
     expect(reasons).toEqual([code]);
   });
 
+  test("that sends items faster than the rate limit of bytes is read at that rate, and no call of it is refused", async () => {
+    const { runtime, peer, open, go, taken, reasons } = await toServer(STREAM, {
+      rateLimit: { bytesPerSecond: 100_000 },
+    });
+    go.open();
+    open(7, "read", {}, { input: true });
+    await peer.next(StreamFrame.INPUT_CREDIT);
+    const sent = 20;
+    for (let n = 0; n < sent; n += 1) peer.write(items(7, "x".repeat(10_000)));
+    open(8, "add", {}, {});
+    peer.write(frame(StreamFrame.INPUT_END, undefined, { id: 7 }));
+    await runtime.settle();
+    const atOnce = taken.length;
+    expect([atOnce >= 9, atOnce <= 11]).toEqual([true, true]);
+    await runtime.advance(500);
+    expect(taken.length - atOnce).toBeLessThanOrEqual(6);
+    await runtime.advance(1000);
+    expect([taken.length, reasons]).toEqual([sent, []]);
+    expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ id: 8n });
+  });
+
   test("may return any credit, and acknowledge any number of bytes", async () => {
     const { runtime, peer, open, reasons } = await toServer();
     open(8, "numbers", { to: 1000 }, { output: 100 });
