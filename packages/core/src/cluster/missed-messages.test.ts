@@ -47,12 +47,15 @@ test.each([[200], [1000]])(
     const [a, b] = await three(all, {}, plain);
     const publisher = await b.join();
     const { subscription, position } = await positionAfterOne(all, await a.join(), publisher);
+    const told: unknown[] = [];
+    subscription.onResume((resumption) => told.push(resumption));
     all.cluster.partition(["a"], ["b", "c"]);
     await publisher.publish("news", 2);
     await all.runtime.advance(ms);
     all.cluster.partition();
     await all.runtime.advance(500);
     expect(subscription.position).not.toBe(position);
+    expect(told).toEqual([{ recovered: false, missed: null }]);
   },
 );
 
@@ -312,10 +315,12 @@ test("Messages that exceed this node's maxMessageBytes are lost for its clients:
   const publisher = await a.join();
   const { subscription, position } = await positionAfterOne(all, await b.join(ADA), publisher);
   const large = "x".repeat(100_000);
+  const told: unknown[] = [];
+  subscription.onResume((resumption) => told.push(resumption));
   await publisher.publish("news", large);
   await publisher.publish("news", 2);
   await all.runtime.settle();
-  expect(await taken(subscription)).toEqual([2]);
+  expect([await taken(subscription), told]).toEqual([[2], [{ recovered: false, missed: null }]]);
   expect(await isRecovered(await b.join(), position)).toBe(false);
   expect(losses).toEqual([{ direction: "received", count: 1, reason: "unreadable", node: "a", topic: "news" }]);
   for (let n = 0; n < 100; n += 1) a.server.broadcast("note", large);

@@ -18,11 +18,11 @@ export interface SubscribeOptions {
   readonly presence?: boolean | undefined;
 }
 
-/** Tells whether a subscription missed messages while the client was disconnected. */
+/** Tells whether a subscription missed messages, while the client was disconnected or between the nodes of a cluster. */
 export interface Resumption {
   /** Whether nothing was missed. */
   readonly recovered: boolean;
-  /** Number of messages missed; null if the server has forgotten the topic since, so that it isn't known. */
+  /** Number of messages missed; null if it isn't known, since the server has forgotten the topic or missed them itself. */
   readonly missed: number | null;
 }
 
@@ -177,7 +177,10 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     return this.#items.length;
   }
 
-  /** Runs when the subscription has returned after the connection was lost. Returns a function that removes the hook. */
+  /**
+   * Runs when the subscription has returned after the connection was lost, and when the server says that it has missed messages
+   * itself, which other nodes had sent. Returns a function that removes the hook.
+   */
   onResume(hook: (resumption: Resumption) => unknown): Disposer {
     return this.#resumeHooks.add(hook);
   }
@@ -244,9 +247,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#recovered = !isNew && missed === 0;
     this.#hasStarted = true;
     this.#isLive = true;
-    if (!isReturn) return;
-    const resumption = { recovered: this.#recovered, missed };
-    this.#resumeHooks.notify((error) => this.#owner.hookFailed("onResume", error), resumption);
+    if (isReturn) this.#tellReturn(this.#recovered, missed);
   }
 
   /** @internal Messages arrive, and the server has answered the call for them, if there was one. */
@@ -254,9 +255,18 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#resolveReady();
   }
 
-  /** @internal TOPIC_START arrived for another subscription to the same topic: the messages behind it come to both. */
+  /**
+   * @internal TOPIC_START arrived for another subscription to the same topic: the messages behind it come to both. Or the server
+   * says that messages were missed, for example between nodes.
+   */
   _started(start: TopicStart): void {
-    if (this.#continueAt(start) !== 0) this.#recovered = false;
+    const missed = this.#continueAt(start);
+    if (missed !== 0) this.#tellReturn(false, missed);
+  }
+
+  #tellReturn(recovered: boolean, missed: number | null): void {
+    this.#recovered = recovered;
+    this.#resumeHooks.notify((error) => this.#owner.hookFailed("onResume", error), { recovered, missed });
   }
 
   /** Returns the number of messages that were left out; null if it isn't known. */

@@ -216,11 +216,9 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
       ask.hasStarted = true;
       if (ask.calling === null) entry.asks.delete(ask.token);
     }
-    for (const one of entry.subscriptions) {
-      if (one.isLive && !starting.includes(one)) one._started(start);
-      if (isFirst || start.presence) one._setPresence(start.presence);
-    }
+    for (const one of entry.subscriptions) if (isFirst || start.presence) one._setPresence(start.presence);
     // Hooks may close them.
+    for (const one of [...entry.subscriptions]) if (one.isLive && !starting.includes(one)) one._started(start);
     for (const one of starting) {
       this.#dropRetries(entry, one);
       one._start(start);
