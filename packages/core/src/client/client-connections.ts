@@ -123,7 +123,7 @@ export class ClientConnections<Peer> {
     return this.#machine.state;
   }
 
-  onStateChange(listener: (change: StateChange) => void): Disposer {
+  onStateChange(listener: (change: StateChange) => unknown): Disposer {
     return this.#stateListeners.add(listener);
   }
 

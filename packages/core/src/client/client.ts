@@ -436,7 +436,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /** Runs on every change of `state`, with its reason. Returns a function that removes the listener. */
-  onStateChange(listener: (change: StateChange) => void): Disposer {
+  onStateChange(listener: (change: StateChange) => unknown): Disposer {
     return this.#connections.onStateChange(listener);
   }
 

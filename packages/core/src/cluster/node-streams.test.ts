@@ -411,12 +411,12 @@ test("The progress of a call on another node is heard, and a listener's error is
   const result = await peer.call("work", {}, { onProgress: (value) => heard.push(value) });
   expect([heard, result]).toEqual([[1], "done"]);
   const broken = new Error("can't show it");
-  a.onError((error) => errors.push(error.cause));
+  a.onError((error, { stage, name }) => errors.push([error, stage, name]));
   const onProgress = (): never => {
     throw broken;
   };
   expect(await peer.call("work", {}, { onProgress })).toBe("done");
-  expect(errors).toEqual([broken]);
+  expect(errors).toEqual([[broken, "hook", "onProgress"]]);
 });
 
 describe("a stream between nodes", () => {

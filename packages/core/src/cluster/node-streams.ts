@@ -8,12 +8,13 @@
  */
 
 import { callWithStreams, openStream } from "../endpoint/open-stream.ts";
-import { asConduitError, asError, ConduitError, ErrorCode } from "../errors.ts";
+import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { outward } from "../extensions/streams/call-streams.ts";
 import { inputError } from "../extensions/streams/peer-call-streams.ts";
 import { closeSource, sendAll } from "../extensions/streams/stream-source.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { isMap } from "../util/is-map.ts";
+import { runCallback } from "../util/run-callback.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { Metadata } from "../wire/metadata.ts";
 import type { ClusterAddress, PublishResult } from "./driver.ts";
@@ -50,7 +51,7 @@ export interface RemoteStreamCall extends Pick<NodeCallOptions, "name" | "timeou
   readonly meta: Metadata | undefined;
   /** The source of the input; undefined for none. */
   readonly input: unknown;
-  readonly onProgress: ((value: unknown) => void) | undefined;
+  readonly onProgress: ((value: unknown) => unknown) | undefined;
 }
 
 /** Options of a call of another node. */
@@ -255,7 +256,7 @@ export class NodeStreams {
     }
   }
 
-  #streamsOf(node: NodeRun, name: string, isOwn: boolean, onProgress?: (value: unknown) => void): Streams {
+  #streamsOf(node: NodeRun, name: string, isOwn: boolean, onProgress?: (value: unknown) => unknown): Streams {
     const { local } = this.#host;
     return {
       node,
@@ -269,11 +270,10 @@ export class NodeStreams {
       inputFailure: null,
       isAbandoned: false,
       progressed(value) {
-        try {
-          onProgress?.(value);
-        } catch (error) {
-          local.report(asConduitError(error));
-        }
+        void runCallback(
+          () => onProgress?.(value),
+          (error) => local.hookFailed("onProgress", error),
+        );
       },
     };
   }

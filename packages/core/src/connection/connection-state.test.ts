@@ -153,6 +153,18 @@ describe("ConnectionStateMachine", () => {
     expect(errors).toEqual([broken]);
   });
 
+  test("reports what an asynchronous listener rejects with", async () => {
+    const errors: unknown[] = [];
+    const connection = machine(errors);
+    const broken = new Error("broken listener");
+    connection.onChange(async () => {
+      throw broken;
+    });
+    connection.transition("dial", { message: "test" });
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(errors).toEqual([broken]);
+  });
+
   test("tells all listeners the changes in order when a listener causes the next one", () => {
     const connection = machine();
     const seen: string[] = [];

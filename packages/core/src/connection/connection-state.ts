@@ -31,6 +31,7 @@
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { checkFunction } from "../util/check-function.ts";
+import { runCallback } from "../util/run-callback.ts";
 
 /** State of a connection. */
 export type ConnectionState =
@@ -121,7 +122,7 @@ export function toMermaid(): string {
   return lines.join("\n");
 }
 
-type Listener = (change: StateChange) => void;
+type Listener = (change: StateChange) => unknown;
 
 /** Receives errors thrown by a listener. Must not throw. */
 export interface StateHost {
@@ -176,11 +177,10 @@ export class StateListeners {
     // Copy, because a listener added now was added after the change.
     for (const entry of [...this.#listeners]) {
       if (!this.#listeners.has(entry)) continue;
-      try {
-        entry.listener(change);
-      } catch (error) {
-        this.#host.listenerFailed(error, change);
-      }
+      void runCallback(
+        () => entry.listener(change),
+        (error) => this.#host.listenerFailed(error, change),
+      );
     }
   }
 }

@@ -248,6 +248,8 @@ export interface ExtensionHost {
   };
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
+  /** Reports what a callback of this side's program threw or rejected with. `name` is that of the callback. */
+  callbackFailed(name: string, error: unknown): void;
   /** Closes the connection gracefully. */
   close(request: CloseRequest): Promise<void>;
   /** The peer broke the protocol: sends it the reason, then ends the connection. */

@@ -77,6 +77,8 @@ export interface ConnectionDelegate<Peer> {
   sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
   /** Messages of this type failed with this code, which isn't this side's fault. `count` is how many the report stands for. */
   messageFailed(connection: ProtocolConnection<Peer>, error: ConduitError, type: string, count: number): void;
+  /** A callback of this side's program threw or rejected. */
+  callbackFailed(connection: ProtocolConnection<Peer>, name: string, error: unknown): void;
   /** The server's connect hooks have finished. Called on clients, if the extension `ready` is in force. */
   connectionReady(connection: ProtocolConnection<Peer>): void;
   /** The server is stopping, and takes no new messages and requests. Called on clients. */
@@ -786,6 +788,10 @@ export class ProtocolConnection<Peer>
 
   report(error: ConduitError): void {
     this.#madeReports.addFrame(error, this.context.runtime.now());
+  }
+
+  callbackFailed(name: string, error: unknown): void {
+    this.delegate.callbackFailed(this, name, error);
   }
 
   get #madeReports(): ConnectionReports {

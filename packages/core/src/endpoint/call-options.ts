@@ -51,7 +51,7 @@ export interface CallStreamOptions<Item> {
   /** Items for the method, whose handler reads them from `context.input`. Without `timeoutMs`, such a call has none. */
   readonly input?: StreamSource<Item> | undefined;
   /** Called with each value that the handler passes to `context.progress`. */
-  readonly onProgress?: ((value: unknown) => void) | undefined;
+  readonly onProgress?: ((value: unknown) => unknown) | undefined;
 }
 
 /** Options of a stream. */
@@ -65,7 +65,7 @@ export interface StreamOptions<Item = unknown> extends SendOptions {
   /** Items for the handler, which reads them from `context.input`. */
   readonly input?: StreamSource<Item> | undefined;
   /** Called with each value that the handler passes to `context.progress`. */
-  readonly onProgress?: ((value: unknown) => void) | undefined;
+  readonly onProgress?: ((value: unknown) => unknown) | undefined;
 }
 
 /** Stream options with a schema that validates and types the items. An invalid one ends the stream with INVALID_RESULT. */

@@ -155,6 +155,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
         this.report(error, { stage: "send", client: connection.peer, name: error.method ?? "", count }),
       messageFailed: (connection, error, name, count) =>
         this.report(error, { stage: "message", client: connection.peer, name, ...(count === 1 ? {} : { count }) }),
+      callbackFailed: (connection, name, error) => this.hookFailed(name, error, connection.peer),
       context: this.runtimeContext,
       reader: this.reader,
       dispatcher: this.dispatcher,

@@ -1,6 +1,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_RUNNING_HOOKS } from "../limits.ts";
 import { checkFunction } from "../util/check-function.ts";
+import { runCallback } from "../util/run-callback.ts";
 
 /** Shared by all empty lists. */
 const NONE: readonly never[] = [];
@@ -56,15 +57,10 @@ export class HookList<Args extends readonly unknown[]> {
   start(onError: (error: unknown) => void, ...args: Args): Promise<unknown> | null {
     let running: Promise<unknown>[] | null = null;
     for (const { hook } of this.#hooks) {
-      try {
-        const result = this.#call(hook, args);
-        // A promise of another realm is no instance of this one's Promise.
-        if (typeof result !== "object" || result === null) continue;
-        running ??= [];
-        running.push(Promise.resolve(result).catch(onError));
-      } catch (error) {
-        onError(error);
-      }
+      const finished = runCallback(() => this.#call(hook, args), onError);
+      if (finished === null) continue;
+      running ??= [];
+      running.push(finished);
     }
     return running === null ? null : Promise.all(running);
   }

@@ -105,7 +105,7 @@ function callStreams(
 /** The checked options of a call's streams; `output` validates items. */
 export interface CheckedStreams {
   readonly input: unknown;
-  readonly onProgress: ((value: unknown) => void) | undefined;
+  readonly onProgress: ((value: unknown) => unknown) | undefined;
   readonly output: Validator<unknown> | null;
 }
 

@@ -39,6 +39,7 @@ export type PeerConnection = Pick<
   ProtocolConnection<unknown>,
   | "answersCalls"
   | "bytesReceived"
+  | "callbackFailed"
   | "extension"
   | "errors"
   | "rateLimited"
@@ -87,7 +88,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
   abstract get state(): ConnectionState;
 
   /** Calls `listener` on every change of `state`, with its reason. Returns a function that removes the listener. */
-  abstract onStateChange(listener: (change: StateChange) => void): Disposer;
+  abstract onStateChange(listener: (change: StateChange) => unknown): Disposer;
 
   /**
    * Flushes the send queue, sends the reason to the peer and closes the connection. Pending calls reject with
@@ -183,6 +184,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
           return await callWithStreams(outgoing(), method, params, options);
         },
         stream: (method, params, options) => openStream(outgoing(), method, params, options),
+        callbackFailed: (name, error) => this._connection?.callbackFailed(name, error),
         hasEnded: () => this._hasEnded,
         connected: (signal) => this._connectedAgain(signal),
       },

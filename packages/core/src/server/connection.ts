@@ -182,7 +182,7 @@ export class Connection<
     return this.#protocol.state;
   }
 
-  onStateChange(listener: (change: StateChange) => void): Disposer {
+  onStateChange(listener: (change: StateChange) => unknown): Disposer {
     return this.#protocol.machine.onChange(listener);
   }
 

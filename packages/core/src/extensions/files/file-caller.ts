@@ -16,6 +16,8 @@ export interface FileCaller {
       readonly onProgress?: ((value: unknown) => void) | undefined;
     },
   ): Promise<unknown>;
+  /** Reports what a callback of this side's program threw or rejected with. */
+  callbackFailed(name: string, error: unknown): void;
   stream(method: string, params: Params, options: FileCallOptions): AsyncIterableIterator<unknown>;
   /** Whether the peer won't be connected any more, unless the application connects it. */
   hasEnded(): boolean;

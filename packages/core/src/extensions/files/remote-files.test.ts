@@ -30,8 +30,10 @@ function peer({ streams = [], answers = {}, progress = [] }: Script, transfers: 
   const asked: Params[] = [];
   const inputs: unknown[][] = [];
   const left = [...streams];
+  const failures: unknown[] = [];
   let open = 0;
   const caller: FileCaller = {
+    callbackFailed: (...failure) => failures.push(failure),
     netconduit: null,
     request: async () => undefined,
     send: async () => undefined,
@@ -61,12 +63,17 @@ function peer({ streams = [], answers = {}, progress = [] }: Script, transfers: 
     },
   };
   const box = new RemoteFiles(caller, () => transfers, "box");
-  return { box, asked, inputs, openStreams: () => open };
+  return { box, asked, inputs, failures, openStreams: () => open };
 }
 
 const answering = (answers: NonNullable<Script["answers"]>) => peer({ answers });
 const sending = (...streams: unknown[][]) => peer({ streams });
 const notServed = () => new RpcError(ErrorCode.METHOD_NOT_FOUND, "There is no method");
+
+const BROKEN = new Error("can't show it");
+function raise(): never {
+  throw BROKEN;
+}
 
 const invalid = (what: string) => ({ codeName: "INVALID_RESULT", message: `The peer's answer is not ${what}` });
 
@@ -150,6 +157,22 @@ test("an upload continues where the peer is, and sends only the rest", async () 
   const { box, inputs } = peer({ answers }, transfers);
   expect(await box.upload(file, { resume: true })).toEqual({ ...SENT, resumedFrom: 4 });
   expect(inputs[0]?.[0]).toEqual(CONTENT.subarray(4));
+});
+
+test.each([
+  ["throws", () => raise()],
+  ["rejects with", async () => raise()],
+])("what onProgress %s is reported, and the transfer goes on", async (_, onProgress) => {
+  const { box, failures } = peer({ answers: { [FileMethod.UPLOAD]: SENT } });
+  expect(await box.upload(CONTENT, { name: "a.bin", onProgress })).toEqual({ ...SENT, resumedFrom: 0 });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(failures[0]).toEqual(["onProgress", BROKEN]);
+});
+
+test("onProgress that isn't a function is INVALID_CONFIG", async () => {
+  const { box } = peer({ answers: { [FileMethod.UPLOAD]: SENT } });
+  const upload = box.upload(CONTENT, { name: "a.bin", onProgress: "loud" as never });
+  await expect(upload).rejects.toMatchObject({ codeName: "INVALID_CONFIG" });
 });
 
 test("a peer that reports its check as anything but a number of bytes has checked none", async () => {

@@ -2,10 +2,12 @@
 
 import { type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { describeValue } from "../../text/describe-value.ts";
+import { checkFunction } from "../../util/check-function.ts";
 import type { FileHash } from "../../util/file-access.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { KnownOptions } from "../../util/known-options.ts";
+import { runCallback } from "../../util/run-callback.ts";
 import { FileMethod, operation } from "../../wire/called-as.ts";
 import { checkFileName, isServable } from "./checked-name.ts";
 import { untilComplete, withinTime } from "./file-attempts.ts";
@@ -30,7 +32,7 @@ export interface TransferOptions extends FileCallOptions {
   /** Time that it may take, waits for the connection included; then it rejects with TIMEOUT. Default 0: no limit. */
   readonly timeoutMs?: number | undefined;
   /** Called a few times per second, when it begins to wait for the connection, and at the end. */
-  readonly onProgress?: ((progress: FileProgress) => void) | undefined;
+  readonly onProgress?: ((progress: FileProgress) => unknown) | undefined;
 }
 
 export interface UploadOptions extends TransferOptions {
@@ -511,7 +513,11 @@ export class RemoteFiles {
 
   #progressOf({ onProgress }: TransferOptions): ProgressReporter {
     const transfers = this.#transfers();
-    return new ProgressReporter(onProgress, () => transfers.now());
+    const now = (): number => transfers.now();
+    if (onProgress === undefined) return new ProgressReporter(undefined, now);
+    checkFunction("onProgress", onProgress);
+    const failed = (error: unknown): void => this.#peer.callbackFailed("onProgress", error);
+    return new ProgressReporter((progress) => void runCallback(() => onProgress(progress), failed), now);
   }
 
   /** Attempts of a transfer that can be continued. */

@@ -13,6 +13,7 @@ import {
 } from "../../errors.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { clip } from "../../text/describe-value.ts";
+import { runCallback } from "../../util/run-callback.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { StreamKeys } from "../../wire/stream-keys.ts";
 import type { ConnectionStreams, OwnCall } from "./connection-streams.ts";
@@ -31,7 +32,7 @@ export interface CallStreamsOptions {
   readonly inputCheck: Validator<unknown> | null;
   readonly wantsOutput: boolean;
   readonly outputCheck: Validator<unknown> | null;
-  readonly onProgress: ((value: unknown) => void) | undefined;
+  readonly onProgress: ((value: unknown) => unknown) | undefined;
 }
 
 export class CallStreams implements Streams, OwnCall {
@@ -163,11 +164,10 @@ export class CallStreams implements Streams, OwnCall {
 
   progressed(value: unknown): void {
     if (this.#isAbandoned) return;
-    try {
-      this.#options.onProgress?.(value);
-    } catch (error) {
-      this.#streams.connection.report(asConduitError(error));
-    }
+    void runCallback(
+      () => this.#options.onProgress?.(value),
+      (error) => this.#streams.connection.callbackFailed("onProgress", error),
+    );
   }
 
   #openedInput(): Promise<StreamSender> {

@@ -66,6 +66,11 @@ function codeOf(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
+const BROKEN = new Error("can't show it");
+function raise(): never {
+  throw BROKEN;
+}
+
 describe("progress", () => {
   test("may be taken out of the context, as the other members may", async () => {
     const { client } = await connected((server) =>
@@ -78,6 +83,24 @@ describe("progress", () => {
     expect(await client.call("work", {}, { onProgress: (value) => heard.push(value) })).toBe("done");
     expect(heard).toEqual(["half"]);
   });
+
+  test.for([
+    ["throws", () => raise()],
+    ["rejects with", async () => raise()],
+  ] as const)(
+    "what the caller's onProgress %s is reported as a hook's error, and the call goes on",
+    async ([, onProgress]) => {
+      const { client } = await connected((server) =>
+        server.rpc("work", (_params, context) => {
+          context.progress("half");
+          return "done";
+        }),
+      );
+      const failed = new Promise((resolve) => client.onError((...report) => resolve(report)));
+      expect(await client.call("work", {}, { onProgress })).toBe("done");
+      expect(await failed).toEqual([BROKEN, { stage: "hook", name: "onProgress", client }]);
+    },
+  );
 
   test("isn't sent to a caller that doesn't ask for it", async () => {
     const { peer, open } = await called((server) =>
