@@ -428,15 +428,16 @@ test("A message with ack isn't sent again once its connection has ended for cert
   await client.disconnect();
   await c.server.stop({ drainMs: 0 });
   const servers = [
-    [a, ended],
-    [b, ended],
-    [a, left],
-    [a, "nobody"],
+    // Its node has to be asked.
+    [a, ended, { attempts: 1 }],
+    [b, ended, { attempts: 0, started: false }],
+    [a, left, { attempts: 0, started: false }],
+    [a, "nobody", { attempts: 0, started: false }],
   ] as const;
-  for (const [{ server }, id] of servers) {
+  for (const [{ server }, id, details] of servers) {
     const sent = outcome(server.peer(id).send("note", 1, { ack: true }));
     await all.runtime.settle();
-    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 1 } });
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details });
     const called = outcome(server.peer(id).call("count", {}, { once: "key" }));
     await all.runtime.settle();
     expect(called.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
