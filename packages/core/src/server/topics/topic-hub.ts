@@ -8,14 +8,14 @@ import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { formatPosition, parsePosition } from "../../extensions/topics/position.ts";
 import { MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
 import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts";
-import { MAX_IDLE_TOPIC_BYTES, MAX_IDLE_TOPICS } from "../../limits.ts";
 import { type AccessControl, missingRoles } from "../../rpc/access.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
 import { describeValue } from "../../text/describe-value.ts";
 import { isCount } from "../../util/is-count.ts";
-import { CallbackTimer } from "../../util/time.ts";
 import { type AnyConnection, Connection } from "../connection.ts";
 import type { ChannelHost, Member } from "./channel-host.ts";
+import { IdleTopics } from "./idle-topics.ts";
+import { Memberships } from "./memberships.ts";
 import { type EndReason, type Joining, TopicChannel, takesTopics } from "./topic-channel.ts";
 import { type Admission, parseTopicOptions, type TopicRules } from "./topic-options.ts";
 
@@ -29,13 +29,6 @@ export interface HubHost extends ChannelHost {
   memberOf(connection: AnyConnection): Member | undefined;
 }
 
-/** The subscriptions of one connection. */
-interface Memberships {
-  readonly channels: Set<TopicChannel>;
-  /** Subscriptions that wait for `authorize`, with the token of their call. */
-  pending: Map<string, number> | null;
-}
-
 /** For a topic that isn't there. */
 const REMEDY = "a server makes topics by topic(name), or by topics(pattern) for a pattern that fits";
 
@@ -45,14 +38,10 @@ export class TopicHub {
   readonly #named = new Map<string, TopicRules>();
   readonly #patterns = new Map<string, TopicRules>();
   readonly #channels = new Map<string, TopicChannel>();
-  readonly #memberships = new Map<Member, Memberships>();
+  readonly #memberships: Memberships;
   /** Durable topics whose log is being opened for a client: how many clients. */
   readonly #held = new Map<TopicChannel, number>();
-  /** Topics of patterns without members, until their messages are too old. In the order in which they became idle. */
-  readonly #idle = new Map<TopicChannel, { readonly untilMs: number; readonly bytes: number }>();
-  #idleBytes = 0;
-  readonly #idleTimer: CallbackTimer;
-  #idleTimerDueMs = 0;
+  readonly #idle: IdleTopics;
   #nextNumber = 1;
 
   /** Called before the first topic or pattern is defined. */
@@ -60,7 +49,8 @@ export class TopicHub {
 
   constructor(host: HubHost) {
     this.#host = host;
-    this.#idleTimer = new CallbackTimer(() => this.#dropIdle());
+    this.#memberships = new Memberships(host.maxSubscriptions);
+    this.#idle = new IdleTopics(host, (channel) => this.#forget(channel));
   }
 
   /** @throws ConduitError INVALID_CONFIG, INVALID_STATE if the name is taken */
@@ -154,7 +144,7 @@ export class TopicHub {
     this.#mustExist(rules);
     const member = this.#mustBeMember(connection, name);
     const isNew = this.channel(name)?.members.has(member) !== true;
-    if (isNew) this.#mustHaveRoom(member, name);
+    if (isNew) this.#memberships.mustHaveRoom(member, name);
     this.#join(member, name, rules, {
       since: null,
       user: checkedUser(user, member),
@@ -189,7 +179,7 @@ export class TopicHub {
 
   /** A connection's user may have lost roles: memberships that need them end, except those that it has without them. */
   userChanged(member: Member, formerRoles: readonly string[]): void {
-    for (const channel of [...(this.#memberships.get(member)?.channels ?? [])]) {
+    for (const channel of [...this.#memberships.topicsOf(member)]) {
       const { access } = channel.rules;
       if (!channel.members.has(member) || missingRoles(access, formerRoles) !== null) continue;
       const refusal = this.#host.access.refusal(member.peer, access, "subscribe", channel.name);
@@ -199,10 +189,7 @@ export class TopicHub {
 
   /** A connection closes or has closed: its memberships end. */
   connectionEnded(member: Member): void {
-    const own = this.#memberships.get(member);
-    if (own === undefined) return;
-    this.#memberships.delete(member);
-    for (const channel of own.channels) {
+    for (const channel of this.#memberships.takeAll(member)) {
       channel.leave(member, null);
       if (channel.owner === member) channel.owner = null;
       this.#dropUnused(channel);
@@ -212,8 +199,7 @@ export class TopicHub {
   /** The server has stopped: no timer stays. */
   stopTimers(): void {
     for (const channel of this.#channels.values()) channel.stopTimers();
-    for (const channel of [...this.#idle.keys()]) this.#forget(channel);
-    if (this.#idleTimer.isScheduled) this.#host.wheel.cancel(this.#idleTimer);
+    this.#idle.dropAll();
   }
 
   // --- calls of clients ---------------------------------------------------------------------------------------------
@@ -247,7 +233,7 @@ export class TopicHub {
   ): null | Promise<null> {
     const member = this.#mustBeMember(connection, name);
     this.#host.access.mustHave(connection, rules.access, "subscribe", name);
-    if (this.channel(name)?.members.has(member) !== true) this.#mustHaveRoom(member, name);
+    if (this.channel(name)?.members.has(member) !== true) this.#memberships.mustHaveRoom(member, name);
     const verdict = rules.authorize === null ? true : rules.authorize(connection, name);
     if (rules.isDurable) return this.#admitDurable(name, rules, member, token, verdict, join);
     if (typeof verdict === "object" && verdict !== null && "then" in verdict) {
@@ -294,18 +280,16 @@ export class TopicHub {
     verdict: Promise<boolean | Admission>,
     join: (member: Member, user: string | null) => void,
   ): Promise<null> {
-    const own = this.#ownOf(member);
-    own.pending ??= new Map();
-    own.pending.set(name, token);
+    const isStillWanted = this.#memberships.ask(member, name, token);
     let user: string | null;
     try {
       user = userOf(await verdict, name, member);
     } catch (error) {
-      this.#settle(member, own, name, token);
+      isStillWanted();
       throw error;
     }
     // The client may have unsubscribed, or asked again, in the meantime.
-    if (!this.#settle(member, own, name, token)) {
+    if (!isStillWanted()) {
       throw new RpcError(ErrorCode.CANCELLED, `The subscription to '${name}' was cancelled`);
     }
     if (!member.isOpen)
@@ -313,7 +297,7 @@ export class TopicHub {
     this.#mustExist(rules);
     // Its user's roles may have changed.
     this.#host.access.mustHave(member.peer, rules.access, "subscribe", name);
-    this.#mustHaveRoom(member, name);
+    this.#memberships.mustHaveRoom(member, name);
     join(member, user);
     return null;
   }
@@ -322,12 +306,9 @@ export class TopicHub {
   unsubscribe({ topic: name }: Readonly<Record<string, unknown>>, connection: AnyConnection): boolean {
     const member = this.#host.memberOf(connection);
     if (member === undefined || !isTopicName(name)) return false;
-    const own = this.#memberships.get(member);
-    own?.pending?.delete(name);
+    this.#memberships.withdraw(member, name);
     const channel = this.#channels.get(name);
-    if (channel !== undefined) return this.#leave(member, channel, null);
-    this.#forgetIfEmpty(member);
-    return false;
+    return channel !== undefined && this.#leave(member, channel, null);
   }
 
   /** `$topic.publish` `{topic, data}`. */
@@ -450,36 +431,6 @@ export class TopicHub {
     return member;
   }
 
-  #mustHaveRoom(member: Member, name: string): void {
-    const own = this.#memberships.get(member);
-    const { maxSubscriptions } = this.#host;
-    if (own === undefined || own.channels.size + (own.pending?.size ?? 0) < maxSubscriptions) return;
-    const message = `Cannot subscribe to '${name}': the connection has maxSubscriptions ${maxSubscriptions}`;
-    throw new RpcError(ErrorCode.TOO_MANY_SUBSCRIPTIONS, message, { details: { limit: maxSubscriptions } });
-  }
-
-  #ownOf(member: Member): Memberships {
-    let own = this.#memberships.get(member);
-    if (own === undefined) {
-      own = { channels: new Set(), pending: null };
-      this.#memberships.set(member, own);
-    }
-    return own;
-  }
-
-  /** Returns whether the pending subscription is still wanted. */
-  #settle(member: Member, own: Memberships, name: string, token: number): boolean {
-    const isWanted = own.pending?.get(name) === token;
-    if (isWanted) own.pending?.delete(name);
-    this.#forgetIfEmpty(member);
-    return isWanted;
-  }
-
-  #forgetIfEmpty(member: Member): void {
-    const own = this.#memberships.get(member);
-    if (own !== undefined && own.channels.size + (own.pending?.size ?? 0) === 0) this.#memberships.delete(member);
-  }
-
   #join(member: Member, name: string, rules: TopicRules, joining: Joining): void {
     const channel = this.#channels.get(name) ?? this.#open(name, rules);
     if (rules.isDurable && channel.position === null) {
@@ -495,8 +446,8 @@ export class TopicHub {
       throw error;
     }
     if (!channel.members.has(member)) return;
-    this.#leaveIdle(channel);
-    this.#ownOf(member).channels.add(channel);
+    this.#idle.delete(channel);
+    this.#memberships.add(member, channel);
   }
 
   /**
@@ -514,17 +465,16 @@ export class TopicHub {
     this.#mustExist(rules);
     if (this.#channels.has(topic)) return null;
     const member = this.#mustBeMember(connection, topic);
-    this.#mustHaveRoom(member, topic);
+    this.#memberships.mustHaveRoom(member, topic);
     const channel = this.#open(topic, rules);
     channel.owner = member;
-    this.#ownOf(member).channels.add(channel);
+    this.#memberships.add(member, channel);
     return channel;
   }
 
   #leave(member: Member, channel: TopicChannel, reason: EndReason | null): boolean {
     const wasMember = channel.leave(member, reason);
-    if (channel.owner !== member) this.#memberships.get(member)?.channels.delete(channel);
-    this.#forgetIfEmpty(member);
+    if (channel.owner !== member) this.#memberships.delete(member, channel);
     this.#dropUnused(channel);
     return wasMember;
   }
@@ -539,14 +489,8 @@ export class TopicHub {
 
   #end(channel: TopicChannel, reason: EndReason): void {
     this.#forget(channel);
-    for (const member of channel.end(reason)) {
-      this.#memberships.get(member)?.channels.delete(channel);
-      this.#forgetIfEmpty(member);
-    }
-    const { owner } = channel;
-    if (owner === null) return;
-    this.#memberships.get(owner)?.channels.delete(channel);
-    this.#forgetIfEmpty(owner);
+    for (const member of channel.end(reason)) this.#memberships.delete(member, channel);
+    if (channel.owner !== null) this.#memberships.delete(channel.owner, channel);
   }
 
   /** A topic of a pattern without members goes, at once or when its messages are too old. */
@@ -560,16 +504,7 @@ export class TopicHub {
       this.#forget(channel);
       return;
     }
-    this.#leaveIdle(channel);
-    const untilMs = this.#host.now() + channel.rules.ageMs;
-    const bytes = channel.keptBytes;
-    this.#idle.set(channel, { untilMs, bytes });
-    this.#idleBytes += bytes;
-    for (const oldest of this.#idle.keys()) {
-      if (this.#idle.size <= MAX_IDLE_TOPICS && this.#idleBytes <= MAX_IDLE_TOPIC_BYTES) break;
-      this.#forget(oldest);
-    }
-    this.#dropIdleAt(untilMs);
+    this.#idle.add(channel);
   }
 
   #stopReading(channel: TopicChannel): void {
@@ -577,38 +512,13 @@ export class TopicHub {
     channel.logClosed();
   }
 
-  #leaveIdle(channel: TopicChannel): void {
-    this.#idleBytes -= this.#idle.get(channel)?.bytes ?? 0;
-    this.#idle.delete(channel);
-  }
-
-  #dropIdleAt(dueMs: number): void {
-    const timer = this.#idleTimer;
-    if (timer.isScheduled) {
-      if (this.#idleTimerDueMs <= dueMs) return;
-      this.#host.wheel.cancel(timer);
-    }
-    this.#idleTimerDueMs = dueMs;
-    this.#host.wheel.schedule(timer, Math.max(1, dueMs - this.#host.now()));
-  }
-
   #forget(channel: TopicChannel): void {
-    this.#leaveIdle(channel);
+    this.#idle.delete(channel);
     this.#host.cluster?.close(channel);
     if (channel.rules.isDurable) this.#stopReading(channel);
     channel.stopTimers();
     channel.forgetMessages();
     if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
-  }
-
-  #dropIdle(): void {
-    const now = this.#host.now();
-    let nextMs = Number.POSITIVE_INFINITY;
-    for (const [channel, { untilMs }] of this.#idle) {
-      if (untilMs <= now) this.#forget(channel);
-      else nextMs = Math.min(nextMs, untilMs);
-    }
-    if (nextMs < Number.POSITIVE_INFINITY) this.#dropIdleAt(nextMs);
   }
 }
 
