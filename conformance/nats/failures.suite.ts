@@ -3,6 +3,7 @@ import { ErrorCode } from "@netconduit/core";
 import { expect, test } from "vitest";
 import { freePort } from "../../scripts/lib/free-port.ts";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
+import { rawRequest } from "./raw-request.ts";
 import { describeScenes, room, type TestLog, type TestNode } from "./scene.ts";
 
 /** Sends until one message arrives: the first ones after a reconnect may come before the other side listens again. */
@@ -270,6 +271,29 @@ export function describeNatsFailures(nats: NatsInstallation): void {
         expect(places).toHaveLength(1);
         expect(new Set(entries).size).toBe(40);
       }
+    });
+
+    test("of three NATS servers the one that leads the records is killed: with replicas: 3 the others have them", async () => {
+      const servers = await scene().cluster(3);
+      const options = { servers: servers.map(({ url }) => url), replicas: 3, connectTimeoutMs: 2000 } as const;
+      const set = await (await scene().node("a", options)).link.records!.open("sessions", 60_000);
+      await set.put("k", new Uint8Array([1]), null);
+      const subject = "$JS.API.STREAM.INFO.KV_netconduit-fleet-sessions";
+      const { config, cluster } = JSON.parse(await rawRequest(servers[0]!.port, subject));
+      expect(config.num_replicas).toBe(3);
+      // Servers are named by their numbers.
+      await servers[Number(cluster.leader.split("-")[1])]!.kill();
+      const read = async (): Promise<unknown> => {
+        for (;;) {
+          try {
+            return await set.get("k");
+          } catch (error) {
+            if ((error as { code?: number }).code !== ErrorCode.CLUSTER_UNAVAILABLE) throw error;
+            await sleep(20);
+          }
+        }
+      };
+      expect(await read()).toMatchObject({ value: new Uint8Array([1]) });
     });
   });
 }

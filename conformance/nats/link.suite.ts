@@ -192,7 +192,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       for (const written of [null, 0, revision]) {
         await expect(set.put(written === 0 ? "new" : "k", new Uint8Array(9000), written)).rejects.toMatchObject({
           code: ErrorCode.MESSAGE_TOO_LARGE,
-          message: "Cannot write sessions of the cluster: 9000 bytes exceed 7680; raise NATS's max_payload",
+          message: "Cannot write records 'sessions' of the cluster: 9000 bytes exceed 7680; raise NATS's max_payload",
         });
       }
     });

@@ -23,7 +23,10 @@ export interface NatsClusterOptions extends ClusterOptions {
    * `wsconnect` as the option `connect`, `ws://host:8080` or `wss://host:443`.
    */
   readonly servers: string | readonly string[];
-  /** Name of the cluster: 1 to 64 characters `A-Z a-z 0-9 _ -`. Nodes with the same name, and only they, belong together. */
+  /**
+   * Name of the cluster: 1 to 64 characters `A-Z a-z 0-9 _ -`. Nodes in one account of NATS with the same name, and only they,
+   * belong together.
+   */
   readonly name: string;
   /** Name and password. */
   readonly user?: string | undefined;
@@ -35,7 +38,10 @@ export interface NatsClusterOptions extends ClusterOptions {
   readonly nkeySeed?: string | (() => string) | undefined;
   /** True, or options: only TLS. Default: TLS if NATS has it. */
   readonly tls?: boolean | NatsTlsOptions | undefined;
-  /** All subjects begin with it. Default `netconduit.NAME`. docs/nats-permissions.md lists them. */
+  /**
+   * All subjects begin with it, and each cluster needs its own: nodes with the same prefix hear each other, whatever their
+   * `name`. Default `netconduit.NAME`. docs/nats-permissions.md lists them.
+   */
   readonly subjectPrefix?: string | undefined;
   /** Copies of logs and records on servers of a NATS cluster: 1, 3 or 5. Applies to new ones. Default 1. */
   readonly replicas?: 1 | 3 | 5 | undefined;

@@ -81,7 +81,7 @@ class NatsRecordSet implements ClusterRecordSet {
   }
 
   async #do<T>(verb: string, action: (bucket: KV, connection: NatsConnection, what: string) => Promise<T>): Promise<T> {
-    const what = `${verb} ${this.#name} of the cluster`;
+    const what = `${verb} records '${this.#name}' of the cluster`;
     try {
       return await this.#requests.ask(what, (connection) =>
         this.#inBucket(connection, (bucket) => action(bucket, connection, what)),
