@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from "node:async_hooks";
-import { type Contract, ErrorCode } from "@netconduit/core";
+import { type Contract, ErrorCode, type Server } from "@netconduit/core";
 import { connectedPair, EventLog, frame, type RecordedFrame, rawFrame, TestNetwork } from "@netconduit/core/testing";
 import * as v from "valibot";
 import { describe, expect, test } from "vitest";
@@ -40,6 +40,30 @@ export function describeInMemory(subject: Subject): void {
       const items: unknown[] = [];
       for await (const item of client.stream("count")) items.push(item);
       expect(items).toEqual([1, 2, 3]);
+    });
+
+    test("errors that nobody handles are warnings, on the console or of the option runtime", async () => {
+      const prepare = (server: Server): unknown =>
+        server.rpc("fail", () => {
+          throw new Error("the handler's own fault");
+        });
+      const expected = [expect.stringMatching(/^RPC method 'fail' failed .*the handler's own fault/)];
+      const warnings: string[] = [];
+      const log = (error: Error): unknown => warnings.push(error.message);
+
+      const { client } = await connectedPair({ runtime: { ...subject.runtime, warn: log }, prepare });
+      expect((await failureOf(client.call("fail"))).code).toBe(ErrorCode.INTERNAL);
+      expect(warnings.splice(0)).toEqual(expected);
+
+      const plain = await connectedPair({ prepare });
+      const { warn } = console;
+      console.warn = log;
+      try {
+        await failureOf(plain.client.call("fail"));
+      } finally {
+        console.warn = warn;
+      }
+      expect(warnings).toEqual(expected);
     });
 
     test("a contract that is given once types and validates both ends", async () => {

@@ -83,3 +83,5 @@ interface Crypto {
   randomUUID(): string;
 }
 declare const crypto: Crypto;
+
+declare const console: { warn(error: Error): void };

@@ -3,12 +3,13 @@ import type { Runtime, RuntimeCrypto } from "../runtime.ts";
 
 /**
  * The parts of a runtime that tests in memory use: all but its sockets, clock and turns. A `Runtime` such as
- * `nodeRuntime` has them.
+ * `nodeRuntime` has them. Without `warn`, warnings go to `console.warn`.
  */
 export type RuntimeParts = Pick<
   Runtime,
   "crypto" | "deflate" | "inflate" | "inOwnContext" | "allocate" | "view" | "files"
->;
+> &
+  Partial<Pick<Runtime, "warn">>;
 
 const HMAC = { name: "HMAC", hash: "SHA-256" } as const;
 

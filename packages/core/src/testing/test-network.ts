@@ -1,4 +1,5 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
+import type { MemoryPairOptions } from "../bytes/memory-pair.ts";
 import { Client, type ClientInit } from "../client/client.ts";
 import type { Awaitable } from "../endpoint/method-types.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -61,7 +62,19 @@ class NetworkRuntime extends MemoryRuntime {
     () => this.now(),
     (bytes, maxBytes) => this.inflate(bytes, maxBytes),
   );
+  readonly #warn: (error: Error) => void;
   #connections = 0;
+
+  constructor(parts: RuntimeParts, streamOptions: MemoryPairOptions) {
+    super(parts, streamOptions);
+    // biome-ignore lint/suspicious/noConsole: the core has no other channel for warnings
+    this.#warn = parts.warn ?? ((error) => console.warn(error));
+  }
+
+  override warn(error: Error): void {
+    super.warn(error);
+    this.#warn(error);
+  }
 
   override pair(): [ByteStream, ByteStream] {
     this.#connections += 1;
