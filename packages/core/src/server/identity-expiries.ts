@@ -9,7 +9,7 @@ export interface IdentityExpiriesHost<Peer> {
   /** Unix milliseconds. */
   wallClock(): number;
   /** The identity of a token; null if it isn't valid, or if its identity has expired. */
-  userOf(token: string): Promise<User | null>;
+  userOf(token: string, stream: ByteStream): Promise<User | null>;
   /** A client has sent a valid new token. */
   renewed(protocol: ProtocolConnection<Peer>, user: User): void;
   /** A client's new token wasn't valid, or couldn't be checked. */
@@ -32,7 +32,7 @@ export class IdentityExpiries<Peer extends { readonly user: User }> {
     if (peer.user.expiresAt === undefined) return;
     const expiry = new IdentityExpiry(protocol, stream, protocol.extension(renewal) ?? null, peer.user, {
       wallClock: () => this.#host.wallClock(),
-      userOf: (token) => this.#host.userOf(token),
+      userOf: (token) => this.#host.userOf(token, stream),
       renewed: (user) => this.#host.renewed(protocol, user),
       failed: (error) => this.#host.failed(peer, error),
     });

@@ -152,9 +152,20 @@ export class LoginManager<Peer> {
     });
   }
 
-  /** The identity of a token; null if it isn't valid. Rejects if the application's function does. */
-  async userOfToken(token: string): Promise<User | null> {
-    return (await this.#authenticator?.userOfToken(token)) ?? null;
+  /**
+   * The identity of a token that renews a client's; null if it isn't valid. Rejects if the application's function does, and
+   * with RATE_LIMITED if too many checks run: like those of logins, they go on when their clients have gone.
+   */
+  async userOfToken(token: string, { remote }: Pick<ByteStream, "remote">): Promise<User | null> {
+    const address = throttleKey(remote) ?? "";
+    if (this.#checks?.begin(address) === false) {
+      throw new ConduitError(ErrorCode.RATE_LIMITED, "A new token wasn't checked: too many logins are being checked");
+    }
+    try {
+      return (await this.#authenticator?.userOfToken(token)) ?? null;
+    } finally {
+      this.#checks?.end(address);
+    }
   }
 
   /** The users. @throws ConduitError INVALID_STATE if there are none */

@@ -140,7 +140,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     });
     this.#expiries = new IdentityExpiries({
       wallClock: () => runtime.wallClock(),
-      userOf: (token) => this.#logins.userOfToken(token),
+      userOf: (token, stream) => this.#logins.userOfToken(token, stream),
       renewed: (protocol, user) => this.#setUserOf(protocol, user),
       failed: (connection, error) => core.report(error, { stage: "login", name: "authenticate", client: connection }),
     });

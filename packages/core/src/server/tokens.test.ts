@@ -278,6 +278,40 @@ describe("an identity that expires", () => {
 });
 
 describe("a token that renews an identity", () => {
+  test("is checked within the bound of logins, also if its client logs in again and again", async () => {
+    const runtime = fakeRuntime();
+    let hanging = 0;
+    const { port, errors } = await testServer(runtime, {
+      maxPendingLogins: 4,
+      maxConnections: 20,
+      authenticate: {
+        async token(text) {
+          if (text !== "slow") return token(text);
+          hanging += 1;
+          return await new Promise<null>(() => undefined);
+        },
+      },
+    });
+    const answers: number[] = [];
+    for (let count = 0; count < 4; count += 1) {
+      const peer = await rawDial(runtime, port);
+      peer.send(FrameType.AUTH_REQUEST, { client_info: {}, methods: ["token"], extensions: { renewal: true } });
+      const { type } = await peer.next();
+      answers.push(type);
+      if (type !== FrameType.AUTH_CHALLENGE) continue;
+      peer.send(FrameType.AUTH_RESPONSE, { token: "late" });
+      await peer.next(FrameType.AUTH_SUCCESS);
+      peer.send(CREDENTIALS_FRAME, { token: "slow" });
+      await runtime.settle();
+      peer.stream.destroy(null);
+      await runtime.settle();
+    }
+    const { AUTH_CHALLENGE, AUTH_FAILURE } = FrameType;
+    expect(answers).toEqual([AUTH_CHALLENGE, AUTH_CHALLENGE, AUTH_FAILURE, AUTH_FAILURE]);
+    expect(hanging).toBe(2);
+    expect(errors).toEqual([]);
+  });
+
   /** A user that logs in by a password over plain TCP to another machine, as this side sees it, and renews by a token. */
   async function renewedFrom(side: "client" | "server") {
     const runtime = fakeRuntime();
