@@ -485,6 +485,6 @@ export function checkSignal(called: Called, signal: unknown): void {
 /** @throws ConduitError INVALID_CONFIG if the timeout is out of range */
 export function checkTimeout(called: Called, timeoutMs: number): void {
   if (typeof timeoutMs === "number" && timeoutMs >= 0 && timeoutMs < Number.POSITIVE_INFINITY) return;
-  const message = `timeoutMs of ${quoted(called)} must be a number of at least 0 (0: no timeout), got ${String(timeoutMs)}`;
+  const message = `timeoutMs of ${quoted(called)} must be a number of at least 0 (0: no timeout), got ${describeValue(timeoutMs)}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }

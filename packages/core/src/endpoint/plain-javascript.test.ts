@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { Server } from "../server/server.ts";
 import { type ConnectedPair, connectedPair } from "../testing/connected-pair.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: plain JavaScript passes anything
@@ -56,6 +57,18 @@ describe("is INVALID_CONFIG, and the message says what is wrong", () => {
       () => server.clients("device").broadcast("m", 1, { where: { role: "admin" } }),
       'clients("device").broadcast sends to that role',
     ],
+    [
+      "an asynchronous where",
+      () => server.broadcast("m", 1, { where: async () => false }),
+      "The option where of broadcast 'm' must return true or false at once, got a promise or object",
+    ],
+    ["a timeout as text", () => client.call("add", {}, { timeoutMs: "500" }), '(0: no timeout), got "500"'],
+    [
+      "a password as options",
+      () => new Server("secret" as Any, pair.network.runtime),
+      "options must be an object, got a",
+    ],
+    ["no options", () => new Server(undefined as Any, pair.network.runtime), "must be an object, got undefined"],
     [
       "a signal of a call",
       () => client.call("add", {}, { signal: 5 }),

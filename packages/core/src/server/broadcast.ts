@@ -68,23 +68,36 @@ export function sendToSelected<C extends Contract, D extends object>(
   const { where } = options;
   const isForAll = exclude === null && include === null && where === undefined;
   let reached = 0;
-  const send = (id: string, connection: ProtocolConnection<Connection<C, D>>): void => {
-    if (!connection.isOpen || exclude?.has(id) === true) return;
-    if (where !== undefined && !where(connection.peer)) return;
+  const send = (connection: ProtocolConnection<Connection<C, D>>): void => {
     if (connection.sender.refusesSize(type, payloadBytes)) return;
     if (connection.sender.sendShared(frame(connection.writer.compresses), isForAll)) reached += 1;
     else onFull(connection);
   };
+  // Nothing is sent until `where` has chosen all, because it may throw.
+  const chosen: ProtocolConnection<Connection<C, D>>[] = [];
+  const choose = (id: string, connection: ProtocolConnection<Connection<C, D>>): void => {
+    if (!connection.isOpen || exclude?.has(id) === true) return;
+    if (where === undefined) send(connection);
+    else if (fits(type, where(connection.peer))) chosen.push(connection);
+  };
   if (include === null) {
-    for (const [id, connection] of connections) send(id, connection);
-    return reached;
+    for (const [id, connection] of connections) choose(id, connection);
+  } else {
+    // They are looked up, so the others cost nothing.
+    for (const id of include) {
+      const connection = connections.get(id);
+      if (connection !== undefined) choose(id, connection);
+    }
   }
-  // They are looked up, so the others cost nothing.
-  for (const id of include) {
-    const connection = connections.get(id);
-    if (connection !== undefined) send(id, connection);
-  }
+  for (const connection of chosen) if (connection.isOpen) send(connection);
   return reached;
+}
+
+/** A promise would count as true, so that a message for some would go to all. */
+function fits(type: string, answer: unknown): boolean {
+  if (typeof answer !== "object" || answer === null) return Boolean(answer);
+  const message = `The option where of broadcast '${type}' must return true or false at once, got a promise or object`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 
 /**

@@ -165,6 +165,18 @@ describe("broadcast", () => {
     expect(await peers[0]?.receivedTypes()).toEqual([]);
   });
 
+  test("is sent to nobody if a filter throws, also if it has chosen others before", async () => {
+    const { server, peers } = await withClients(2);
+    let asked = 0;
+    const where = (): boolean => {
+      asked += 1;
+      if (asked === 2) throw new Error("who is that?");
+      return true;
+    };
+    expect(() => server.broadcast("news", 1, { where })).toThrow("who is that?");
+    for (const peer of peers) expect(await peer.receivedTypes()).toEqual([]);
+  });
+
   test("is not disturbed by a filter that sends something itself", async () => {
     const { server, peers } = await withClients(2);
     server.broadcast("news", "the news", {

@@ -115,7 +115,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[]);
   constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
     const { connectionData, contract: given, cluster, ...rest } = options ?? {};
-    const config = parseServerOptions(rest);
+    const config = parseServerOptions(typeof options === "object" && options !== null ? rest : options);
     const contract = parseContract(given, config.complete);
     if (connectionData !== undefined && typeof connectionData !== "function") {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
