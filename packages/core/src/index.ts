@@ -105,16 +105,16 @@ export type { BlobLike, UploadSource } from "./extensions/files/file-source.ts";
 export type { FileRequest, FolderOptions } from "./extensions/files/folder-options.ts";
 export type { RateLimit } from "./extensions/files/paced-chunks.ts";
 export type { OverwritePolicy } from "./extensions/files/partial-file.ts";
+export type { RemoteFiles } from "./extensions/files/remote-files.ts";
+export type { FileEntry, TransferredFile } from "./extensions/files/served-folder.ts";
 export type {
   BytesOptions,
   DownloadOptions,
   FileResult,
-  RemoteFiles,
   TransferOptions,
   UploadOptions,
   WritableLike,
-} from "./extensions/files/remote-files.ts";
-export type { FileEntry, TransferredFile } from "./extensions/files/served-folder.ts";
+} from "./extensions/files/transfer-options.ts";
 export type { Latency } from "./extensions/liveness.ts";
 export type { MethodInfo } from "./netconduit/discovery.ts";
 export { ClientPool, type PoolConnectOptions, type PoolInit, type PoolResult } from "./pool/client-pool.ts";
