@@ -162,6 +162,9 @@ export class RequestScheduler<Peer> implements Continuable {
     this.#runningBytes -= request.bytes;
     if (request.hasStream) this.#runningStreams -= 1;
     this.#ids?.delete(request);
+    // V8 keeps the former tables of a Set or Map, and what was in them, until a full collection, as each refers to the next.
+    if (this.#running.size === 0) this.#running = null;
+    if (this.#ids?.size === 0) this.#ids = null;
     this.startWaiting();
     this.#wakeIdle();
   }
