@@ -78,6 +78,7 @@ export class FileDownload {
         if (header.offset !== 0) throw invalidAnswer("a download from its start");
       }
       const { offset, bytes, modifiedMs } = header;
+      mustFit(remoteName, bytes, options.maxBytes);
       const partial = await receiving.open({ name, owner, bytes, modifiedMs, isResumable }, offset);
       progress.begins(bytes, offset);
       const sha256 = await receiveFile(items, {
@@ -106,12 +107,15 @@ export class FileDownload {
   /** Into a target that can't go back. */
   async into(target: WritableLike, name: string, options: DownloadOptions): Promise<FileResult> {
     const writer = target.getWriter();
-    const sink = { bytes: (chunk: Uint8Array) => writer.write(chunk) };
+    const open = ({ bytes }: DownloadHeader): Sink => {
+      mustFit(name, bytes, options.maxBytes);
+      return { bytes: (chunk) => writer.write(chunk) };
+    };
     const progress = this.#folder.progressOf(options);
     const taken: Taken = { state: null, whole: null, failure: null };
     const attempt = async (): Promise<FileResult | null> => {
       try {
-        return await this.fetch(name, options, () => sink, progress, taken);
+        return await this.fetch(name, options, open, progress, taken);
       } catch (error) {
         // Its own errors may look temporary, but it has ended.
         if (taken.failure === null) throw error;
@@ -214,6 +218,13 @@ function isContinuation({ offset, bytes, modifiedMs, sha256 }: DownloadHeader, b
   if (before === null || before.verified !== offset) return false;
   if (before.bytes !== bytes || before.modifiedMs !== modifiedMs) return false;
   return sha256 === null || before.sha256 === null || sha256 === before.sha256;
+}
+
+/** @throws RpcError FILE_TOO_LARGE */
+export function mustFit(name: string, bytes: number, maxBytes: number | undefined, remedy = ""): void {
+  if (maxBytes === undefined || bytes <= maxBytes) return;
+  const message = `'${name}' has ${bytes} bytes, more than maxBytes ${maxBytes}${remedy}`;
+  throw new RpcError(ErrorCode.FILE_TOO_LARGE, message, { details: { limit: maxBytes } });
 }
 
 function wrongSize(name: string, bytes: number): RpcError {

@@ -267,6 +267,18 @@ test("a download to a name that is taken here is FILE_EXISTS, before the peer is
   expect(await readFile(join(dir, "a.bin"), "utf8")).toBe("mine");
 });
 
+test("a file that exceeds maxBytes isn't fetched to the disk or into a stream, whatever a server sends", async () => {
+  const dir = await temporaryFolder();
+  const { box, openStreams } = sending([HEADER, CONTENT, END], [HEADER, CONTENT, END], [HEADER, CONTENT, END]);
+  const tooLarge = { codeName: "FILE_TOO_LARGE", details: { limit: 9 } };
+  await expect(box.download("a.bin", dir, { maxBytes: 9 })).rejects.toMatchObject(tooLarge);
+  const written: unknown[] = [];
+  const target = new WritableStream<Uint8Array>({ write: (chunk) => void written.push(chunk) });
+  await expect(box.download("a.bin", target, { maxBytes: 9 })).rejects.toMatchObject(tooLarge);
+  expect([await readdir(dir), written, openStreams()]).toEqual([[], [], 0]);
+  await expect(box.download("a.bin", dir, { maxBytes: 10 })).resolves.toMatchObject({ bytes: 10 });
+});
+
 test("a file that exceeds maxBytes isn't fetched into memory", async () => {
   const { box, openStreams } = sending([HEADER, CONTENT, END]);
   await expect(box.bytes("a.bin", { maxBytes: 9 })).rejects.toMatchObject({

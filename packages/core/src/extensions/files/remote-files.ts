@@ -1,13 +1,13 @@
 /** A folder of the peer, as this side's application sees it. */
 
-import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { ConduitError, ErrorCode } from "../../errors.ts";
 import { describeValue } from "../../text/describe-value.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { FileMethod, operation } from "../../wire/called-as.ts";
 import { type DownloadHeader, entryOf, invalidAnswer } from "./file-answers.ts";
 import { withinTime } from "./file-attempts.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
-import { FileDownload, type Sink } from "./file-download.ts";
+import { FileDownload, mustFit, type Sink } from "./file-download.ts";
 import type { UploadSource } from "./file-source.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import { FileUpload } from "./file-upload.ts";
@@ -23,7 +23,12 @@ const UPLOAD = new KnownOptions<UploadOptions>("files.upload", {
   resume: true,
   maxBytesPerSecond: true,
 });
-const DOWNLOAD = new KnownOptions<DownloadOptions>("files.download", { ...TRANSFER, resume: true, overwrite: true });
+const DOWNLOAD = new KnownOptions<DownloadOptions>("files.download", {
+  ...TRANSFER,
+  resume: true,
+  overwrite: true,
+  maxBytes: true,
+});
 const BYTES = new KnownOptions<BytesOptions>("files.bytes", { ...TRANSFER, maxBytes: true });
 const LIST = new KnownOptions<FileCallOptions>("files.list", CALL);
 const STAT = new KnownOptions<FileCallOptions>("files.stat", CALL);
@@ -81,12 +86,7 @@ export class RemoteFiles {
     let content = new Uint8Array(0);
     let at = 0;
     const open = ({ bytes }: DownloadHeader): Sink => {
-      if (bytes > maxBytes) {
-        throw new RpcError(
-          ErrorCode.FILE_TOO_LARGE,
-          `'${name}' has ${bytes} bytes, more than maxBytes ${maxBytes}; download() writes it to a file`,
-        );
-      }
+      mustFit(name, bytes, maxBytes, "; download() writes it to a file");
       content = new Uint8Array(bytes);
       return {
         bytes(chunk) {

@@ -35,6 +35,8 @@ export interface DownloadOptions extends TransferOptions {
   readonly resume?: boolean | undefined;
   /** If the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
   readonly overwrite?: OverwritePolicy | undefined;
+  /** Largest file that is taken; a larger one is FILE_TOO_LARGE. Default: no limit. */
+  readonly maxBytes?: number | undefined;
 }
 
 export interface BytesOptions extends TransferOptions {
