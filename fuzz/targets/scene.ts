@@ -111,7 +111,16 @@ async function runStep(
       else if (step.action === 1) peer.reset();
       else if (step.action === 2) peer.pause();
       else if (step.action === 3) peer.resume();
-      else act(step.action - 4);
+      else actAs(act, step.action - 4);
+  }
+}
+
+/** The application's actions may throw errors with a code, such as that of a full send queue. */
+function actAs(act: (action: number) => void, action: number): void {
+  try {
+    act(action);
+  } catch (error) {
+    checkCode(error);
   }
 }
 
@@ -198,7 +207,7 @@ export async function serverScene(maxChunkBytes: number): Promise<ServerScene> {
   return { runtime, server, act, end };
 }
 
-/** Rejections must have a code. */
+/** Errors and rejections must have a code. */
 function checkCode(error: unknown): void {
   if (!(error instanceof ConduitError)) throw error;
 }
