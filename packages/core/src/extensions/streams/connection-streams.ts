@@ -62,8 +62,9 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   readonly outlet: StreamOutlet;
   readonly #theirs: StreamLimits;
   readonly #ours: StreamLimits;
-  readonly #calls = new Map<string | number, OwnCall>();
-  readonly #peerCalls = new Map<string | number, PeerCall>();
+  // Replaced when they are empty: V8 keeps former tables of a Map, and what was in them, until a full collection.
+  #calls = new Map<string | number, OwnCall>();
+  #peerCalls = new Map<string | number, PeerCall>();
   #givenUp = 0;
   /** Bytes left to grant as windows. */
   #windows: number;
@@ -155,6 +156,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
 
   deleteCall(idHi: number, idLo: number): void {
     this.#calls.delete(keyOf(idHi, idLo));
+    if (this.#calls.size === 0) this.#calls = new Map();
     this.#count();
   }
 
@@ -177,6 +179,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
 
   deletePeerCall(idHi: number, idLo: number): void {
     this.#peerCalls.delete(keyOf(idHi, idLo));
+    if (this.#peerCalls.size === 0) this.#peerCalls = new Map();
     this.#count();
   }
 
