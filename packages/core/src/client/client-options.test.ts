@@ -164,6 +164,19 @@ describe("parseClientOptions", () => {
   });
 
   test.each([
+    ["server_host", "host"],
+    ["server_port", "port"],
+    ["use_ipv6", "ipv6"],
+    ["reconnect_delay_max", "reconnect.maxDelayMs"],
+    ["reconnect_delay_multiplier", "reconnect.multiplier"],
+    ["max_message_size", "maxMessageBytes"],
+    ["ssl_cert_file", "tls.cert"],
+  ])("knows what netconduit's %s is called here", (theirs, ours) => {
+    const message = `Unknown option ${theirs}; did you mean ${ours}?`;
+    expect(() => parseClientOptions({ ...base, [theirs]: 1 })).toThrow(message);
+  });
+
+  test.each([
     [{ tls: { rejectUnauthorized: false } }, "tls.rejectUnauthorized"],
     [{ tls: true, rejectUnauthorized: false }, "rejectUnauthorized"],
   ])("names the alternative to switching verification off: %o", (options, option) => {

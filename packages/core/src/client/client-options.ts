@@ -10,6 +10,7 @@ import {
   queueBytes,
   sealConfig,
 } from "../endpoint/endpoint-options.ts";
+import { NETCONDUIT_REMARKS } from "../endpoint/netconduit-options.ts";
 import { OptionProblems } from "../endpoint/option-problems.ts";
 import {
   type Filled,
@@ -229,6 +230,7 @@ const knownOptions: readonly string[] = [
 
 const ALWAYS_VERIFIED = "certificates are always verified; to trust the server's, give it, or its CA, as tls.ca";
 const remarks = {
+  ...NETCONDUIT_REMARKS,
   url: "use host and port, or path",
   rejectUnauthorized: ALWAYS_VERIFIED,
   checkServerIdentity: ALWAYS_VERIFIED,

@@ -10,6 +10,7 @@ import {
   queueBytes,
   sealConfig,
 } from "../endpoint/endpoint-options.ts";
+import { NETCONDUIT_REMARKS } from "../endpoint/netconduit-options.ts";
 import { OptionProblems } from "../endpoint/option-problems.ts";
 import {
   callback,
@@ -230,6 +231,7 @@ const knownOptions: readonly string[] = [
 ];
 
 const remarks = {
+  ...NETCONDUIT_REMARKS,
   rejectUnauthorized: "did you mean tls.requireClientCertificate?",
   requestCert: "set tls.ca to ask clients for a certificate",
 };
