@@ -1,5 +1,6 @@
 /** Attacks by peers that ask for files of a folder. */
 
+import { createHash } from "node:crypto";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { call, frame, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
@@ -8,6 +9,7 @@ import { attack, BINARY, INPUT, type StreamAttacker } from "./streams.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+const FIRST_MARK = { at: 0, sha256: createHash("sha256").digest("hex") };
 const NO_DIGEST = "0".repeat(64);
 
 const server = { files: {} };
@@ -144,6 +146,21 @@ export const fileAttacks: readonly Attack[] = [
         await upload(attacker, uploadOf(name, MIB), async (id) => {
           const mark = frame(INPUT, { at: 32 * KIB, sha256: NO_DIGEST }, { id });
           await attacker.socket.write(Buffer.concat([bytesOf(id, 32 * KIB), mark]));
+        });
+      }),
+  },
+  {
+    name: "uploads of nothing but marks, 10 connections",
+    server,
+    run: (context) =>
+      attack(context, 10, async (attacker) => {
+        await upload(attacker, uploadOf(newName(), MIB), async (id) => {
+          const marks = Buffer.concat(Array.from({ length: 100 }, () => frame(INPUT, FIRST_MARK, { id })));
+          while (!context.isStopped) {
+            while ((attacker.inputs.get(id) ?? 0) < marks.length) await attacker.next();
+            attacker.inputs.set(id, (attacker.inputs.get(id) ?? 0) - marks.length);
+            await attacker.socket.write(marks);
+          }
         });
       }),
   },

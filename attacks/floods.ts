@@ -13,10 +13,15 @@ function chunkOf(bytes: Uint8Array): Uint8Array {
 }
 
 /** Logs in and sends the same bytes as fast as the server takes them; again whenever it is cut. */
-async function flood(context: AttackContext, bytes: Uint8Array, connections = 1): Promise<void> {
+async function flood(
+  context: AttackContext,
+  bytes: Uint8Array,
+  connections = 1,
+  extensions?: Parameters<AttackContext["logIn"]>[1],
+): Promise<void> {
   const chunk = chunkOf(bytes);
   await context.againInParallel(connections, async () => {
-    const socket = await context.logIn();
+    const socket = await context.logIn(undefined, extensions);
     while (!context.isStopped) await socket.write(chunk);
   });
 }
@@ -76,6 +81,11 @@ export const floods: readonly Attack[] = [
     name: "valid calls over a rate limit of 200/s",
     server: { options: { rateLimit } },
     run: (context) => flood(context, CALL),
+  },
+  {
+    name: "valid calls whose replies are larger than the client takes",
+    run: (context) =>
+      flood(context, call(1, "echo", { text: "x".repeat(2000) }), 1, { limits: { message_bytes: 1024 } }),
   },
   { name: "valid calls on 20 connections", run: (context) => flood(context, CALL, 20) },
   { name: "messages of 64 KiB", run: (context) => flood(context, message("chat", new Uint8Array(65_000))) },
