@@ -119,6 +119,17 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(await heard.next()).toBe("hello");
     });
 
+    test("when NATS takes no more subscriptions: it says so", async () => {
+      const { url } = await scene().server({ config: "max_subscriptions: 10", hasJetStream: false });
+      const a = await scene().node("a", { servers: url });
+      for (let n = 0; n < 20; n += 1) void a.link.subscribe({ kind: "topic", name: `room:${n}` }, () => undefined);
+      expect(await a.states.next()).toMatchObject({
+        state: "connected",
+        code: ErrorCode.TOO_MANY_SUBSCRIPTIONS,
+        message: expect.stringContaining("takes no more subscriptions of this node"),
+      });
+    });
+
     test("when NATS comes back with older data: its log begins anew, and readers miss nothing of what is appended then", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });

@@ -97,6 +97,19 @@ export function permissionError(violations: readonly PermissionViolation[]): Con
   );
 }
 
+/** Whether NATS has refused a subscription, and goes on with the others. nats.js tells this one by its text alone. */
+export function isSubscriptionLimit(error: unknown): boolean {
+  return messageOf(error).toLowerCase().includes("maximum subscriptions exceeded");
+}
+
+export function subscriptionLimitError(servers: readonly string[]): ConduitError {
+  return new ConduitError(
+    ErrorCode.TOO_MANY_SUBSCRIPTIONS,
+    `NATS at ${servers.join(", ")} takes no more subscriptions of this node, which needs one for each topic with subscribers ` +
+      "here and each user who is connected: raise max_subscriptions, or the limit of the account, and connect anew",
+  );
+}
+
 /** The link isn't connected. */
 export function connectionGone(what: string): ConduitError {
   return new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, `Cannot ${what}: the connection to NATS is down`);

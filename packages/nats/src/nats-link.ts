@@ -28,8 +28,10 @@ import {
   connectionError,
   isHopeless,
   isPermissionViolation,
+  isSubscriptionLimit,
   type PermissionViolation,
   permissionError,
+  subscriptionLimitError,
   violationIn,
 } from "./nats-errors.ts";
 import { maxPayloadOf, ownBytes } from "./nats-limits.ts";
@@ -251,6 +253,10 @@ export class NatsLink implements ClusterLink {
   #failed(error: Error): void {
     if (isPermissionViolation(error)) {
       if (!this.#isClosed) this.#host.stateChanged(this.#state, permissionError([error]));
+      return;
+    }
+    if (isSubscriptionLimit(error)) {
+      if (!this.#isClosed) this.#host.stateChanged(this.#state, subscriptionLimitError(this.#config.servers));
       return;
     }
     this.#lastError = error;

@@ -132,6 +132,22 @@ test("A node without connections of a user receives nothing of what is sent to t
   expect(all.cluster.received.get("c")).toBe(before);
 });
 
+test("A broadcast for the subscribers of a topic reaches no node without any", async () => {
+  const all = scene();
+  const [a, b] = await three(all, {}, (server) => {
+    server.topic("news");
+  });
+  const client = await b.join();
+  const heard: unknown[] = [];
+  client.on("note", (data) => void heard.push(data));
+  await client.subscribe("news").ready;
+  await all.runtime.settle();
+  const before = all.cluster.received.get("c");
+  a.server.broadcast("note", 1, { where: { topic: "news" } });
+  await all.runtime.settle();
+  expect([heard, all.cluster.received.get("c")]).toEqual([[1], before]);
+});
+
 test("A connection on another node is called by its id, with its errors, metadata, timeout and cancellation", async () => {
   const all = scene();
   const [a, b] = await three(all);

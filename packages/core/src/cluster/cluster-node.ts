@@ -64,7 +64,7 @@ export class ClusterNode implements Cluster {
   readonly #joinedHooks = new HookList<[node: ClusterNodeInfo]>();
   readonly #leftHooks = new HookList<[node: ClusterNodeInfo, why: NodeEnd]>();
   readonly #losses: ClusterLosses;
-  /** Of messages of other nodes, by code. */
+  /** Of messages of other nodes, and of the link, by code. */
   readonly #failures = new ReportWindows<unknown>(REPORT_WINDOW_MS);
   readonly #counts = { refused: 0, unknown: 0, malformed: 0, stale: 0 };
   #identity: NodeIdentity & { readonly startedAt: number };
@@ -363,7 +363,7 @@ export class ClusterNode implements Cluster {
     // Until start() has the link, it says how it is.
     if (this.#link === null) return;
     if (state === this.#state) {
-      if (reason !== null) this.#local.report(reason);
+      if (reason !== null) this.#report(reason);
       return;
     }
     this.#setState(state, reason);
@@ -537,7 +537,7 @@ export class ClusterNode implements Cluster {
     this.#report(error);
   }
 
-  /** Reports a message that has failed: at once, then once a second for each code. */
+  /** Reports a message or a link that has failed: at once, then once a second for each code. */
   #report(error: unknown): void {
     const count = this.#failures.add(asConduitError(error).code, error, this.#local.context.runtime.now());
     if (count > 0) this.#local.report(error, count);

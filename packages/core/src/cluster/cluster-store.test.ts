@@ -183,6 +183,28 @@ test("A session goes on on another node when its own is lost: what was handled i
   expect(resumed).toEqual([{ replayed: 3, lost: 0, restarted: true }]);
 });
 
+test("A node that is started anew with its id doesn't wait for its former run", async () => {
+  const all = clusterScene();
+  const { runtime } = all;
+  const a = await all.node("a", { port: 9000, resume: resume() });
+  const reconnect = { delayMs: 10, maxDelayMs: 10, jitter: false };
+  const { client } = testClient(runtime, { port: 9000, ...ADA, resume: true, reconnect });
+  const resumed: unknown[] = [];
+  client.onResume((session) => void resumed.push(session));
+  await client.connect();
+  await runtime.settle();
+  // As by kill -9: nobody hears of its end.
+  all.cluster.cut("a");
+  for (const { accepted } of runtime.pairs) accepted.destroy(null);
+  const stopped = a.server.stop({ drainMs: 0 });
+  await runtime.advance(200);
+  await stopped;
+  all.cluster.heal("a");
+  await all.node("a", { port: 9000, resume: resume() });
+  await runtime.advance(100);
+  expect(resumed).toEqual([{ replayed: 0, lost: 0, restarted: true }]);
+});
+
 test("A client that comes to another node while its own still has the session takes it from there", async () => {
   const all = clusterScene();
   const { runtime } = all;

@@ -19,7 +19,8 @@ const EXPIRY_BYTES = 8;
 
 /**
  * A store for `resume: { store: clusterStore() }` of a server that has the option `cluster`; each server has one of its own. It
- * needs an engine with records. While the link is down, its methods reject with CLUSTER_UNAVAILABLE.
+ * needs an engine with records. While the link is down, its methods reject with CLUSTER_UNAVAILABLE. A value that is put for an
+ * hour at most over one that was put for longer hides that, which comes back behind it: `delete` it first.
  */
 export function clusterStore(): Store {
   return new ClusterStore();

@@ -162,7 +162,7 @@ test("publish() to a durable topic that can't be stored is reported", async () =
   expect(errors).toEqual(["cluster", "orders", ErrorCode.CLUSTER_UNAVAILABLE]);
 });
 
-test("A message that exceeds this node's maxMessageBytes is reported and counted, and its subscribers go on behind it", async () => {
+test("Messages that exceed this node's maxMessageBytes are reported, merged, and counted, and subscribers go on behind them", async () => {
   const all = clusterScene();
   const a = await all.node("a", {}, orders);
   const b = await all.node("b", { maxMessageBytes: 1024 }, orders);
@@ -171,11 +171,11 @@ test("A message that exceeds this node's maxMessageBytes is reported and counted
   const subscription = (await b.join()).subscribe("orders");
   await subscription.ready;
   const publisher = await a.join();
-  for (const data of [1, "x".repeat(3000), 3]) await publisher.publish("orders", data);
+  for (const data of [1, "x".repeat(3000), "x".repeat(3000), 3]) await publisher.publish("orders", data);
   await all.runtime.settle();
   expect(await taken(subscription)).toEqual([1, 3]);
   expect(errors).toEqual([["cluster", ErrorCode.MESSAGE_TOO_LARGE]]);
-  expect(b.server.cluster?.stats.lostReceived).toBe(1);
+  expect(b.server.cluster?.stats.lostReceived).toBe(2);
 });
 
 test("A client whose newest message exceeds this node's maxMessageBytes can subscribe", async () => {

@@ -334,4 +334,53 @@ test("Messages that exceed this node's maxMessageBytes are lost for its clients:
     [ErrorCode.MESSAGE_TOO_LARGE, 201],
   ]);
   expect(errors[0]?.message).toContain("Cannot send 'news': 100");
+  for (let n = 0; n < 5; n += 1) a.server.broadcast("note", large);
+  await all.runtime.settle();
+  const stopped = b.server.stop({ drainMs: 0 });
+  await all.runtime.advance(1000);
+  await stopped;
+  expect(errors.slice(2).map(({ count }) => count)).toEqual([5]);
+});
+
+/** A driver that keeps back messages to topics while `isHolding`. */
+function holding(driver: ClusterDriver) {
+  const held: (() => unknown)[] = [];
+  const network = {
+    isHolding: false,
+    release() {
+      for (const send of held.splice(0)) send();
+    },
+  };
+  const start: ClusterDriver["start"] = async (host) => {
+    const link = await driver.start(host);
+    const publish = link.publish.bind(link);
+    link.publish = (address, payload) => {
+      if (!network.isHolding || address.kind !== "topic") return publish(address, payload);
+      held.push(() => publish(address, payload));
+      return "sent";
+    };
+    return link;
+  };
+  return { network, driver: { ...driver, start } };
+}
+
+test("A message that the network kept back until its node had another link is dropped, and counted: it would be out of order", async () => {
+  const all = clusterScene({}, LIMITS);
+  const { network, driver } = holding(all.cluster.driver({ nodeId: "a", ...LIMITS }));
+  const a = await all.node("a", { cluster: driver }, plain);
+  const b = await all.node("b", {}, plain);
+  await all.runtime.settle();
+  const [publisher, subscriber] = [await a.join(), await b.join()];
+  const { subscription } = await positionAfterOne(all, subscriber, publisher);
+  network.isHolding = true;
+  await publisher.publish("news", "old");
+  network.isHolding = false;
+  all.cluster.cut("a");
+  all.cluster.heal("a");
+  await all.runtime.settle();
+  await publisher.publish("news", "new");
+  network.release();
+  await all.runtime.settle();
+  expect(await taken(subscription)).toEqual(["new"]);
+  expect(b.server.cluster?.stats.stale).toBe(1);
 });

@@ -461,3 +461,16 @@ test("A message with ack to a node that is cut off is sent again until that is b
   await all.runtime.advance(10_000);
   expect([sent.state, handled]).toEqual(["resolved", [1]]);
 });
+
+test("A message with ack to a connection of a node that isn't met yet is sent again until it is", async () => {
+  const all = clusterScene();
+  const b = await all.node("b");
+  const client = await b.join();
+  const heard: unknown[] = [];
+  client.on("note", (data) => void heard.push(data));
+  all.cluster.delayMs = 20;
+  const a = await all.node("a");
+  const sent = outcome(a.server.peer(firstIdOf(b)).send("note", 1, { ack: true }));
+  await all.runtime.advance(5000);
+  expect([sent.state, heard]).toEqual(["resolved", [1]]);
+});
