@@ -34,7 +34,7 @@ export function constantTimeEqual(a: Uint8Array, b: Uint8Array): boolean {
  */
 export function normalizePassword(password: string): string {
   if (typeof password !== "string" || password === "") {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, "password must be a string that is not empty");
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, "The password must be a string that isn't empty");
   }
   return password.normalize("NFKC");
 }

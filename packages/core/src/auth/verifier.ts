@@ -6,6 +6,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_ITERATIONS, SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { decodeBase64, encodeBase64 } from "../util/base64.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
@@ -38,8 +39,9 @@ export async function scramVerifier(
   KNOWN.check(options);
   const { iterations = SCRAM_ITERATIONS } = options;
   if (!isIterations(iterations)) {
-    const range = `${SCRAM_MIN_ITERATIONS} to ${SCRAM_MAX_ITERATIONS}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `iterations must be an integer from ${range}`);
+    const rule = `must be an integer from ${SCRAM_MIN_ITERATIONS} to ${SCRAM_MAX_ITERATIONS}`;
+    const message = `Invalid option iterations of scramVerifier: ${rule}, got ${describeValue(iterations)}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   return formatVerifier(await deriveServerKeys(password, iterations, runtime.crypto));
 }

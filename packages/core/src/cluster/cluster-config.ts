@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { OptionProblems } from "../endpoint/option-problems.ts";
 import { type Filled, group, milliseconds } from "../endpoint/option-rules.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { describeValue } from "../text/describe-value.ts";
 import type { ClusterOptions } from "./cluster-options.ts";
 import type { ClusterDriver } from "./driver.ts";
 import { isNodeId } from "./envelope.ts";
@@ -24,7 +25,9 @@ const schema = group(entries);
 /** @throws ConduitError INVALID_CONFIG */
 export function parseCluster(driver: unknown): { readonly driver: ClusterDriver; readonly config: ClusterConfig } {
   if (!isDriver(driver)) {
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option cluster: must be a cluster driver");
+    const rule = "must be a cluster driver, as natsCluster() of @netconduit/nats makes one";
+    const message = `Invalid option cluster: ${rule}, got ${describeValue(driver)}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   const problems = new OptionProblems("options of the cluster", Object.keys(entries), []);
   const result = v.safeParse(schema, driver.options);

@@ -67,7 +67,9 @@ describe("the heartbeat", () => {
     await runtime.advance(2990);
     expect(server.connectionCount).toBe(1);
     await runtime.advance(10 + 2 * TICK_MS);
-    expect(reasons).toEqual([{ code: ErrorCode.HEARTBEAT_TIMEOUT, message: "No sign of life for 3000 ms" }]);
+    expect(reasons).toEqual([
+      { code: ErrorCode.HEARTBEAT_TIMEOUT, message: "The peer sent nothing for 3000 ms (heartbeatTimeoutMs)" },
+    ]);
     expect([server.connectionCount, peer.ended]).toMatchObject([0, { code: ErrorCode.CONNECTION_RESET }]);
   });
 

@@ -308,7 +308,7 @@ export class ConnectionSender {
     const { sendQueue, settings } = this.#host;
     const message =
       `${cannot("send", called)}: the send queue holds ${sendQueue.queuedFrames} messages, ${sendQueue.bufferedBytes} bytes ` +
-      `(sendQueueSize ${settings.sendQueueSize}, sendQueueBytes ${settings.sendQueueBytes})`;
+      `(sendQueueSize ${settings.sendQueueSize}, sendQueueBytes ${settings.sendQueueBytes}); wait for drained()`;
     return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
   }
 }

@@ -79,7 +79,7 @@ class ConnectionHeartbeat extends TimerEntry {
       return;
     }
     if (verdict === "dead") {
-      const message = `No sign of life for ${heartbeatTimeoutMs} ms`;
+      const message = `The peer sent nothing for ${heartbeatTimeoutMs} ms (heartbeatTimeoutMs)`;
       connection.streamFailed(new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message));
       if (this.#hasLostStream) this.#waitForStream();
       return;

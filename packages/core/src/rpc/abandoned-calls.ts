@@ -15,7 +15,7 @@ export class AbandonedCalls {
   mustHaveRoom(owner: string): void {
     if (this.#shares.hasRoom(owner)) return;
     const { count, bytes } = this.#shares;
-    const message = `${count} calls with a key run without their callers, with ${bytes} bytes`;
+    const message = `There is no room for another call of ack or once: ${count}, with ${bytes} bytes, run on without their callers`;
     throw new RpcError(ErrorCode.RATE_LIMITED, message, {
       details: { retry_after: RETRY_AFTER_SECONDS, started: false },
     });

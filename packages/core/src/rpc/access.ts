@@ -1,6 +1,7 @@
 /** Roles that methods, messages, streams, topics and folders ask for. */
 
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { describeValue } from "../text/describe-value.ts";
 
 /** Lists of roles: a user needs one of each. The contract and the program may both have one. */
 export type Access = readonly (readonly string[])[];
@@ -23,7 +24,7 @@ export function accessOf(name: string, ...lists: (readonly string[] | undefined)
   const given = lists.filter((roles) => roles !== undefined);
   for (const roles of given) {
     if (!isRoleList(roles)) {
-      const message = `The roles of '${name}' must be an array of one or more non-empty strings`;
+      const message = `The roles of '${name}' must be an array of one or more non-empty strings, got ${describeValue(roles)}`;
       throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
   }

@@ -57,9 +57,9 @@ export class MemoryAnswers implements Answers {
     if (ended !== null) return isRepeatable(ended, delivery) ? ended.delivery + 1 : ended.answer;
     const hasRoom = this.#shares.hasRoom(owner) && this.#shares.hasRoomFor(owner, id.length * BYTES_PER_CHAR);
     if (!hasRoom || this.#withoutRoom.has(owner)) {
-      const details = { retry_after: this.#windowMs / 1000 };
+      const details = { retry_after: this.#windowMs / 1000, started: false };
       const { count, bytes } = this.#shares;
-      const message = `${count} keys are remembered, with ${bytes} bytes of answers`;
+      const message = `There is no room for another key of ack or once: ${count} are remembered, with ${bytes} bytes of answers`;
       throw new RpcError(ErrorCode.RATE_LIMITED, message, { details });
     }
     return 1;

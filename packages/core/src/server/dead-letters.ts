@@ -4,6 +4,7 @@ import { DEAD_LETTER_MS, MAX_DEAD_LETTER_BYTES } from "../limits.ts";
 import type { Codec } from "../rpc/answer-record.ts";
 import { OwnerBudget } from "../rpc/owner-budget.ts";
 import type { Store } from "../store/store.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 
 const PREFIX = "dead/";
@@ -40,7 +41,8 @@ export class DeadLetters {
     const { limit = 100 } = options;
     const { store, codec, storeFailed } = this.#mustHaveStore();
     if (!Number.isSafeInteger(limit) || limit < 1) {
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, `limit must be a whole number from 1, got ${limit}`);
+      const message = `Invalid option limit of deadLetters.list: must be an integer of 1 or more, got ${describeValue(limit)}`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
     const letters: DeadLetter[] = [];
     for (const key of await store.keys(PREFIX, Math.min(limit, MAX_LISTED))) {

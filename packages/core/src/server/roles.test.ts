@@ -189,7 +189,7 @@ describe("roles", () => {
   test.each([[[]], [[""]], ["admin"], [[5]]])("can't be %j", (roles) => {
     const server = new Server({ password: "x" }, fakeRuntime());
     expect(() => server.rpc({ name: "m", roles: roles as string[] }, () => 1)).toThrow(
-      "The roles of 'm' must be an array of one or more non-empty strings",
+      "The roles of 'm' must be an array of one or more non-empty strings, got ",
     );
   });
 

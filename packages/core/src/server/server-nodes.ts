@@ -264,7 +264,8 @@ export class ServerNodes {
     const { where, limit = DEFAULT_LIMIT, after } = options;
     const filter = where === undefined ? null : checkFilter(where);
     if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, `limit must be an integer from 1 to ${MAX_LIMIT}, got ${limit}`);
+      const rule = `must be an integer from 1 to ${MAX_LIMIT}, got ${describeValue(limit)}`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option limit of listConnections: ${rule}`);
     }
     if (this.node !== null) return this.node.questions.page(filter, limit, after ?? "");
     const connections = this.#describeHere(filter, (after ?? "").slice(1), limit);

@@ -284,7 +284,8 @@ export function parseServerOptions(options: unknown): ServerConfig {
 /** Checks the option `tls` alone. @throws ConduitError INVALID_CONFIG */
 export function parseServerTls(tls: unknown): TlsServerOptions {
   const parsed = parseServerOptions({ password: "any", tls }).tls;
-  if (parsed === null) throw new ConduitError(ErrorCode.INVALID_CONFIG, "tls must be an object with cert and key");
+  if (parsed === null)
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option tls: must be an object with cert and key");
   return parsed;
 }
 

@@ -54,6 +54,7 @@ import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { AddedFields, Middleware } from "../rpc/middleware.ts";
 import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
+import { describeValue } from "../text/describe-value.ts";
 import type { BroadcastOptions, SlowConsumer } from "./broadcast.ts";
 import { ClientsOfKind } from "./clients-of-kind.ts";
 import type { AnyConnection, Connection } from "./connection.ts";
@@ -118,7 +119,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     const config = parseServerOptions(typeof options === "object" && options !== null ? rest : options);
     const contract = parseContract(given, config.complete);
     if (connectionData !== undefined && typeof connectionData !== "function") {
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option connectionData: must be a function");
+      const message = `Invalid option connectionData: must be a function, got ${describeValue(connectionData)}`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
     const sides = { own: contract?.server, peer: contract === null ? undefined : anyClientSide(contract) };
     const settings = {

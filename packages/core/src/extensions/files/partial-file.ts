@@ -227,12 +227,14 @@ export class PartialFile {
   }
 
   get #opened(): OpenFile {
-    if (this.#file === null) throw new ConduitError(ErrorCode.INVALID_STATE, `${this.#doing}: the file is closed`);
+    if (this.#file === null)
+      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot ${this.#doing}: the file is closed`);
     return this.#file;
   }
 
   get #writes(): BlockWriter {
-    if (this.#writer === null) throw new ConduitError(ErrorCode.INVALID_STATE, `${this.#doing}: the file is closed`);
+    if (this.#writer === null)
+      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot ${this.#doing}: the file is closed`);
     return this.#writer;
   }
 

@@ -96,7 +96,7 @@ test("a file that has ended takes no bytes", async () => {
   await partial.discard();
   await expect(partial.write(CONTENT)).rejects.toMatchObject({
     codeName: "INVALID_STATE",
-    message: "receive 'a.bin': the file is closed",
+    message: "Cannot receive 'a.bin': the file is closed",
   });
 });
 

@@ -368,7 +368,8 @@ export class TopicHub {
     this.#mustExist(rules);
     const { cluster } = this.#host;
     if (cluster === null || !rules.isDurable) {
-      throw new ConduitError(ErrorCode.INVALID_STATE, `Cannot append to '${name}': it isn't durable`);
+      const message = `Cannot append to '${name}': it isn't durable (the topic's option history.durable); use publish`;
+      throw new ConduitError(ErrorCode.INVALID_STATE, message);
     }
     const channel = this.#channels.get(name) ?? new TopicChannel(this.#host, name, 0, rules);
     const encoded = this.#host.encodeData(name, channel.check(data));

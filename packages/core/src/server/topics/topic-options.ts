@@ -8,6 +8,7 @@ import { DEFAULT_TOPIC_AGE_MS, DEFAULT_TOPIC_BUFFER, DEFAULT_TOPIC_BYTES } from 
 import { type Access, accessOf, isRoleList } from "../../rpc/access.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../../rpc/schema.ts";
 import { Validator } from "../../rpc/validation.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import type { AnyConnection } from "../connection.ts";
 
 type Awaitable<T> = T | Promise<T>;
@@ -178,7 +179,7 @@ export function parseTopicOptions(
 function checkName(name: unknown, isPattern: boolean): void {
   const stars = typeof name === "string" ? name.split("*").length - 1 : 0;
   if (!isTopicName(name)) {
-    const message = `The name of a topic must be a string of 1 to ${MAX_TOPIC_CHARS} characters`;
+    const message = `The name of a topic must be a string of 1 to ${MAX_TOPIC_CHARS} characters, got ${describeValue(name)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   if (isPattern && stars !== 1) {
