@@ -34,6 +34,10 @@ describe("parsePeerInfo", () => {
 });
 
 describe("clippedText", () => {
+  test("is one line, so that it doesn't pass for several lines of a log", () => {
+    expect(clippedText("a\r\n\u001b[2Jb\u0085c é")).toBe("a   [2Jb c é");
+  });
+
   test("keeps 256 units", () => {
     expect(clippedText("x".repeat(256))).toHaveLength(256);
     expect(clippedText("x".repeat(257))).toHaveLength(256);

@@ -1,4 +1,5 @@
 /** The peer's name, version and description. */
+import { oneLine } from "../text/describe-value.ts";
 import { isMap } from "../util/is-map.ts";
 
 /** Maximum length of each text in a peer's info, in UTF-16 units. */
@@ -51,11 +52,11 @@ export function infoPayload(info: LocalInfo): Record<string, string> {
   return payload;
 }
 
-/** A peer's text, cut to 256 UTF-16 units without splitting a character; empty if it isn't a string. */
+/** A peer's text on one line, cut to 256 UTF-16 units without splitting a character; empty if it isn't a string. */
 export function clippedText(value: unknown): string {
   if (typeof value !== "string") return "";
-  if (value.length <= MAX_TEXT) return value;
+  if (value.length <= MAX_TEXT) return oneLine(value);
   const last = value.charCodeAt(MAX_TEXT - 1);
   const cutsPair = last >= 0xd800 && last <= 0xdbff;
-  return value.slice(0, cutsPair ? MAX_TEXT - 1 : MAX_TEXT);
+  return oneLine(value.slice(0, cutsPair ? MAX_TEXT - 1 : MAX_TEXT));
 }

@@ -1,6 +1,7 @@
 /** Parses SCRAM messages (RFC 5802, section 7): attributes `a=value`, joined by commas. */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_MAX_ITERATIONS, SCRAM_MIN_ITERATIONS } from "../limits.ts";
+import { oneLine } from "../text/describe-value.ts";
 import { decodeBase64 } from "../util/base64.ts";
 
 /** Start of a client-first-message: no channel binding, no authorization identity. */
@@ -100,7 +101,7 @@ export function parseClientFinal(message: string): ClientFinal {
 export function parseServerFinal(message: string): Uint8Array {
   const what = "server-final-message";
   if (message.startsWith("e=")) {
-    throw new ConduitError(ErrorCode.AUTH_FAILED, `SCRAM: the server answers ${message.slice(0, 100)}`);
+    throw new ConduitError(ErrorCode.AUTH_FAILED, `SCRAM: the server answers ${oneLine(message.slice(0, 100))}`);
   }
   const [value = ""] = parseAttributes(what, message, "v");
   const signature = decodeBase64(value);

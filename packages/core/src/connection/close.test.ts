@@ -224,6 +224,13 @@ describe("close by the peer", () => {
     expect(reasons).toMatchObject([{ code, codeName, message: "AUTH_FAILED" }]);
   });
 
+  test("has the peer's reason on one line", async () => {
+    const { runtime, peer, reasons } = await bench();
+    peer.send(FrameType.CLOSE, { reason: "bye\n[error] faked\u001b[2J" });
+    await runtime.settle();
+    expect(reasons).toMatchObject([{ message: "bye [error] faked [2J" }]);
+  });
+
   test("without CLOSE, by FIN alone, is a clean end too", async () => {
     const { peer, runtime, reasons, connection } = await bench();
     peer.end();

@@ -9,7 +9,7 @@ import {
 } from "../connection/extension.ts";
 import { handledIn } from "../connection/send/unhandled-messages.ts";
 import { asConduitError, ErrorCode } from "../errors.ts";
-import { clip } from "../text/describe-value.ts";
+import { clip, oneLine } from "../text/describe-value.ts";
 import { isCount } from "../util/is-count.ts";
 import { FrameType } from "../wire/constants.ts";
 
@@ -53,7 +53,7 @@ export const close: Extension<true, State> = {
 function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
   const payload = connection.readMap(frame);
   const { reason, code: given } = payload ?? {};
-  const message = typeof reason === "string" ? clip(reason, MAX_REASON_CHARS) : "Closed by the peer";
+  const message = typeof reason === "string" ? oneLine(clip(reason, MAX_REASON_CHARS)) : "Closed by the peer";
   const code = Number.isSafeInteger(given) ? (given as number) : ErrorCode.CONNECTION_CLOSED;
   if (connection.features.answersClose)
     connection.sendControl(FrameType.CLOSE_ACK, frame.correlationHi, frame.correlationLo, "reply");

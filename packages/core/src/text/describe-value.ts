@@ -9,6 +9,11 @@ export function clip(text: string, max: number = MAX_ECHO): string {
   return `${text.slice(0, end)}…`;
 }
 
+/** A peer's text on one line: control characters, which could pass for further lines of a log, become spaces. */
+export function oneLine(text: string): string {
+  return text.replace(/\p{Cc}/gu, " ");
+}
+
 /** As {@link clip}, for a text that is kept. It is copied from a long one: as a part of that, it would keep all of it. */
 export function clipToKeep(text: string, max: number): string {
   const short = clip(text, max);
