@@ -328,13 +328,15 @@ export class ClientConnections<Peer> {
     this.#reconnector.loggedIn();
     // A server that is stopping already takes no more.
     const { draining } = connection;
-    const restored = draining === null ? this.#messages.sendAll(connection) : null;
-    if (draining !== null) {
+    const restored = draining === null ? this.#messages.restore(connection) : null;
+    // Before what waited in the queue, which may be for subscribers alone.
+    this.#host.subscriptions()?.connected(connection);
+    if (draining === null) this.#messages.sendAll(connection);
+    else {
       const error = serverStopping("Not sent", draining, this.#config);
       this.#messages.loginFailed(error, this.#reconnector.mayReconnect);
     }
     connection.activate();
-    this.#host.subscriptions()?.connected(connection);
     this.#host.connected();
     if (restored !== null) this.#host.hooks.notifyResumed(restored);
   }

@@ -60,8 +60,11 @@ export class WaitingMessages<Peer> {
     return this.#lost !== null;
   }
 
-  /** The login is complete. Returns the event for `onResume`; null if no server was started anew. */
-  sendAll({ peer, sender }: ProtocolConnection<Peer>): ResumedSession | null {
+  /**
+   * The login is complete: sends again what a server that was started anew hasn't handled. Returns the event for `onResume`;
+   * null if there was none.
+   */
+  restore({ peer, sender }: ProtocolConnection<Peer>): ResumedSession | null {
     const messages = this.#unhandled;
     const lost = this.#lost;
     this.#unhandled = [];
@@ -73,8 +76,12 @@ export class WaitingMessages<Peer> {
         this.#core.reportError(error, "send", peer, message.name);
       }
     }
-    this.#queue.sendAll(sender);
     return lost === null ? null : { replayed: messages.length, lost, restarted: true };
+  }
+
+  /** Sends what waited for the connection. */
+  sendAll({ sender }: ProtocolConnection<Peer>): void {
+    this.#queue.sendAll(sender);
   }
 
   /**

@@ -4,7 +4,7 @@ import type { Subscription } from "../../client/topics/subscription.ts";
 import { ErrorCode, type RpcError } from "../../errors.ts";
 import { TOPIC_DATA_FRAME } from "../../extensions/topics/topic.ts";
 import { gate } from "../../test-support/gate.ts";
-import { outcome } from "../../test-support/peers.ts";
+import { outcome, testClient } from "../../test-support/peers.ts";
 import { dataOf, taken, topicScene } from "../../test-support/topic-scene.ts";
 import { COMPRESSED } from "../../testing/raw-frames.ts";
 
@@ -19,6 +19,24 @@ describe("a topic", () => {
     await client.publish("news", undefined);
     await runtime.settle();
     expect(await taken(subscription)).toEqual([{ one: 1 }, null]);
+  });
+
+  test("for subscribers takes what they published while they weren't connected: they subscribe before what waited is sent", async () => {
+    const { runtime, server } = await topicScene();
+    server.topics("room:*", { authorize: () => true, publish: "subscribers" });
+    const reconnect = { jitter: false, delayMs: 100 };
+    const { client } = testClient(runtime, { reconnect, queueWhileDisconnected: "send" });
+    const subscription = client.subscribe("room:1");
+    const before = outcome(client.publish("room:1", "before the first connect"));
+    await client.connect();
+    await runtime.settle();
+    expect(before).toMatchObject({ state: "resolved" });
+    runtime.pairs.at(-1)?.accepted.destroy(null);
+    await runtime.settle();
+    const away = outcome(client.publish("room:1", "away"));
+    await runtime.advance(100);
+    expect(away).toMatchObject({ state: "resolved" });
+    expect(await taken(subscription)).toEqual(["before the first connect", "away"]);
   });
 
   test("delivers what is published to its subscribers alone, in order", async () => {
