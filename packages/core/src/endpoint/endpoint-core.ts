@@ -195,6 +195,12 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     this.#files?.begin();
   }
 
+  /** A server listens. @param maxSockets as many connections as there are descriptors for; undefined if that is unknown */
+  listening(maxSockets: number | undefined): void {
+    if (maxSockets === undefined || this.runtimeContext.runtime.files === undefined) return;
+    fileTransfersOf(this.runtimeContext).boundBy(maxSockets);
+  }
+
   /** Resolves when uploads whose connections have ended have kept what they received, after `timeoutMs` at the latest. */
   async uploadsKept(timeoutMs: number): Promise<void> {
     if (this.#files === null) return;

@@ -614,6 +614,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       exhausted: (error) => this.#connections.exhausted(error),
     });
     this.#connections.listening(listener.maxSockets);
+    this.#core.listening(listener.maxSockets);
     if (!this.#connections.keepsRunning) listener.unref?.();
     return listener;
   }

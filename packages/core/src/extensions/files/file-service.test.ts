@@ -1,7 +1,12 @@
-import { expect, test } from "vitest";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test, vi } from "vitest";
+import { runtimeContextOf } from "../../context/runtime-context.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { diskFiles, temporaryFolder } from "../../test-support/file-scene.ts";
-import { testServer } from "../../test-support/peers.ts";
+import { type Outcome, outcome, testClient, testServer } from "../../test-support/peers.ts";
+import { FileMethod } from "../../wire/called-as.ts";
+import { fileTransfersOf } from "./file-transfers.ts";
 
 /** A server that can serve a folder. */
 async function scene() {
@@ -30,4 +35,27 @@ test("one folder at a time has the option netconduit", async () => {
   );
   end();
   other();
+});
+
+test("all clients together have open a quarter as many files as there may be connections; others wait", async () => {
+  const runtime = Object.assign(fakeRuntime(), { files: diskFiles });
+  const listen = runtime.listen.bind(runtime);
+  runtime.listen = async (target, events) => ({ ...(await listen(target, events)), maxSockets: 12 });
+  const dir = await temporaryFolder();
+  await writeFile(join(dir, "a"), new Uint8Array(2 ** 20));
+  const { server } = await testServer(runtime, {}, (fresh) => void fresh.files("box", { dir, download: true }));
+  const clients = Array.from({ length: 5 }, () => testClient(runtime).client);
+  const asked: Outcome<unknown>[] = [];
+  for (const client of clients) {
+    await client.connect();
+    const params = { folder: "box", name: "a", offset: 0, bytes: null, modified: null };
+    asked.push(outcome(client.stream(FileMethod.DOWNLOAD, params).next()));
+  }
+  const { openFiles } = fileTransfersOf(runtimeContextOf(runtime));
+  await vi.waitFor(() => expect(asked.filter(({ state }) => state === "resolved")).toHaveLength(3));
+  await runtime.settle();
+  expect([openFiles.maxAll, asked.filter(({ state }) => state === "pending").length]).toEqual([3, 2]);
+  await clients[0]?.disconnect();
+  await vi.waitFor(() => expect(asked.filter(({ state }) => state === "resolved")).toHaveLength(4));
+  expect(server.connectionCount).toBe(4);
 });

@@ -11,6 +11,8 @@ import { TransferIds } from "./transfer-ids.ts";
 const RANDOM_BYTES = 16;
 /** A process has room for a thousand open files, sockets included, on many systems. */
 const MAX_OPEN_FILES = 64;
+/** Connections take four fifths of a process's descriptors at most; the rest is a quarter as many. */
+const FILES_SHARE = 0.25;
 /** A list under way keeps the names of all files of its folder. */
 const MAX_LISTS = 4;
 
@@ -29,6 +31,11 @@ export class FileTransfers implements ReceiverContext {
   constructor(context: RuntimeContext, files: FileAccess) {
     this.#context = context;
     this.files = files;
+  }
+
+  /** A server listens. @param maxSockets as many connections as there are descriptors for */
+  boundBy(maxSockets: number): void {
+    this.openFiles.maxAll = Math.max(1, Math.floor(maxSockets * FILES_SHARE));
   }
 
   now(): number {

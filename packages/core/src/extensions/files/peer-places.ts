@@ -6,10 +6,15 @@ interface Peer {
   readonly waiting: Set<() => void>;
 }
 
-/** Bounds what a peer has under way at a time, such as open files. Others wait for their turn. */
+/** Bounds what a peer, and all together, have under way at a time, such as open files. Others wait for their turn. */
 export class PeerPlaces {
   readonly #limit: number;
+  /** Places of all peers together. */
+  maxAll: number = Number.POSITIVE_INFINITY;
+  #all = 0;
   readonly #peers = new WeakMap<object, Peer>();
+  /** Peers of which something waits. The one that was served last comes last. */
+  readonly #waiting = new Set<Peer>();
 
   /** @param limit places of each peer */
   constructor(limit: number) {
@@ -25,34 +30,57 @@ export class PeerPlaces {
     const known = this.#peers.get(peer) ?? { taken: 0, waiting: new Set() };
     this.#peers.set(peer, known);
     if (signal?.aborted === true) throw givenUp();
-    if (known.taken < this.#limit) known.taken += 1;
-    else await turnIn(known.waiting, signal);
+    if (this.#mayTake(known)) this.#count(known, 1);
+    else await this.#turnOf(known, signal);
     return () => {
-      const [next] = known.waiting;
-      // A place that is freed passes on.
-      if (next === undefined) known.taken -= 1;
-      else next();
+      this.#count(known, -1);
+      this.#serve();
     };
   }
-}
 
-function turnIn(waiting: Set<() => void>, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const end = (): void => {
-      waiting.delete(begin);
-      signal?.removeEventListener("abort", giveUp);
-    };
-    const begin = (): void => {
-      end();
-      resolve();
-    };
-    const giveUp = (): void => {
-      end();
-      reject(givenUp());
-    };
-    waiting.add(begin);
-    signal?.addEventListener("abort", giveUp, { once: true });
-  });
+  #mayTake({ taken }: Peer): boolean {
+    return taken < this.#limit && this.#all < this.maxAll;
+  }
+
+  #count(peer: Peer, change: number): void {
+    peer.taken += change;
+    this.#all += change;
+  }
+
+  /** Free places go to the peers in turn. */
+  #serve(): void {
+    for (const peer of [...this.#waiting]) {
+      if (this.#all >= this.maxAll) return;
+      const [next] = peer.waiting;
+      if (next === undefined || !this.#mayTake(peer)) continue;
+      this.#count(peer, 1);
+      next();
+      if (!this.#waiting.delete(peer)) continue;
+      this.#waiting.add(peer);
+    }
+  }
+
+  #turnOf(peer: Peer, signal: AbortSignal | undefined): Promise<void> {
+    const { waiting } = peer;
+    return new Promise((resolve, reject) => {
+      const end = (): void => {
+        waiting.delete(begin);
+        if (waiting.size === 0) this.#waiting.delete(peer);
+        signal?.removeEventListener("abort", giveUp);
+      };
+      const begin = (): void => {
+        end();
+        resolve();
+      };
+      const giveUp = (): void => {
+        end();
+        reject(givenUp());
+      };
+      waiting.add(begin);
+      this.#waiting.add(peer);
+      signal?.addEventListener("abort", giveUp, { once: true });
+    });
+  }
 }
 
 export function givenUp(): RpcError {
