@@ -16,6 +16,11 @@ test.each([
   ["roles as text", { name: "ada", roles: "admin" }, "roles must be an array of non-empty strings"],
   ["an empty role", { name: "ada", roles: [""] }, "roles must be an array of non-empty strings"],
   ["claims as text", { name: "ada", claims: "all" }, "claims must be a plain object"],
+  [
+    "an end in seconds",
+    { name: "ada", expiresAt: 1_900_000_000 },
+    "expiresAt must be in milliseconds, and looks like seconds",
+  ],
   ["an end that isn't a number", { name: "ada", expiresAt: Number.NaN }, "expiresAt must be a finite number"],
 ])("an identity that is %s is INVALID_CONFIG, and says why", (_what, identity, problem) => {
   expect(() => makeUser(identity as unknown as Identity, "token")).toThrow(

@@ -84,13 +84,20 @@ export function makeUser(identity: Identity, method: AuthMethod): User {
   });
 }
 
+/** Times of the years 2001 to 5138 in Unix seconds; in milliseconds, they are of 1970 to 1973. */
+const MIN_SECONDS = 1_000_000_000;
+const MIN_MS = 100_000_000_000;
+
 function identityProblem(identity: unknown): string | null {
   if (!isMap(identity)) return "it must be an object or null";
   const { name, roles = [], claims = {}, expiresAt = 0 } = identity;
   const problem = usernameProblem(name) ?? rolesProblem(roles);
   if (problem !== null) return `${usernameProblem(name) === null ? "roles" : "name"} ${problem}`;
   if (!isMap(claims)) return "claims must be a plain object";
-  return Number.isFinite(expiresAt) ? null : "expiresAt must be a finite number of Unix milliseconds";
+  if (!Number.isFinite(expiresAt)) return "expiresAt must be a finite number of Unix milliseconds";
+  // Without this, a JWT's `exp` as it is would be an invalid token, and nobody would hear why.
+  const isInSeconds = Number(expiresAt) > MIN_SECONDS && Number(expiresAt) < MIN_MS;
+  return isInSeconds ? "expiresAt must be in milliseconds, and looks like seconds: multiply it by 1000" : null;
 }
 
 function nobody(method: AuthMethod): User {
