@@ -38,9 +38,9 @@ function uploadOf(name: string, bytes: number, offset = 0): object {
   return { folder: "box", name, bytes, modified: 1, resume: true, offset };
 }
 
-/** Begins a thousand downloads over one connection, with credit for a part of each. */
-function stallDownloads(context: AttackContext): Promise<void> {
-  return attack(context, 1, async (attacker) => {
+/** Begins a thousand downloads over each connection, with credit for a part of each. */
+function stallDownloads(context: AttackContext, connections = 1): Promise<void> {
+  return attack(context, connections, async (attacker) => {
     for (let n = 0; n < 1000; n += 1) {
       const params = { folder: "box", name: `file-${n % 10}`, offset: 0, bytes: null, modified: null };
       const [, bytes] = await attacker.call("files:download", { output: 100 * KIB }, params);
@@ -176,13 +176,20 @@ export const fileAttacks: readonly Attack[] = [
   {
     name: "downloads of 1 MiB that stall in the middle, 1,000 at a time",
     server: { files: { count: 10 } },
-    run: stallDownloads,
+    run: (context) => stallDownloads(context),
   },
   {
     name: "1,000 downloads that stall at a server with 400 file descriptors",
     server: { files: { count: 10 } },
     honest: "logins",
     descriptors: 400,
-    run: stallDownloads,
+    run: (context) => stallDownloads(context),
+  },
+  {
+    name: "10,000 downloads on 10 connections that stall at a server with 400 file descriptors",
+    server: { files: { count: 10 } },
+    honest: "logins",
+    descriptors: 400,
+    run: (context) => stallDownloads(context, 10),
   },
 ];
