@@ -191,7 +191,7 @@ class End {
   }
 
   call(bytes: number): void {
-    const call: Call = { id: this.#lastNumber + 1, unsent: null, timeoutMs: 0 };
+    const call: Call = { id: this.#lastNumber + 1, unsent: null, wireTimeoutMs: 0 };
     if (this.#push(FrameType.RPC_REQUEST, bytes, call) === 0) return;
     this.calls.add(call.id);
     this.#open.push(call);

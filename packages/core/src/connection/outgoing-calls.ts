@@ -127,6 +127,7 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
   signal: AbortSignal | null = null;
   onAbort: (() => void) | null = null;
   pausesWithoutStream = false;
+  wireTimeoutMs = 0;
   readonly #calls: OutgoingCalls;
 
   constructor(
@@ -226,8 +227,7 @@ export class OutgoingCalls {
       }
       try {
         const writer = host.sender.requestWriter;
-        const timeoutMs = timeoutOnWire(host, call);
-        writer.rpcRequest(call.idHi, call.idLo, method, params, timeoutMs, streams?.keys ?? null, meta);
+        writer.rpcRequest(call.idHi, call.idLo, method, params, call.wireTimeoutMs, streams?.keys ?? null, meta);
         host.sender.sendBounded(called, writer, call);
       } catch (error) {
         this.#remove(call);
@@ -260,9 +260,12 @@ export class OutgoingCalls {
       if (call === null) return;
       try {
         const writer = host.sender.requestWriter;
-        if (host.features.correlatesReplies)
-          writer.message(call.idHi, call.idLo, type, data, timeoutOnWire(host, call), meta);
-        else writer.message(0, 0, type, data);
+        if (host.features.correlatesReplies) {
+          writer.message(call.idHi, call.idLo, type, data, call.wireTimeoutMs, meta);
+        } else {
+          call.wireTimeoutMs = 0;
+          writer.message(0, 0, type, data);
+        }
         host.sender.sendBounded(type, writer, call);
       } catch (error) {
         this.#remove(call);
@@ -370,6 +373,8 @@ export class OutgoingCalls {
     checkTimeout(called, timeoutMs);
     const call = new OutgoingCall(this, called, timeoutMs, validator, resolve, reject);
     call.pausesWithoutStream = options?.pausesWithoutStream === true && this.#host.resumption !== null;
+    // A time that may stand still isn't told.
+    if (this.#host.features.usesDeadlines && !call.pausesWithoutStream) call.wireTimeoutMs = timeoutMs;
     const signal = options?.signal;
     if (signal !== undefined) {
       checkSignal(called, signal);
@@ -453,11 +458,6 @@ export class OutgoingCalls {
 /** A call's correlation id. */
 function idOf({ idHi, idLo }: { readonly idHi: number; readonly idLo: number }): number {
   return idHi * 0x1_0000_0000 + idLo;
-}
-
-/** A time that may stand still isn't told. */
-function timeoutOnWire(host: { readonly features: Features }, call: OutgoingCall): number {
-  return host.features.usesDeadlines && !call.pausesWithoutStream ? call.timeoutMs : 0;
 }
 
 /** @throws ConduitError PEER_UNSUPPORTED if the peer doesn't answer calls */

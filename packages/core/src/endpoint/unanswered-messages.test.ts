@@ -289,6 +289,24 @@ describe("a message with ack, while a session waits for its next stream", () => 
     expect([sent.map(({ state }) => state), handled]).toEqual([Array(3).fill("resolved"), [1, 2, 3]]);
   });
 
+  test("arrives as it was sent if it waited in the send queue, where other calls have their timeouts set", async () => {
+    const { runtime, server, client } = await session();
+    const handled: unknown[] = [];
+    server.on("order", (_connection, data) => void handled.push(data));
+    server.on("fill", () => undefined);
+    const data = { text: "x".repeat(100), n: 1 };
+    const endOutage = outage(runtime);
+    cut(runtime);
+    await runtime.settle();
+    // More than the session keeps: what follows waits in the queue.
+    for (let kept = 0; kept < 150; kept += 1) client.send("fill", new Uint8Array(10_000));
+    const sent = outcome(client.send("order", data, { ack: true }));
+    await runtime.advance(5000);
+    endOutage();
+    await runtime.advance(BACK_MS);
+    expect([sent.state, handled]).toEqual(["resolved", [data]]);
+  });
+
   test("has its whole time again when the session goes on", async () => {
     const { runtime, server, client } = await session();
     server.on("order", () => new Promise(() => undefined));

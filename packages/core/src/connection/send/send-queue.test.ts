@@ -261,7 +261,7 @@ describe("large binary data", () => {
     stream.takes = false;
     const settings = { sendQueueSize: 10, sendQueueBytes: 10_000_000 };
     const events = { countHeldBytes: () => undefined, sendQueueDrained: () => undefined, heldChanged: () => undefined };
-    const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
+    const queue = new SendQueue({ context, stream, settings, ...events });
     const writer = context.writer(10_000_000, false);
     writer.message(0, 0, "n", binary(600_000, 1));
     queue.push(writer, "message");
@@ -307,7 +307,7 @@ describe("what waited for a peer that reads at last", () => {
     const context = runtimeContextOf(runtime);
     const settings = { sendQueueSize: 1000, sendQueueBytes: 10_000_000 };
     const events = { countHeldBytes: () => undefined, sendQueueDrained: () => undefined, heldChanged: () => undefined };
-    const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
+    const queue = new SendQueue({ context, stream, settings, ...events });
     const writer = context.writer(10_000_000, false);
     const reply = (data: unknown): void => {
       writer.message(0, 0, "n", data);
@@ -432,7 +432,7 @@ describe("whenPassing", () => {
     const stream = new StubStream();
     const settings = { sendQueueSize: 10, sendQueueBytes: 10_000_000 };
     const events = { countHeldBytes: () => undefined, sendQueueDrained: () => undefined, heldChanged: () => undefined };
-    const queue = new SendQueue({ context, stream, settings, features: { usesDeadlines: false }, ...events });
+    const queue = new SendQueue({ context, stream, settings, ...events });
     const writer = context.writer(10_000_000, false);
     const send = (): void => {
       writer.message(0, 0, "n", "data");

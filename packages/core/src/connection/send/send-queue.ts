@@ -39,8 +39,6 @@ export interface SendQueueHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
   readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
-  /** Whether requests contain `timeout_ms`. */
-  readonly features: { readonly usesDeadlines: boolean };
   /** Counts held bytes again: the stream keeps written bytes. */
   countHeldBytes(): void;
   /** Replies were sent; handlers waiting for room may start. */
@@ -53,8 +51,8 @@ export interface SendQueueHost {
 export interface RequestOwner {
   /** Set while the request waits in the queue. */
   unsent: UnsentRequest | null;
-  /** 0 for none. Its frame contains it if the connection uses deadlines. */
-  readonly timeoutMs: number;
+  /** `timeout_ms` of its frame; 0 if the frame has none. */
+  readonly wireTimeoutMs: number;
 }
 
 /** Shared by all send queues in which nothing waits, and never changed. */
@@ -401,10 +399,9 @@ export class SendQueue implements Continuable {
   }
 
   /** When the caller of a request gives up; 0 if its frame has no `timeout_ms` that can be set. */
-  #expiryOf({ timeoutMs }: RequestOwner, bytes: Uint8Array, start: number): number {
-    const { context, features } = this.#host;
-    const hasTimeout = timeoutMs > 0 && features.usesDeadlines && !isCompressed(bytes, start);
-    return hasTimeout ? context.runtime.now() + timeoutMs : 0;
+  #expiryOf({ wireTimeoutMs }: RequestOwner, bytes: Uint8Array, start: number): number {
+    const hasTimeout = wireTimeoutMs > 0 && !isCompressed(bytes, start);
+    return hasTimeout ? this.#host.context.runtime.now() + wireTimeoutMs : 0;
   }
 
   /** Whether a frame leaves in chunks. */
