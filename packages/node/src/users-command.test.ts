@@ -62,7 +62,7 @@ describe("netconduit-users", () => {
     ["a missing name", ["passwd", "FILE"], "Usage:"],
     ["a password on the command line", ["add", "FILE", "bob", "secret"], "Usage:"],
     ["an unknown option", ["add", "FILE", "bob", "--password", "secret"], "Unknown option"],
-    ["too few iterations", ["passwd", "FILE", "ada", "--iterations", "1"], "iterations must be"],
+    ["too few iterations", ["passwd", "FILE", "ada", "--iterations", "1"], "Invalid option iterations"],
   ])("refuses %s, and the file stays", async (_, args, message) => {
     await run(["add", file, "ada", ...few]);
     const before = await readFile(file, "utf8");
