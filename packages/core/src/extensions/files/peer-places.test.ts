@@ -23,16 +23,28 @@ function taker(places: PeerPlaces) {
 
 test("all peers together have so many places at most, which go to them in turn", async () => {
   const places = new PeerPlaces(3);
-  places.maxAll = 4;
+  places.maxAll = 3;
   const { served, take, release } = taker(places);
-  for (const name of ["a", "a", "a", "a", "a", "b", "b", "c"]) take(name);
+  for (const name of ["a", "a", "b", "c", "d", "d"]) take(name);
   await microtasks();
-  expect(served).toEqual(["a", "a", "a", "b"]);
-  for (let count = 0; count < 4; count += 1) {
+  expect(served).toEqual(["a", "b", "c"]);
+  for (let count = 0; count < 5; count += 1) {
     release();
     await microtasks();
   }
-  expect(served.slice(4)).toEqual(["a", "b", "c", "a"]);
+  expect(served.slice(3)).toEqual(["a", "d", "d"]);
+});
+
+test("peers that take all they can and free nothing leave places to others", async () => {
+  const places = new PeerPlaces(64);
+  places.maxAll = 80;
+  const { served, take } = taker(places);
+  for (let count = 0; count < 20; count += 1) {
+    for (let peer = 0; peer < 20; peer += 1) take(`greedy ${peer}`);
+  }
+  take("honest");
+  await microtasks();
+  expect(served.at(-1)).toBe("honest");
 });
 
 test("a peer that gave up waiting leaves its turn to the next one", async () => {

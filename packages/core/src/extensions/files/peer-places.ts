@@ -6,6 +6,9 @@ interface Peer {
   readonly waiting: Set<() => void>;
 }
 
+/** A peer takes another place only while this many times as many as it has are free: peers that stall leave some to others. */
+const FREE_PER_TAKEN = 8;
+
 /** Bounds what a peer, and all together, have under way at a time, such as open files. Others wait for their turn. */
 export class PeerPlaces {
   readonly #limit: number;
@@ -39,7 +42,8 @@ export class PeerPlaces {
   }
 
   #mayTake({ taken }: Peer): boolean {
-    return taken < this.#limit && this.#all < this.maxAll;
+    const free = this.maxAll - this.#all;
+    return taken < this.#limit && free > 0 && free >= taken * FREE_PER_TAKEN;
   }
 
   #count(peer: Peer, change: number): void {
