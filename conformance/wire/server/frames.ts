@@ -109,12 +109,22 @@ export const frameChecks: readonly Check<ServerUnderTest>[] = [
     frame(Type.NACK),
     frame(Type.NACK, { reason: "no" }),
   ),
-  ends(
-    "Frame types",
-    "A frame of an extension that isn't in force ends the connection with `UNEXPECTED_FRAME`.",
-    7014,
-    frame(Type.CANCEL, undefined, { id: 1n }),
-  ),
+  {
+    section: "Frame types",
+    sentence:
+      "A frame of an extension that isn't in force, or that only the other side sends by this table, ends the connection with `UNEXPECTED_FRAME`.",
+    async run(server) {
+      for (const [extensions, bytes] of [
+        [["close"], frame(Type.CANCEL, undefined, { id: 1n })],
+        [["close", "ready"], frame(Type.READY)],
+        [["close", "drain"], frame(Type.DRAIN, { ends_in_ms: 1, retry_after_ms: 1 })],
+      ] as const) {
+        const peer = await server.login(extensions);
+        peer.write(bytes);
+        await isClosedWith(peer, 7014);
+      }
+    },
+  },
   ends(
     "Frame types",
     "A frame of an unknown type below `0x8000` ends it with `UNKNOWN_FRAME_TYPE`.",
@@ -167,7 +177,7 @@ export const frameChecks: readonly Check<ServerUnderTest>[] = [
   ),
   ends(
     "Fatal errors",
-    "| 7014 | `UNEXPECTED_FRAME` | login frame after the login, or a frame of an extension that isn't in force |",
+    "| 7014 | `UNEXPECTED_FRAME` | login frame after the login, a frame of an extension that isn't in force, or one that the other side sends |",
     7014,
     frame(Type.AUTH_REQUEST, {}),
     frame(Type.AUTH_SUCCESS, {}),

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Client } from "../client/client.ts";
 import { ErrorCode } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
+import { READY_FRAME } from "../extensions/ready.ts";
 import { Server } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { FEW_ITERATIONS } from "../test-support/peers.ts";
@@ -91,9 +92,10 @@ describe("an extension with two frame types, added in this file alone", () => {
 });
 
 test.each([
-  ["an extension that was not agreed on", 0x0102, ErrorCode.UNEXPECTED_FRAME, "'cancel'"],
-  ["no extension", ECHO, ErrorCode.UNKNOWN_FRAME_TYPE, "0x0180"],
-])("a frame of %s ends the connection with a code", async (_kind, type, code, text) => {
+  ["an extension that was not agreed on", [], 0x0102, ErrorCode.UNEXPECTED_FRAME, "'cancel'"],
+  ["an extension that only servers send", ["ready"], READY_FRAME, ErrorCode.UNEXPECTED_FRAME, "not sent to a server"],
+  ["no extension", [], ECHO, ErrorCode.UNKNOWN_FRAME_TYPE, "0x0180"],
+])("a frame of %s ends the connection with a code", async (_kind, extensions, type, code, text) => {
   const runtime = fakeRuntime();
   const server = new Server(
     { password: PASSWORD, host: "test", port: 8080, scramIterations: FEW_ITERATIONS, allowPasswordHash: true },
@@ -102,10 +104,40 @@ test.each([
   await server.start();
   const reasons: { code: number; message: string }[] = [];
   server.onClientDisconnect((_connection, reason) => void reasons.push(reason));
-  const peer = await rawClient(runtime, 8080, { extensions: [] });
+  server.onClientConnect(() => undefined);
+  const peer = await rawClient(runtime, 8080, { extensions });
   peer.send(type);
   await runtime.settle();
   expect(reasons).toMatchObject([{ code, message: expect.stringContaining(text) }]);
+});
+
+test("a frame that only clients send ends a client's connection", async () => {
+  const runtime = fakeRuntime();
+  const hosts: ExtensionHost[] = [];
+  const fromClients: Extension<true, ExtensionHost> = {
+    name: "clients only",
+    frames: [{ type: ECHO, from: "client" }],
+    offer: () => true,
+    accept: () => true,
+    attach: (connection) => void hosts.push(connection),
+    receive: () => undefined,
+  };
+  const options = { password: PASSWORD, host: "test", port: 8080 };
+  const server = new Server({ ...options, scramIterations: FEW_ITERATIONS }, runtime, [
+    ...builtInExtensions,
+    fromClients,
+  ]);
+  await server.start();
+  const client = new Client({ ...options, reconnect: { enabled: false } }, runtime, [
+    ...builtInExtensions,
+    fromClients,
+  ]);
+  const reasons: number[] = [];
+  client.onDisconnect((_client, { code }) => void reasons.push(code));
+  await client.connect();
+  hosts.find(({ role }) => role === "server")?.sendPayload(ECHO, {});
+  await runtime.settle();
+  expect(reasons).toEqual([ErrorCode.UNEXPECTED_FRAME]);
 });
 
 describe("the registry", () => {

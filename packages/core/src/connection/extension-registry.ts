@@ -127,19 +127,19 @@ export class ExtensionRegistry implements FrameTypes {
 
   /** As {@link FrameTypes}, of types that aren't base types. */
   maxPayloadBytes(type: number, limit: number): number {
-    const entry = this.#table.byType.get(type);
+    const entry = this.ofType(type);
     if (entry === undefined) return isOptionalFrameType(type) ? limit : -1;
     return Math.min(limit, entry.spec.maxPayloadBytes ?? limit);
   }
 
   /** The name of the extension that a frame type belongs to, or null. */
   nameOfType(type: number): string | null {
-    return this.extensions[this.indexOfType(type)]?.name ?? null;
+    return this.extensions[this.ofType(type)?.index ?? -1]?.name ?? null;
   }
 
-  /** The index of the extension that a frame type belongs to, or -1. */
-  indexOfType(type: number): number {
-    return this.#table.byType.get(type)?.index ?? -1;
+  /** The extension that a frame type belongs to, by its index, and what it says of the type. */
+  ofType(type: number): { readonly index: number; readonly spec: FrameSpec } | undefined {
+    return this.#table.byType.get(type);
   }
 }
 
@@ -180,9 +180,11 @@ export class AttachedExtensions {
     return this.#isAttached[index] === true ? (this.#stateAt(index) as State) : undefined;
   }
 
-  /** Passes a frame to its extension. Returns false if no attached extension has frames of this type. */
+  /** Passes a frame to its extension. Returns false if no attached extension has frames of this type from the peer. */
   receive(frame: ReceivedFrame): boolean {
-    const index = this.#registry.indexOfType(frame.type);
+    const entry = this.#registry.ofType(frame.type);
+    if (entry === undefined || entry.spec.from === this.#connection.role) return false;
+    const { index } = entry;
     const extension = this.#registry.extensions[index];
     if (extension?.receive === undefined || this.#isAttached[index] !== true) return false;
     extension.receive(this.#stateAt(index), frame);

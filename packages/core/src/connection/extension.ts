@@ -29,6 +29,8 @@ export interface FrameSpec {
   readonly type: number;
   /** Largest payload in bytes. Default: option `maxMessageBytes`. */
   readonly maxPayloadBytes?: number | undefined;
+  /** The only side that sends it. Default: either. */
+  readonly from?: "server" | "client" | undefined;
 }
 
 /** A frame as an extension receives it: valid until `receive` returns. */

@@ -719,6 +719,7 @@ export class ProtocolConnection<Peer>
     const name = this.delegate.extensions.nameOfType(type);
     const frame = `Frame type 0x${type.toString(16).padStart(4, "0")}`;
     if (name === null) return `${frame} is not allowed after login`;
+    if (this.delegate.extensions.ofType(type)?.spec.from === this.role) return `${frame} is not sent to a ${this.role}`;
     return `${frame} belongs to the extension '${name}', which was not agreed on at login`;
   }
 

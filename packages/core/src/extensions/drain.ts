@@ -4,7 +4,6 @@
  */
 
 import { acceptWithoutParams, type DrainNotice, type Extension, type ExtensionHost } from "../connection/extension.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
 import { MAX_RETRY_AFTER_MS } from "../limits.ts";
 
 /** `{ends_in_ms: int, retry_after_ms: int}`, from the server. */
@@ -26,8 +25,8 @@ export interface DrainState {
 export const drain: Extension<true, DrainState> = {
   name: "drain",
   frames: [
-    { type: DRAIN_FRAME, maxPayloadBytes: MAX_DRAIN_BYTES },
-    { type: DRAINED_FRAME, maxPayloadBytes: 0 },
+    { type: DRAIN_FRAME, maxPayloadBytes: MAX_DRAIN_BYTES, from: "server" },
+    { type: DRAINED_FRAME, maxPayloadBytes: 0, from: "client" },
   ],
   offer: () => true,
   accept: acceptWithoutParams,
@@ -36,8 +35,6 @@ export const drain: Extension<true, DrainState> = {
     const { connection } = state;
     if (frame.type === DRAINED_FRAME) {
       state.answered?.();
-    } else if (connection.role === "server") {
-      throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends DRAIN");
     } else if (connection.isOpen && !state.isAsked) {
       state.isAsked = true;
       const { ends_in_ms, retry_after_ms } = connection.readMap(frame) ?? {};

@@ -1,18 +1,14 @@
 /** READY: the server's connect hooks have let the client in. A server without hooks declines the extension. */
 
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
 
 /** No payload, from the server. */
 export const READY_FRAME = 0x010a;
 
 export const ready: Extension<true, ExtensionHost> = {
   name: "ready",
-  frames: [{ type: READY_FRAME, maxPayloadBytes: 0 }],
+  frames: [{ type: READY_FRAME, maxPayloadBytes: 0, from: "server" }],
   offer: () => true,
   accept: acceptWithoutParams,
-  receive(connection) {
-    if (connection.role === "server") throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends READY");
-    connection.readyByPeer();
-  },
+  receive: (connection) => connection.readyByPeer(),
 };

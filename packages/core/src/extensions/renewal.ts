@@ -30,8 +30,8 @@ export interface Renewal {
 export const renewal: Extension<true, Renewal> = {
   name: "renewal",
   frames: [
-    { type: CREDENTIALS_EXPIRING_FRAME, maxPayloadBytes: MAX_EXPIRING_BYTES },
-    { type: CREDENTIALS_FRAME, maxPayloadBytes: MAX_CREDENTIALS_BYTES },
+    { type: CREDENTIALS_EXPIRING_FRAME, maxPayloadBytes: MAX_EXPIRING_BYTES, from: "server" },
+    { type: CREDENTIALS_FRAME, maxPayloadBytes: MAX_CREDENTIALS_BYTES, from: "client" },
   ],
   offer: ({ renewsCredentials }) => (renewsCredentials === true ? true : null),
   accept: acceptWithoutParams,
@@ -40,15 +40,10 @@ export const renewal: Extension<true, Renewal> = {
     const { connection } = state;
     const payload = connection.readMap(frame) ?? {};
     if (frame.type === CREDENTIALS_EXPIRING_FRAME) {
-      if (connection.role === "server") {
-        throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends CREDENTIALS_EXPIRING");
-      }
       const { expires_in_ms } = payload;
       state.expiring?.(Number.isSafeInteger(expires_in_ms) ? Math.max(0, expires_in_ms as number) : 0);
       return;
     }
-    if (connection.role === "client")
-      throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a client sends CREDENTIALS");
     const { token } = payload;
     if (typeof token !== "string") {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "token of CREDENTIALS must be a string");

@@ -79,10 +79,10 @@ export interface TopicState {
 export const topic: Extension<TopicParams | true, TopicState> = {
   name: "topic",
   frames: [
-    { type: TOPIC_START_FRAME, maxPayloadBytes: MAX_START_BYTES },
-    { type: TOPIC_DATA_FRAME },
-    { type: TOPIC_PRESENCE_FRAME },
-    { type: TOPIC_END_FRAME, maxPayloadBytes: MAX_END_BYTES },
+    { type: TOPIC_START_FRAME, maxPayloadBytes: MAX_START_BYTES, from: "server" },
+    { type: TOPIC_DATA_FRAME, from: "server" },
+    { type: TOPIC_PRESENCE_FRAME, from: "server" },
+    { type: TOPIC_END_FRAME, maxPayloadBytes: MAX_END_BYTES, from: "server" },
   ],
   offer: ({ maxSubscriptions }) => (maxSubscriptions === undefined ? true : { subscriptions: maxSubscriptions }),
   accept(theirs) {
@@ -94,10 +94,6 @@ export const topic: Extension<TopicParams | true, TopicState> = {
   makeState: (connection) => ({ connection, receiver: null }),
   receive(state, frame) {
     const { connection, receiver } = state;
-    if (connection.role === "server") {
-      connection.fail(new ConduitError(ErrorCode.UNEXPECTED_FRAME, "Only a server sends the frames of a topic"));
-      return;
-    }
     try {
       connection.requests.charge(wireBytes(frame));
     } catch (error) {
