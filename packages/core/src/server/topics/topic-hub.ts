@@ -529,7 +529,9 @@ function userOf(verdict: boolean | Admission, name: string, member: Member): str
     throw new RpcError(ErrorCode.PERMISSION_DENIED, `Permission denied: this client may not subscribe to '${name}'`);
   }
   if (verdict === true) return checkedUser(undefined, member);
-  if (typeof verdict === "object") return checkedUser(verdict.user, member);
+  if (typeof verdict === "object" && Object.keys(verdict).every((name) => name === "user")) {
+    return checkedUser(verdict.user, member);
+  }
   const message = `authorize must return true, false or { user } for topic '${name}', got ${describeValue(verdict)}`;
   throw new ConduitError(ErrorCode.INVALID_RESULT, message);
 }

@@ -28,6 +28,7 @@ describe("who may subscribe", () => {
   test.each([
     ['"yes"', "yes"],
     ["1", 1],
+    ["an object", { usr: "ada" }],
   ])("isn't subscribed if authorize returns %s, and the server hears of it", async (text, verdict) => {
     const { server, join } = await topicScene();
     const failed = new EventLog<string>();
