@@ -179,9 +179,9 @@ export class Reconnector<Peer> {
     return this.#series !== null;
   }
 
-  /** Whether an attempt is under way or follows. */
+  /** Whether an attempt is under way or follows; not one that `callOff` has just ended. */
   get isConnecting(): boolean {
-    return this.#series !== null || this.#abort !== null;
+    return this.#series !== null || (this.#abort !== null && !this.#leaving);
   }
 
   /**

@@ -259,10 +259,10 @@ describe("a message with ack, while its client reconnects", () => {
 });
 
 describe("a message with ack, while a session waits for its next stream", () => {
-  async function session() {
+  async function session(options: Partial<ClientInit> = {}) {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime, { resume: { windowMs: 2 * OUTAGE_MS } });
-    const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });
+    const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT, ...options });
     await client.connect();
     const [connection] = server.connections;
     if (connection === undefined) throw new Error("Nobody is connected");
@@ -305,6 +305,17 @@ describe("a message with ack, while a session waits for its next stream", () => 
     endOutage();
     await runtime.advance(BACK_MS);
     expect([sent.state, handled]).toEqual(["resolved", [data]]);
+  });
+
+  test("fails when the client is closed while it dials, although what else is sent may wait for the next connect()", async () => {
+    const { runtime, server, client } = await session({ queueWhileDisconnected: "send" });
+    server.on("slow", () => new Promise(() => undefined));
+    cut(runtime);
+    const sent = outcome(client.send("slow", 1, { ack: true }));
+    await runtime.settle();
+    client.connect().catch(() => undefined);
+    await client.close();
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 1 } });
   });
 
   test("has its whole time again when the session goes on", async () => {
