@@ -20,8 +20,8 @@ export interface FailedAttempt {
 }
 
 /**
- * What follows a failed attempt: another one, by itself; one only if the application calls `connect`; or none, because
- * another one would fail the same way, or the series has ended.
+ * The next step after a failed attempt. `another`: the client tries again by itself. `connect`: it waits for the application to
+ * call `connect`. `none`: another attempt would fail the same way, or the series has ended.
  */
 export type AfterFailure = "another" | "connect" | "none";
 

@@ -64,7 +64,7 @@ export class ClusterNode implements Cluster {
   readonly #joinedHooks = new HookList<[node: ClusterNodeInfo]>();
   readonly #leftHooks = new HookList<[node: ClusterNodeInfo, why: NodeEnd]>();
   readonly #losses: ClusterLosses;
-  /** Of messages of other nodes, and of the link, by code. */
+  /** Merges reports of failed messages and of the link, by code. */
   readonly #failures = new ReportWindows<unknown>(REPORT_WINDOW_MS);
   readonly #counts = { refused: 0, unknown: 0, malformed: 0, stale: 0 };
   #identity: NodeIdentity & { readonly startedAt: number };
@@ -528,7 +528,7 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** What another node has sent can't be done here. */
+  /** This node can't carry out an envelope of another one. */
   #failed({ kind, from, head }: Envelope, error: unknown): void {
     if (FOR_CLIENTS.has(kind)) {
       const topic = kind === EnvelopeKind.PUBLISH ? { topic: head.text("topic") } : {};

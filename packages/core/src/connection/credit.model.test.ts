@@ -136,7 +136,7 @@ const SETTINGS = {
 
 class End {
   readonly settings: typeof SETTINGS;
-  readonly features = { usesDeadlines: false, hasCredit: true };
+  readonly features = { hasCredit: true };
   readonly isOver = false;
   readonly context: RuntimeContext;
   readonly stream: ByteStream;

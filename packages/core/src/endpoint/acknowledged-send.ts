@@ -89,7 +89,7 @@ export class ImmediateAttempts implements MessageAttempts {
 /** The delays before further attempts. They end when no attempt can succeed any more. */
 export class Pauses {
   readonly #ends = new Set<() => void>();
-  /** Of those that also end when the connection is lost. */
+  /** Ends the delays that also end when the connection is lost. */
   readonly #untilLost = new Set<() => void>();
 
   /** Resolves after this time, when the signal fires, by `end`, and if it lasts only while connected by `connectionLost`. */

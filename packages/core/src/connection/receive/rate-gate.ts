@@ -19,7 +19,7 @@ export type RateVerdict = "pass" | "refuse" | "take" | "end";
 
 export class RateGate {
   readonly #limiter: RateLimiter;
-  /** Of items of streams; null if bytes aren't limited. */
+  /** Limits the items of streams; null if bytes aren't limited. */
   readonly #items: RateLimiter | null;
   #windowStartMs = Number.NEGATIVE_INFINITY;
   #violations = 0;

@@ -1,4 +1,4 @@
-/** What a peer answers to calls of its folders, checked. Each throws ConduitError INVALID_RESULT. */
+/** Checks a peer's answers to calls of its folders. Each function throws ConduitError INVALID_RESULT. */
 
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { isCount } from "../../util/is-count.ts";
