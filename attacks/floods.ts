@@ -27,6 +27,7 @@ async function flood(
 }
 
 const JUNK = rawFrame(Type.MESSAGE, Uint8Array.of(0xc1));
+const LARGE = message("chat", new Uint8Array(65_000));
 const CALL = call(1, "echo", { text: "hostile" });
 const rateLimit = { messagesPerSecond: 200 };
 
@@ -88,7 +89,18 @@ export const floods: readonly Attack[] = [
       flood(context, call(1, "echo", { text: "x".repeat(2000) }), 1, { limits: { message_bytes: 1024 } }),
   },
   { name: "valid calls on 20 connections", run: (context) => flood(context, CALL, 20) },
-  { name: "messages of 64 KiB", run: (context) => flood(context, message("chat", new Uint8Array(65_000))) },
+  { name: "messages of 64 KiB", run: (context) => flood(context, LARGE) },
+  {
+    name: "messages of 64 KiB in TLS records of 512 bytes, 10 connections",
+    server: { tls: true },
+    run: async (context) => {
+      const chunk = chunkOf(LARGE);
+      await context.againInParallel(10, async () => {
+        const socket = await context.logInByTls(512);
+        while (!context.isStopped) await socket.write(chunk);
+      });
+    },
+  },
   {
     name: "RPC_LIST, 500 methods",
     server: { extraMethods: 500 },

@@ -1,4 +1,5 @@
 import { connect, type Socket } from "node:net";
+import { connect as connectByTls } from "node:tls";
 import { ErrorCode } from "@netconduit/core";
 import { EXTENSIONS, extensionsOf, type RawLogin } from "../../packages/core/src/test-support/raw-peer.ts";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
@@ -58,6 +59,18 @@ export class AttackSocket {
       socket.once("connect", resolve);
       socket.once("close", () => reject(new Error("refused")));
     });
+    return opened;
+  }
+
+  /** Opens a socket with TLS that sends records of so many bytes. */
+  static async openByTls(place: Place, recordBytes: number): Promise<AttackSocket> {
+    const socket = connectByTls({ ...addressOf(place), rejectUnauthorized: false });
+    const opened = new AttackSocket(socket);
+    await new Promise<void>((resolve, reject) => {
+      socket.once("secureConnect", resolve);
+      socket.once("close", () => reject(new Error("refused")));
+    });
+    socket.setMaxSendFragment(recordBytes);
     return opened;
   }
 

@@ -72,6 +72,14 @@ export class AttackContext {
     return socket;
   }
 
+  /** Opens a socket with TLS and logs in. Its records have so many bytes. */
+  async logInByTls(recordBytes: number): Promise<AttackSocket> {
+    const socket = await AttackSocket.openByTls(this.target, recordBytes);
+    this.#add(socket);
+    await socket.logIn();
+    return socket;
+  }
+
   /** Listens. Each connection is handled by `serve`; how it ends is counted. */
   async listen(serve: (socket: AttackSocket) => Promise<void>): Promise<number> {
     const server = createServer((raw) => {

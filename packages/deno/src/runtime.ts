@@ -25,6 +25,7 @@ export const denoRuntime: Runtime = makeRuntime({
     void waitForThread()
       .then(waitForThread)
       .then(() => nextTick(task)),
+  readsOncePerTurn: true,
   unrefTimer: (timer) => Deno.unrefTimer(timer as number),
   AsyncResource,
   nodeCrypto: { hash, createHmac, createSecretKey },

@@ -117,7 +117,7 @@ export class FrameReceiver implements Continuable {
     try {
       const nowMs = context.runtime.now();
       this.#host.recordReceive(count, nowMs);
-      context.slice.begin(this, nowMs);
+      context.slice.begin(this, nowMs, count);
       if (this.#host.isReceiving) {
         this.#decoder?.bytesRead(count);
         this.pump();
@@ -134,7 +134,7 @@ export class FrameReceiver implements Continuable {
     try {
       const nowMs = context.runtime.now();
       this.#host.recordReceive(chunk.length, nowMs);
-      context.slice.begin(this, nowMs);
+      context.slice.begin(this, nowMs, chunk.length);
       // While closing, data is only read to detect the FIN: a chunk per turn, because a peer may send on and on.
       if (!this.#host.isReceiving) {
         this.#passTurn();
