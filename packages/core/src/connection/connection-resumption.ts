@@ -94,7 +94,7 @@ export class ConnectionResumption {
   goOn({ carrier, rest }: HandedStream, theirReceived: number): void {
     const host = this.#host;
     const now = Math.ceil(host.context.runtime.now());
-    host.requests.catchUp(now - host.receivedAtMs);
+    host.requests.catchUp(host.receivedAtMs, now);
     host.receivedAtMs = now;
     host.machine.transition("restore", { message: "Resumed" });
     if (host.isOver) {

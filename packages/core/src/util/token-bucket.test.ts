@@ -32,6 +32,20 @@ describe("RateLimiter", () => {
     expect(passing(limiter, 60_000, 100)).toBe(10);
   });
 
+  test("allows what a peer without a stream could not send, once", () => {
+    const limiter = new RateLimiter({ messagesPerSecond: 10, bytesPerSecond: 10 });
+    passing(limiter, 1000, 100);
+    limiter.allow(1000, 1500);
+    expect(passing(limiter, 1500, 100)).toBe(5);
+    // It was silent for a second before it lost its stream for three.
+    limiter.allow(2500, 5500);
+    expect(passing(limiter, 5500, 100)).toBe(40);
+    limiter.allow(62_500, 65_500);
+    expect(passing(limiter, 65_500, 100)).toBe(40);
+    limiter.allow(65_400, 65_500);
+    expect(passing(limiter, 65_500, 100)).toBe(0);
+  });
+
   test("says after how many seconds to try again", () => {
     const limiter = new RateLimiter({ messagesPerSecond: 10 });
     passing(limiter, 0, 10);

@@ -70,14 +70,7 @@ export class RateLimiter {
    *   rounded up to milliseconds, until the same message would pass (`retry_after`).
    */
   take(now: number, bytes: number): number {
-    const messagesLeft = this.#messages;
-    const bytesLeft = this.#bytes;
-    if (now > this.#refilledAt) {
-      const seconds = (now - this.#refilledAt) / 1000;
-      this.#refilledAt = now;
-      messagesLeft?.refill(seconds);
-      bytesLeft?.refill(seconds);
-    }
+    this.#refill(now);
     const wait = this.#wait(bytes);
     if (wait === 0) this.#pay(bytes);
     return wait;
@@ -89,8 +82,14 @@ export class RateLimiter {
     return this.#wait(bytes);
   }
 
-  /** The peer could send nothing for this time, and sends now what waited: that much may pass at once, beside the rest. */
-  allow(seconds: number): void {
+  /**
+   * The peer could send nothing between these times, and sends now what waited: that much may pass at once, beside the rest.
+   * Time that was refilled for already doesn't count again: messages may have waited here, too.
+   */
+  allow(sinceMs: number, now: number): void {
+    this.#refill(sinceMs);
+    const seconds = Math.max(0, now - this.#refilledAt) / 1000;
+    this.#refilledAt = Math.max(this.#refilledAt, now);
     this.#messages?.allow(seconds);
     this.#bytes?.allow(seconds);
   }
@@ -98,6 +97,14 @@ export class RateLimiter {
   /** Takes more bytes for a message that has passed, whether they are there or not. */
   overdrawBytes(bytes: number): void {
     if (this.#bytes !== null) this.#bytes.tokens -= bytes;
+  }
+
+  #refill(now: number): void {
+    if (now <= this.#refilledAt) return;
+    const seconds = (now - this.#refilledAt) / 1000;
+    this.#refilledAt = now;
+    this.#messages?.refill(seconds);
+    this.#bytes?.refill(seconds);
   }
 
   #wait(bytes: number): number {

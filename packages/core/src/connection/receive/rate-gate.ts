@@ -46,10 +46,10 @@ export class RateGate {
     return this.#violations > MAX_RATE_VIOLATIONS ? "end" : "refuse";
   }
 
-  /** The peer had no stream for this time: what waited is within the rate. */
-  catchUp(awayMs: number): void {
-    this.#limiter.allow(awayMs / 1000);
-    this.#items?.allow(awayMs / 1000);
+  /** The peer had no stream between these times: what waited is within the rate. */
+  catchUp(sinceMs: number, nowMs: number): void {
+    this.#limiter.allow(sinceMs, nowMs);
+    this.#items?.allow(sinceMs, nowMs);
   }
 
   /**

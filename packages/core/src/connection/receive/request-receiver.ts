@@ -191,9 +191,9 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return !host.takeUncorrelatedReply(frame);
   }
 
-  /** The peer had no stream for this time, and sends now what waited. */
-  catchUp(awayMs: number): void {
-    this.#rateGate?.catchUp(awayMs);
+  /** The peer had no stream between these times, and sends now what waited. */
+  catchUp(sinceMs: number, nowMs: number): void {
+    this.#rateGate?.catchUp(sinceMs, nowMs);
   }
 
   /** A frame with items of a stream arrived, of this length. Over the rate, reading pauses. */

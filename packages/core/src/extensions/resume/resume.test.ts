@@ -223,6 +223,27 @@ describe("a session", () => {
     expect(connection.stats.rateLimited).toBeGreaterThan(0);
   });
 
+  test("gives a client that comes back again and again no more than its rate", async () => {
+    const options = { rateLimit: { messagesPerSecond: 10 } };
+    const { runtime, server, client } = await scene(options, {
+      reconnect: { delayMs: 400, maxDelayMs: 400, jitter: false },
+    });
+    let handled = 0;
+    server.on("n", () => {
+      handled += 1;
+    });
+    for (let n = 0; n < 10; n += 1) client.send("n", n);
+    await runtime.settle();
+    expect(handled).toBe(10);
+    for (let times = 0; times < 20; times += 1) {
+      cut(runtime);
+      for (let n = 0; n < 10; n += 1) client.send("n", n);
+      await runtime.advance(500);
+    }
+    expect(handled).toBeGreaterThan(100);
+    expect(handled).toBeLessThan(130);
+  });
+
   test("that the server doesn't know any more expires, and the client says what the server had not received", async () => {
     const { runtime, client, connection, server, events } = await scene();
     server.on("n", () => undefined);
