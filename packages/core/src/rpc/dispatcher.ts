@@ -2,6 +2,7 @@
 
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, quoted, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
+import { isThenable } from "../util/is-thenable.ts";
 import { AbandonedCalls } from "./abandoned-calls.ts";
 import type { AccessControl } from "./access.ts";
 import { calledOf, type IncomingRequest, KeyedRequest, type RequestSource } from "./incoming-request.ts";
@@ -34,10 +35,6 @@ export interface DispatchHost<Peer> {
   deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number, bytes: number): void;
   /** Runs the `onUnknown` hooks. Returns whether there are any. */
   unknownMessage(from: Peer, type: string, data: unknown, bytes: number): boolean;
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
 /** Calls the handler without `this`, because its entry is internal. */

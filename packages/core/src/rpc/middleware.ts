@@ -3,6 +3,7 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { describeValue } from "../text/describe-value.ts";
 import { checkFunction } from "../util/check-function.ts";
+import { isThenable } from "../util/is-thenable.ts";
 import type { HandlerContext } from "./incoming-request.ts";
 
 /** The context of middleware around a hook. */
@@ -78,12 +79,8 @@ export function runThrough<Peer>(
     return returned;
   });
   if (result === undefined) return mustBeNothing(returned, context.method);
-  if (!isPromise(result)) return result;
+  if (!isThenable(result)) return result;
   return result.then((value) => (value === undefined ? mustBeNothing(returned, context.method) : value));
-}
-
-function isPromise(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }
 
 /** @throws ConduitError INVALID_STATE if the handler has a result, which the middlewares didn't return */

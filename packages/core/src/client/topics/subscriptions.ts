@@ -23,6 +23,7 @@ import {
 import { isTopicName, MAX_TOPIC_CHARS } from "../../extensions/topics/topic-name.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { describeValue } from "../../text/describe-value.ts";
+import { isThenable } from "../../util/is-thenable.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { retryAfterIn } from "../../util/retry-after.ts";
 import { CallbackTimer } from "../../util/time.ts";
@@ -313,7 +314,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     if (validator === null) return data;
     try {
       const value = validator.run(data, name);
-      if (typeof (value as { then?: unknown } | null)?.then !== "function") return value;
+      if (!isThenable(value)) return value;
       void Promise.resolve(value).catch(() => undefined);
       throw asynchronousSchema(name);
     } catch (error) {

@@ -9,6 +9,7 @@ import type { ReceivedFrame } from "../../connection/extension.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
 import { HEADER_BYTES, MAX_STREAM_WINDOW_BYTES } from "../../limits.ts";
 import type { Validator } from "../../rpc/validation.ts";
+import { isThenable } from "../../util/is-thenable.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { ItemBuffer } from "./item-buffer.ts";
 import { StreamFlag } from "./stream-frames.ts";
@@ -329,8 +330,4 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     this.#host.returnWindow(this.#window - bytes);
     this.#window = bytes;
   }
-}
-
-function isThenable(value: unknown): boolean {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

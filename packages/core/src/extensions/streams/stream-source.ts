@@ -3,6 +3,7 @@
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { describeValue } from "../../text/describe-value.ts";
+import { isThenable } from "../../util/is-thenable.ts";
 import type { StreamSender } from "./stream-sender.ts";
 
 /** The sending end of a stream, as its source uses it. */
@@ -113,8 +114,4 @@ function readerItems(stream: ReadableStream<unknown>): Items {
 
 async function close(items: Items): Promise<void> {
   await items.return?.();
-}
-
-export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function";
 }

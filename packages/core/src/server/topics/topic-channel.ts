@@ -13,6 +13,7 @@ import type { DurableTopic } from "../../cluster/durable-topics.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { formatPosition, type Position } from "../../extensions/topics/position.ts";
 import { TOPIC_END_FRAME, TOPIC_START_FRAME, topic } from "../../extensions/topics/topic.ts";
+import { isThenable } from "../../util/is-thenable.ts";
 import type { EncodedValue } from "../../wire/encoded-value.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import { type ChannelHost, lasting, type Member } from "./channel-host.ts";
@@ -188,7 +189,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
   check(data: unknown): unknown {
     const checked = this.rules.validator?.run(data, this.name);
     if (this.rules.validator === null) return data;
-    if (typeof (checked as { then?: unknown } | null)?.then !== "function") return checked;
+    if (!isThenable(checked)) return checked;
     void Promise.resolve(checked).catch(() => undefined);
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `The schema of topic '${this.name}' must not be asynchronous`);
   }
