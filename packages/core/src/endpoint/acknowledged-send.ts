@@ -19,6 +19,7 @@ import { isOnceKey, MAX_DELIVERIES, ONCE_KEY_RULE, ONCE_METHOD } from "../rpc/on
 import { isRedeliverable } from "../rpc/redelivery.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../text/describe-value.ts";
+import { checkName } from "../util/check-name.ts";
 import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 import { KnownOptions } from "../util/known-options.ts";
@@ -166,6 +167,7 @@ const ACK = new KnownOptions<AckOptions>("send: ack", {
 
 /** The option `ack`, checked. @throws ConduitError INVALID_CONFIG */
 export function ackOptions(type: string, ack: unknown): AckOptions {
+  checkName("message", type);
   if (ack === true) return {};
   const mustBe = (isValid: boolean, option: string, rule: string, value: unknown): void => {
     if (isValid || (value === undefined && option !== "ack")) return;
@@ -247,6 +249,7 @@ export async function callOnce(
   options: CallSettings | undefined,
   validator: Validator<unknown> | null,
 ): Promise<unknown> {
+  checkName("method", method);
   if (!isOnceKey(key)) {
     const message = `Cannot call '${method}': once must be ${ONCE_KEY_RULE}, got ${describeValue(key)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);

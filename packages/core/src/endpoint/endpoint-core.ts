@@ -188,6 +188,11 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     return this.#files.serve(name, options, agreedOn(this.#folders, name), this.#isRunning);
   }
 
+  /** Rejects with INVALID_CONFIG if a folder that is served doesn't exist. */
+  async foldersMustExist(): Promise<void> {
+    await this.#files?.mustExist();
+  }
+
   /** The endpoint starts, or connects. */
   begin(): void {
     if (this.#isRunning) return;

@@ -197,12 +197,12 @@ function definitionOf<D extends { readonly name: string }>(
   known: KnownOptions<D>,
   form: string,
 ): D | { readonly name: string } {
-  if (typeof given === "string") return { name: given };
   const name: unknown = typeof given === "object" && given !== null ? given.name : given;
-  if (typeof name !== "string") {
-    const message = `The name of a method must be a string, got ${describeValue(name)}: ${form}`;
+  if (typeof name !== "string" || name === "") {
+    const message = `The name of a method must be a non-empty string, got ${describeValue(name)}: ${form}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
+  if (typeof given === "string") return { name };
   known.check(given, name);
   return given;
 }
@@ -210,9 +210,9 @@ function definitionOf<D extends { readonly name: string }>(
 /** @throws ConduitError INVALID_CONFIG unless it is a type of messages, or several */
 function checkTypes(type: unknown, takesPeer: boolean): void {
   const types: readonly unknown[] = Array.isArray(type) ? type : [type];
-  if (types.length > 0 && types.every((one) => typeof one === "string")) return;
+  if (types.length > 0 && types.every((one) => typeof one === "string" && one !== "")) return;
   const form = `on("type", (${takesPeer ? "connection, data" : "data"}) => …)`;
-  const message = `The type of a message must be a string, or an array of strings, got ${describeValue(type)}: ${form}`;
+  const message = `The type of a message must be a non-empty string, or an array of them, got ${describeValue(type)}: ${form}`;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 

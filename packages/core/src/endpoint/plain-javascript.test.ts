@@ -27,14 +27,44 @@ describe("is INVALID_CONFIG, and the message says what is wrong", () => {
     [
       "rpc() without a name",
       () => server.rpc(undefined, nothing),
-      "The name of a method must be a string, got undefined",
+      "The name of a method must be a non-empty string, got undefined",
     ],
     ["rpc() with a number", () => server.rpc(5, nothing), 'got 5: rpc("name", (params) => …)'],
-    ["a definition without a name", () => server.rpc({ description: "" }, nothing), "must be a string, got undefined"],
-    ["stream() without a name", () => server.stream(null, nothing), "The name of a method must be a string, got null"],
+    [
+      "a definition without a name",
+      () => server.rpc({ description: "" }, nothing),
+      "must be a non-empty string, got undefined",
+    ],
+    [
+      "stream() without a name",
+      () => server.stream(null, nothing),
+      "The name of a method must be a non-empty string, got null",
+    ],
+    ["rpc() with an empty name", () => server.rpc("", nothing), 'must be a non-empty string, got ""'],
     ["on() without a type", () => server.on(undefined, nothing), 'got undefined: on("type", (connection, data) => …)'],
     ["on() with no types", () => client.on([], nothing), 'got an array: on("type", (data) => …)'],
-    ["on() with a type that is none", () => server.on(["a", 1], nothing), "The type of a message must be a string"],
+    [
+      "on() with a type that is none",
+      () => server.on(["a", 1], nothing),
+      "The type of a message must be a non-empty string",
+    ],
+    ["on() with an empty type", () => server.on(["a", ""], nothing), "must be a non-empty string, or an array of them"],
+    ["call() without a name", () => client.call(), "The name of a method must be a string, got undefined"],
+    ["callNoWait() without a name", () => client.callNoWait(), "The name of a method must be a string, got undefined"],
+    [
+      "call() with once and without a name",
+      () => client.call(null, {}, { once: "k" }),
+      "of a method must be a string, got null",
+    ],
+    ["stream() of no name", () => client.stream(5).next(), "The name of a method must be a string, got 5"],
+    ["send() without a type", () => client.send(), "The type of a message must be a string, got undefined"],
+    [
+      "send() with ack and without a type",
+      () => client.send(null, 1, { ack: true }),
+      "of a message must be a string, got null",
+    ],
+    ["request() without a type", () => client.request(), "The type of a message must be a string, got undefined"],
+    ["broadcast() without a type", () => server.broadcast(), "The type of a message must be a string, got undefined"],
     ["a server's hook", () => server.onClientConnect(), "A hook must be a function, got undefined"],
     ["a hook around which middleware runs", () => server.onUnknown("log"), 'A hook must be a function, got "log"'],
     ["onError()", () => server.onError(null), "A hook must be a function, got null"],
@@ -94,10 +124,9 @@ describe("is INVALID_CONFIG, and the message says what is wrong", () => {
 test.each([undefined, null, 7, {}])(
   "call() and send() with %o as their name reject or throw, and say so",
   async (name) => {
-    const rule = "Cannot encode method: it is not a string";
-    await expect(client.call(name)).rejects.toMatchObject({ code: ErrorCode.UNSERIALIZABLE });
-    await expect(client.call(name)).rejects.toThrow(rule);
-    expect(() => client.send(name, 1)).toThrow("Cannot encode type: it is not a string");
+    await expect(client.call(name)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+    await expect(client.call(name)).rejects.toThrow("The name of a method must be a string, got ");
+    expect(() => client.send(name, 1)).toThrow("The type of a message must be a string, got ");
   },
 );
 

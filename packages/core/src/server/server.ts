@@ -414,7 +414,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Lets clients use a folder, by `client.files(name)`. Only what the options allow is possible.
+   * Lets clients use a folder, by `client.files(name)`. Only what the options allow is possible. If `dir` doesn't exist,
+   * `start` rejects with INVALID_CONFIG; of a server that is running, the error goes to `onError`.
    *
    * @returns a function that ends that; transfers under way continue
    * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the name is taken
@@ -514,7 +515,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /**
    * Runs the startup hooks and listens. Does nothing if the server is running; joins a current start.
    * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping, or stopped while
-   *   starting), STORE_IN_USE (another running server has its store); any error thrown by a startup hook
+   *   starting), INVALID_CONFIG (a folder of `files` doesn't exist), STORE_IN_USE (another running server has its store);
+   *   any error thrown by a startup hook
    */
   start(): Promise<void> {
     return this.#lifecycle.start();
@@ -604,6 +606,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     await this.#connections.prepare();
     await this.#hooks.runStartup();
     if (this.config.complete) this.#core.registration.mustBeComplete("start");
+    await this.#core.foldersMustExist();
     this.#core.begin();
   }
 

@@ -203,10 +203,11 @@ describe("FrameWriter", () => {
     expect(written(writer)?.payload).toEqual({ type: "type5", data: null });
   });
 
-  test.each([["\ud800"], [undefined as unknown as string]])("refuses the name %s", (name) => {
-    expect(() => writerWith().message(0, 0, name, 1)).toThrow(
-      expect.objectContaining({ code: ErrorCode.UNSERIALIZABLE }),
-    );
+  test.each([
+    ["\ud800", ErrorCode.UNSERIALIZABLE],
+    [undefined as unknown as string, ErrorCode.INVALID_CONFIG],
+  ])("refuses the name %s", (name, code) => {
+    expect(() => writerWith().message(0, 0, name, 1)).toThrow(expect.objectContaining({ code }));
   });
 });
 

@@ -6,6 +6,8 @@
  */
 import { type Called, ConduitError, ErrorCode, quoted } from "../errors.ts";
 import { COMPRESSION_THRESHOLD_BYTES, HEADER_BYTES } from "../limits.ts";
+import { describeValue } from "../text/describe-value.ts";
+import { checkName } from "../util/check-name.ts";
 import { calledAs, isReserved } from "./called-as.ts";
 import { maxInflatedBytes } from "./compression-ratio.ts";
 import { Flag, FrameType, MAGIC, VERSION } from "./constants.ts";
@@ -203,7 +205,7 @@ export class FrameWriter implements FrameBytes {
   }
 
   private messageHead(type: string): Uint8Array {
-    return this.messageHeads.get(type) ?? nameHead(this.messageHeads, MESSAGE_HEAD, type, KEY_DATA, "type");
+    return this.messageHeads.get(type) ?? nameHead(this.messageHeads, MESSAGE_HEAD, type, KEY_DATA, "message");
   }
 
   private requestHead(method: string): Uint8Array {
@@ -406,10 +408,14 @@ function nameHead(
   before: Uint8Array,
   name: string,
   after: Uint8Array,
-  what: string,
+  of: "method" | "message",
 ): Uint8Array {
-  if (typeof name !== "string" || !isWellFormed(name)) {
-    throw new ConduitError(ErrorCode.UNSERIALIZABLE, `Cannot encode ${what}: it is not a string with a UTF-8 form`);
+  checkName(of, name);
+  if (!isWellFormed(name)) {
+    throw new ConduitError(
+      ErrorCode.UNSERIALIZABLE,
+      `Cannot encode the name ${describeValue(name)}: it has no UTF-8 form`,
+    );
   }
   const head = concat([before, encodeText(name), after]);
   if (name.length <= MAX_CACHED_NAME_CHARACTERS) {

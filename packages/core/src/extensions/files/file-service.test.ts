@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { runtimeContextOf } from "../../context/runtime-context.ts";
@@ -24,6 +24,36 @@ test("a folder's name is served once at a time", async () => {
   );
   end();
   again();
+});
+
+test("a server doesn't start while a folder that it serves doesn't exist", async () => {
+  const { server, dir } = await scene();
+  await server.stop();
+  const errors: unknown[] = [];
+  server.onError((error) => errors.push(error));
+  const missing = join(dir, "missing");
+  server.files("box", { dir: missing, upload: true });
+  const refused = {
+    codeName: "INVALID_CONFIG",
+    message: expect.stringContaining(`the folder '${missing}' doesn't exist`),
+  };
+  await expect(server.start()).rejects.toMatchObject(refused);
+  expect([server.state, errors]).toEqual(["stopped", []]);
+  await mkdir(missing);
+  await server.start();
+  await server.stop();
+});
+
+test("a folder that doesn't exist is reported when it is served by a server that runs, or by a client that connects", async () => {
+  const runtime = Object.assign(fakeRuntime(), { files: diskFiles });
+  const { server, errors } = await testServer(runtime);
+  const { client, errors: ofClient } = testClient(runtime);
+  const dir = join(await temporaryFolder(), "missing");
+  server.files("box", { dir, download: true });
+  client.files("box", { dir, download: true });
+  await client.connect();
+  await vi.waitFor(() => expect([errors.length, ofClient.length]).toEqual([1, 1]));
+  expect([errors[0], ofClient[0]]).toMatchObject([{ code: 1010 }, { code: 1010 }]);
 });
 
 test("one folder at a time has the option netconduit", async () => {

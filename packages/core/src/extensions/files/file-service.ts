@@ -84,6 +84,11 @@ export class FileService<Peer> {
     };
   }
 
+  /** Rejects with INVALID_CONFIG if a folder that is served doesn't exist. */
+  async mustExist(): Promise<void> {
+    for (const folder of this.#folders.values()) await folder.mustExist();
+  }
+
   /** Peers may come. */
   begin(): void {
     for (const folder of this.#folders.values()) folder.begin();

@@ -123,8 +123,18 @@ export class ServedFolder<Peer> {
     });
   }
 
-  /** Peers may use it from now on. */
+  /** Rejects with INVALID_CONFIG if its folder doesn't exist, and with the code of an error if nobody can tell. */
+  async mustExist(): Promise<void> {
+    const { dir } = this.#config;
+    const { files } = this.#host.transfers;
+    if (await withFileErrors(`use the folder '${dir}', served as '${this.name}'`, () => files.isFolder(dir))) return;
+    const message = `Invalid option dir of files("${this.name}"): the folder '${dir}' doesn't exist: make it first`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+
+  /** Peers may use it from now on. Reports if it doesn't exist. */
   begin(): void {
+    this.mustExist().catch((error: unknown) => this.#host.failed(undefined, "files", error));
     if (this.#config.upload) this.#expiry.begin();
   }
 
@@ -384,7 +394,7 @@ export class ServedFolder<Peer> {
       const { dir } = this.#config;
       if (await this.#host.transfers.files.isFolder(dir)) return known;
       const options = { cause: known.cause };
-      const message = `The folder '${dir}' doesn't exist, but is served as '${this.name}': make it before its first use`;
+      const message = `The folder '${dir}', served as '${this.name}', doesn't exist`;
       this.#host.failed(
         context.client,
         String(calledAs(context.method, context.value)),

@@ -102,6 +102,19 @@ describe("netconduit clients", () => {
     expect(rooms.all).toEqual([]);
   });
 
+  test("that may not publish to a topic don't hear whether it exists", async () => {
+    const { server, join } = await bench(() => undefined);
+    server.topics("room:*", { authorize: () => true, publish: (connection) => connection === server.connections[0] });
+    server.topic("staff", { roles: ["staff"] });
+    await ask(await join(), "stream_create", { stream_name: "room:7" });
+    const peer = await join();
+    const answers: unknown[] = [];
+    for (const name of ["room:7", "room:8", "staff"])
+      answers.push(await ask(peer, "stream_create", { stream_name: name }));
+    const denied = { success: false, code: 3003 };
+    expect(answers).toMatchObject([denied, denied, denied]);
+  });
+
   test("that unsubscribe from a stream that they created keep it until it ends", async () => {
     const { server, join } = await bench(() => undefined);
     const rooms = server.topics("room:*", { authorize: () => true, publish: true });

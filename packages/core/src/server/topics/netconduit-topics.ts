@@ -13,6 +13,7 @@ import {
 } from "../../netconduit/streams.ts";
 import { isMap } from "../../util/is-map.ts";
 import type { AnyConnection } from "../connection.ts";
+import type { TopicChannel } from "./topic-channel.ts";
 import type { TopicHub } from "./topic-hub.ts";
 
 /** Streams in the answer to `stream_list`. */
@@ -38,14 +39,18 @@ export async function netconduitData(hub: TopicHub, connection: AnyConnection, d
   return { received: true };
 }
 
-/** Topics for everybody, and those that the client has a part in. Who may see others, only `authorize` knows. */
+/** Whether it is for everybody, or the client has a part in it. Who may see others, only `authorize` knows. */
+function isVisible(hub: TopicHub, { name, owner, rules }: TopicChannel, connection: AnyConnection): boolean {
+  if (rules.authorize === null && rules.access === null) return true;
+  return hub.has(name, rules, connection) || owner?.peer === connection;
+}
+
 function list(hub: TopicHub, connection: AnyConnection): StreamInfo[] {
   const streams: StreamInfo[] = [];
   for (const channel of hub.channels) {
     if (streams.length === MAX_LISTED) break;
-    const { name, owner, members, rules } = channel;
-    const isForAll = rules.authorize === null && rules.access === null;
-    if (!isForAll && !hub.has(name, rules, connection) && owner?.peer !== connection) continue;
+    if (!isVisible(hub, channel, connection)) continue;
+    const { name, owner, members } = channel;
     streams.push({ name, owner: owner?.peer.id ?? "server", subscribers: members.size, active: true });
   }
   return streams;
@@ -66,9 +71,10 @@ function unsubscribe(hub: TopicHub, { stream_name: name }: Params, connection: A
   return { unsubscribed: true };
 }
 
-/** Creates a topic of a pattern, if the client may publish to it. */
+/** Creates a topic of a pattern, if the client may publish to it. Others don't hear whether it exists. */
 async function create(hub: TopicHub, { stream_name: name }: Params, connection: AnyConnection): Promise<unknown> {
-  if (isTopicName(name) && hub.channel(name) !== undefined) return STREAM_EXISTS;
+  const known = isTopicName(name) ? hub.channel(name) : undefined;
+  if (known !== undefined && isVisible(hub, known, connection)) return STREAM_EXISTS;
   const topic = await hub.create(name, connection);
   return topic === null ? STREAM_EXISTS : { created: true, stream: name, stream_id: String(topic.number) };
 }
