@@ -144,7 +144,7 @@ export class TopicHub {
     this.#mustExist(rules);
     const member = this.#mustBeMember(connection, name);
     const isNew = this.channel(name)?.members.has(member) !== true;
-    if (isNew) this.#memberships.mustHaveRoom(member, name);
+    this.#mustHaveRoom(member, name);
     this.#join(member, name, rules, {
       since: null,
       user: checkedUser(user, member),
@@ -233,7 +233,7 @@ export class TopicHub {
   ): null | Promise<null> {
     const member = this.#mustBeMember(connection, name);
     this.#host.access.mustHave(connection, rules.access, "subscribe", name);
-    if (this.channel(name)?.members.has(member) !== true) this.#memberships.mustHaveRoom(member, name);
+    this.#mustHaveRoom(member, name);
     const verdict = rules.authorize === null ? true : rules.authorize(connection, name);
     if (rules.isDurable) return this.#admitDurable(name, rules, member, token, verdict, join);
     if (typeof verdict === "object" && verdict !== null && "then" in verdict) {
@@ -297,9 +297,14 @@ export class TopicHub {
     this.#mustExist(rules);
     // Its user's roles may have changed.
     this.#host.access.mustHave(member.peer, rules.access, "subscribe", name);
-    this.#memberships.mustHaveRoom(member, name);
+    this.#mustHaveRoom(member, name);
     join(member, user);
     return null;
+  }
+
+  /** A member that subscribes again takes no more room. @throws RpcError TOO_MANY_SUBSCRIPTIONS */
+  #mustHaveRoom(member: Member, name: string): void {
+    if (this.channel(name)?.members.has(member) !== true) this.#memberships.mustHaveRoom(member, name);
   }
 
   /** `$topic.unsubscribe` `{topic}`. Does nothing if it isn't subscribed. */

@@ -115,6 +115,19 @@ describe("who may subscribe", () => {
     first.close();
     await client.subscribe("room:4").ready;
   });
+
+  test("may subscribe again to the last topic that it may be subscribed to", async () => {
+    const { server, join } = await topicScene({ maxSubscriptions: 1 });
+    const room = server.topic("room", { authorize: async () => true });
+    const client = await join();
+    const first = client.subscribe("room");
+    await first.ready;
+    const second = client.subscribe("room");
+    await second.ready;
+    room.publish("hello");
+    expect([await first.next(), await second.next()]).toMatchObject([{ value: "hello" }, { value: "hello" }]);
+    await expect(client.subscribe("other").ready).rejects.toMatchObject({ code: ErrorCode.NOT_FOUND });
+  });
 });
 
 describe("members", () => {
