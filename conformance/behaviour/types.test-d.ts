@@ -5,6 +5,7 @@ import {
   type AnyServer,
   Client,
   ClientPool,
+  type ConduitError,
   type Connection,
   type ConnectionStats,
   type HandlerContext,
@@ -583,7 +584,7 @@ describe("a pool", () => {
     expectTypeOf(pool.broadcast("chat", "hello")).toEqualTypeOf<PoolResult<boolean>[]>();
     for (const one of pool.broadcast("chat", "hello")) {
       if (one.ok) expectTypeOf(one.result).toEqualTypeOf<boolean>();
-      else expectTypeOf(one.error).toEqualTypeOf<Error>();
+      else expectTypeOf(one.error).toEqualTypeOf<ConduitError>();
     }
     // @ts-expect-error: the contract has no such method
     pool.callAll("subtract");
@@ -739,5 +740,20 @@ describe("middleware adds fields to the context of handlers", () => {
       // @ts-expect-error there is no such field
       context.user;
     });
+  });
+});
+
+describe("what a program is told to do compiles", () => {
+  test("leaving a stream by return(), and going on at a position", () => {
+    const leave = () => client.stream<number>("count").return();
+    expectTypeOf(leave).returns.resolves.toEqualTypeOf<IteratorResult<number, undefined>>();
+    (last: Subscription) => client.subscribe("news", { since: last.position });
+  });
+
+  test("options that are undefined, in definitions, too", () => {
+    const none = undefined;
+    server.rpc({ name: "a", description: none, params: none, result: none, roles: none, input: none }, () => 1);
+    server.stream({ name: "a", description: none, params: none, output: none, roles: none, input: none }, () => [1]);
+    server.on("a", () => 1, { roles: none });
   });
 });

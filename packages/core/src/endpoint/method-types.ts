@@ -31,17 +31,17 @@ export interface MethodDefinition<
 > {
   readonly name: N;
   /** Shown by discovery. Default `""`. */
-  readonly description?: string;
+  readonly description?: string | undefined;
   /** Validates the parameters. Default: any object. */
-  readonly params?: P;
+  readonly params?: P | undefined;
   /** Validates the return value before it is sent. Default: any serializable value. */
-  readonly result?: R;
+  readonly result?: R | undefined;
   /** On a server: users with one of these roles may call it, if the contract's roles let them. Default: all. */
-  readonly roles?: readonly string[];
+  readonly roles?: readonly string[] | undefined;
   /** Shown by discovery. Default true. Changes nothing else: no method can be called before login. */
-  readonly requiresAuth?: boolean;
+  readonly requiresAuth?: boolean | undefined;
   /** Callers may send items (option `input`): the schema that validates them, or `true`. Default: they may not. */
-  readonly input?: I;
+  readonly input?: I | undefined;
 }
 
 /** Whether callers may send items, and their schema. */
@@ -56,23 +56,23 @@ export interface StreamDefinition<
 > {
   readonly name: N;
   /** Shown by discovery. Default `""`. */
-  readonly description?: string;
+  readonly description?: string | undefined;
   /** Validates the parameters. Default: any object. */
-  readonly params?: P;
+  readonly params?: P | undefined;
   /** Validates each item before it is sent. Default: any serializable value. */
-  readonly output?: O;
+  readonly output?: O | undefined;
   /** Callers may send items (option `input`): the schema that validates them, or `true`. Default: they may not. */
-  readonly input?: I;
+  readonly input?: I | undefined;
   /** On a server: users with one of these roles may call it, if the contract's roles let them. Default: all. */
-  readonly roles?: readonly string[];
+  readonly roles?: readonly string[] | undefined;
   /** Shown by discovery. Default true. */
-  readonly requiresAuth?: boolean;
+  readonly requiresAuth?: boolean | undefined;
 }
 
 /** Options of a message handler, for `on` of a server. */
 export interface MessageOptions {
   /** Users with one of these roles may send it, if the contract's roles let them. Default: all. */
-  readonly roles?: readonly string[];
+  readonly roles?: readonly string[] | undefined;
 }
 
 type RpcHandler<P, R, Peer, I, F> = (params: P, context: HandlerContext<Peer, I> & F) => Awaitable<R | RpcError>;

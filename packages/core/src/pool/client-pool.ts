@@ -98,7 +98,7 @@ const CONNECT = new KnownOptions<PoolConnectOptions>("pool.connect", { all: true
 /** The answer of one server, or why there is none. `server` is its address: `10.0.0.1:8080`, `unix:/run/app.sock`. */
 export type PoolResult<T> =
   | { readonly server: string; readonly ok: true; readonly result: T }
-  | { readonly server: string; readonly ok: false; readonly error: Error };
+  | { readonly server: string; readonly ok: false; readonly error: ConduitError };
 
 type OnHandler<D, C extends Contract> = (data: D, context: HandlerContext<Client<C>>) => Awaitable<unknown>;
 
@@ -247,7 +247,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
         const { outgoing } = connectionTo(server, connections, method);
         return { server, ok: true, result: await outgoing.call(method, value, options, validator) };
       } catch (error) {
-        return { server, ok: false, error: asError(error) };
+        return { server, ok: false, error: asConduitError(error) };
       }
     };
     return Promise.all([...this.#members.byServer()].map(([server, connections]) => one(server, connections)));
@@ -270,7 +270,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
         const { outgoing } = connectionTo(server, connections, type);
         return { server, ok: true, result: outgoing.sendMessage(type, value) };
       } catch (error) {
-        return { server, ok: false, error: asError(error) };
+        return { server, ok: false, error: asConduitError(error) };
       }
     });
   }

@@ -10,6 +10,8 @@ export type StreamSource<T> = AsyncIterable<T> | Iterable<T> | ReadableStream<T>
 export interface ItemStream<T> extends AsyncIterableIterator<T, undefined> {
   /** The same as a web stream. Read either this or the iterator. */
   readonly readable: ReadableStream<T>;
+  /** Ends the stream: the other side is told to stop. */
+  return(): Promise<IteratorResult<T, undefined>>;
 }
 
 /** The streams of a request of the peer. */

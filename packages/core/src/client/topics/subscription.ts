@@ -8,8 +8,11 @@ import { type MemberCount, TopicPresenceView } from "./presence-view.ts";
 
 /** Options of `client.subscribe`. */
 export interface SubscribeOptions {
-  /** A former `position`: messages after it are sent first, if the server still has them all. See `recovered`. */
-  readonly since?: string | undefined;
+  /**
+   * A former `position`, also if that is null: messages after it are sent first, if the server still has them all. See
+   * `recovered`.
+   */
+  readonly since?: string | null | undefined;
   /** Messages that may wait for the program to take them. Default 1,000. */
   readonly buffer?: number | undefined;
   /** Which one is dropped when the buffer is full: the oldest or the newest. Default `"drop-oldest"`. */

@@ -80,6 +80,16 @@ describe("a subscription", () => {
     await client.subscribe("news").ready;
   });
 
+  test("takes the position of one that hasn't started as since", async () => {
+    const { client, runtime, peer } = await rawScene();
+    const { position } = client.subscribe("old");
+    client.subscribe("news", { since: position });
+    await runtime.settle();
+    const frames = await peer.received();
+    const asked = frames.map(({ payload }) => payload?.["params"] as { topic?: string; since?: string } | undefined);
+    expect([position, asked.find((params) => params?.topic === "news")?.since]).toEqual([null, undefined]);
+  });
+
   test("has no position before it has started, and may be closed twice", async () => {
     const { client, runtime, peer } = await rawScene();
     const subscription = client.subscribe("news");

@@ -516,7 +516,7 @@ const SUBSCRIBE = new KnownOptions<SubscribeOptions>(
 /** @throws ConduitError INVALID_CONFIG */
 export function makeSubscription(owner: SubscriptionOwner, name: string, options: SubscribeOptions): AnySubscription {
   checkArguments(name, options);
-  const since = options.since === undefined ? null : parsePosition(options.since);
+  const since = parsePosition(options.since);
   return new Subscription(owner, name, options, since);
 }
 
@@ -536,7 +536,8 @@ function checkArguments(name: unknown, options: SubscribeOptions): void {
   if (slow !== undefined && slow !== "drop-oldest" && slow !== "drop-newest") {
     fail('slow must be "drop-oldest" or "drop-newest"', slow);
   }
-  if (since !== undefined && parsePosition(since) === null) fail("since must be the position of a subscription", since);
+  const isPosition = (since ?? null) === null || parsePosition(since) !== null;
+  if (!isPosition) fail("since must be the position of a subscription", since);
 }
 
 function asynchronousSchema(name: string): ConduitError {

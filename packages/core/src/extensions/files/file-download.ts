@@ -57,7 +57,7 @@ export class FileDownload {
     const asked = checkFileName(remoteName);
     const isFolder = await withFileErrors(`use '${target}'`, () => files.isFolder(target));
     const name = isFolder ? asked : files.nameOf(target);
-    const folder = isFolder ? target : files.folderOf(target);
+    const folder = isFolder || /[/\\]$/.test(target) ? target : files.folderOf(target);
     if (!isFolder && !(await files.isFolder(folder))) {
       const message = `Cannot ${operation("download", remoteName)} to '${target}': there is no folder '${folder}'`;
       throw new RpcError(ErrorCode.NOT_FOUND, message);

@@ -358,6 +358,19 @@ test.each([[undefined], [null], [5], [{}]])(
   },
 );
 
+test("a target of a download that ends with a separator is a folder, which must exist", async () => {
+  const folder = await temporaryFolder();
+  const { box, asked } = peer({ streams: [[HEADER, CONTENT, END]] });
+  for (const target of [`${folder}/missing/`, `${folder}/missing\\`]) {
+    await expect(box.download("a.bin", target)).rejects.toMatchObject({
+      code: ErrorCode.NOT_FOUND,
+      message: `Cannot download "a.bin" to '${target}': there is no folder '${target}'`,
+    });
+  }
+  expect(asked).toEqual([]);
+  expect(await box.download("a.bin", `${folder}/`)).toMatchObject({ name: "a.bin" });
+});
+
 test("a signal that is none is INVALID_CONFIG", async () => {
   const { box } = peer({});
   await expect(box.download("a.bin", "/tmp", { signal: 5 as never })).rejects.toThrow(
