@@ -26,7 +26,7 @@ import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../text/describe-value.ts";
 import { Fifo } from "../util/fifo.ts";
 import { TimerEntry } from "../util/timer-wheel.ts";
-import { calledAs } from "../wire/called-as.ts";
+import { calledAs, ReservedMethod } from "../wire/called-as.ts";
 import type { FrameDecoder } from "../wire/frame-decoder.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Metadata, metadataOf } from "../wire/metadata.ts";
@@ -218,6 +218,7 @@ export class OutgoingCalls {
       host.sender.mustBeOpen();
       const called = calledAs(method, params);
       mustAnswerCalls(host, called);
+      if (method === ReservedMethod.ONCE) mustKnowKeys(host, called);
       const meta = metadataOf(called, options?.meta, host.features.carriesMetadata);
       const call = this.#begin(called, options, validator, resolve, reject);
       if (call === null) return;
@@ -464,6 +465,13 @@ function idOf({ idHi, idLo }: { readonly idHi: number; readonly idLo: number }):
 export function mustAnswerCalls(host: { readonly answersCalls: boolean }, called: Called): void {
   if (host.answersCalls) return;
   const message = `${cannot("call", called)}: the client doesn't answer calls (it didn't offer the extension 'call')`;
+  throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+}
+
+/** @throws ConduitError PEER_UNSUPPORTED if the peer can't handle something once */
+function mustKnowKeys(host: { readonly info: PeerInfo | null }, called: Called): void {
+  if (host.info?.netconduit !== true) return;
+  const message = `${cannot("send", called)} with ack or once: a netconduit server has neither`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 

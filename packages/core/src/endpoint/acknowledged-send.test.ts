@@ -5,6 +5,8 @@ import { ONCE_WINDOW_MS } from "../limits.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { RawServer } from "../test-support/raw-memory.ts";
+import { Type } from "../testing/raw-frames.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
 /** A client that has lost its stream is connected again by then. */
@@ -21,6 +23,23 @@ async function scene() {
   await client.connect();
   return { runtime, server, client };
 }
+
+test("ack and once at a netconduit server are PEER_UNSUPPORTED, and nothing is sent", async () => {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime, { allowPasswordHash: true });
+  const connecting = client.connect();
+  const peer = await raw.admit({ extensions: null, passwordHash: true });
+  await runtime.advance(1000);
+  await connecting;
+  const code = ErrorCode.PEER_UNSUPPORTED;
+  const rule = "with ack or once: a netconduit server has neither";
+  const sent = client.send("order", {}, { ack: { deliveries: 3 } });
+  await expect(sent).rejects.toMatchObject({ code, message: `Cannot send 'order' ${rule}` });
+  const call = client.call("charge", {}, { once: "k" });
+  await expect(call).rejects.toMatchObject({ code, message: `Cannot send 'charge' ${rule}` });
+  expect((await peer.received()).filter(({ type }) => type === Type.RPC_REQUEST)).toEqual([]);
+});
 
 describe("send with ack", () => {
   test("resolves when the handler has returned", async () => {
