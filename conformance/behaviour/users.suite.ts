@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Contract, ErrorCode, type Identity, scramVerifier } from "@netconduit/core";
 import { describe, expect, test } from "vitest";
 import { ScramClient } from "../../packages/core/src/test-support/scram-by-rfc.ts";
@@ -110,6 +113,35 @@ export function describeUsers(subject: Subject): void {
           );
         }
         expect(codes).toEqual(["NOT_FOUND", "PERMISSION_DENIED", "PERMISSION_DENIED"]);
+      }),
+    );
+
+    test(
+      "of a file log in, and those whose password changed can be revoked when it was read again",
+      staged(async (stage) => {
+        const folder = await mkdtemp(join(tmpdir(), "netconduit-users-"));
+        stage.defer(() => rm(folder, { recursive: true }));
+        const path = join(folder, "users.json");
+        const write = async (password: string) => {
+          const verifier = await scramVerifier(password, subject.runtime, { iterations: 4096 });
+          const users = { ada: { verifier, roles: ["admin"] } };
+          await writeFile(path, JSON.stringify({ secret: "A".repeat(43).concat("="), users }));
+        };
+        await write("lovelace");
+        const users = await subject.usersFile(path);
+        const server = await stage.listen({ authenticate: users });
+        const login = (password: string) =>
+          stage.join(server, { username: "ada", password, reconnect: { enabled: false } });
+        const client = await login("lovelace");
+        expect(server.connections.map(({ user }) => user.roles)).toEqual([["admin"]]);
+        const reasons = new EventLog<string>();
+        client.onDisconnect((_client, { codeName }) => reasons.add(codeName));
+        await write("byron");
+        const { changed } = await users.reload();
+        for (const name of changed) await server.revoke(name);
+        expect(await reasons.next()).toBe("IDENTITY_REVOKED");
+        await expect(login("lovelace")).rejects.toMatchObject({ code: ErrorCode.AUTH_FAILED });
+        await login("byron");
       }),
     );
 

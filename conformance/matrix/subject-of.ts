@@ -24,13 +24,14 @@ function isRuntimeName(name: string): name is RuntimeName {
 export async function subjectOf(name: string): Promise<MatrixSubject> {
   if (!isRuntimeName(name)) throw new Error(`Expected node, bun or deno, got '${name}'`);
   const source = new URL(`../../packages/${name}/src/index.ts`, import.meta.url).href;
-  const { Server, Client, ClientPool, fileStore, [`${name}Runtime`]: runtime } = await import(source);
+  const { Server, Client, ClientPool, fileStore, usersFile, [`${name}Runtime`]: runtime } = await import(source);
   return {
     name,
     Server: Server as Subject["Server"],
     Client: Client as Subject["Client"],
     ClientPool: ClientPool as Subject["ClientPool"],
     fileStore: fileStore as Subject["fileStore"],
+    usersFile: usersFile as Subject["usersFile"],
     runtime: runtime as Runtime,
     capabilities: CAPABILITIES[name],
   };

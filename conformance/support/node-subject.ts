@@ -1,4 +1,4 @@
-import { Client, ClientPool, fileStore, nodeRuntime, Server } from "@netconduit/node";
+import { Client, ClientPool, fileStore, nodeRuntime, Server, usersFile } from "@netconduit/node";
 import type { Subject } from "./subject.ts";
 
 const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
@@ -9,6 +9,7 @@ export const nodeSubject: Subject = {
   Client,
   ClientPool,
   fileStore,
+  usersFile,
   runtime: nodeRuntime,
   // Node before 24.16, and 25, report a reset that meets unread data as a plain end.
   capabilities: { destroyResets: major >= 26 || (major === 24 && minor >= 16) },

@@ -8,6 +8,7 @@ import type {
   PoolInit,
   Server,
   ServerInit,
+  UsersFileLookup,
 } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 
@@ -21,6 +22,7 @@ export interface Subject {
   readonly Client: new <C extends Contract = Contract>(options: ClientInit<C>) => Client<C>;
   readonly ClientPool: new <C extends Contract = Contract>(options: PoolInit<C>) => ClientPool<C>;
   fileStore(path: string, options?: FileStoreOptions): Promise<FileStore>;
+  usersFile(path: string): Promise<UsersFileLookup>;
   /** The runtime of `Server`, `Client` and `ClientPool`. Tests that need time to pass wrap it in a `SteppedClock`. */
   readonly runtime: Runtime;
   readonly capabilities: Capabilities;

@@ -1,5 +1,5 @@
 import type { Subject } from "../../../conformance/support/subject.ts";
-import { bunRuntime, Client, ClientPool, fileStore, Server } from "../src/index.ts";
+import { bunRuntime, Client, ClientPool, fileStore, Server, usersFile } from "../src/index.ts";
 
 export const bunSubject: Subject = {
   name: "Bun",
@@ -7,6 +7,7 @@ export const bunSubject: Subject = {
   Client,
   ClientPool,
   fileStore,
+  usersFile,
   runtime: bunRuntime,
   capabilities: { destroyResets: true },
 };

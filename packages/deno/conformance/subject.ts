@@ -1,4 +1,4 @@
-import { Client, ClientPool, denoRuntime, fileStore, Server } from "@netconduit/deno";
+import { Client, ClientPool, denoRuntime, fileStore, Server, usersFile } from "@netconduit/deno";
 import type { Subject } from "../../../conformance/support/subject.ts";
 
 export const denoSubject: Subject = {
@@ -7,6 +7,7 @@ export const denoSubject: Subject = {
   Client,
   ClientPool,
   fileStore,
+  usersFile,
   runtime: denoRuntime,
   capabilities: { destroyResets: false },
 };

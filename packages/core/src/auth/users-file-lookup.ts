@@ -30,22 +30,36 @@ export interface UsersFileLookup {
  * @throws ConduitError INVALID_CONFIG if it can't be read or is invalid
  */
 export async function usersFile(path: string, readText: (path: string) => Promise<string>): Promise<UsersFileLookup> {
-  let current = await read(path, readText);
-  return {
-    scram: (name): Verifier | null => current.users.get(name) ?? null,
-    secret: encodeBase64(current.secret),
-    async reload() {
-      const before = current.users;
-      const next = await read(path, readText);
-      current = next;
-      const names = [...next.users.keys()];
-      return {
-        added: names.filter((name) => !before.has(name)),
-        changed: names.filter((name) => before.has(name) && !isEqual(before.get(name), next.users.get(name))),
-        removed: [...before.keys()].filter((name) => !next.users.has(name)),
-      };
-    },
-  };
+  return new FileLookup(path, readText, await read(path, readText));
+}
+
+/** `reload` is a method of the class, not a field: the option `authenticate` refuses fields that it doesn't know. */
+class FileLookup implements UsersFileLookup {
+  readonly secret: string;
+  readonly #path: string;
+  readonly #readText: (path: string) => Promise<string>;
+  #current: UsersFile;
+
+  constructor(path: string, readText: (path: string) => Promise<string>, current: UsersFile) {
+    this.secret = encodeBase64(current.secret);
+    this.#path = path;
+    this.#readText = readText;
+    this.#current = current;
+  }
+
+  readonly scram = (name: string): Verifier | null => this.#current.users.get(name) ?? null;
+
+  async reload(): Promise<UsersFileChange> {
+    const before = this.#current.users;
+    const next = await read(this.#path, this.#readText);
+    this.#current = next;
+    const names = [...next.users.keys()];
+    return {
+      added: names.filter((name) => !before.has(name)),
+      changed: names.filter((name) => before.has(name) && !isEqual(before.get(name), next.users.get(name))),
+      removed: [...before.keys()].filter((name) => !next.users.has(name)),
+    };
+  }
 }
 
 function isEqual(a: unknown, b: unknown): boolean {
