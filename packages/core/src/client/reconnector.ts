@@ -236,7 +236,8 @@ export class Reconnector<Peer> {
       const failure: unknown = abort.aborted ? abort.reason : error;
       const isLast = this.#series === null && this.#endsReconnecting(failure);
       if (isLast) this.#hasGivenUp = true;
-      this.#owner.failed(toConduitError(failure), isLast ? "none" : this.#series === null ? "connect" : "another");
+      const next = this.#series === null ? "connect" : "another";
+      this.#owner.failed(toConduitError(failure), isLast ? "none" : next);
       throw failure;
     } finally {
       runtime.clearTimer(timer);

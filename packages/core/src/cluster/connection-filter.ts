@@ -49,8 +49,12 @@ function filterProblem(value: unknown): string | null {
   for (const [key, given] of Object.entries(value)) {
     if (!KEYS.includes(key)) return `unknown key ${JSON.stringify(key).slice(0, 100)}; it takes ${KEYS.join(", ")}`;
     if (given === undefined) continue;
-    const values: readonly unknown[] = typeof given === "string" ? [given] : Array.isArray(given) ? given : [];
-    const isList = values.length > 0 && values.length <= MAX_VALUES && values.every((one) => typeof one === "string");
+    const values: unknown = typeof given === "string" ? [given] : given;
+    const isList =
+      Array.isArray(values) &&
+      values.length > 0 &&
+      values.length <= MAX_VALUES &&
+      values.every((one) => typeof one === "string");
     if (!isList) return `${key} must be a string, or a list of 1 to ${MAX_VALUES} strings`;
   }
   return null;

@@ -349,18 +349,17 @@ function isWorthAWarning(error: Error, stage: ErrorContext<unknown>["stage"]): b
   return isInstance(error, ConduitError) && error.code === ErrorCode.RECONNECT_FAILED;
 }
 
+const FAILED: Readonly<Partial<Record<ErrorContext<unknown>["stage"], string>>> = {
+  rpc: "RPC method",
+  message: "The handler of message",
+  store: "The store",
+};
+
 /** Describes the error and the operation. Includes the stack in the message, because runtimes show only that. */
 function warningOf(error: Error, { stage, name, failureId }: ErrorContext<unknown>, count: number): Error {
   if (stage === "reconnect") return error;
   const printable = printableError(error);
-  const what =
-    stage === "rpc"
-      ? "RPC method"
-      : stage === "message"
-        ? "The handler of message"
-        : stage === "store"
-          ? "The store"
-          : "A hook of";
+  const what = FAILED[stage] ?? "A hook of";
   const subject = name === undefined ? "" : ` '${name}'`;
   const times = count === 1 ? "" : ` ${count} times since the last warning; the last time`;
   const id = failureId === undefined ? "" : ` [failure ${failureId}]`;

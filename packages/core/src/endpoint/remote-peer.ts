@@ -168,7 +168,8 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     const outgoing = (): Outgoing => this._outgoing;
     const how = (): "calls" | "messages" | null => {
       const connection = this._connection;
-      return connection?.info?.netconduit !== true ? null : connection.answersCalls ? "calls" : "messages";
+      if (connection?.info?.netconduit !== true) return null;
+      return connection.answersCalls ? "calls" : "messages";
     };
     return new RemoteFiles(
       {

@@ -296,7 +296,8 @@ export class Outbox {
   /** These messages aren't delivered any more. @param type that of the first; null if it isn't known */
   #drop(keys: readonly string[], type: string | null): void {
     const count = keys.length;
-    const of = type === null ? "an earlier server's" : count === 1 ? `'${type}'` : `the first is '${type}'`;
+    const named = count === 1 ? `'${type}'` : `the first is '${type}'`;
+    const of = type === null ? "an earlier server's" : named;
     const what = count === 1 ? "1 stored message" : `${count} stored messages`;
     const message = `Not delivered, because the session has ended: ${what} (${of})`;
     this.#host.undelivered(new ConduitError(ErrorCode.NOT_DELIVERED, message, { details: { count } }), type, count);

@@ -451,8 +451,8 @@ export class ServerConnections<C extends Contract, D extends object> {
   #frameRefused(protocol: Protocol<C, D>, refusal: ConduitError, count: number): void {
     const error = protocol.isAuthenticated ? refusal : strangerError(refusal);
     const client = clientOf(protocol);
-    const stage =
-      error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : protocol.isAuthenticated ? "protocol" : "login";
+    const phase = protocol.isAuthenticated ? "protocol" : "login";
+    const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : phase;
     const remoteAddress = formatAddress(protocol.stream.remote);
     if (!protocol.isAuthenticated) this.#logins.rejected(protocol.stream, error.code, error.message);
     this.#host.core.report(error, { stage, remoteAddress, count, ...(client === undefined ? {} : { client }) });

@@ -205,9 +205,14 @@ function idOf({ dev, ino }: Stats): string {
   return `${dev}:${ino}`;
 }
 
+function kindOf(stats: Stats): FileFacts["kind"] {
+  if (stats.isFile()) return "file";
+  return stats.isDirectory() ? "folder" : "other";
+}
+
 function factsOf(stats: Stats): FileFacts {
   return {
-    kind: stats.isFile() ? "file" : stats.isDirectory() ? "folder" : "other",
+    kind: kindOf(stats),
     bytes: Number(stats.size),
     // Anyone may set times that no protocol takes: before 1970, or in a million years.
     modifiedMs: Math.min(Math.max(0, Number(stats.mtimeMs)), Number.MAX_SAFE_INTEGER),

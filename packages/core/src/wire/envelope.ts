@@ -7,16 +7,14 @@ const encoder: TextEncoder = new TextEncoder();
 /** Encodes a string as MessagePack. */
 export function encodeText(text: string): Uint8Array {
   const utf8 = encoder.encode(text);
-  const length = utf8.length;
-  const header =
-    length < 32
-      ? [0xa0 | length]
-      : length < 0x100
-        ? [0xd9, length]
-        : length < 0x1_0000
-          ? [0xda, length >>> 8, length & 0xff]
-          : [0xdb, length >>> 24, (length >>> 16) & 0xff, (length >>> 8) & 0xff, length & 0xff];
-  return concat([header, utf8]);
+  return concat([textHeader(utf8.length), utf8]);
+}
+
+function textHeader(length: number): number[] {
+  if (length < 32) return [0xa0 | length];
+  if (length < 0x100) return [0xd9, length];
+  if (length < 0x1_0000) return [0xda, length >>> 8, length & 0xff];
+  return [0xdb, length >>> 24, (length >>> 16) & 0xff, (length >>> 8) & 0xff, length & 0xff];
 }
 
 /** Concatenates the parts. */

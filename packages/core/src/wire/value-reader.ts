@@ -328,7 +328,8 @@ export class ValueReader {
     }
     if (head < 0xd9 || head > 0xdb) return -1;
     this.position = at + 1;
-    return head === 0xd9 ? this.readUint8() : head === 0xda ? this.readUint16() : this.readUint32();
+    if (head === 0xd9) return this.readUint8();
+    return head === 0xda ? this.readUint16() : this.readUint32();
   }
 
   /** Reads the `length` bytes of a string through the cache, which never contains forbidden keys. */

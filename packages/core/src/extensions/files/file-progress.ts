@@ -88,9 +88,13 @@ export class ProgressReporter {
     const bytesPerSecond = elapsedMs > 0 ? Math.round(((this.#bytes - first.bytes) * 1000) / elapsedMs) : 0;
     const total = this.#total;
     const left = total === null ? null : Math.max(0, total - this.#bytes);
-    const etaMs =
-      left === 0 ? 0 : left === null || bytesPerSecond <= 0 ? null : Math.round((left * 1000) / bytesPerSecond);
+    const etaMs = left === 0 ? 0 : timeFor(left, bytesPerSecond);
     const [phase, bytes, resumedFrom] = [this.#phase, this.#bytes, this.#resumedFrom];
     this.#report?.({ phase, bytes, resumedFrom, total, bytesPerSecond, etaMs });
   }
+}
+
+/** Null if that isn't known. */
+function timeFor(bytes: number | null, bytesPerSecond: number): number | null {
+  return bytes === null || bytesPerSecond <= 0 ? null : Math.round((bytes * 1000) / bytesPerSecond);
 }

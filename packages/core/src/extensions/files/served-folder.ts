@@ -374,8 +374,8 @@ export class ServedFolder<Peer> {
     this.#host.access.mustHave(peer, this.access, "files", this.name);
     const { upload, download, remove, authorize } = this.#config;
     const { action } = request;
-    const isOffered = action === "upload" ? upload : action === "remove" ? remove : download;
-    if (isOffered && (authorize === undefined || (await authorize(peer, request)) === true)) return;
+    const offered = { upload, download, list: download, stat: download, remove };
+    if (offered[action] && (authorize === undefined || (await authorize(peer, request)) === true)) return;
     throw new RpcError(ErrorCode.PERMISSION_DENIED, `'${this.name}' doesn't let this peer ${action}`);
   }
 
