@@ -225,7 +225,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /** Handlers of what the server calls and sends, with middleware of their own: `client.group().use(…)`. */
   group(): HandlerGroup<C, "client", Client<C>> {
     const { registration } = this.#core;
-    return new HandlerGroup<C, "client", Client<C>>(registration, registration.middlewares, false).group();
+    return new HandlerGroup<C, "client", Client<C>>(registration, registration).group();
   }
 
   /**
@@ -348,7 +348,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     schemaOrHandler: Schema | OnHandler<never, Client<C>>,
     maybeHandler?: OnHandler<never, Client<C>>,
   ): Disposer {
-    return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler, false);
+    return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler);
   }
 
   /** Runs after every login, including reconnects. Returns a function that removes the hook. */

@@ -7,10 +7,9 @@ import { EncodedValue } from "../wire/encoded-value.ts";
 import type { Metadata } from "../wire/metadata.ts";
 import type { ClusterAddress } from "./driver.ts";
 import { type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity, valueIn } from "./envelope.ts";
-import type { LocalConnection } from "./local-node.ts";
 import type { Node } from "./membership.ts";
 import type { NodeAnswer, NodeRun } from "./node-requests.ts";
-import { NodeStreams, type NodeStreamsHost, wholeMs } from "./node-streams.ts";
+import { NodeStreams, type NodeStreamsHost, type PassedCall, wholeMs } from "./node-streams.ts";
 import { OpenCalls } from "./open-calls.ts";
 
 /** How another node's connection is called. */
@@ -132,7 +131,7 @@ export class NodeCalls {
       const meta = head.raw("meta") as Metadata | undefined;
       const options = { timeoutMs: head.count("ms"), signal: controller.signal, meta };
       const value = new EncodedValue(body, this.#calledAs(name, body));
-      const result = await this.#run(head, connection, name, value, options, { from, id });
+      const result = await this.#run(head, { from, id, connection, name, value, options });
       if (this.#running.get(key) === controller) this.answer(from, id, { value: result });
     } catch (error) {
       if (id > 0 && !controller.signal.aborted) this.answer(from, id, { error: asConduitError(error) });
@@ -149,16 +148,10 @@ export class NodeCalls {
     return calledAs(name, this.#host.local.reader.readItem(body, 0, body.length));
   }
 
-  #run(
-    head: EnvelopeHead,
-    connection: LocalConnection,
-    name: string,
-    value: EncodedValue,
-    options: Parameters<LocalConnection["call"]>[2],
-    { from, id }: { readonly from: NodeIdentity; readonly id: number },
-  ): Promise<unknown> {
+  #run(head: EnvelopeHead, call: PassedCall): Promise<unknown> {
+    const { connection, name, value, options } = call;
     const what = head.text("what");
-    if (what === "streams") return this.streams.run(from, id, connection, name, value, options, head.raw("kinds"));
+    if (what === "streams") return this.streams.run(call, head.raw("kinds"));
     if (what === "call") return connection.call(name, value, options, null);
     if (what === "request") return connection.request(name, value, options, null);
     throw new ConduitError(

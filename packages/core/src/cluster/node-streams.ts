@@ -54,11 +54,18 @@ export interface RemoteStreamCall extends Pick<NodeCallOptions, "name" | "timeou
   readonly onProgress: ((value: unknown) => unknown) | undefined;
 }
 
-/** Options of a call of another node. */
-interface PassedOptions {
-  readonly timeoutMs: number;
-  readonly signal: AbortSignal;
-  readonly meta: Metadata | undefined;
+/** A call of another node for a connection here. */
+export interface PassedCall {
+  readonly from: NodeRun;
+  readonly id: number;
+  readonly connection: LocalConnection;
+  readonly name: string;
+  readonly value: EncodedValue;
+  readonly options: {
+    readonly timeoutMs: number;
+    readonly signal: AbortSignal;
+    readonly meta: Metadata | undefined;
+  };
 }
 
 /** The streams of one call, on either node. */
@@ -178,33 +185,25 @@ export class NodeStreams {
   // --- calls of other nodes -----------------------------------------------------------------------------------------
 
   /** Calls a connection here. Resolves with its result, or with the number of items that it has sent. */
-  async run(
-    node: NodeRun,
-    id: number,
-    connection: LocalConnection,
-    name: string,
-    params: EncodedValue,
-    options: PassedOptions,
-    kinds: unknown,
-  ): Promise<unknown> {
+  async run({ from, id, connection, name, value, options }: PassedCall, kinds: unknown): Promise<unknown> {
     const { input, output, progress } = isMap(kinds) ? kinds : {};
-    const streams = this.#streamsOf(node, name, false);
+    const streams = this.#streamsOf(from, name, false);
     streams.id = id;
     this.#add(streams);
     const given = {
       ...options,
       ...(input === true ? { input: this.#receiver(streams, null, () => this.#say(streams, "stop", {})) } : {}),
       ...(progress === true
-        ? { onProgress: (value: unknown) => this.#say(streams, "progress", {}, this.#encode(name, value)) }
+        ? { onProgress: (step: unknown) => this.#say(streams, "progress", {}, this.#encode(name, step)) }
         : {}),
     };
     const { signal } = options;
     const onAbort = (): void => streams.sender?.abort(asError(signal.reason));
     signal.addEventListener("abort", onAbort);
     try {
-      if (output !== true) return await callWithStreams(connection, name, params, given);
+      if (output !== true) return await callWithStreams(connection, name, value, given);
       const sender = this.#sender(streams);
-      await sendAll(openStream(connection, name, params, given), sender, null, name, `The stream '${name}'`);
+      await sendAll(openStream(connection, name, value, given), sender, null, name, `The stream '${name}'`);
       return sender.count;
     } finally {
       signal.removeEventListener("abort", onAbort);

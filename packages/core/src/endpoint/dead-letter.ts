@@ -27,12 +27,11 @@ export interface DeadLetter {
 /** Digits of milliseconds until the year 5138. */
 const TIME_DIGITS = 14;
 
+/** @param random bytes that tell apart the letters of one millisecond */
 export function deadLetter(
   { name, value, key }: OnceRequest,
   error: RpcError,
-  deliveries: number,
-  user: string,
-  at: number,
+  { deliveries, user, at }: Pick<DeadLetter, "deliveries" | "user" | "at">,
   random: Uint8Array,
 ): DeadLetter {
   const id = `${String(at).padStart(TIME_DIGITS, "0")}-${toHex(random)}`;

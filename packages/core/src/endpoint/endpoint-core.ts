@@ -279,8 +279,9 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
 
   /** Returns when the asynchronous hooks have finished; null if there are none. */
   deadLetterOf(user: string, request: OnceRequest, error: RpcError, deliveries: number): Promise<unknown> | null {
-    const random = this.runtimeContext.runtime.crypto.randomBytes(FAILURE_ID_BYTES);
-    const letter = deadLetter(request, error, deliveries, user, this.runtimeContext.runtime.wallClock(), random);
+    const { runtime } = this.runtimeContext;
+    const facts = { deliveries, user, at: runtime.wallClock() };
+    const letter = deadLetter(request, error, facts, runtime.crypto.randomBytes(FAILURE_ID_BYTES));
     this.keepDeadLetter(letter);
     return this.deadLetterHooks.start((failure) => this.hookFailed("onDeadLetter", failure), letter);
   }

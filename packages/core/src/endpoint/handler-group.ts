@@ -15,7 +15,7 @@ import type {
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import { type AddedFields, type Middleware, MiddlewareList } from "../rpc/middleware.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
-import type { HandlerRegistration } from "./handler-registration.ts";
+import type { HandlerRegistration, HandlerScope } from "./handler-registration.ts";
 import type {
   Awaitable,
   Disposer,
@@ -43,24 +43,12 @@ type AnyHandler = (...args: never[]) => unknown;
  */
 export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unknown> {
   readonly #registration: HandlerRegistration<Peer>;
-  readonly #middlewares: MiddlewareList<Peer>;
-  readonly #takesPeer: boolean;
-  readonly #roles: readonly string[] | undefined;
+  readonly #scope: HandlerScope<Peer>;
 
-  /**
-   * @internal
-   * @param roles the roles that all its handlers require
-   */
-  constructor(
-    registration: HandlerRegistration<Peer>,
-    middlewares: MiddlewareList<Peer>,
-    takesPeer: boolean,
-    roles?: readonly string[],
-  ) {
+  /** @internal */
+  constructor(registration: HandlerRegistration<Peer>, scope: HandlerScope<Peer>) {
     this.#registration = registration;
-    this.#middlewares = middlewares;
-    this.#takesPeer = takesPeer;
-    this.#roles = roles;
+    this.#scope = scope;
   }
 
   /**
@@ -69,14 +57,14 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
    * @throws ConduitError INVALID_CONFIG
    */
   use<R>(middleware: Middleware<Peer, Fields, R>): HandlerGroup<C, S, Peer, Fields & AddedFields<R>> {
-    this.#middlewares.add(middleware);
+    this.#scope.middlewares.add(middleware);
     return this as HandlerGroup<C, S, Peer, Fields & AddedFields<R>>;
   }
 
   /** A group that starts with this one's middleware. Middleware added to either later doesn't change the other. */
   group(): HandlerGroup<C, S, Peer, Fields> {
-    const middlewares = new MiddlewareList(this.#middlewares.current);
-    return new HandlerGroup(this.#registration, middlewares, this.#takesPeer, this.#roles);
+    const { middlewares, roles } = this.#scope;
+    return new HandlerGroup(this.#registration, { middlewares: new MiddlewareList(middlewares.current), roles });
   }
 
   /** Registers a method, as `rpc` of the server or client does. */
@@ -95,7 +83,7 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     handler: MethodHandler<C, S, M, P, undefined, Peer, undefined, Fields>,
   ): Disposer;
   rpc(method: string | MethodDefinition, schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
-    return this.#registration.addMethod(method, schemaOrHandler, maybeHandler, this.#middlewares, this.#roles);
+    return this.#registration.addMethod(method, schemaOrHandler, maybeHandler, this.#scope);
   }
 
   /** Registers a method that returns a stream, as `stream` of the server or client does. */
@@ -114,12 +102,12 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     handler: StreamHandler<C, S, M, P, undefined, Peer, undefined, Fields>,
   ): Disposer;
   stream(stream: string | StreamDefinition, schemaOrHandler: Schema | AnyHandler, maybeHandler?: AnyHandler): Disposer {
-    return this.#registration.addStream(stream, schemaOrHandler, maybeHandler, this.#middlewares, this.#roles);
+    return this.#registration.addStream(stream, schemaOrHandler, maybeHandler, this.#scope);
   }
 
   /** Registers a handler for every method and stream of the contract, as `implement` of the server or client does. */
   implement(handlers: MethodHandlers<C, S, Peer, Fields>): Disposer {
-    return this.#registration.addMethods(handlers, this.#middlewares, this.#roles);
+    return this.#registration.addMethods(handlers, this.#scope);
   }
 
   /** Registers a handler of messages, as `on` of the server or client does. A server's takes roles, too. */
@@ -140,17 +128,6 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     handlerOrOptions?: AnyHandler | MessageOptions,
     maybeOptions?: MessageOptions,
   ): Disposer {
-    const isHandler = typeof handlerOrOptions === "function";
-    const handler = isHandler ? handlerOrOptions : undefined;
-    const options = isHandler ? maybeOptions : handlerOrOptions;
-    return this.#registration.addMessageHandler(
-      type,
-      schemaOrHandler,
-      handler,
-      this.#takesPeer,
-      this.#middlewares,
-      options,
-      this.#roles,
-    );
+    return this.#registration.addMessageHandler(type, schemaOrHandler, handlerOrOptions, maybeOptions, this.#scope);
   }
 }

@@ -25,41 +25,44 @@ const RPC = new KnownOptions<MethodDefinition>("rpc", { ...DEFINITION, result: t
 const STREAM = new KnownOptions<StreamDefinition>("stream", { ...DEFINITION, output: true });
 const ON = new KnownOptions<MessageOptions>("on", { roles: true });
 
+/** What the handlers of a server, client or group have in common. */
+export interface HandlerScope<Peer> {
+  readonly middlewares: MiddlewareList<Peer>;
+  /** Roles that they require; undefined for none. */
+  readonly roles?: readonly string[] | undefined;
+}
+
 /**
  * Registers methods and message handlers. Input and results are validated with the schemas given with the handler, or
  * else with those of the contract.
  */
-export class HandlerRegistration<Peer> {
+export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
   /** Those of the server or client itself. */
   readonly middlewares: MiddlewareList<Peer> = new MiddlewareList();
   readonly #registry: Registry<Peer>;
   /** Undefined without a contract. */
   readonly #contract: SideContract | undefined;
-  /** Whether peers have users: on a server. */
-  readonly #hasUsers: boolean;
+  /** Peers of a server have users, and handlers of messages take the peer. */
+  readonly #isServer: boolean;
 
-  constructor(registry: Registry<Peer>, contract: SideContract | undefined, hasUsers: boolean) {
-    this.#hasUsers = hasUsers;
+  constructor(registry: Registry<Peer>, contract: SideContract | undefined, isServer: boolean) {
+    this.#isServer = isServer;
     this.#registry = registry;
     this.#contract = contract;
   }
 
-  /**
-   * Registers `(name, handler)`, `(name, schema, handler)` or `(definition, handler)`.
-   * @param roles the roles that its group requires
-   */
+  /** Registers `(name, handler)`, `(name, schema, handler)` or `(definition, handler)`. */
   addMethod(
     method: string | MethodDefinition,
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
-    middlewares: MiddlewareList<Peer> = this.middlewares,
-    roles?: readonly string[],
+    scope: HandlerScope<Peer> = this,
   ): Disposer {
     const definition: MethodDefinition = definitionOf(method, RPC, 'rpc("name", (params) => …)');
     const { name } = definition;
     const agreed = agreedOn(this.#contract?.methods, name);
     const form = `rpc(${JSON.stringify(name)}, (params) => …)`;
-    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares, roles);
+    return this.#add(definition, agreed, splitHandler(name, form, schemaOrHandler, maybeHandler), scope);
   }
 
   /** Registers a handler that returns a stream of items. Arguments as those of `addMethod`. */
@@ -67,8 +70,7 @@ export class HandlerRegistration<Peer> {
     stream: string | StreamDefinition,
     schemaOrHandler: Schema | Handler,
     maybeHandler: Handler | undefined,
-    middlewares: MiddlewareList<Peer> = this.middlewares,
-    roles?: readonly string[],
+    scope: HandlerScope<Peer> = this,
   ): Disposer {
     const definition: StreamDefinition = definitionOf(stream, STREAM, 'stream("name", async function* (params) { … })');
     const { name } = definition;
@@ -76,21 +78,17 @@ export class HandlerRegistration<Peer> {
     const form = `stream(${JSON.stringify(name)}, async function* (params) { … })`;
     const output = checkedSchema(definition.output === undefined ? agreed?.output : definition.output, name);
     const items = { check: output === null ? null : new Validator(output, "result") };
-    return this.#add(definition, agreed, form, schemaOrHandler, maybeHandler, middlewares, roles, items);
+    return this.#add(definition, agreed, splitHandler(name, form, schemaOrHandler, maybeHandler), scope, items);
   }
 
   #add(
     definition: MethodDefinition,
     agreed: MethodContract | undefined,
-    form: string,
-    schemaOrHandler: Schema | Handler,
-    maybeHandler: Handler | undefined,
-    middlewares: MiddlewareList<Peer>,
-    roles: readonly string[] | undefined,
+    { schema, handler }: SplitHandler<Handler>,
+    { middlewares, roles }: HandlerScope<Peer>,
     output: Items | null = null,
   ): Disposer {
     const { name } = definition;
-    const { schema, handler } = splitHandler(name, form, schemaOrHandler, maybeHandler);
     const params = schema ?? checkedSchema(definition.params === undefined ? agreed?.params : definition.params, name);
     const result = checkedSchema(definition.result === undefined ? agreed?.result : definition.result, name);
     const input = inputOf(definition.input ?? agreed?.input, name);
@@ -114,19 +112,15 @@ export class HandlerRegistration<Peer> {
   }
 
   /** Registers a handler for every method and stream of the contract, or none of them. */
-  addMethods(
-    handlers: Readonly<Record<string, Handler>>,
-    middlewares?: MiddlewareList<Peer>,
-    roles?: readonly string[],
-  ): Disposer {
+  addMethods(handlers: Readonly<Record<string, Handler>>, scope?: HandlerScope<Peer>): Disposer {
     this.#mustHaveAll("implement the contract", (name) => Object.hasOwn(handlers, name));
     const disposers: Disposer[] = [];
     try {
       for (const [name, handler] of Object.entries(handlers)) {
         const isStream = agreedOn(this.#contract?.streams, name) !== undefined;
         const dispose = isStream
-          ? this.addStream(name, handler, undefined, middlewares, roles)
-          : this.addMethod(name, handler, undefined, middlewares, roles);
+          ? this.addStream(name, handler, undefined, scope)
+          : this.addMethod(name, handler, undefined, scope);
         disposers.push(dispose);
       }
     } catch (error) {
@@ -136,17 +130,19 @@ export class HandlerRegistration<Peer> {
     return () => disposeAll(disposers);
   }
 
-  /** Registers `(handler)` or `(schema, handler)` for one or several types of messages. */
+  /** Registers `(handler, options)` or `(schema, handler, options)` for one or several types of messages. */
   addMessageHandler(
     type: string | readonly string[],
     schemaOrHandler: Schema | Handler,
-    maybeHandler: Handler | undefined,
-    takesPeer: boolean,
-    { current: middlewares }: MiddlewareList<Peer> = this.middlewares,
-    options?: MessageOptions,
-    groupRoles?: readonly string[],
+    handlerOrOptions: Handler | MessageOptions | undefined,
+    maybeOptions?: MessageOptions,
+    scope: HandlerScope<Peer> = this,
   ): Disposer {
+    const maybeHandler = typeof handlerOrOptions === "function" ? handlerOrOptions : undefined;
+    const options = typeof handlerOrOptions === "function" ? maybeOptions : handlerOrOptions;
     ON.check(options, type);
+    const takesPeer = this.#isServer;
+    const middlewares = scope.middlewares.current;
     checkTypes(type, takesPeer);
     const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
     const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
@@ -155,7 +151,7 @@ export class HandlerRegistration<Peer> {
       const entry = agreedOn(this.#contract?.messages, one);
       const agreed = entry === undefined ? undefined : agreedData(entry);
       const check = schema ?? checkedSchema(agreed?.schema, one);
-      const access = this.#accessOf(one, agreed?.roles, options?.roles, groupRoles);
+      const access = this.#accessOf(one, agreed?.roles, options?.roles, scope.roles);
       return this.#registry.addHandler({
         type: one,
         access,
@@ -170,7 +166,7 @@ export class HandlerRegistration<Peer> {
 
   #accessOf(name: string, ...roles: (readonly string[] | undefined)[]): Access | null {
     const access = accessOf(name, ...roles);
-    if (access === null || this.#hasUsers) return access;
+    if (access === null || this.#isServer) return access;
     throw new ConduitError(
       ErrorCode.INVALID_CONFIG,
       `'${name}' has roles, but only clients have: register it on a server`,
@@ -220,6 +216,11 @@ function disposeAll(disposers: readonly Disposer[]): void {
   for (const dispose of disposers) dispose();
 }
 
+interface SplitHandler<H> {
+  readonly schema: Schema | null;
+  readonly handler: H;
+}
+
 /**
  * Distinguishes `(handler)` from `(schema, handler)`. `form` is the call as it is meant, for the error message.
  * @throws ConduitError INVALID_CONFIG
@@ -229,7 +230,7 @@ function splitHandler<H extends (...args: never[]) => unknown>(
   form: string,
   schemaOrHandler: Schema | H,
   maybeHandler: H | undefined,
-): { schema: Schema | null; handler: H } {
+): SplitHandler<H> {
   const handler = maybeHandler ?? schemaOrHandler;
   if (typeof handler !== "function") {
     const mistake = schemaOrHandler === undefined ? ", passed in the same call (this is not a decorator)" : "";

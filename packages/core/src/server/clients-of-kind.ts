@@ -39,7 +39,7 @@ export class ClientsOfKind<C extends Contract, D extends object, K extends Clien
   /** @internal */
   constructor(host: Host<C, D>, registration: HandlerRegistration<Connection<C, D>>, kind: K) {
     const typed = registration as unknown as HandlerRegistration<OfKind<C, D, K>>;
-    super(typed, new MiddlewareList(typed.middlewares.current), true, [kind]);
+    super(typed, { middlewares: new MiddlewareList(typed.middlewares.current), roles: [kind] });
     this.#host = host;
     this.#kind = kind;
   }

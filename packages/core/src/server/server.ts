@@ -283,14 +283,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     middleware: Middleware<Connection<C, D>, unknown, R>,
   ): HandlerGroup<C, "server", Connection<C, D>, AddedFields<R>> {
     const { registration } = this.#core;
-    const all = new HandlerGroup<C, "server", Connection<C, D>>(registration, registration.middlewares, true);
+    const all = new HandlerGroup<C, "server", Connection<C, D>>(registration, registration);
     return all.use(middleware) as HandlerGroup<C, "server", Connection<C, D>, AddedFields<R>>;
   }
 
   /** Handlers with middleware of their own, inside the middleware that the server has now. */
   group(): HandlerGroup<C, "server", Connection<C, D>> {
     const { registration } = this.#core;
-    return new HandlerGroup<C, "server", Connection<C, D>>(registration, registration.middlewares, true).group();
+    return new HandlerGroup<C, "server", Connection<C, D>>(registration, registration).group();
   }
 
   /**
@@ -407,10 +407,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     handlerOrOptions?: OnHandler<never, Connection<C, D>> | MessageOptions,
     maybeOptions?: MessageOptions,
   ): Disposer {
-    const isHandler = typeof handlerOrOptions === "function";
-    const handler = isHandler ? handlerOrOptions : undefined;
-    const options = isHandler ? maybeOptions : handlerOrOptions;
-    return this.#core.registration.addMessageHandler(type, schemaOrHandler, handler, true, undefined, options);
+    return this.#core.registration.addMessageHandler(type, schemaOrHandler, handlerOrOptions, maybeOptions);
   }
 
   /**
