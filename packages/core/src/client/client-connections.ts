@@ -286,11 +286,17 @@ export class ClientConnections<Peer> {
   }
 
   /** @throws ConduitError if a session can't be resumed as the server says */
-  #accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void {
+  async #accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): Promise<void> {
+    const hadSession = this.#waiting.connection !== null;
     const resumable = this.#waiting.answered(answer);
     if (resumable !== null) {
       this.#resume(connection, resumable, answer.sessionToken);
       return;
+    }
+    if (hadSession) {
+      // It has ended, and its messages with ack take their places in the queue.
+      await new Promise<void>((resolve) => this.#core.runtimeContext.runtime.defer(resolve));
+      if (connection.isOver || !this.#login.isFor(connection)) return;
     }
     if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
     const connectedAt = this.#core.runtimeContext.runtime.wallClock();

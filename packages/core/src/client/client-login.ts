@@ -22,7 +22,7 @@ export interface ClientLoginHost<Peer> {
   /** The stream is open: makes a connection of it. */
   opened(stream: ByteStream): ProtocolConnection<Peer>;
   /** The server knows this client. `succeed` ends the attempt, and an error that is thrown fails it. */
-  accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void;
+  accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): Promise<void>;
 }
 
 /** An attempt whose stream is open. */
@@ -109,7 +109,7 @@ export class ClientLogin<Peer> {
       // Destroy it immediately with this reason, before the server's close arrives as the reason.
       connection.destroy(error);
     } else {
-      this.#host.accepted(connection, step);
+      await this.#host.accepted(connection, step);
     }
   }
 

@@ -3,10 +3,11 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 import type { ClientInit } from "../client/client.ts";
 import { type ConduitError, ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
+import { memoryStore } from "../store/memory-store.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outage } from "../test-support/outage.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { outcome, testClient, testPool, testServer } from "../test-support/peers.ts";
 
 const RECONNECT = { delayMs: 500, maxDelayMs: 500, jitter: false };
 /** A client that has lost its stream is connected again by then. */
@@ -306,6 +307,48 @@ describe("a message with ack, while a session waits for its next stream", () => 
     await runtime.advance(BACK_MS);
     expect([sent.state, handled]).toEqual(["resolved", [data]]);
   });
+
+  test.each(["client", "pool"])(
+    "of a %s keeps its place when the next server doesn't know the session",
+    async (what) => {
+      const runtime = fakeRuntime();
+      const handled: unknown[] = [];
+      // A pool sends again only where the keys are known.
+      const store = what === "pool" ? { store: memoryStore({ now: () => runtime.wallClock() }) } : {};
+      const nextServer = (): Promise<{ server: Server }> =>
+        testServer(runtime, { handlerConcurrency: 1, closeTimeoutMs: 100, resume: store }, (made) => {
+          made.rpc("block", () => new Promise(() => undefined));
+          made.on("order", (_connection, data) => void handled.push(data));
+        });
+      const { server } = await nextServer();
+      const options = { resume: true, reconnect: RECONNECT };
+      const sender = what === "pool" ? testPool(runtime, [8080], options).pool : testClient(runtime, options).client;
+      await sender.connect();
+      const first = new AbortController();
+      const send = (n: number, signal?: AbortSignal): ReturnType<typeof outcome> =>
+        outcome(sender.send("order", n, { ack: { signal } }) as unknown as Promise<void>);
+      void outcome(sender.call("block"));
+      const given = send(1, first.signal);
+      const sent = [send(2)];
+      await runtime.settle();
+      // The next one has its place in the table of calls.
+      first.abort();
+      await runtime.settle();
+      sent.push(send(3), send(4));
+      await runtime.settle();
+      const endOutage = outage(runtime);
+      cut(runtime);
+      const stopping = server.stop({ drainMs: 0 });
+      await runtime.advance(200);
+      await stopping;
+      await nextServer();
+      sent.push(send(5), send(6));
+      endOutage();
+      await runtime.advance(BACK_MS);
+      expect(handled).toEqual([2, 3, 4, 5, 6]);
+      expect([given.state, ...sent.map(({ state }) => state)]).toEqual(["rejected", ...Array(5).fill("resolved")]);
+    },
+  );
 
   test("fails when the client is closed while it dials, although what else is sent may wait for the next connect()", async () => {
     const { runtime, server, client } = await session({ queueWhileDisconnected: "send" });
