@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { type ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { ONCE_WINDOW_MS } from "../limits.ts";
+import type { ServerInit } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
@@ -16,9 +17,9 @@ function cut(runtime: FakeRuntime): void {
   runtime.pairs.at(-1)?.dialled.destroy(null);
 }
 
-async function scene() {
+async function scene(options: Partial<ServerInit> = {}) {
   const runtime = fakeRuntime();
-  const { server } = await testServer(runtime);
+  const { server } = await testServer(runtime, options);
   const { client } = testClient(runtime, { reconnect: RECONNECT });
   await client.connect();
   return { runtime, server, client };
@@ -205,6 +206,21 @@ describe("send with ack", () => {
     expect([sent.state, runs]).toEqual(["pending", 0]);
     await runtime.advance(100);
     expect([sent.state, runs]).toEqual(["resolved", 1]);
+  });
+
+  test("takes the place of one handler, however often it is sent while that runs", async () => {
+    const { runtime, server, client } = await scene({ handlerConcurrency: 3 });
+    const open = gate();
+    server.on("order", () => open.promise);
+    server.rpc("echo", (params) => params);
+    const sent = outcome(client.send("order", 1, { ack: { attempts: 100, timeoutMs: 100, delayMs: 10 } }));
+    await runtime.advance(2000);
+    const call = outcome(client.call("echo", { n: 1 }));
+    await runtime.settle();
+    expect([sent.state, call.state]).toEqual(["pending", "resolved"]);
+    open.open();
+    await runtime.advance(30_000);
+    expect(sent.state).toBe("resolved");
   });
 
   test("is given up by its signal, and when the client disconnects", async () => {

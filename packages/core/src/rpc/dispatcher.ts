@@ -195,17 +195,27 @@ export class Dispatcher<Peer> {
   /** Answers a call or message with a key: as it was answered before, or as it is carried out now. */
   async #runOnce(source: RequestSource<Peer>, request: IncomingRequest<Peer>): Promise<void> {
     source.handlerStarted(request);
+    let isAnswered = false;
     try {
       const wanted = onceRequest(request.value);
       this.#once ??= new OnceWindow(this.#host.makeAnswers());
       const once = this.#once;
       const owner = this.#host.onceOwner(request.client);
       const carryOut = (count: number): Promise<OnceAnswer> => this.#deliver(source, request, wanted, count);
-      const answer = await this.#untilAnswered(owner, request, () => once.run(owner, wanted, carryOut));
+      // Its handler takes the place of the attempt that started it, so this one needs none when its caller gives up.
+      const isRepeated = once.isRunning(owner, wanted);
+      const gaveUp = (reason: ConduitError): void => {
+        if (!isRepeated) return;
+        isAnswered = true;
+        this.#callFailed(source, request, reason);
+        source.handlerSettled(request);
+      };
+      const answer = await this.#untilAnswered(owner, request, gaveUp, () => once.run(owner, wanted, carryOut));
+      if (isAnswered) return;
       request.finish();
       this.#reply(source, request, "error" in answer ? startedError(answer.error) : answer.result);
     } catch (error) {
-      this.#callFailed(source, request, error);
+      if (!isAnswered) this.#callFailed(source, request, error);
     } finally {
       source.handlerSettled(request);
     }
@@ -220,14 +230,16 @@ export class Dispatcher<Peer> {
   async #untilAnswered(
     owner: string,
     request: IncomingRequest<Peer>,
+    gaveUp: (reason: ConduitError) => void,
     run: () => Promise<OnceAnswer>,
   ): Promise<OnceAnswer> {
     request.throwIfAborted();
     this.#abandoned.mustHaveRoom(owner);
     let isAbandoned = false;
-    request.onAbort = () => {
+    request.onAbort = (reason) => {
       isAbandoned = true;
       this.#abandoned.add(owner, request.bytes);
+      gaveUp(reason);
     };
     try {
       return await run();

@@ -119,7 +119,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   /** Fields that middlewares have added. The handlers of a message share them. */
   addedNames: ReadonlySet<string> | null = null;
   /** Called when its caller gives up or goes. */
-  onAbort: (() => void) | null = null;
+  onAbort: ((reason: ConduitError) => void) | null = null;
   #controller: AbortController | null = null;
   #abortReason: ConduitError | null = null;
 
@@ -229,7 +229,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     if (this.#abortReason !== null) return;
     this.#abortReason = reason;
     this.finish();
-    this.onAbort?.();
+    this.onAbort?.(reason);
     this.#controller?.abort(reason);
     this.streams?.abort(reason);
   }

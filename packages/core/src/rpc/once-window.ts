@@ -57,7 +57,7 @@ export class OnceWindow {
    * @throws RpcError RATE_LIMITED if too many keys are remembered, STORE_FAILED, STORE_FULL
    */
   run(owner: string, request: OnceRequest, carryOut: (delivery: number) => Promise<OnceAnswer>): Promise<OnceAnswer> {
-    const id = JSON.stringify([owner, request.isCall, request.name, request.key]);
+    const id = idOf(owner, request);
     const running = this.#running.get(id);
     if (running !== undefined) return running;
     const answer = this.#run(owner, id, request, carryOut);
@@ -65,6 +65,11 @@ export class OnceWindow {
     const ended = (): void => void this.#running.delete(id);
     void answer.then(ended, ended);
     return answer;
+  }
+
+  /** Whether it is carried out now. */
+  isRunning(owner: string, request: OnceRequest): boolean {
+    return this.#running.has(idOf(owner, request));
   }
 
   /** Resolves when nothing is carried out. */
@@ -86,6 +91,10 @@ export class OnceWindow {
     const answer = await carryOut(delivery);
     return this.#answers.end(owner, id, delivery, answer);
   }
+}
+
+function idOf(owner: string, { isCall, name, key }: OnceRequest): string {
+  return JSON.stringify([owner, isCall, name, key]);
 }
 
 export function isOnceKey(key: unknown): key is string {
