@@ -193,10 +193,11 @@ export class ClientConnections<Peer> {
     return this.#reconnector.connect();
   }
 
-  /** `connect` has failed: goes on as after a lost connection, unless another attempt would fail the same way. */
+  /** `connect` has failed: goes on as after a lost connection, or gives up if it doesn't connect again by itself. */
   tryAgain(error: unknown): void {
     const { attempts } = this.#reconnector;
     if (this.#reconnector.tryAgain(error)) this.#attemptFailed({ error: asError(error), attempts });
+    else if (this.current === null && !this.#reconnector.isConnecting) this.#host.gaveUp(asError(error));
   }
 
   /** Stops dialing, and gives up what waits; `closeAll` follows. Returns the end of the current attempt; null for none. */

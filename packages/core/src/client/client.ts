@@ -579,7 +579,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   // --- for pools ----------------------------------------------------------------------------------------------------
 
-  /** @internal `connect` has failed: goes on as after a lost connection, unless another attempt would fail the same way. */
+  /** @internal `connect` has failed: goes on as after a lost connection, or gives up. */
   protected _tryAgain(error: unknown): void {
     this.#connections.tryAgain(error);
   }

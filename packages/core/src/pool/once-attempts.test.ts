@@ -175,6 +175,38 @@ describe("after a lost connection", () => {
     }
   });
 
+  test("the outcome of a message with ack is unknown when its server's name stands for other addresses", async () => {
+    const runtime = fakeRuntime();
+    runtime.names.set("db.test", ["10.0.0.1"]);
+    const { server } = await testServer(runtime, { port: 1 }, (made) => void made.on("order", never));
+    const target = { host: "db.test", port: 1 };
+    const other = { host: "127.0.0.1", port: 2 };
+    const { pool } = testPool(runtime, [], { servers: [target, other], lookupIntervalMs: 1000 });
+    await pool.connect();
+    const sent = outcome(pool.send("order", 1, { ack: true }));
+    await runtime.settle();
+    await testServer(runtime, { port: 2 });
+    await runtime.advance(1000);
+    await server.stop({ drainMs: 0 });
+    await runtime.advance(OUTAGE_MS);
+    expect([sent.state, pool.isConnected]).toEqual(["pending", true]);
+    runtime.names.set("db.test", ["10.0.0.2", "10.0.0.3"]);
+    await runtime.advance(2000);
+    expect(sent.error).toMatchObject({ code: OUTCOME_UNKNOWN });
+  });
+
+  test("messages with ack fail when no server is tried again, also one that was never connected", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime, { port: 1 });
+    const { pool } = testPool(runtime, [1, 2], { reconnect: { enabled: false } });
+    await pool.connect();
+    await runtime.settle();
+    await server.stop({ drainMs: 0 });
+    const sent = outcome(pool.send("order", 1, { ack: true }));
+    await runtime.advance(1000);
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 0, started: false } });
+  });
+
   test("its outcome is unknown as soon as the first server is back without its keys", async () => {
     const { runtime, runs, servers, start, pool } = await twoServers(never);
     const paying = outcome(pool.call("pay", {}, { once: "k1" }));

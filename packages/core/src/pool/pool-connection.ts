@@ -72,6 +72,7 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
   /** The heartbeats that are part of the average. */
   #heartbeats: Latency | null = null;
   #hasGivenUp = false;
+  #isLeaving = false;
 
   constructor(init: ClientInit<C>, runtime: Runtime, server: PoolServer, slot: number, host: PoolConnectionHost) {
     this.#inside = new PoolClient(init, runtime, (error) => {
@@ -122,7 +123,12 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
   }
 
   get mayReturn(): boolean {
-    return !this.isUsable && !this.#hasGivenUp;
+    return !this.isUsable && !this.#hasGivenUp && !this.#isLeaving;
+  }
+
+  /** Its server's name no longer stands for its address. */
+  leave(): void {
+    this.#isLeaving = true;
   }
 
   get averageMs(): number | null {

@@ -67,7 +67,11 @@ export class PoolMembers<C extends Contract> {
     const slots = Array.from({ length: this.#host.config.size }, (_, slot) => slot);
     this.#connections = slots.flatMap((slot) => servers.map((server) => connectionOf(server, slot)));
     const kept = new Set(this.#connections);
-    for (const connection of before.values()) if (!kept.has(connection)) this.#leaving.add(connection);
+    for (const connection of before.values()) {
+      if (kept.has(connection)) continue;
+      connection.leave();
+      this.#leaving.add(connection);
+    }
     this.#endLeaving();
     return added;
   }
