@@ -1,5 +1,5 @@
 import type { StreamConnection } from "../connection/connection-sender.ts";
-import { checkResult, checkSignal, checkTimeout } from "../connection/outgoing-calls.ts";
+import { checkResult, checkSignal, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
 import type { CallSettings } from "../endpoint/acknowledged-send.ts";
 import type { CallOptions, SendOptions } from "../endpoint/call-options.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
@@ -51,13 +51,17 @@ export class OfflineSender implements Outgoing {
   sendMessage(type: string, data: unknown, options?: SendOptions): boolean {
     this.#host.mustQueue(type, false);
     const value = this.#host.writer.encodeData(type, data);
-    return this.#send(type, "message", value, (connection) => connection.sendMessage(type, value, options));
+    return this.#send(type, "message", value, (connection) =>
+      connection.sendMessage(type, value, { ...options, isTaken: true }),
+    );
   }
 
   callNoWait(method: string, params: unknown, options?: SendOptions): boolean {
     this.#host.mustQueue(method, false);
     const value = this.#host.writer.encodeParams(method, params);
-    return this.#send(method, "rpc", value, (connection) => connection.callNoWait(method, value, options));
+    return this.#send(method, "rpc", value, (connection) =>
+      connection.callNoWait(method, value, { ...options, isTaken: true }),
+    );
   }
 
   async call(
@@ -164,7 +168,7 @@ export class OfflineSender implements Outgoing {
     called: Called,
     options: CallOptions | undefined,
     value: EncodedValue,
-    send: (connection: Outgoing, options: CallOptions) => Promise<unknown>,
+    send: (connection: Outgoing, options: OutgoingCallOptions) => Promise<unknown>,
     attempt?: QueuedAttempt,
   ): Promise<unknown> {
     const { signal, meta } = options ?? {};
@@ -179,7 +183,7 @@ export class OfflineSender implements Outgoing {
         send: (connection) => {
           signal?.removeEventListener("abort", onAbort);
           const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (this.#host.clock.now() - queuedAt));
-          resolve(send(connection, { timeoutMs: leftMs, signal, meta }));
+          resolve(send(connection, { timeoutMs: leftMs, signal, meta, isTaken: true }));
         },
         reject: (error) => {
           signal?.removeEventListener("abort", onAbort);

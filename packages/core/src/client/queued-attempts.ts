@@ -34,15 +34,15 @@ export class QueuedAttempts implements MessageAttempts {
   }
 
   call(params: unknown, options: CallSettings): Promise<unknown> {
-    const send = (way: Pick<Outgoing, "call">, value: unknown): Promise<unknown> => {
+    const send = (way: Pick<Outgoing, "call">, value: unknown, given: CallSettings): Promise<unknown> => {
       this.#sent += 1;
-      return way.call(ONCE_METHOD, value, options, null);
+      return way.call(ONCE_METHOD, value, given, null);
     };
     const now = this.#route.way();
-    if (now !== null) return send(now, params);
+    if (now !== null) return send(now, params, options);
     const attempt = { place: this.#place, isAgain: this.#sent > 0, canLeave: () => this.#route.canLeave() };
     return this.#offline.attempt(attempt, params, options, (connection, value) =>
-      send(this.#route.way() ?? connection, value),
+      send(this.#route.way() ?? connection, value, { ...options, isTaken: true }),
     );
   }
 }

@@ -5,7 +5,7 @@ import type { Validator } from "../rpc/validation.ts";
 import { Flag } from "../wire/constants.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
-import { type Metadata, metadataOf } from "../wire/metadata.ts";
+import { metadataOf } from "../wire/metadata.ts";
 import type { FrameBytes } from "../wire/scattered-frame.ts";
 import type { CloseReason } from "./close-reason.ts";
 import type { Extension } from "./extension.ts";
@@ -15,6 +15,7 @@ import {
   mustAnswerCalls,
   type OutgoingCallOptions,
   OutgoingCalls,
+  type OutgoingOptions,
 } from "./outgoing-calls.ts";
 import { markShared } from "./send/large-frame.ts";
 import { ReportedSends } from "./send/reported-sends.ts";
@@ -89,19 +90,19 @@ export class ConnectionSender {
    * @returns false if the send queue is filling up
    * @throws ConduitError CONNECTION_CLOSED, SEND_QUEUE_FULL, UNSERIALIZABLE, MESSAGE_TOO_LARGE
    */
-  sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
+  sendMessage(type: string, data: unknown, options?: OutgoingOptions): boolean {
     const host = this.#host;
     const { unhandled } = this;
     this.mustBeOpen();
     const value = unhandled === null || data instanceof EncodedValue ? data : host.writer.encodeData(type, data);
     host.writer.message(0, 0, type, value, 0, metadataOf(type, options?.meta, host.features.carriesMetadata));
-    const mayGoOn = this.#sendWithoutReply(type);
+    const mayGoOn = this.#sendWithoutReply(type, options?.isTaken === true);
     unhandled?.add({ isCall: false, name: type, value: value as EncodedValue, meta: options?.meta });
     return mayGoOn;
   }
 
   /** Sends a call without a reply. Returns false if the send queue is filling up. */
-  callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
+  callNoWait(method: string, params: unknown, options?: OutgoingOptions): boolean {
     const host = this.#host;
     this.mustBeOpen();
     mustAnswerCalls(host, method);
@@ -110,7 +111,7 @@ export class ConnectionSender {
     const value =
       unhandled === null || params instanceof EncodedValue ? params : host.writer.encodeParams(method, params);
     host.writer.rpcRequest(0, 0, method, value, 0, null, meta);
-    const mayGoOn = this.#sendWithoutReply(method);
+    const mayGoOn = this.#sendWithoutReply(method, options?.isTaken === true);
     unhandled?.add({ isCall: true, name: method, value: value as EncodedValue, meta: options?.meta });
     return mayGoOn;
   }
@@ -135,11 +136,11 @@ export class ConnectionSender {
   }
 
   /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */
-  #sendWithoutReply(name: string): boolean {
+  #sendWithoutReply(name: string, isTaken: boolean): boolean {
     const host = this.#host;
     const isReported = host.features.reportsRefusals;
     if (isReported) host.writer.setFlag(Flag.REPORT_REFUSAL);
-    this.sendBounded(name, host.writer);
+    this.sendBounded(name, host.writer, null, isTaken);
     if (isReported) {
       this.#reportedSends ??= new ReportedSends();
       this.#reportedSends.add(name);
@@ -217,11 +218,15 @@ export class ConnectionSender {
     this.#host.countHeldBytes();
   }
 
-  /** Queues a message or request. @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE */
-  sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner | null = null): void {
+  /**
+   * Queues a message or request.
+   * @param isTaken whether it isn't refused for lack of room
+   * @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE
+   */
+  sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner | null = null, isTaken = false): void {
     const host = this.#host;
     if (frame.payloadBytes > host.maxPeerPayloadBytes) throw this.tooLargeForPeer(quoted(called), frame.payloadBytes);
-    if (!host.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(called);
+    if (!isTaken && !host.sendQueue.hasRoomFor(frame)) throw this.#sendQueueFull(called);
     this.messagesSent += 1;
     host.sendQueue.push(frame, "message", owner);
     if (host.sendQueue.hasWaiting) host.countHeldBytes();
@@ -309,6 +314,6 @@ export class ConnectionSender {
     const message =
       `${cannot("send", called)}: the send queue holds ${sendQueue.queuedFrames} messages, ${sendQueue.bufferedBytes} bytes ` +
       `(sendQueueSize ${settings.sendQueueSize}, sendQueueBytes ${settings.sendQueueBytes}); wait for drained()`;
-    return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
+    return new ConduitError(ErrorCode.SEND_QUEUE_FULL, message, { details: { started: false } });
   }
 }

@@ -39,11 +39,17 @@ import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
 
 const MAX_GENERATION = 0x1fffff;
 
+/** Options of one message. */
+export interface OutgoingOptions {
+  readonly meta?: Metadata | undefined;
+  /** Whether this side has taken it already, as what waited or was sent before: the send queue doesn't refuse it. */
+  readonly isTaken?: boolean | undefined;
+}
+
 /** Options of one call or request. */
-export interface OutgoingCallOptions {
+export interface OutgoingCallOptions extends OutgoingOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly meta?: Metadata | undefined;
   /** Whether the timeout stands still while the connection waits for another stream, and begins anew with that. */
   readonly pausesWithoutStream?: boolean | undefined;
 }
@@ -102,9 +108,10 @@ export interface CallsHost {
     mustBeOpen(): void;
     /**
      * Queues a message or request.
+     * @param isTaken whether it isn't refused for lack of room
      * @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE
      */
-    sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner): void;
+    sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner, isTaken: boolean): void;
   };
 }
 
@@ -229,7 +236,7 @@ export class OutgoingCalls {
       try {
         const writer = host.sender.requestWriter;
         writer.rpcRequest(call.idHi, call.idLo, method, params, call.wireTimeoutMs, streams?.keys ?? null, meta);
-        host.sender.sendBounded(called, writer, call);
+        host.sender.sendBounded(called, writer, call, options?.isTaken === true);
       } catch (error) {
         this.#remove(call);
         streams?.abandoned(false, asConduitError(error));
@@ -267,7 +274,7 @@ export class OutgoingCalls {
           call.wireTimeoutMs = 0;
           writer.message(0, 0, type, data);
         }
-        host.sender.sendBounded(type, writer, call);
+        host.sender.sendBounded(type, writer, call, options?.isTaken === true);
       } catch (error) {
         this.#remove(call);
         throw error;

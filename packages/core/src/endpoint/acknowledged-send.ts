@@ -31,6 +31,7 @@ export interface CallSettings {
   readonly signal?: AbortSignal | undefined;
   readonly meta?: Metadata | undefined;
   readonly pausesWithoutStream?: boolean | undefined;
+  readonly isTaken?: boolean | undefined;
 }
 
 /** Where the attempts of a call go. */
@@ -187,14 +188,17 @@ export function ackOptions(type: string, ack: unknown): AckOptions {
   return options;
 }
 
-/** Resolves when the peer's handler has returned. @param options checked by `ackOptions` */
+/**
+ * Resolves when the peer's handler has returned.
+ * @param options checked by `ackOptions`. `isTaken`: something else bounds how much waits, so a full send queue doesn't refuse it
+ */
 export async function sendAcknowledged(
   sender: RepeatingSender,
   type: string,
   data: unknown,
-  options: AckOptions & { readonly meta?: Metadata | undefined },
+  options: AckOptions & Pick<CallSettings, "meta" | "isTaken">,
 ): Promise<void> {
-  const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta } = options;
+  const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta, isTaken = false } = options;
   const { once: key = crypto.randomUUID(), deliveries = 1 } = options;
   const calls = sender.messageAttempts();
   let delivery = 1;
@@ -206,10 +210,10 @@ export async function sendAcknowledged(
     const { sent } = calls;
     try {
       const params = deliveries === 1 ? { key, type, data } : { key, type, data, delivery, deliveries };
-      await calls.call(params, { timeoutMs, signal, meta, pausesWithoutStream: true });
+      await calls.call(params, { timeoutMs, signal, meta, pausesWithoutStream: true, isTaken: isTaken || sent > 0 });
       return;
     } catch (error) {
-      if (isGivenUp()) throw error;
+      if (isGivenUp() || isRefusedForRoom(error, sent)) throw error;
       const waitMs = retryAfterMs(error, backOff(delayMs, Math.max(1, calls.sent)));
       if (calls.sent === sent) {
         if (!isInstance(error, ConduitError) || REFUSED_HERE.has(codeOf(error))) throw error;
@@ -264,10 +268,12 @@ export async function callOnce(
   for (let attempt = 1; ; attempt += 1) {
     if (signal?.aborted === true) throw cancelledError(method, signal.reason);
     const leftMs = timeoutMs - (runtime.now() - startedMs);
-    const given = timeoutMs > 0 && attempt > 1 ? { ...options, timeoutMs: Math.max(1, Math.ceil(leftMs)) } : options;
+    const again = timeoutMs > 0 ? { timeoutMs: Math.max(1, Math.ceil(leftMs)), isTaken: true } : { isTaken: true };
+    const given = attempt > 1 ? { ...options, ...again } : options;
     try {
       return await calls.call(ONCE_METHOD, wrapped, given, validator);
     } catch (error) {
+      if (isRefusedForRoom(error, attempt - 1)) throw error;
       const isTimeout = codeOf(asConduitError(error)) === ErrorCode.TIMEOUT;
       const waitMs = isTimeout ? null : retryAfterMs(error, backOff(DELAY_MS, attempt));
       const isLast = timeoutMs > 0 ? waitMs !== null && waitMs >= leftMs : attempt >= ATTEMPTS;
@@ -300,6 +306,12 @@ function backOff(delayMs: number, count: number): number {
 /** Whether the peer's handler failed, and may succeed next time. */
 function hasFailedThere(error: unknown): boolean {
   return isInstance(error, RpcError) && isRedeliverable(error);
+}
+
+/** Whether the first attempt found the send queue full: the sender is told at once, as of any message. */
+function isRefusedForRoom(error: unknown, attemptsBefore: number): boolean {
+  const isConduitError = isInstance(error, ConduitError) && !isInstance(error, RpcError);
+  return attemptsBefore === 0 && isConduitError && codeOf(error) === ErrorCode.SEND_QUEUE_FULL;
 }
 
 /** Why a message that would wait for a connection isn't taken. */

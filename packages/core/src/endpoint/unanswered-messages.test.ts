@@ -231,6 +231,29 @@ describe("a message with ack, while its client reconnects", () => {
     expect(states.map(({ state }) => state)).toEqual(Array(5).fill("resolved"));
   });
 
+  test("finds room at the next server, though that takes fewer messages at once", async () => {
+    const { runtime, server, client, handled } = await scene({ sendQueueSize: 2 });
+    void outcome(client.call("block"));
+    const all = Array.from({ length: 20 }, (_, n) => n);
+    const sent = all.map((n) => outcome(client.send("order", n, { ack: { attempts: 2 } })));
+    await runtime.settle();
+    const endOutage = outage(runtime);
+    cut(runtime);
+    await server.stop({ drainMs: 0 });
+    const open = gate();
+    await testServer(runtime, { handlerConcurrency: 1, receiveQueueSize: 2 }, (made) => {
+      made.on("order", async (_connection, data) => {
+        await open.promise;
+        handled.push(data);
+      });
+    });
+    endOutage();
+    await runtime.advance(BACK_MS);
+    open.open();
+    await runtime.advance(BACK_MS);
+    expect([sent.map(({ state }) => state), handled]).toEqual([Array(20).fill("resolved"), all]);
+  });
+
   test.each(["disconnects", "gives up"])(
     "fails at once when the client %s, and says whether it was started",
     async (end) => {
@@ -257,6 +280,85 @@ describe("a message with ack, while its client reconnects", () => {
       endOutage();
     },
   );
+});
+
+describe("a message with ack, and a call with once, while the send queue is full", () => {
+  test.each(["client", "server"])("of a %s is refused at once, and nothing of it is sent", async (side) => {
+    const runtime = fakeRuntime();
+    const open = gate();
+    const small = { handlerConcurrency: 1, receiveQueueSize: 1, sendQueueSize: 2 };
+    const { server } = await testServer(runtime, small);
+    const { client } = testClient(runtime, small);
+    await client.connect();
+    const sender = side === "client" ? client : server.connections[0];
+    if (sender === undefined) throw new Error("Nobody is connected");
+    const handled: unknown[] = [];
+    const handle = async (data: unknown): Promise<void> => {
+      await open.promise;
+      handled.push(data);
+    };
+    server.on("order", (_connection, data) => handle(data));
+    client.on("order", handle);
+    const accepted: ReturnType<typeof outcome>[] = [];
+    let refused: ReturnType<typeof outcome> | null = null;
+    for (let n = 0; refused === null; n += 1) {
+      const sent = outcome(sender.send("order", n, { ack: true }) as unknown as Promise<void>);
+      await runtime.settle();
+      if (sent.state === "pending") accepted.push(sent);
+      else refused = sent;
+    }
+    const call = outcome(sender.call("pay", {}, { once: "k" }));
+    await runtime.settle();
+    for (const { error } of [refused, call]) {
+      expect(error).toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL, details: { started: false } });
+    }
+    open.open();
+    await runtime.settle();
+    expect(accepted.map(({ state }) => state)).toEqual(Array(handled.length).fill("resolved"));
+    expect(handled).toEqual(Array.from({ length: accepted.length }, (_, n) => n));
+  });
+
+  test("has room after the next login, as all that waited, behind what a server that was started anew gets again", async () => {
+    const runtime = fakeRuntime();
+    const store = memoryStore({ now: () => runtime.wallClock() });
+    const handled = new Set<unknown>();
+    const open = gate();
+    const nextServer = (): Promise<{ server: Server }> => {
+      const options = { handlerConcurrency: 1, receiveQueueSize: 4, closeTimeoutMs: 100, resume: { store } };
+      return testServer(runtime, options, (made) => {
+        made.on("order", async (_connection, data) => {
+          await open.promise;
+          handled.add(data);
+        });
+      });
+    };
+    const { server } = await nextServer();
+    const { client, errors } = testClient(runtime, {
+      resume: true,
+      sendQueueSize: 4,
+      queueWhileDisconnected: "send",
+      reconnect: RECONNECT,
+    });
+    await client.connect();
+    for (let n = 0; n < 8; n += 1) client.send("order", n);
+    const endOutage = outage(runtime);
+    cut(runtime);
+    const stopping = server.stop({ drainMs: 0 });
+    await runtime.advance(200);
+    await stopping;
+    const sent: ReturnType<typeof outcome>[] = [];
+    client.onDisconnect(() => {
+      client.send("order", "plain");
+      sent.push(outcome(client.send("order", "acknowledged", { ack: { attempts: 1 } })));
+    });
+    await nextServer();
+    endOutage();
+    await runtime.advance(BACK_MS);
+    open.open();
+    await runtime.advance(BACK_MS);
+    expect([...handled]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, "plain", "acknowledged"]);
+    expect([sent.map(({ state }) => state), errors]).toEqual([["resolved"], []]);
+  });
 });
 
 describe("a message with ack, while a session waits for its next stream", () => {

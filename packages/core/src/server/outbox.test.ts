@@ -526,6 +526,27 @@ test("A stored message isn't given up while the client's session waits, though t
   expect([errors, handled]).toEqual([[], [1]]);
 });
 
+test("Stored messages wait for a client that takes few at a time, more than the send queue holds", async () => {
+  const runtime = fakeRuntime();
+  const store = memoryStore({ now: () => runtime.wallClock() });
+  const { server, errors } = await testServer(runtime, { sendQueueSize: 2, resume: { store } });
+  const { client } = testClient(runtime, { handlerConcurrency: 1, receiveQueueSize: 1, resume: true });
+  const open = gate();
+  const handled: number[] = [];
+  client.on("n", async (n) => {
+    await open.promise;
+    handled.push(n as number);
+  });
+  await client.connect();
+  const all = Array.from({ length: 10 }, (_, n) => n);
+  for (const n of all) await server.connections[0]?.send("n", n, STORED);
+  await runtime.advance(150_000);
+  open.open();
+  await runtime.advance(60_000);
+  const inOrder = handled.sort((a, b) => a - b);
+  expect([inOrder, errors, await store.keys("outbox/", 100)]).toEqual([all, [], []]);
+});
+
 test("It needs a store, a client with a session, and a server's own connection", async () => {
   const runtime = fakeRuntime();
   const plain = await testServer(runtime, { port: 8081 });

@@ -311,7 +311,7 @@ export class Outbox {
 
   async #deliver(key: string, type: string, data: unknown, options: StoredSendOptions): Promise<void> {
     try {
-      await sendAcknowledged(this.#sender, type, data, options);
+      await sendAcknowledged(this.#sender, type, data, { ...options, isTaken: true });
     } catch (error) {
       // `ended` says whether another server sends it.
       if (this.#sender.isOver()) return;
