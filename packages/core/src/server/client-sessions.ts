@@ -35,7 +35,7 @@ export class ClientSessions<Peer> {
   /** The sessions of this process. */
   readonly live: Sessions<Peer>;
   readonly #host: ClientSessionsHost;
-  /** Their sessions are on another node now. */
+  /** Their clients go on by other connections, here or on another node. */
   readonly #moved = new WeakSet<ProtocolConnection<Peer>>();
 
   constructor(host: ClientSessionsHost) {
@@ -95,7 +95,7 @@ export class ClientSessions<Peer> {
 
   #endMoved(protocol: ProtocolConnection<Peer>): void {
     this.#moved.add(protocol);
-    protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The client goes on on another node"));
+    protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The client goes on by another connection"));
   }
 
   /**
@@ -136,7 +136,9 @@ export class ClientSessions<Peer> {
     const resuming = protocol.extension(resume);
     if (resuming === undefined) return;
     const isStopping = reason.code === ErrorCode.SERVER_STOPPING && !reason.byPeer;
-    this.#host.stored?.ended(resuming, isStopping || this.#moved.has(protocol));
+    const isForGood = !reason.reconnect || reason.code === ErrorCode.SESSION_EXPIRED;
+    const mayAskAgain = !isForGood && (protocol.resumption?.stream.received ?? 0) === 0;
+    this.#host.stored?.ended(resuming, isStopping || this.#moved.has(protocol), mayAskAgain);
   }
 }
 

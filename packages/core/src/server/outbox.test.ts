@@ -18,8 +18,23 @@ async function scene(resume: { maxBytes?: number } = {}) {
   const runtime = fakeRuntime();
   const store: Store = memoryStore({ now: () => runtime.wallClock() });
   let view = mortalStore(store);
+  /** Logins whose answers are lost with their streams. */
+  let lostAnswers = 0;
+  let isLost = false;
+  const connectionData = (): Record<string, unknown> => {
+    isLost = lostAnswers > 0;
+    if (isLost) {
+      lostAnswers -= 1;
+      runtime.pairs.at(-1)?.dialled.destroy(null);
+    }
+    return {};
+  };
+  const options = { resume: { windowMs: 60_000, ...resume }, closeTimeoutMs: 100, connectionData };
+  let hasHook = false;
   const begin = () =>
-    testServer(runtime, { resume: { store: view, windowMs: 60_000, ...resume }, closeTimeoutMs: 100 });
+    testServer(runtime, { ...options, resume: { ...options.resume, store: view } }, (server) => {
+      if (hasHook) server.onClientConnect(() => (isLost ? new Promise(() => undefined) : undefined));
+    });
   let current = await begin();
   const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });
   const handled: unknown[] = [];
@@ -43,7 +58,7 @@ async function scene(resume: { maxBytes?: number } = {}) {
       return current.errors;
     },
     get connection() {
-      const [connection] = current.server.connections;
+      const connection = current.server.connections.at(-1);
       if (connection === undefined) throw new Error("Nobody is connected");
       return connection;
     },
@@ -55,6 +70,13 @@ async function scene(resume: { maxBytes?: number } = {}) {
       for (const resolve of held.splice(0)) resolve();
     },
     cut: () => runtime.pairs.at(-1)?.accepted.destroy(null),
+    loseAnswers: (count: number) => {
+      lostAnswers = count;
+    },
+    /** Later servers have a connect hook. */
+    addHook: () => {
+      hasHook = true;
+    },
     /** The process of the server ends as by `kill -9`, and another begins. @param prepare changes its view of the store */
     async restart(prepare: () => void = () => undefined): Promise<void> {
       view.isDead = true;
@@ -163,6 +185,24 @@ test("A message whose handler runs comes again with its key, and isn't handled t
   expect(all.handled).toEqual([1]);
   expect(await all.stored()).toEqual([]);
 });
+
+test.each([false, true])(
+  "A client that doesn't get the answer to its login comes again for them (hooks: %s)",
+  async (hooks) => {
+    const all = await scene();
+    const { runtime, connection, handled, stored } = all;
+    all.cut();
+    for (const n of [1, 2, 3]) await connection.send("n", n, STORED);
+    if (hooks) all.addHook();
+    all.loseAnswers(3);
+    await all.restart();
+    expect(handled).toEqual([1, 2, 3]);
+    await all.connection.send("n", 4, STORED);
+    await runtime.advance(61_000);
+    expect(handled).toEqual([1, 2, 3, 4]);
+    expect([await stored(), all.errors]).toEqual([[], []]);
+  },
+);
 
 test("Messages go on to a third process", async () => {
   const all = await scene();

@@ -76,8 +76,10 @@ interface StoredSession {
   kept: readonly string[];
   isDirty: boolean;
   saving: Promise<void> | null;
-  /** Ends the connection, because another node has the session from now on. */
+  /** Ends the connection, because its client goes on by another one. */
   readonly end: () => void;
+  /** Whether it goes on with the outbox of a session of another process. */
+  readonly hasFormerOutbox: boolean;
   /** Null until a message is stored. */
   outboxId: string | null;
   outbox: Outbox | null;
@@ -132,13 +134,16 @@ export class StoredSessions {
   /**
    * A client that may resume has logged in.
    * @param outboxId of the session that it goes on with; null if there is none
-   * @param end ends its connection, because another node has the session from now on
+   * @param end ends its connection, because its client goes on by another one
    */
   begin(session: ConnectionSession, owner: string, token: string, outboxId: string | null, end: () => void): void {
+    const hasFormerOutbox = outboxId !== null;
+    // The answer to its client's last login was lost, so it asks for the same session again.
+    if (hasFormerOutbox) for (const other of this.#live.values()) if (other.outboxId === outboxId) other.end();
     const key = keyOf(token);
     const tokens = [token, this.#tokenAfter(token)];
     const state = { kept: [], isDirty: false, saving: null, outbox: null };
-    const stored: StoredSession = { key, owner, session, tokens, end, outboxId, ...state };
+    const stored: StoredSession = { key, owner, session, tokens, end, outboxId, hasFormerOutbox, ...state };
     this.#live.set(session, stored);
     this.#byKey.set(key, stored);
     session.handledMore = () => this.#save(stored);
@@ -162,10 +167,15 @@ export class StoredSessions {
   /**
    * The connection has ended.
    * @param isKept whether its client may ask the next server for it
+   * @param mayAskAgain whether its client may not know of it, and ask for the one before it again
    */
-  ended(session: ConnectionSession, isKept: boolean): void {
+  ended(session: ConnectionSession, isKept: boolean, mayAskAgain = false): void {
     const stored = this.#live.get(session);
     if (stored === undefined) return;
+    this.#ended(session, stored, isKept || (mayAskAgain && stored.hasFormerOutbox));
+  }
+
+  #ended(session: ConnectionSession, stored: StoredSession, isKept: boolean): void {
     this.#live.delete(session);
     if (this.#byKey.get(stored.key) === stored) this.#byKey.delete(stored.key);
     session.handledMore = () => undefined;
