@@ -49,6 +49,17 @@ async function step(name: string, command: readonly string[]): Promise<boolean> 
   return code === 0;
 }
 
+/** Runs tests of vitest's projects, shows their output, and writes a report to reports/. Returns whether they passed. */
+async function vitest(name: string, ...options: readonly string[]): Promise<boolean> {
+  const reports = ["--reporter=default", "--reporter=json", `--outputFile.json=${join(REPORTS, `${name}.json`)}`];
+  const { code, durationMs } = await pnpm(["exec", "vitest", "run", ...options, ...reports], {
+    cwd: ROOT,
+    output: "show",
+  });
+  console.log(`${`${name} tests`.padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
+  return code === 0;
+}
+
 async function check(...names: readonly string[]): Promise<boolean> {
   const results = await Promise.all(names.map((name) => step(name, ["run", name])));
   return results.every((isOk) => isOk);
@@ -66,13 +77,8 @@ async function main(): Promise<void> {
   }
 
   const beside = BESIDE.map(({ name, command }) => step(name, command));
-  const report = join(REPORTS, "vitest.json");
-  const { code, durationMs } = await pnpm(
-    ["exec", "vitest", "run", "--coverage", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
-    { cwd: ROOT, output: "show" },
-  );
-  console.log(`${"tests".padEnd(16)}${code === 0 ? "ok" : "FAILED"}  ${formatDuration(durationMs)}`);
-  let ok = code === 0;
+  let ok = await vitest("unit", "--project=unit", "--project=conformance", "--coverage");
+  ok = (await vitest("programs", "--project=programs")) && ok;
   for (const isOk of await Promise.all(beside)) ok &&= isOk;
 
   for (const { pid, command } of await leftOverProcesses(id)) {
