@@ -9,6 +9,7 @@
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { type CloseReason, errorOf } from "../connection/close-reason.ts";
+import type { StreamConnection } from "../connection/connection-sender.ts";
 import {
   type ConnectionState,
   ConnectionStateMachine,
@@ -21,17 +22,27 @@ import type { MessageAttempts } from "../endpoint/acknowledged-send.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
-import { asConduitError, asError, type ConduitError, codeOf, ErrorCode, messageOf } from "../errors.ts";
+import { asConduitError, asError, type Called, type ConduitError, codeOf, ErrorCode, messageOf } from "../errors.ts";
 import { ready } from "../extensions/ready.ts";
 import { topic } from "../extensions/topics/topic.ts";
+import type { Runtime } from "../runtime.ts";
+import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { ConnectionHooks } from "./client-hooks.ts";
-import { type AcceptedLogin, ClientLogin } from "./client-login.ts";
+import { type AcceptedLogin, ClientLogin, type ClientLoginHost } from "./client-login.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { CredentialRenewal } from "./credential-renewal.ts";
 import type { DialController } from "./dial-controller.ts";
 import { EarlyLeave } from "./early-leave.ts";
 import { mustQueue, serverStopping } from "./must-queue.ts";
-import { type AfterFailure, calledOff, endpointOf, type FailedAttempt, Reconnector } from "./reconnector.ts";
+import type { OfflineHost } from "./offline-sender.ts";
+import {
+  type AfterFailure,
+  calledOff,
+  endpointOf,
+  type FailedAttempt,
+  Reconnector,
+  type ReconnectorHost,
+} from "./reconnector.ts";
 import type { Subscriptions } from "./topics/subscriptions.ts";
 import { WaitingMessages } from "./waiting-messages.ts";
 import { type ResumableSession, WaitingSession } from "./waiting-session.ts";
@@ -54,16 +65,19 @@ export interface ClientConnectionsHost<Peer> {
   connected(): void;
   /** A connection has ended. */
   disconnected(): void;
-  /** No connection will follow, unless the application calls `connect`. */
-  gaveUp(error: Error): void;
+  /** No connection will follow, unless the application calls `connect`. @param reason makes the error, if anybody waits */
+  gaveUp(reason: () => Error): void;
 }
 
-export class ClientConnections<Peer> {
+export class ClientConnections<Peer>
+  implements ConnectionDelegate<Peer>, ClientLoginHost<Peer>, ReconnectorHost, OfflineHost
+{
+  readonly role = "client";
+  readonly buffers = null;
   readonly renewal: CredentialRenewal;
   readonly #core: EndpointCore<Peer>;
   readonly #config: ClientConfig;
   readonly #host: ClientConnectionsHost<Peer>;
-  readonly #delegate: ConnectionDelegate<Peer>;
   readonly #stateListeners: StateListeners;
   /** State machine of the current connection attempt and its connection. */
   #machine: ConnectionStateMachine;
@@ -80,43 +94,14 @@ export class ClientConnections<Peer> {
     this.#core = core;
     this.#config = config;
     this.#host = host;
-    this.#delegate = core.delegate({
-      role: "client",
-      // The connection attempt's own timer covers the login, name lookup and TLS.
-      phaseTimedOut: ignore,
-      frameRefused: (connection, error, count) => this.#frameRefused(connection, error, count),
-      connectionReady: (connection) => this.#ready(connection),
-      connectionDraining: (connection, notice) => this.#draining(connection, notice),
-      connectionSuspended: (connection, reason) => this.#suspended(connection, reason),
-      connectionClosing: ignore,
-      connectionClosed: (connection, reason) => this.#connectionClosed(connection, reason),
-      buffers: null,
-    });
-    this.#login = new ClientLogin(core, config, {
-      session: () => this.#waiting.request(this.#lastLogin?.token),
-      opened: (stream) => this.#streamOpened(stream),
-      accepted: (connection, answer) => this.#accepted(connection, answer),
-    });
+    this.#login = new ClientLogin(core, config, this);
     core.hookStarted = (_client, running, bytes) => this.#connection?.scheduler.hookStarted(running, bytes);
     this.renewal = new CredentialRenewal(config, (error) => core.hookFailed("onCredentialsExpiring", error));
     this.#stateListeners = new StateListeners(core);
     this.#machine = new ConnectionStateMachine(core, "disconnected", this.#stateListeners);
-    this.#messages = new WaitingMessages(core, config, {
-      mustQueue: (called, isAttempt) => {
-        const reconnector = this.#reconnector;
-        mustQueue(called, isAttempt, { config, state: this.state, connection: this.#connection, reconnector });
-      },
-      isTemporary: () => this.#connection !== null || this.#reconnector.isConnecting,
-      streamConnection: () => this.#open?.sender.streamConnection() ?? null,
-    });
+    this.#messages = new WaitingMessages(core, config, this);
     this.#waiting = new WaitingSession(core.runtimeContext, this.#messages);
-    this.#reconnector = new Reconnector(core, config, {
-      open: (abort) => this.#dial(abort),
-      isFinal: (error) => this.#login.isFinal(error),
-      failed: (error, next) => this.#dialFailed(error, next),
-      opened: (again) => this.#opened(again),
-      attemptFailed: (attempt) => this.#attemptFailed(attempt),
-    });
+    this.#reconnector = new Reconnector(core, config, this);
   }
 
   get state(): ConnectionState {
@@ -196,8 +181,8 @@ export class ClientConnections<Peer> {
   /** `connect` has failed: goes on as after a lost connection, or gives up if it doesn't connect again by itself. */
   tryAgain(error: unknown): void {
     const { attempts } = this.#reconnector;
-    if (this.#reconnector.tryAgain(error)) this.#attemptFailed({ error: asError(error), attempts });
-    else if (this.current === null && !this.#reconnector.isConnecting) this.#host.gaveUp(asError(error));
+    if (this.#reconnector.tryAgain(error)) this.attemptFailed({ error: asError(error), attempts });
+    else if (this.current === null && !this.#reconnector.isConnecting) this.#host.gaveUp(() => asError(error));
   }
 
   /** Stops dialing, and gives up what waits; `closeAll` follows. Returns the end of the current attempt; null for none. */
@@ -224,10 +209,10 @@ export class ClientConnections<Peer> {
     return true;
   }
 
-  /** No connection will follow. */
-  giveUp(error: Error): void {
-    this.#waiting.connection?.destroy(asConduitError(error));
-    this.#messages.giveUp(() => error);
+  /** No connection will follow. @param reason makes the error, if anything waits */
+  giveUp(reason: () => Error): void {
+    this.#waiting.connection?.destroy(asConduitError(reason()));
+    this.#messages.giveUp(reason);
   }
 
   /** Whether the connection, and waiting for the next one, keep the process running. */
@@ -239,9 +224,41 @@ export class ClientConnections<Peer> {
     else if (this.#lastLogin?.connection.isOver === false) stream?.unref?.();
   }
 
+  // --- messages that wait -------------------------------------------------------------------------------------------
+
+  get rpcTimeoutMs(): number {
+    return this.#config.rpcTimeoutMs;
+  }
+
+  get writer(): FrameWriter {
+    return this.#core.writer;
+  }
+
+  get clock(): Runtime {
+    return this.#core.runtimeContext.runtime;
+  }
+
+  mustQueue(called: Called, isAttempt: boolean): void {
+    const { state } = this;
+    const [config, connection, reconnector] = [this.#config, this.#connection, this.#reconnector];
+    mustQueue(called, isAttempt, { config, state, connection, reconnector });
+  }
+
+  isTemporary(): boolean {
+    return this.#connection !== null || this.#reconnector.isConnecting;
+  }
+
+  streamConnection(): StreamConnection | null {
+    return this.#open?.sender.streamConnection() ?? null;
+  }
+
+  sendFailed(error: Error, stage: "message" | "rpc", name: string): void {
+    this.#core.reportError(error, stage, undefined, name);
+  }
+
   // --- dialing ------------------------------------------------------------------------------------------------------
 
-  async #dial(abort: DialController): Promise<void> {
+  async dial(abort: DialController): Promise<void> {
     const connection = this.#connection;
     // Wait until a closing connection has closed. A connection that has just lost its stream goes on over the next one.
     if (connection !== null && !connection.isSuspended) {
@@ -254,18 +271,22 @@ export class ClientConnections<Peer> {
     await this.#login.run(abort);
   }
 
-  #dialFailed(error: ConduitError, next: AfterFailure): void {
+  isFinal(error: unknown): boolean {
+    return this.#login.isFinal(error);
+  }
+
+  dialFailed(error: ConduitError, next: AfterFailure): void {
     const connection = this.#connection;
     if (connection !== null && !connection.isOver) connection.destroy(error);
     this.#connection = null;
     // A password function may have thrown it.
     const [code, message] = [codeOf(error), messageOf(error)];
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
-    if (next === "none") this.#host.gaveUp(error);
+    if (next === "none") this.#host.gaveUp(() => error);
     else this.#messages.loginFailed(error, next === "another");
   }
 
-  #opened(again: boolean): Promise<void> | null {
+  loginHooks(again: boolean): Promise<void> | null {
     const { hooks } = this.#host;
     const { resumed } = this.#waiting;
     if (resumed === null) return hooks.connected(again);
@@ -273,21 +294,25 @@ export class ClientConnections<Peer> {
     return null;
   }
 
-  #attemptFailed(attempt: FailedAttempt): void {
+  attemptFailed(attempt: FailedAttempt): void {
     if (this.#host.hooks.notifyAttemptFailed(attempt)) return;
     this.#core.report(attempt.error, { stage: "reconnect" });
   }
 
-  #streamOpened(stream: ByteStream): ProtocolConnection<Peer> {
+  session(): { readonly token: string; readonly received: number } | undefined {
+    return this.#waiting.request(this.#lastLogin?.token);
+  }
+
+  streamOpened(stream: ByteStream): ProtocolConnection<Peer> {
     this.#machine.transition("opened", { message: `Connected to ${formatAddress(stream.remote)}` });
-    const connection = new ProtocolConnection<Peer>(this.#delegate, stream, this.#machine);
+    const connection = new ProtocolConnection(this.#core, this, stream, this.#machine);
     connection.peer = this.#host.peer;
     this.#connection = connection;
     return connection;
   }
 
   /** @throws ConduitError if a session can't be resumed as the server says */
-  async #accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): Promise<void> {
+  async accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): Promise<void> {
     const hadSession = this.#waiting.connection !== null;
     const resumable = this.#waiting.answered(answer);
     if (resumable !== null) {
@@ -307,7 +332,7 @@ export class ClientConnections<Peer> {
     // The server's connect hooks may subscribe this client.
     this.receiveTopics(connection);
     // Handlers may run while the server's connect hooks do, because these may call the client.
-    if (connection.extension(ready) === undefined) this.#ready(connection);
+    if (connection.extension(ready) === undefined) this.connectionReady(connection);
     else connection.scheduler.activate();
   }
 
@@ -329,7 +354,7 @@ export class ClientConnections<Peer> {
   }
 
   /** The login is complete, and the server's connect hooks have let this client in. */
-  #ready(connection: ProtocolConnection<Peer>): void {
+  connectionReady(connection: ProtocolConnection<Peer>): void {
     if (!this.#login.isFor(connection)) return;
     this.#login.succeed();
     this.#reconnector.loggedIn();
@@ -348,12 +373,12 @@ export class ClientConnections<Peer> {
     if (restored !== null) this.#host.hooks.notifyResumed(restored);
   }
 
-  #frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void {
+  frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void {
     if (this.#login.isFor(connection)) this.#login.frameRefused(error);
     else this.#core.report(error, { stage: "protocol", client: connection.peer, count });
   }
 
-  #draining(connection: ProtocolConnection<Peer>, notice: DrainNotice): void {
+  connectionDraining(connection: ProtocolConnection<Peer>, notice: DrainNotice): void {
     this.#host.hooks.notifyDraining(notice);
     const { enabled, leaveEarly, jitter } = this.#config.reconnect;
     if (enabled && leaveEarly) this.#earlyLeave = new EarlyLeave(connection, notice, jitter);
@@ -362,7 +387,7 @@ export class ClientConnections<Peer> {
   // --- ends ---------------------------------------------------------------------------------------------------------
 
   /** The stream was lost: the connection waits for another one, if the client reconnects. */
-  #suspended(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
+  connectionSuspended(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
     if (!this.#reconnector.mayConnect(reason)) {
       connection.destroy(errorOf(reason));
       return;
@@ -386,7 +411,15 @@ export class ClientConnections<Peer> {
     if (!this.#messages.isRestored) hooks.notifyExpired({ lost: reason.lost ?? 0, reason });
   }
 
-  #connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
+  phaseTimedOut(): void {
+    // The connection attempt's own timer covers the login, name lookup and TLS.
+  }
+
+  connectionClosing(): void {
+    // Calls and messages ask `isOpen`.
+  }
+
+  connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
     this.#earlyLeave?.ended(connection);
     if (this.#waiting.connection === connection) {
       this.#sessionEnded(reason);
@@ -404,7 +437,7 @@ export class ClientConnections<Peer> {
     else connection.sender.reportNotTaken();
     const retryAfterMs = connection.draining?.retryAfterMs ?? 0;
     this.#reconnector.lost(reason, () => this.#host.hooks.disconnected(reason), retryAfterMs);
-    if (!this.#reconnector.mayConnect(null)) this.#host.gaveUp(errorOf(reason));
+    if (!this.#reconnector.mayConnect(null)) this.#host.gaveUp(() => errorOf(reason));
   }
 }
 

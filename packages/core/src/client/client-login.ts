@@ -20,7 +20,7 @@ export interface ClientLoginHost<Peer> {
   /** The session that the server is asked for; undefined for none. */
   session(): { readonly token: string; readonly received: number } | undefined;
   /** The stream is open: makes a connection of it. */
-  opened(stream: ByteStream): ProtocolConnection<Peer>;
+  streamOpened(stream: ByteStream): ProtocolConnection<Peer>;
   /** The server knows this client. `succeed` ends the attempt, and an error that is thrown fails it. */
   accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): Promise<void>;
 }
@@ -80,7 +80,7 @@ export class ClientLogin<Peer> {
       opened.destroy(null);
       throw error;
     }
-    const connection = this.#host.opened(resume === null ? opened : new ResumableStream(opened));
+    const connection = this.#host.streamOpened(resume === null ? opened : new ResumableStream(opened));
     try {
       await abort.wait<void>((resolve, reject) => {
         const attempt = { connection, handshake, resolve, reject };

@@ -102,7 +102,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   readonly config: ClientConfig;
   readonly #core: EndpointCore<Client<C>>;
   readonly #hooks: ClientHooks<this>;
-  readonly #readyWaits: ReadyWaits;
+  /** Made with the first call of `connected` that waits. */
+  #readyWaits: ReadyWaits | null = null;
   readonly #connections: ClientConnections<Client<C>>;
   readonly #contract: C | null;
   #middlewares: OutgoingMiddlewares | null = null;
@@ -122,14 +123,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     this.config = config;
     this.#contract = contract;
     this.#hooks = new ClientHooks<this>(this, (name, error) => this.#core.hookFailed(name, error));
-    this.#readyWaits = new ReadyWaits(runtime);
     this.#connections = new ClientConnections<Client<C>>(this.#core, config, {
       peer: this,
       hooks: this.#hooks,
       subscriptions: () => this.#subscriptions,
-      connected: () => this.#readyWaits.ready(),
+      connected: () => this.#readyWaits?.ready(),
       disconnected: () => this._connectionLost(),
-      gaveUp: (error) => this._gaveUp(error),
+      gaveUp: (reason) => this._gaveUp(reason),
     });
   }
 
@@ -528,6 +528,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     if (this.#connections.isReady) return;
     if (this._hasEnded) throw wontConnect(null);
     try {
+      this.#readyWaits ??= new ReadyWaits(this.#core.runtimeContext.runtime);
       await this.#readyWaits.wait(options);
     } catch (error) {
       throw withCallerStack(error);
@@ -552,7 +553,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     const dial = this.#connections.callOff();
     this.#subscriptions?.endAll(null);
     this._endPauses();
-    this.#readyWaits.fail(calledOff);
+    this.#readyWaits?.fail(calledOff);
     // Meanwhile `connect` may be called.
     if (await this.#connections.closeAll(reason, dial)) this.#core.end();
   }
@@ -585,11 +586,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /** @internal The client won't connect again by itself. */
-  protected _gaveUp(error: Error): void {
-    this.#connections.giveUp(error);
-    this.#subscriptions?.endAll(asConduitError(error));
+  protected _gaveUp(reason: () => Error): void {
+    this.#connections.giveUp(reason);
+    this.#subscriptions?.endAll(asConduitError(reason()));
     this._endPauses();
-    this.#readyWaits.fail(() => wontConnect(error));
+    this.#readyWaits?.fail(() => wontConnect(reason()));
   }
 
   /** @internal */

@@ -41,7 +41,7 @@ export class OfflineSender implements Outgoing {
   readonly #queue: OfflineQueue<Outgoing>;
   readonly #host: OfflineHost;
   /** Each ends the pause of a call that is about to reject. */
-  readonly #pauses = new Set<() => void>();
+  #pauses: Set<() => void> | null = null;
 
   constructor(queue: OfflineQueue<Outgoing>, host: OfflineHost) {
     this.#queue = queue;
@@ -125,7 +125,7 @@ export class OfflineSender implements Outgoing {
 
   /** Ends the pauses of calls that are about to reject. */
   endPauses(): void {
-    for (const end of this.#pauses) end();
+    for (const end of this.#pauses ?? []) end();
   }
 
   /** Resolves with the error of a call that can't be queued, after a pause if it may be sent later; null if it can. */
@@ -142,10 +142,11 @@ export class OfflineSender implements Outgoing {
     return new Promise((resolve) => {
       const end = (): void => {
         this.#host.clock.clearTimer(timer);
-        this.#pauses.delete(end);
+        this.#pauses?.delete(end);
         resolve(error);
       };
       const timer = this.#host.clock.setTimer(end, REFUSAL_PAUSE_MS, true);
+      this.#pauses ??= new Set();
       this.#pauses.add(end);
     });
   }

@@ -35,14 +35,14 @@ function newReconnector(opens: (() => Promise<void>)[] = [], reconnect: ClientOp
   });
   const log: unknown[] = [];
   const subject = new Reconnector(core, config, {
-    async open(abort) {
+    async dial(abort) {
       log.push("open");
       await abort.race((opens.shift() ?? (async () => undefined))());
       subject.loggedIn();
     },
     isFinal: () => false,
-    failed: (error, next) => log.push(["failed", error.code, next]),
-    async opened(again) {
+    dialFailed: (error, next) => log.push(["failed", error.code, next]),
+    async loginHooks(again) {
       log.push(again ? "opened again" : "opened");
     },
     attemptFailed: ({ error }) => core.report(error, { stage: "reconnect" }),

@@ -28,16 +28,16 @@ export type AfterFailure = "another" | "connect" | "none";
 /** Callbacks of {@link Reconnector} to its client. */
 export interface ReconnectorHost {
   /** Closes the current connection, connects and logs in. Rejects on failure, and soon after an abort. */
-  open(abort: DialController): Promise<void>;
+  dial(abort: DialController): Promise<void>;
   /** Whether the server ended a login with this error, and asked the client not to come back. */
   isFinal(error: unknown): boolean;
   /** A connection attempt, or the last one of a series, has failed. */
-  failed(error: ConduitError, next: AfterFailure): void;
+  dialFailed(error: ConduitError, next: AfterFailure): void;
   /**
    * Runs the hooks of a new connection; returns null if there are none.
    * @param again the client reconnected automatically
    */
-  opened(again: boolean): Promise<void> | null;
+  loginHooks(again: boolean): Promise<void> | null;
   /** An attempt to reconnect has failed. */
   attemptFailed(attempt: FailedAttempt): void;
 }
@@ -237,13 +237,13 @@ export class Reconnector<Peer> {
       const isLast = this.#series === null && this.#endsReconnecting(failure);
       if (isLast) this.#hasGivenUp = true;
       const next = this.#series === null ? "connect" : "another";
-      this.#owner.failed(toConduitError(failure), isLast ? "none" : next);
+      this.#owner.dialFailed(toConduitError(failure), isLast ? "none" : next);
       throw failure;
     } finally {
       runtime.clearTimer(timer);
       if (this.#abort === abort) this.#abort = null;
     }
-    const hooks = this.#owner.opened(again);
+    const hooks = this.#owner.loginHooks(again);
     if (hooks !== null) await hooks;
   }
 
@@ -257,14 +257,14 @@ export class Reconnector<Peer> {
     let hadSession = true;
     for (;;) {
       try {
-        await this.#owner.open(abort);
+        await this.#owner.dial(abort);
         return;
       } catch (error) {
         const isExpired = codeOf(toConduitError(error)) === ErrorCode.SESSION_EXPIRED;
         const waitMs = isExpired && hadSession ? 0 : retryAfterMs(error);
         if (isExpired) hadSession = false;
         if (waitMs === null || abort.aborted || this.#runtime.now() + waitMs >= endsAt) throw error;
-        this.#owner.failed(toConduitError(error), "another");
+        this.#owner.dialFailed(toConduitError(error), "another");
         await this.#sleep(abort, waitMs);
       }
     }
@@ -320,7 +320,7 @@ export class Reconnector<Peer> {
     const tries = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
     const message = `Gave up reconnecting to ${endpointOf(this.#config)} after ${tries}: ${messageOf(cause)}`;
     const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause });
-    this.#owner.failed(error, "none");
+    this.#owner.dialFailed(error, "none");
     this.#core.report(error, { stage: "reconnect" });
   }
 

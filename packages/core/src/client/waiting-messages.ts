@@ -10,9 +10,6 @@ import { type OfflineHost, OfflineSender } from "./offline-sender.ts";
 import { QueuedAttempts } from "./queued-attempts.ts";
 import type { ResumedSession } from "./resumed-session.ts";
 
-/** The client of {@link WaitingMessages}. */
-export type WaitingMessagesHost = Pick<OfflineHost, "isTemporary" | "mustQueue" | "streamConnection">;
-
 /**
  * Holds back, until a client's next login ends, messages of former connections that no server has handled, and then
  * messages with `ack` that weren't answered, and messages and calls made since. They leave in this order, before
@@ -28,19 +25,11 @@ export class WaitingMessages<Peer> {
   /** How many of them can't be sent again; null if no server was started anew. */
   #lost: number | null = null;
 
-  constructor(core: EndpointCore<Peer>, config: ClientConfig, host: WaitingMessagesHost) {
+  constructor(core: EndpointCore<Peer>, config: ClientConfig, host: OfflineHost) {
     this.#core = core;
     this.#isQueued = config.queueWhileDisconnected === "send";
     this.#queue = new OfflineQueue(core.wheel, config);
-    this.sender = new OfflineSender(this.#queue, {
-      rpcTimeoutMs: config.rpcTimeoutMs,
-      writer: core.writer,
-      mustQueue: (called, isAttempt) => host.mustQueue(called, isAttempt),
-      clock: core.runtimeContext.runtime,
-      isTemporary: () => host.isTemporary(),
-      streamConnection: () => host.streamConnection(),
-      sendFailed: (error, stage, name) => core.reportError(error, stage, undefined, name),
-    });
+    this.sender = new OfflineSender(this.#queue, host);
   }
 
   /** Messages that a server has not taken. */

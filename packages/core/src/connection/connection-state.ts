@@ -124,6 +124,9 @@ export function toMermaid(): string {
 
 type Listener = (change: StateChange) => unknown;
 
+/** Shared by all empty lists. */
+const NONE: readonly never[] = [];
+
 /** Receives errors thrown by a listener. Must not throw. */
 export interface StateHost {
   /** Unix milliseconds. */
@@ -135,7 +138,7 @@ export interface StateHost {
 export class StateListeners {
   readonly #host: StateHost;
   /** Wrapped in objects, so that a function added twice counts as two registrations. */
-  readonly #listeners: Set<{ readonly listener: Listener }> = new Set();
+  #listeners: readonly { readonly listener: Listener }[] = NONE;
   /** Changes caused by listeners while an earlier change is being delivered; null if none is. */
   #waiting: StateChange[] | null = null;
 
@@ -144,16 +147,16 @@ export class StateListeners {
   }
 
   get isEmpty(): boolean {
-    return this.#listeners.size === 0;
+    return this.#listeners.length === 0;
   }
 
   /** Adds a listener. Returns a function that removes it immediately. */
   add(listener: Listener): () => void {
     checkFunction("A listener", listener);
     const entry = { listener };
-    this.#listeners.add(entry);
+    this.#listeners = [...this.#listeners, entry];
     return () => {
-      this.#listeners.delete(entry);
+      this.#listeners = this.#listeners.filter((other) => other !== entry);
     };
   }
 
@@ -174,9 +177,9 @@ export class StateListeners {
   }
 
   #tellAll(change: StateChange): void {
-    // Copy, because a listener added now was added after the change.
-    for (const entry of [...this.#listeners]) {
-      if (!this.#listeners.has(entry)) continue;
+    // Those of now: one that is added meanwhile was added after the change.
+    for (const entry of this.#listeners) {
+      if (!this.#listeners.includes(entry)) continue;
       void runCallback(
         () => entry.listener(change),
         (error) => this.#host.listenerFailed(error, change),

@@ -6,7 +6,7 @@
  * leave through the send queue. `data` never throws, whatever a peer sends: invalid framing ends the connection with a
  * code; an invalid payload in a complete frame is answered or reported, and the connection continues.
  *
- * The delegate (a server or a client) supplies the login, the handlers and the hooks.
+ * The endpoint has what all connections of a server or client share; the delegate supplies the login, and hears of the end.
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
@@ -48,11 +48,9 @@ import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 
-/** A connection's server or client. */
-export interface ConnectionDelegate<Peer> {
-  /** This end of the connection. */
-  readonly role: "server" | "client";
-  readonly context: RuntimeContext;
+/** What all connections of a server or client share. */
+export interface ConnectionEndpoint<Peer> {
+  readonly runtimeContext: RuntimeContext;
   readonly writer: FrameWriter;
   readonly reader: PayloadReader;
   readonly dispatcher: Dispatcher<Peer>;
@@ -62,23 +60,29 @@ export interface ConnectionDelegate<Peer> {
   readonly results: { get(method: string): Validator<unknown> | undefined } | null;
   /** Validators of the items of calls; null if there are none. */
   readonly items: { get(method: string): ItemChecks | undefined } | null;
-  /** The phase timer fired: the login or the connect hooks took too long. */
-  phaseTimedOut(connection: ProtocolConnection<Peer>): void;
-  /** Counts the memory of connections; null if it isn't limited. */
-  readonly buffers: { count(connection: ProtocolConnection<Peer>): void } | null;
   /** The encoded payload of the reply to RPC_LIST. */
   discovery(): Uint8Array;
-  /**
-   * Frames were invalid or over the rate limit. The connection continues.
-   * @param count how many frames this report stands for
-   */
-  frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
   /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
   sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
   /** Messages of this type failed with this code, which isn't this side's fault. `count` is how many the report stands for. */
   messageFailed(connection: ProtocolConnection<Peer>, error: ConduitError, type: string, count: number): void;
   /** A callback of this side's program threw or rejected. */
   callbackFailed(connection: ProtocolConnection<Peer>, name: string, error: unknown): void;
+}
+
+/** The server or client that a connection tells of its life. */
+export interface ConnectionDelegate<Peer> {
+  /** This end of the connection. */
+  readonly role: "server" | "client";
+  /** Counts the memory of connections; null if it isn't limited. */
+  readonly buffers: { count(connection: ProtocolConnection<Peer>): void } | null;
+  /** The phase timer fired: the login or the connect hooks took too long. */
+  phaseTimedOut(connection: ProtocolConnection<Peer>): void;
+  /**
+   * Frames were invalid or over the rate limit. The connection continues.
+   * @param count how many frames this report stands for
+   */
+  frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
   /** The server's connect hooks have finished. Called on clients, if the extension `ready` is in force. */
   connectionReady(connection: ProtocolConnection<Peer>): void;
   /** The server is stopping, and takes no new messages and requests. Called on clients. */
@@ -109,6 +113,7 @@ export class ProtocolConnection<Peer>
 {
   // First the fields that a message to or from thousands of connections needs: none of them is in the CPU's caches, and
   // each cache line takes 0.1 µs.
+  readonly endpoint: ConnectionEndpoint<Peer>;
   readonly delegate: ConnectionDelegate<Peer>;
   readonly context: RuntimeContext;
   readonly #receiver: FrameReceiver;
@@ -175,8 +180,14 @@ export class ProtocolConnection<Peer>
   /** Limits the login, the connect hooks or the closing. */
   #phaseTimer: CallbackTimer | null = null;
 
-  constructor(delegate: ConnectionDelegate<Peer>, stream: ByteStream, machine: ConnectionStateMachine) {
-    const { context, settings, writer, reader, extensions } = delegate;
+  constructor(
+    endpoint: ConnectionEndpoint<Peer>,
+    delegate: ConnectionDelegate<Peer>,
+    stream: ByteStream,
+    machine: ConnectionStateMachine,
+  ) {
+    const { runtimeContext: context, settings, writer, reader, extensions } = endpoint;
+    this.endpoint = endpoint;
     this.delegate = delegate;
     this.context = context;
     this.settings = settings;
@@ -350,7 +361,7 @@ export class ProtocolConnection<Peer>
     this.#receiver.maxPayloadBytes = this.settings.maxMessageBytes;
     this.reader = this.context.reader(this.settings.maxMessageBytes, false);
     this.machine.transition("authenticated", { message: "Logged in" });
-    const { extensions } = this.delegate;
+    const { extensions } = this.endpoint;
     const { features, isAttached } = extensions.combinationOf(agreement);
     this.features = features;
     this.#extensions = new AttachedExtensions(extensions, agreement, isAttached, this);
@@ -408,11 +419,11 @@ export class ProtocolConnection<Peer>
   }
 
   resultsOf(method: string): Validator<unknown> | null {
-    return this.delegate.results?.get(method) ?? null;
+    return this.endpoint.results?.get(method) ?? null;
   }
 
   itemChecks(method: string): ItemChecks | null {
-    return this.delegate.items?.get(method) ?? null;
+    return this.endpoint.items?.get(method) ?? null;
   }
 
   openStreams(request: IncomingRequest<Peer>, keys: StreamKeys): RequestStreams | null {
@@ -509,7 +520,7 @@ export class ProtocolConnection<Peer>
   }
 
   discovery(): Uint8Array {
-    return this.delegate.discovery();
+    return this.endpoint.discovery();
   }
 
   requestRefused(name: string, error: RpcError): void {
@@ -716,10 +727,10 @@ export class ProtocolConnection<Peer>
   }
 
   #unexpected(type: number): string {
-    const name = this.delegate.extensions.nameOfType(type);
+    const name = this.endpoint.extensions.nameOfType(type);
     const frame = `Frame type 0x${type.toString(16).padStart(4, "0")}`;
     if (name === null) return `${frame} is not allowed after login`;
-    if (this.delegate.extensions.ofType(type)?.spec.from === this.role) return `${frame} is not sent to a ${this.role}`;
+    if (this.endpoint.extensions.ofType(type)?.spec.from === this.role) return `${frame} is not sent to a ${this.role}`;
     return `${frame} belongs to the extension '${name}', which was not agreed on at login`;
   }
 
@@ -736,16 +747,16 @@ export class ProtocolConnection<Peer>
   }
 
   dispatch(request: IncomingRequest<Peer>): void {
-    this.delegate.dispatcher.dispatch(this, request);
+    this.endpoint.dispatcher.dispatch(this, request);
   }
 
   sendRefused(error: RpcError, count: number): void {
-    this.delegate.sendRefused(this, error, count);
+    this.endpoint.sendRefused(this, error, count);
   }
 
   messageFailed(error: ConduitError, type: string): void {
     // Handlers may still fail after the end, when nothing would report the rest.
-    if (this.isOver) this.delegate.messageFailed(this, error, type, 1);
+    if (this.isOver) this.endpoint.messageFailed(this, error, type, 1);
     else this.#madeReports.addMessage(error, type, this.context.runtime.now());
   }
 
@@ -792,13 +803,13 @@ export class ProtocolConnection<Peer>
   }
 
   callbackFailed(name: string, error: unknown): void {
-    this.delegate.callbackFailed(this, name, error);
+    this.endpoint.callbackFailed(this, name, error);
   }
 
   get #madeReports(): ConnectionReports {
     this.#reports ??= new ConnectionReports({
       frameRefused: (error, count) => this.delegate.frameRefused(this, error, count),
-      messageFailed: (error, type, count) => this.delegate.messageFailed(this, error, type, count),
+      messageFailed: (error, type, count) => this.endpoint.messageFailed(this, error, type, count),
     });
     return this.#reports;
   }

@@ -2,7 +2,7 @@ import type { ConnectionSettings } from "../connection/connection-settings.ts";
 import type { StateHost } from "../connection/connection-state.ts";
 import type { AnyExtension } from "../connection/extension.ts";
 import { ExtensionRegistry } from "../connection/extension-registry.ts";
-import type { ConnectionDelegate } from "../connection/protocol-connection.ts";
+import type { ConnectionEndpoint, ProtocolConnection } from "../connection/protocol-connection.ts";
 import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
 import { asError, ConduitError, ErrorCode, isInstance, printableError, RpcError } from "../errors.ts";
 import { FileService } from "../extensions/files/file-service.ts";
@@ -75,20 +75,6 @@ export interface ErrorContext<Peer> {
   readonly count?: number;
 }
 
-/** The part of a `ConnectionDelegate` in which servers and clients differ. */
-export type ConnectionEvents<Peer> = Pick<
-  ConnectionDelegate<Peer>,
-  | "role"
-  | "phaseTimedOut"
-  | "frameRefused"
-  | "connectionReady"
-  | "connectionDraining"
-  | "connectionSuspended"
-  | "connectionClosing"
-  | "connectionClosed"
-  | "buffers"
->;
-
 /** The contract from the point of view of a server or a client. */
 export interface EndpointContract {
   /** Methods and messages that this side handles. */
@@ -97,8 +83,12 @@ export interface EndpointContract {
   readonly peer?: SideContract | undefined;
 }
 
+/** Shared by all servers and clients. */
+const nobody = (): string => "";
+const ignore = (): void => undefined;
+
 /** The internals of a `Server` or `Client`. */
-export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
+export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHost<Peer>, StateHost {
   readonly runtimeContext: RuntimeContext;
   readonly registry: Registry<Peer> = new Registry<Peer>();
   readonly registration: HandlerRegistration<Peer>;
@@ -116,12 +106,12 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   /** Made with the first folder that is served. */
   #files: FileService<Peer> | null = null;
   #isRunning = false;
-  readonly #settings: ConnectionSettings;
+  readonly settings: ConnectionSettings;
   /** The contract's; null if there are none. */
   readonly results: ResultValidators | null;
-  readonly #items: ItemValidators | null;
+  readonly items: ItemValidators | null;
   readonly #folders: SideContract["files"];
-  readonly #warnings = new ReportWindows<null>(REPORT_WINDOW_MS);
+  #warnings: ReportWindows<null> | null = null;
   /** The encoded reply to RPC_LIST, and what it was encoded from. */
   #list: { readonly of: Discovery; readonly payload: Uint8Array } | null = null;
 
@@ -133,9 +123,9 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     extensions: readonly AnyExtension[],
     rolesOf: ((peer: Peer) => readonly string[]) | null = null,
   ) {
-    this.#settings = settings;
+    this.settings = settings;
     this.results = agreedResults(contract.peer);
-    this.#items = agreedItems(contract.peer);
+    this.items = agreedItems(contract.peer);
     this.#folders = contract.own?.files;
     this.access.rolesOf = rolesOf;
     this.registration = new HandlerRegistration(this.registry, contract.own, rolesOf !== null);
@@ -147,25 +137,16 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
     this.reader = this.runtimeContext.reader(settings.maxMessageBytes, settings.enableCompression);
   }
 
-  /** The delegate of this endpoint's connections. */
-  delegate(events: ConnectionEvents<Peer>): ConnectionDelegate<Peer> {
-    return {
-      ...events,
-      sendRefused: (connection, error, count) =>
-        this.report(error, { stage: "send", client: connection.peer, name: error.method ?? "", count }),
-      messageFailed: (connection, error, name, count) =>
-        this.report(error, { stage: "message", client: connection.peer, name, ...(count === 1 ? {} : { count }) }),
-      callbackFailed: (connection, name, error) => this.hookFailed(name, error, connection.peer),
-      context: this.runtimeContext,
-      reader: this.reader,
-      dispatcher: this.dispatcher,
-      writer: this.writer,
-      settings: this.#settings,
-      extensions: this.extensions,
-      results: this.results,
-      items: this.#items,
-      discovery: () => this.#encodedList(),
-    };
+  sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void {
+    this.report(error, { stage: "send", client: connection.peer, name: error.method ?? "", count });
+  }
+
+  messageFailed(connection: ProtocolConnection<Peer>, error: ConduitError, name: string, count: number): void {
+    this.report(error, { stage: "message", client: connection.peer, name, ...(count === 1 ? {} : { count }) });
+  }
+
+  callbackFailed(connection: ProtocolConnection<Peer>, name: string, error: unknown): void {
+    this.hookFailed(name, error, connection.peer);
   }
 
   /** Lets peers use a folder. Returns a function that ends that. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
@@ -245,13 +226,13 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   }
 
   /** Servers replace it: a user's keys are those of all its connections. */
-  onceOwner: (from: Peer) => string = () => "";
+  onceOwner: (from: Peer) => string = nobody;
 
   /** Servers replace it. */
-  userName: (from: Peer) => string = () => "";
+  userName: (from: Peer) => string = nobody;
 
   /** Servers and clients replace it: see `RequestScheduler`. */
-  hookStarted: (peer: Peer, running: Promise<unknown>, bytes: number) => void = () => undefined;
+  hookStarted: (peer: Peer, running: Promise<unknown>, bytes: number) => void = ignore;
 
   /** Hooks that a peer's requests start are bounded like handlers, or it could start any number of them. */
   hold(peer: Peer, running: Promise<unknown> | null, bytes = 0): void {
@@ -259,10 +240,14 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   }
 
   /** Servers with a store replace it. */
-  makeAnswers: () => Answers = () => new MemoryAnswers(this.codec, () => this.now());
+  answers: (() => Answers) | null = null;
+
+  makeAnswers(): Answers {
+    return this.answers?.() ?? new MemoryAnswers(this.codec, () => this.now());
+  }
 
   /** Servers with a store replace it. */
-  keepDeadLetter: (letter: DeadLetter) => void = () => undefined;
+  keepDeadLetter: (letter: DeadLetter) => void = ignore;
 
   /** Encodes values that a store keeps. */
   get codec(): Codec {
@@ -318,7 +303,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   }
 
   /** Encoded once until a method is added or removed, so that asking for it again and again costs little. */
-  #encodedList(): Uint8Array {
+  discovery(): Uint8Array {
     const discovery = this.registry.discovery();
     if (this.#list?.of !== discovery) {
       this.#list = { of: discovery, payload: this.writer.encodePayload({ methods: discovery.methods }) };
@@ -329,6 +314,7 @@ export class EndpointCore<Peer> implements DispatchHost<Peer>, StateHost {
   /** Failures of one kind become one warning per second, with their number. */
   #warn(kind: string, error: Error, context: ErrorContext<Peer>): void {
     const { runtime } = this.runtimeContext;
+    this.#warnings ??= new ReportWindows(REPORT_WINDOW_MS);
     const count = this.#warnings.add(kind, null, runtime.now());
     if (count > 0) runtime.warn(warningOf(error, context, count));
   }

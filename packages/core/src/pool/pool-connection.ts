@@ -54,9 +54,9 @@ class PoolClient<C extends Contract> extends Client<C> {
     this._report(error, stage, name);
   }
 
-  protected override _gaveUp(error: Error): void {
-    super._gaveUp(error);
-    this.#gaveUp(error);
+  protected override _gaveUp(reason: () => Error): void {
+    super._gaveUp(reason);
+    this.#gaveUp(reason());
   }
 }
 

@@ -40,12 +40,14 @@ export function missingRoles(access: Access | null, own: readonly string[]): rea
   return access?.find((roles) => !roles.some((role) => own.includes(role))) ?? null;
 }
 
+const ignore = (): void => undefined;
+
 /** Checks the roles of an endpoint's peers. */
 export class AccessControl<Peer> {
   /** Roles of a peer's user. Null on a client: servers have none. */
   rolesOf: ((peer: Peer) => readonly string[]) | null = null;
   /** Tells the application of each refusal. */
-  denied: (peer: Peer, denial: Denial) => void = () => undefined;
+  denied: (peer: Peer, denial: Denial) => void = ignore;
 
   /** Whether a peer has the roles. */
   permits(peer: Peer, access: Access | null): boolean {

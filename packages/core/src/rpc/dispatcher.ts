@@ -78,7 +78,8 @@ export class Dispatcher<Peer> {
   #only: MessageEntry<Peer> | null = null;
   /** Made with the first call that is carried out once. */
   #once: OnceWindow | null = null;
-  readonly #abandoned = new AbandonedCalls();
+  /** Made with the first call with a key. */
+  #abandoned: AbandonedCalls | null = null;
 
   constructor(host: DispatchHost<Peer>) {
     this.#host = host;
@@ -234,18 +235,20 @@ export class Dispatcher<Peer> {
     run: () => Promise<OnceAnswer>,
   ): Promise<OnceAnswer> {
     request.throwIfAborted();
-    this.#abandoned.mustHaveRoom(owner);
+    this.#abandoned ??= new AbandonedCalls();
+    const abandoned = this.#abandoned;
+    abandoned.mustHaveRoom(owner);
     let isAbandoned = false;
     request.onAbort = (reason) => {
       isAbandoned = true;
-      this.#abandoned.add(owner, request.bytes);
+      abandoned.add(owner, request.bytes);
       gaveUp(reason);
     };
     try {
       return await run();
     } finally {
       request.onAbort = null;
-      if (isAbandoned) this.#abandoned.delete(owner, request.bytes);
+      if (isAbandoned) abandoned.delete(owner, request.bytes);
     }
   }
 

@@ -170,7 +170,7 @@ export class Connection<
 
   /** @internal */
   protected override _agreedResult(method: string): Validator<unknown> | null {
-    return this.#protocol.delegate.results?.get(method) ?? null;
+    return this.#protocol.endpoint.results?.get(method) ?? null;
   }
 
   /** @internal */

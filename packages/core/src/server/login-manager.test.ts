@@ -44,6 +44,7 @@ class LoginBench {
   /** Clients that the server still admits. */
   room = Number.POSITIVE_INFINITY;
   readonly logins: LoginManager<unknown>;
+  readonly #core: EndpointCore<unknown>;
   readonly #delegate: ConnectionDelegate<unknown>;
 
   private constructor(options: Partial<ServerOptions>) {
@@ -70,7 +71,8 @@ class LoginBench {
       rejected: (rejection) => this.rejections.push(rejection),
       lookupFailed: () => undefined,
     });
-    this.#delegate = core.delegate({
+    this.#core = core;
+    this.#delegate = {
       role: "server",
       phaseTimedOut: (connection) => this.timedOut.push(connection),
       frameRefused: () => undefined,
@@ -83,7 +85,7 @@ class LoginBench {
         this.closed.push(reason);
       },
       buffers: null,
-    });
+    };
   }
 
   /** Before its first start. */
@@ -112,7 +114,7 @@ class LoginBench {
     const { peer, stream } = this.stream(host);
     const machine = new ConnectionStateMachine({ wallClock: () => 0, listenerFailed: () => undefined });
     machine.transition("accepted", { message: "Accepted" });
-    const connection = new ProtocolConnection<unknown>(this.#delegate, stream, machine);
+    const connection = new ProtocolConnection(this.#core, this.#delegate, stream, machine);
     this.logins.begin(connection);
     return { peer, connection };
   }

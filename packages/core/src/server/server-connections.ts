@@ -115,7 +115,7 @@ export class ServerConnections<C extends Contract, D extends object> {
             releaseFrom: (node, key, timeoutMs) => host.releaseFrom(node, key, timeoutMs),
           });
     this.#buffers = new BufferBudget(config.maxBufferedBytes, (task) => runtime.defer(task));
-    this.#delegate = core.delegate({
+    this.#delegate = {
       role: "server",
       phaseTimedOut: (protocol) => this.#phaseTimedOut(protocol),
       frameRefused: (protocol, error, count) => this.#frameRefused(protocol, error, count),
@@ -125,7 +125,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       connectionClosing: (protocol) => this.#connectionClosing(protocol),
       connectionClosed: (protocol, reason) => this.#connectionClosed(protocol, reason),
       buffers: this.#buffers,
-    });
+    };
     this.#logins = new LoginManager({
       runtime,
       runtimeContext: core.runtimeContext,
@@ -197,7 +197,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     machine.transition("accepted", { message: "Accepted" });
     const carried = this.#sessions === null ? stream : new ResumableStream(stream);
     if (!this.#keepsRunning) carried.unref?.();
-    this.#logins.begin(new ProtocolConnection<Connection<C, D>>(this.#delegate, carried, machine));
+    this.#logins.begin(new ProtocolConnection(this.#host.core, this.#delegate, carried, machine));
   }
 
   /**

@@ -62,7 +62,7 @@ export class ServerStore<Peer> {
     this.sessions = settings === null || store === null ? null : this.#storedSessions(runtime, store, settings, place);
     if (settings === null || store === null) return;
     core.keepDeadLetter = (letter: DeadLetter) => this.deadLetters._keep(letter);
-    core.makeAnswers = () => {
+    core.answers = () => {
       this.#answers = this.#storedAnswers(runtime, store, settings.onceMs);
       return this.#answers;
     };
