@@ -33,6 +33,7 @@ import { ConnectionResumption, type ResumptionHost } from "./connection-resumpti
 import { ConnectionSender, type SenderHost } from "./connection-sender.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
 import type { ConnectionState, ConnectionStateMachine } from "./connection-state.ts";
+import { Draining } from "./draining.ts";
 import type { DrainNotice, Extension, ExtensionHost, ItemChecks, StreamLimits } from "./extension.ts";
 import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
 import { type Features, NO_FEATURES } from "./features.ts";
@@ -165,11 +166,8 @@ export class ProtocolConnection<Peer>
   /** {@link heldBytes} as its server last counted them. */
   countedBytes = 0;
 
-  /** Why and until when no messages and requests are sent; null while they are. */
-  draining: DrainNotice | null = null;
-  /** Made when a handler asks for its signal. */
-  #drainController: AbortController | null = null;
-  #isDraining = false;
+  /** Made when its server begins to stop, or a handler asks for the signal of that. */
+  #draining: Draining | null = null;
   /** Runs when no messages and requests wait for the peer's permission, or leave in chunks. */
   #afterMessages: (() => void) | null = null;
   /** Run when the stream takes bytes again. */
@@ -475,24 +473,27 @@ export class ProtocolConnection<Peer>
 
   drainingByPeer(notice: DrainNotice): void {
     if (this.draining !== null) return;
-    this.draining = notice;
-    this.startDraining();
+    this.#madeDraining.start(notice);
     this.#showDraining();
     this.delegate.connectionDraining(this, notice);
   }
 
   /** The server begins to stop: handlers that never finish should. */
   startDraining(): void {
-    this.#isDraining = true;
-    this.#drainController?.abort(new ConduitError(ErrorCode.SERVER_STOPPING, "The server is stopping"));
+    this.#madeDraining.start();
+  }
+
+  get draining(): DrainNotice | null {
+    return this.#draining?.notice ?? null;
   }
 
   get drainSignal(): AbortSignal {
-    if (this.#drainController === null) {
-      this.#drainController = new AbortController();
-      if (this.#isDraining) this.startDraining();
-    }
-    return this.#drainController.signal;
+    return this.#madeDraining.signal;
+  }
+
+  get #madeDraining(): Draining {
+    this.#draining ??= new Draining();
+    return this.#draining;
   }
 
   afterMessages(action: () => void): void {

@@ -34,6 +34,21 @@ export interface MethodEntry<Peer> {
   readonly handler: (params: never, context: HandlerContext<Peer, never>) => unknown;
 }
 
+/** A method of the library itself: without schemas, and not listed. */
+export function builtInMethod<Peer>(
+  name: string,
+  description: string,
+  handler: MethodEntry<Peer>["handler"],
+): MethodEntry<Peer> {
+  return {
+    info: { name, description, parameters: {}, return_type: "Any", requires_auth: true },
+    describeToNetconduit: () => ({}),
+    params: null,
+    result: null,
+    handler,
+  };
+}
+
 /**
  * A registered message handler. A server's handlers take `(connection, data, context)`, a client's `(data, context)`.
  */

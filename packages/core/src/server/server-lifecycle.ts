@@ -21,7 +21,7 @@ const STOP = new KnownOptions<StopOptions>("server.stop", { drainMs: true, retry
 const RUN = new KnownOptions<{ signal: AbortSignal }>("server.run", { signal: true });
 
 /** The steps of a server's life cycle, implemented by the server. */
-export interface LifeHost {
+export interface ServerLifecycleHost {
   readonly runtime: Runtime;
   readonly config: { readonly drainMs: number; readonly handleSignals: boolean; readonly resume: object | null };
   /** Reserves what only one running server may use. Returns a function that ends that. @throws ConduitError */
@@ -50,7 +50,7 @@ export interface LifeHost {
 }
 
 export class ServerLifecycle {
-  readonly #host: LifeHost;
+  readonly #host: ServerLifecycleHost;
   #state: ServerState = "stopped";
   #listener: Listener | null = null;
   /** The current start, which a second `start` joins. */
@@ -64,7 +64,7 @@ export class ServerLifecycle {
   #hurry: ((drainMs: number) => void) | null = null;
   #whenStopped: (() => void)[] = [];
 
-  constructor(host: LifeHost) {
+  constructor(host: ServerLifecycleHost) {
     this.#host = host;
   }
 

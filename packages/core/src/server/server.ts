@@ -60,11 +60,16 @@ import { ClientsOfKind } from "./clients-of-kind.ts";
 import type { AnyConnection, Connection } from "./connection.ts";
 import type { DeadLetters } from "./dead-letters.ts";
 import type { Rejection } from "./login-manager.ts";
-import { newConnectionId, ServerConnections, type ServerStats } from "./server-connections.ts";
+import {
+  newConnectionId,
+  ServerConnections,
+  type ServerConnectionsHost,
+  type ServerStats,
+} from "./server-connections.ts";
 import { ServerHooks } from "./server-hooks.ts";
-import { ServerLifecycle, type ServerState, type StopOptions } from "./server-lifecycle.ts";
+import { ServerLifecycle, type ServerLifecycleHost, type ServerState, type StopOptions } from "./server-lifecycle.ts";
 import { ServerListener } from "./server-listener.ts";
-import { type ListOptions, ServerNodes } from "./server-nodes.ts";
+import { type ListOptions, ServerNodes, type ServerNodesHost } from "./server-nodes.ts";
 import { parseServerOptions, type ServerConfig, type ServerOptions } from "./server-options.ts";
 import { ServerStore } from "./server-store.ts";
 import { SlowConsumers } from "./slow-consumers.ts";
@@ -140,70 +145,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#listener = new ServerListener(runtime, config);
     this.#slow = new SlowConsumers((error, connection) => this.#core.hookFailed("onSlowConsumer", error, connection));
     this.#store = new ServerStore(this.#core, runtime, config.resume, () => this.#nodes.place);
-    this.#connections = new ServerConnections({
-      runtime,
-      core: this.#core,
-      config,
-      hooks: this.#hooks,
-      connectionData,
-      clientKinds: this.#kinds,
-      userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
-      connectionId: () => this.#nodes.connectionId() ?? newConnectionId(),
-      releaseFrom: (node, key, timeoutMs) => this.#nodes.releaseFrom(node, key, timeoutMs),
-      clientAdmitted: (protocol) => this.#nodes.clientAdmitted(protocol),
-      clientEnded: (protocol) => {
-        this.#topics.connectionEnded(protocol);
-        this.#nodes.clientEnded(protocol);
-      },
-      storedSessions: this.#store.sessions,
-      isOpen: () => this.#lifecycle.isOpen,
-    });
+    this.#connections = new ServerConnections(this.#connectionsHost(runtime, connectionData));
     this.#core.onceOwner = ({ user }) => identityOf(user);
     this.#core.userName = ({ user }) => user.name;
-    this.#lifecycle = new ServerLifecycle({
-      runtime,
-      config,
-      claim: () => this.#store.claim(),
-      prepare: () => this.#prepare(),
-      listen: () =>
-        this.#nodes.start(async () => {
-          // Clients hear at their login which keys the server knows. The store may be the cluster's.
-          await this.#store.begin();
-          return this.#listen();
-        }),
-      listening: () => this.#hooks.runListening(),
-      beginStop: () => this.#connections.beginStop(),
-      shutdown: () => this.#hooks.runShutdown(),
-      drain: (notice) => Promise.all([this.#connections.drain(notice), this.#core.dispatcher.onceIdle()]),
-      endAll: async () => {
-        await this.#connections.endAll();
-        this.#topics.stopTimers();
-        await this.#core.uploadsKept(config.closeTimeoutMs);
-        // The store may be the cluster's.
-        await this.#store.end(config.closeTimeoutMs);
-        await this.#nodes.stop();
-        this.#core.end();
-      },
-      ended: () => this.#hooks.allDisconnected(),
-      stop: (options) => this.stop(options),
-      notStarted: () => this.#core.end(),
-      stopFailed: (error) => this.#core.report(error, { stage: "hook" }),
-    });
-    this.#nodes = new ServerNodes(cluster, {
-      core: this.#core as unknown as EndpointCore<AnyConnection>,
-      config,
-      kinds: this.#kinds,
-      clients: () => this.#connections.clients,
-      subscribers: (topic) => this.#topics.channel(topic)?.members ?? NOBODY,
-      setUser: (name, user) => {
-        parseUser(name, user);
-        this.#connections.setUser(name, user);
-      },
-      revoke: (user) => this.#connections.revoke(user),
-      release: async (key) => (await this.#store.sessions?.release(key)) ?? false,
-      slowConsumer: (protocol) =>
-        this.#slow.found(protocol, { disconnect: config.slowConsumer === "disconnect", missed: 1 }),
-    });
+    this.#lifecycle = new ServerLifecycle(this.#lifecycleHost(runtime));
+    this.#nodes = new ServerNodes(cluster, this.#nodesHost());
     this.#topics = makeTopicHub({
       cluster: this.#nodes.topics,
       core: this.#core as unknown as EndpointCore<AnyConnection>,
@@ -684,5 +630,80 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /** The client of the connection with this id, on whatever node it is, to call it. */
   peer(connectionId: string): NodePeer<C> {
     return this.#nodes.peer<C>(connectionId);
+  }
+
+  // --- what its parts ask of it --------------------------------------------------------------------------------
+
+  #connectionsHost(runtime: Runtime, connectionData: (() => D) | undefined): ServerConnectionsHost<C, D> {
+    return {
+      runtime,
+      core: this.#core,
+      config: this.config,
+      hooks: this.#hooks,
+      connectionData,
+      clientKinds: this.#kinds,
+      userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
+      connectionId: () => this.#nodes.connectionId() ?? newConnectionId(),
+      releaseFrom: (node, key, timeoutMs) => this.#nodes.releaseFrom(node, key, timeoutMs),
+      clientAdmitted: (protocol) => this.#nodes.clientAdmitted(protocol),
+      clientEnded: (protocol) => {
+        this.#topics.connectionEnded(protocol);
+        this.#nodes.clientEnded(protocol);
+      },
+      storedSessions: this.#store.sessions,
+      isOpen: () => this.#lifecycle.isOpen,
+    };
+  }
+
+  #lifecycleHost(runtime: Runtime): ServerLifecycleHost {
+    const { config } = this;
+    return {
+      runtime,
+      config,
+      claim: () => this.#store.claim(),
+      prepare: () => this.#prepare(),
+      listen: () =>
+        this.#nodes.start(async () => {
+          // Clients hear at their login which keys the server knows. The store may be the cluster's.
+          await this.#store.begin();
+          return this.#listen();
+        }),
+      listening: () => this.#hooks.runListening(),
+      beginStop: () => this.#connections.beginStop(),
+      shutdown: () => this.#hooks.runShutdown(),
+      drain: (notice) => Promise.all([this.#connections.drain(notice), this.#core.dispatcher.onceIdle()]),
+      endAll: async () => {
+        await this.#connections.endAll();
+        this.#topics.stopTimers();
+        await this.#core.uploadsKept(config.closeTimeoutMs);
+        // The store may be the cluster's.
+        await this.#store.end(config.closeTimeoutMs);
+        await this.#nodes.stop();
+        this.#core.end();
+      },
+      ended: () => this.#hooks.allDisconnected(),
+      stop: (options) => this.stop(options),
+      notStarted: () => this.#core.end(),
+      stopFailed: (error) => this.#core.report(error, { stage: "hook" }),
+    };
+  }
+
+  #nodesHost(): ServerNodesHost {
+    const { config } = this;
+    return {
+      core: this.#core as unknown as EndpointCore<AnyConnection>,
+      config,
+      kinds: this.#kinds,
+      clients: () => this.#connections.clients,
+      subscribers: (topic) => this.#topics.channel(topic)?.members ?? NOBODY,
+      setUser: (name, user) => {
+        parseUser(name, user);
+        this.#connections.setUser(name, user);
+      },
+      revoke: (user) => this.#connections.revoke(user),
+      release: async (key) => (await this.#store.sessions?.release(key)) ?? false,
+      slowConsumer: (protocol) =>
+        this.#slow.found(protocol, { disconnect: config.slowConsumer === "disconnect", missed: 1 }),
+    };
   }
 }

@@ -1,8 +1,7 @@
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import type { FolderContract } from "../../rpc/contract.ts";
-import type { HandlerContext } from "../../rpc/incoming-request.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
-import type { MethodEntry, Registry } from "../../rpc/registry.ts";
+import { builtInMethod, type MethodEntry, type Registry } from "../../rpc/registry.ts";
 import { describeValue } from "../../text/describe-value.ts";
 import { FileMethod } from "../../wire/called-as.ts";
 import { type FolderOptions, parseFolderOptions } from "./folder-options.ts";
@@ -130,10 +129,8 @@ export class FileService<Peer> {
       randomHex: () => transfers.randomHex(),
     });
     for (const [name, handler] of netconduit.calls) {
-      this.#registry.addBuiltIn(
-        { ...entryOf(name, "Files"), handler: (params, { client }) => handler(params, client) },
-        true,
-      );
+      const entry = builtInMethod<Peer>(name, "Files", (params, { client }) => handler(params, client));
+      this.#registry.addBuiltIn(entry, true);
     }
     for (const [type, handler] of netconduit.messages) {
       this.#registry.addNetconduitHandler({
@@ -164,20 +161,7 @@ export class FileService<Peer> {
     stream?: "input" | "output",
   ): void {
     const items = { check: null };
-    const entry: MethodEntry<Peer> = {
-      ...entryOf(name, description),
-      ...(stream === undefined ? {} : { [stream]: items }),
-      handler: handler as unknown as (params: never, context: HandlerContext<Peer>) => unknown,
-    };
-    this.#registry.addBuiltIn(entry, false);
+    const entry = builtInMethod<Peer>(name, description, handler as unknown as MethodEntry<Peer>["handler"]);
+    this.#registry.addBuiltIn(stream === undefined ? entry : { ...entry, [stream]: items }, false);
   }
-}
-
-function entryOf(name: string, description: string) {
-  return {
-    info: { name, description, parameters: {}, return_type: "Any", requires_auth: true },
-    describeToNetconduit: () => ({}),
-    params: null,
-    result: null,
-  };
 }

@@ -3,6 +3,7 @@ import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import type { EndpointCore } from "../../endpoint/endpoint-core.ts";
 import { TOPIC_DATA_FRAME, TOPIC_PUBLISH, TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
 import { STREAM_CLOSED, STREAM_DATA, streamData } from "../../netconduit/streams.ts";
+import { builtInMethod, type Registry } from "../../rpc/registry.ts";
 import { toHex } from "../../util/hex.ts";
 import { EncodedValue } from "../../wire/encoded-value.ts";
 import { topicDataHead } from "../../wire/envelope.ts";
@@ -34,7 +35,7 @@ export interface TopicServer {
 
 /** Makes a server's topics, and registers the calls by which clients take part. */
 export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slowMember }: TopicServer): TopicHub {
-  const { runtimeContext, writer, reader, wheel, registry } = core;
+  const { runtimeContext, writer, reader, wheel } = core;
   const { runtime } = runtimeContext;
   const compressing = config.enableCompression ? runtimeContext.writer(config.maxMessageBytes, true) : null;
   const encode = (type: number, number: number, payload: Readonly<Record<string, unknown>>): FrameBytes => {
@@ -86,15 +87,15 @@ export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slo
     memberOf,
     slowMember,
   });
+  addCalls(core.registry, hub);
+  return hub;
+}
+
+/** Registers the calls of clients, and those of netconduit clients with the first topic. */
+function addCalls(registry: Registry<AnyConnection>, hub: TopicHub): void {
   const add = (name: string, handler: (params: never, connection: AnyConnection) => unknown, netconduit: boolean) =>
     registry.addBuiltIn(
-      {
-        info: { name, description: "", parameters: {}, return_type: "Any", requires_auth: true },
-        describeToNetconduit: () => ({}),
-        params: null,
-        result: null,
-        handler: (params, { client }) => handler(params, client),
-      },
+      builtInMethod<AnyConnection>(name, "", (params, { client }) => handler(params, client)),
       netconduit,
     );
   add(TOPIC_SUBSCRIBE, (params, connection) => hub.subscribe(params, connection), false);
@@ -116,7 +117,6 @@ export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slo
       handler: (connection, data) => netconduitData(hub, connection, data),
     });
   };
-  return hub;
 }
 
 function writePayload(

@@ -1,0 +1,35 @@
+import { ConduitError, ErrorCode } from "../errors.ts";
+import type { DrainNotice } from "./extension.ts";
+
+/** A connection whose server is stopping. */
+export class Draining {
+  #notice: DrainNotice | null = null;
+  #hasStarted = false;
+  /** Made when a handler asks for its signal. */
+  #controller: AbortController | null = null;
+
+  /** What the server has said, on a client; else null. */
+  get notice(): DrainNotice | null {
+    return this.#notice;
+  }
+
+  /** Aborts when handlers that never finish should. */
+  get signal(): AbortSignal {
+    if (this.#controller === null) {
+      this.#controller = new AbortController();
+      if (this.#hasStarted) this.#abort();
+    }
+    return this.#controller.signal;
+  }
+
+  /** The server begins to stop. @param notice on a client, what it said */
+  start(notice: DrainNotice | null = null): void {
+    this.#notice ??= notice;
+    this.#hasStarted = true;
+    this.#abort();
+  }
+
+  #abort(): void {
+    this.#controller?.abort(new ConduitError(ErrorCode.SERVER_STOPPING, "The server is stopping"));
+  }
+}
