@@ -750,6 +750,17 @@ describe("what a program is told to do compiles", () => {
     (last: Subscription) => client.subscribe("news", { since: last.position });
   });
 
+  test("stating the type of progress, which nothing checks", () => {
+    const share = ({ done, of }: { done: number; of: number }) => done / of;
+    client.call("import", {}, { onProgress: share });
+    client.stream("import", {}, { onProgress: share });
+    client.stream("import", {}, { onProgress: (value) => expectTypeOf(value).toBeUnknown() });
+  });
+
+  test("making a Blob of a file's bytes", () => {
+    expectTypeOf(client.files("box").bytes).returns.resolves.toEqualTypeOf<Uint8Array<ArrayBuffer>>();
+  });
+
   test("options that are undefined, in definitions, too", () => {
     const none = undefined;
     server.rpc({ name: "a", description: none, params: none, result: none, roles: none, input: none }, () => 1);

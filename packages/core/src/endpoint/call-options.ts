@@ -46,12 +46,15 @@ export interface OnceOptions {
   readonly once?: string | undefined;
 }
 
+/** The type of a method: unlike that of a function, it lets a program state the type of the values, which isn't checked. */
+type ProgressListener = { listen(value: unknown): unknown }["listen"];
+
 /** Streams of a call. */
 export interface CallStreamOptions<Item> {
   /** Items for the method, whose handler reads them from `context.input`. Without `timeoutMs`, such a call has none. */
   readonly input?: StreamSource<Item> | undefined;
   /** Called with each value that the handler passes to `context.progress`. */
-  readonly onProgress?: ((value: unknown) => unknown) | undefined;
+  readonly onProgress?: ProgressListener | undefined;
 }
 
 /** Options of a stream. */
@@ -65,7 +68,7 @@ export interface StreamOptions<Item = unknown> extends SendOptions {
   /** Items for the handler, which reads them from `context.input`. */
   readonly input?: StreamSource<Item> | undefined;
   /** Called with each value that the handler passes to `context.progress`. */
-  readonly onProgress?: ((value: unknown) => unknown) | undefined;
+  readonly onProgress?: ProgressListener | undefined;
 }
 
 /** Stream options with a schema that validates and types the items. An invalid one ends the stream with INVALID_RESULT. */

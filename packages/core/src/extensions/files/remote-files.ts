@@ -80,7 +80,7 @@ export class RemoteFiles {
   }
 
   /** Fetches a file into memory. Rejects with FILE_TOO_LARGE if it exceeds `maxBytes`. */
-  async bytes(name: string, options: BytesOptions = {}): Promise<Uint8Array> {
+  async bytes(name: string, options: BytesOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     BYTES.check(options, name);
     const { maxBytes = MAX_BYTES } = options;
     let content = new Uint8Array(0);
