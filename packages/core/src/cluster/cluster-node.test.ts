@@ -334,6 +334,27 @@ test("A node without subscribers receives nothing of a topic, and has one subscr
   expect(b.server.cluster?.stats.topics).toBe(0);
 });
 
+test("A client that subscribes again and again doesn't make other nodes tell who is there each time", async () => {
+  const all = scene();
+  const [a, b] = await three(all, {}, (server) => {
+    server.topic("lobby", { presence: true });
+  });
+  for (let n = 0; n < 3; n += 1) await (await b.join()).subscribe("lobby").ready;
+  const churning = await a.join();
+  await all.runtime.advance(2000);
+  const before = all.cluster.received.get("a") ?? 0;
+  for (let n = 0; n < 50; n += 1) {
+    const subscription = churning.subscribe("lobby");
+    await subscription.ready;
+    subscription.close();
+    await all.runtime.settle();
+  }
+  expect((all.cluster.received.get("a") ?? 0) - before).toBeLessThan(5);
+  const last = churning.subscribe("lobby");
+  await all.runtime.advance(1500);
+  expect(last.presence?.size).toBe(4);
+});
+
 test("Presence shows the subscribers of all nodes, and those of a node that is gone are gone", async () => {
   const all = scene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
   const [a, b, c] = await three(all, {}, (server) => {

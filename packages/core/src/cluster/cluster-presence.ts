@@ -35,6 +35,10 @@ export interface PresenceTopic {
 
 export interface ClusterPresenceHost {
   readonly wheel: TimerWheel;
+  /** Time between two signs of life of a node. */
+  readonly heartbeatMs: number;
+  /** Monotonic milliseconds. */
+  now(): number;
   publish(address: ClusterAddress, kind: EnvelopeKind, head: Readonly<Record<string, unknown>>): PublishResult;
   /** The epoch of this run of this node. */
   epoch(): string;
@@ -79,17 +83,26 @@ export class ClusterPresence {
   #askedAllBefore = new Set<string>();
   readonly #changed = new Set<Entry>();
   readonly #timer: CallbackTimer;
+  /**
+   * When nodes were last told who is in a topic, oldest first, and their questions since: they wait for the time of a
+   * heartbeat. A node asks whenever its only client in a topic has left and come back, and the answer may be half a megabyte.
+   */
+  readonly #answers = new Map<string, { readonly atMs: number; again: { name: string; from: NodeIdentity } | null }>();
+  readonly #answerTimer: CallbackTimer;
   /** Names of closed topics in which others may still see people of this node. */
   readonly #unsaid = new Set<string>();
 
   constructor(host: ClusterPresenceHost) {
     this.#host = host;
     this.#timer = new CallbackTimer(() => this.#tell());
+    this.#answerTimer = new CallbackTimer(() => this.#answerAgain());
   }
 
   /** The link ends. */
   stop(): void {
     this.#host.wheel.cancel(this.#timer);
+    this.#host.wheel.cancel(this.#answerTimer);
+    this.#answers.clear();
     this.#unsaid.clear();
     this.#told.clear();
     this.#asked.clear();
@@ -271,10 +284,39 @@ export class ClusterPresence {
     const entry = this.#entries.get(name);
     if (entry === undefined || !entry.topic.hasPresence) return false;
     if (known === entry.ownChange) return true;
+    const key = JSON.stringify([from.epoch, name]);
+    const answered = this.#answers.get(key);
+    if (answered !== undefined) {
+      answered.again = { name, from };
+      return true;
+    }
+    this.#answers.set(key, { atMs: this.#host.now(), again: null });
+    const { heartbeatMs, wheel } = this.#host;
+    if (!this.#answerTimer.isScheduled) wheel.schedule(this.#answerTimer, heartbeatMs);
     this.#tellOf(entry);
     this.#changed.delete(entry);
     this.#tellAll(entry, { kind: "node", name: from.id });
     return true;
+  }
+
+  /** Answers what was asked too soon after an answer. */
+  #answerAgain(): void {
+    const { heartbeatMs, wheel } = this.#host;
+    const now = this.#host.now();
+    const asked: { readonly name: string; readonly from: NodeIdentity }[] = [];
+    let nextMs: number | null = null;
+    for (const [key, { atMs, again }] of this.#answers) {
+      if (now - atMs < heartbeatMs) {
+        nextMs = atMs + heartbeatMs - now;
+        break;
+      }
+      this.#answers.delete(key);
+      if (again !== null) asked.push(again);
+    }
+    if (nextMs !== null) wheel.schedule(this.#answerTimer, nextMs);
+    for (const { name, from } of asked) {
+      if (!this.#answer(name, from, undefined)) this.#sayNobody({ kind: "node", name: from.id }, [name]);
+    }
   }
 
   #sayNobody(to: ClusterAddress, nobody: readonly string[]): boolean {

@@ -246,9 +246,9 @@ test("A node answers a repeated question only if the other one hasn't got its la
   receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"], known: { ea: 0, eb: 7 } });
   expect(sent).toEqual([]);
   receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"], known: { eb: 7 } });
-  receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"], known: { ea: 1 } });
+  receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"], known: { ea: 1 } }, { ...B, id: "c", epoch: "ec" });
   expect(sent.map(({ kind, to }) => [kind, to])).toEqual([
     [EnvelopeKind.PRESENCE, { kind: "node", name: "b" }],
-    [EnvelopeKind.PRESENCE, { kind: "node", name: "b" }],
+    [EnvelopeKind.PRESENCE, { kind: "node", name: "c" }],
   ]);
 });

@@ -42,10 +42,6 @@ export interface ClusterTopicsHost extends ClusterPresenceHost {
   ): PublishResult;
   /** @throws ConduitError MESSAGE_TOO_LARGE */
   mustFit(name: string, body: Uint8Array): void;
-  /** Time between two signs of life of a node. */
-  readonly heartbeatMs: number;
-  /** Monotonic milliseconds. */
-  now(): number;
   /** Messages of a node to a topic are missing. */
   missed(topic: string, nodeId: string, count: number): void;
 }
