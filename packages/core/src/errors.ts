@@ -128,9 +128,10 @@ export class RpcError extends ConduitError {
   /** On the calling side: the method or message type that was called. */
   declare readonly method: string | undefined;
 
-  /** @throws ConduitError INVALID_CONFIG for an unknown option */
+  /** @throws ConduitError INVALID_CONFIG for an unknown option, or a code that is no integer */
   constructor(code: number, message: string, options: ConduitErrorOptions = {}) {
     super(code, message, options);
+    if (!Number.isSafeInteger(code)) throw noCode(code, message);
     if (options.method !== undefined) this.method = options.method;
   }
 
@@ -139,6 +140,12 @@ export class RpcError extends ConduitError {
     const id = this.details?.["failure_id"];
     return typeof id === "string" ? id : undefined;
   }
+}
+
+function noCode(code: unknown, message: unknown): ConduitError {
+  const given = `got ${describeValue(code)}${message === undefined ? "" : ` and the message ${describeValue(message)}`}`;
+  const text = `The code of an RpcError must be an integer: new RpcError(900, "…") or error("…", { code: 900 }), ${given}`;
+  return new ConduitError(ErrorCode.INVALID_CONFIG, text);
 }
 
 /** A call that isn't of a method or message of the program's own: `publish to "room:7"`. For messages. */
@@ -195,7 +202,14 @@ export function isInstance<T>(value: unknown, type: abstract new (...args: never
 /** Converts a thrown value to an Error. Its fields may still be hostile, see {@link messageOf}. */
 export function asError(thrown: unknown): Error {
   if (isInstance(thrown, Error)) return thrown;
-  return new Error(textOf(() => thrown) ?? "The thrown value can't be converted to text", { cause: thrown });
+  const described = textOf(() => messageIn(thrown) ?? thrown);
+  return new Error(described ?? "The thrown value can't be converted to text", { cause: thrown });
+}
+
+/** The message of an object that is no Error, as programs throw `{ code, message }`. */
+function messageIn(thrown: unknown): string | null {
+  const { message } = (typeof thrown === "object" ? (thrown ?? {}) : {}) as { readonly message?: unknown };
+  return typeof message === "string" && message !== "" ? message : null;
 }
 
 /** The message of a thrown value. */

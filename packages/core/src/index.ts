@@ -103,8 +103,8 @@ export type { FileCallOptions } from "./extensions/files/file-caller.ts";
 export type { FileProgress } from "./extensions/files/file-progress.ts";
 export type { BlobLike, UploadSource } from "./extensions/files/file-source.ts";
 export type { FileRequest, FolderOptions } from "./extensions/files/folder-options.ts";
+export type { OverwritePolicy } from "./extensions/files/overwrite-policy.ts";
 export type { RateLimit } from "./extensions/files/paced-chunks.ts";
-export type { OverwritePolicy } from "./extensions/files/partial-file.ts";
 export type { RemoteFiles } from "./extensions/files/remote-files.ts";
 export type { FileEntry, TransferredFile } from "./extensions/files/served-folder.ts";
 export type {

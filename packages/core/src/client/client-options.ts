@@ -20,6 +20,7 @@ import {
   numberBetween,
   oneOf,
   optionPaths,
+  SWITCH_RULE,
   text,
   wholeNumber,
 } from "../endpoint/option-rules.ts";
@@ -160,7 +161,7 @@ const reconnectEntries = {
   leaveEarly: v.optional(flag(), false),
 };
 
-const tlsGroup = group(tlsEntries);
+const tlsGroup = group(tlsEntries, SWITCH_RULE);
 
 function username(): v.GenericSchema<string> {
   const issue = (issue: { readonly input: unknown }): string => usernameProblem(issue.input) ?? "";
@@ -213,7 +214,7 @@ const entries = {
     ),
   ),
   connectTimeoutMs: v.optional(milliseconds(), DEFAULT_CONNECT_TIMEOUT_MS),
-  reconnect: v.optional(group(reconnectEntries), {}),
+  reconnect: v.optional(group(reconnectEntries, "must be an object; { enabled: false } turns it off"), {}),
   resume: v.optional(clientResume),
   queueWhileDisconnected: v.optional(oneOf(["send", "reject"]), "reject"),
 } satisfies Record<keyof ClientSettings | keyof TcpTarget, unknown>;

@@ -197,7 +197,7 @@ describe("an error that cannot be sent as it is", () => {
     ],
     [
       "because its code is none",
-      () => new RpcError("E" as never, "x".repeat(5000)),
+      () => Object.assign(new RpcError(900, "x".repeat(5000)), { code: "E" }),
       { code: ErrorCode.INTERNAL, message: "The error cannot be sent" },
     ],
   ];

@@ -113,7 +113,12 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
 
   /** Registers a handler for every method and stream of the contract, or none of them. */
   addMethods(handlers: Readonly<Record<string, Handler>>, scope?: HandlerScope<Peer>): Disposer {
-    this.#mustHaveAll("implement the contract", (name) => Object.hasOwn(handlers, name));
+    const given: unknown = handlers;
+    if (typeof given !== "object" || given === null || Array.isArray(given)) {
+      const message = `implement() takes an object of handlers by their names, got ${describeValue(given)}`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    }
+    this.#mustHaveAll("implement the contract", (name) => Object.hasOwn(handlers, name), Object.keys(handlers));
     const disposers: Disposer[] = [];
     try {
       for (const [name, handler] of Object.entries(handlers)) {
@@ -178,13 +183,22 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
     this.#mustHaveAll(action, (name) => this.#registry.method(name) !== undefined);
   }
 
-  #mustHaveAll(action: string, has: (name: string) => boolean): void {
+  /** @param given names of which those that the contract hasn't may be meant */
+  #mustHaveAll(action: string, has: (name: string) => boolean, given: readonly string[] = []): void {
     const names = Object.keys({ ...this.#contract?.methods, ...this.#contract?.streams });
     const missing = names.filter((name) => !has(name));
     if (missing.length === 0) return;
-    const message = `Cannot ${action}: no handler for ${missing.map((name) => `'${name}'`).join(", ")}`;
+    const message = `Cannot ${action}: no handler for ${listed(missing)}${notAgreedOn(given.filter((name) => !names.includes(name)))}`;
     throw new ConduitError(ErrorCode.INVALID_STATE, message, { details: { missing } });
   }
+}
+
+function listed(names: readonly string[]): string {
+  return names.map((name) => `'${name}'`).join(", ");
+}
+
+function notAgreedOn(names: readonly string[]): string {
+  return names.length === 0 ? "" : `; the contract doesn't have ${listed(names)}`;
 }
 
 /** @throws ConduitError INVALID_CONFIG */

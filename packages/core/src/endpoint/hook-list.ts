@@ -1,4 +1,4 @@
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
 import { MAX_RUNNING_HOOKS } from "../limits.ts";
 import { checkFunction } from "../util/check-function.ts";
 import { runCallback } from "../util/run-callback.ts";
@@ -34,11 +34,12 @@ export class HookList<Args extends readonly unknown[]> {
     };
   }
 
-  /** Runs the hooks one after the other. Never rejects. */
+  /** Runs the hooks one after the other. An `RpcError` may be returned or thrown, as by handlers. Never rejects. */
   async run(onError: (error: unknown) => void, ...args: Args): Promise<void> {
     for (const { hook } of this.#hooks) {
       try {
-        await this.#call(hook, args);
+        const result = await this.#call(hook, args);
+        if (isInstance(result, RpcError)) onError(result);
       } catch (error) {
         onError(error);
       }

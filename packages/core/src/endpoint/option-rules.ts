@@ -83,11 +83,15 @@ export type EntriesOf<T, Bare extends keyof T> = {
   readonly [K in keyof T]-?: K extends Bare ? Omissible<Exclude<T[K], undefined>> : Defaulted<Exclude<T[K], undefined>>;
 };
 
+/** The rule of an option for which `true` stands for the defaults of its object. */
+export const SWITCH_RULE = "must be true, false or an object";
+
 /** An object with exactly these entries. Every other key is an issue with `expected: "never"`. */
 export function group<const T extends v.ObjectEntries>(
   entries: T,
+  rule = "must be an object",
 ): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<T, undefined>>> {
-  const schema: v.GenericSchema<unknown> = v.objectWithRest(entries, v.never(), "must be an object");
+  const schema: v.GenericSchema<unknown> = v.objectWithRest(entries, v.never(), rule);
   return schema as v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<T, undefined>>>;
 }
 

@@ -1,9 +1,14 @@
 /** Mistakes that TypeScript would find, as programs in plain JavaScript make them. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ErrorCode } from "../errors.ts";
+import { ErrorCode, RpcError } from "../errors.ts";
+import { forClient } from "../rpc/client-kinds.ts";
+import { error } from "../rpc/error-helpers.ts";
+import { response } from "../rpc/response.ts";
 import { Server } from "../server/server.ts";
 import { type ConnectedPair, connectedPair } from "../testing/connected-pair.ts";
+import { EventLog } from "../testing/event-log.ts";
+import { TestNetwork } from "../testing/test-network.ts";
 
 // biome-ignore lint/suspicious/noExplicitAny: plain JavaScript passes anything
 type Any = any;
@@ -21,6 +26,8 @@ beforeAll(async () => {
 afterAll(() => pair.close());
 
 const nothing = (): void => undefined;
+const topic = (): Any => server.topic(`topic ${crypto.randomUUID()}`);
+const rooms = (): Any => server.topics("room:*", { authorize: () => true });
 
 describe("is INVALID_CONFIG, and the message says what is wrong", () => {
   test.each<[string, () => unknown, string]>([
@@ -114,6 +121,52 @@ describe("is INVALID_CONFIG, and the message says what is wrong", () => {
       () => client.stream("s", {}, { signal: {} }).next(),
       "signal of 's' must be an AbortSignal",
     ],
+    [
+      "revoke() of nobody",
+      () => server.revoke(undefined),
+      "the name of a user, as in connection.user.name, got undefined",
+    ],
+    ["revoke() of a connection", () => server.revoke(pair.connection), "connection.user.name, got an object"],
+    [
+      "revoke() with the recipient of send()",
+      () => server.revoke({ user: "ada" }),
+      "connection.user.name, got an object",
+    ],
+    ["peer() of a connection", () => server.peer(pair.connection), "as in connection.id, got an object"],
+    ["connection() of a connection", () => server.connection(pair.connection), "as in connection.id, got an object"],
+    ["delete() of an id", () => topic().delete(pair.connection.id), "give it one of server.connections, got "],
+    ["has() of an id", () => topic().has(pair.connection.id), "give it one of server.connections, got "],
+    ["topic() of the pattern itself", () => rooms().topic("room:*"), "doesn't fit the pattern 'room:*'"],
+    ["stop() with text", () => server.stop({ drainMs: "5000" }), "drainMs of server.stop(): must be a number from 0"],
+    ["stop() with a date", () => server.stop({ retryAfterMs: NaN }), "retryAfterMs of server.stop(): must be a number"],
+    ["implement() of nothing", () => server.implement(), "takes an object of handlers by their names, got undefined"],
+    ["implement() of a list", () => client.implement([nothing]), "handlers by their names, got an array"],
+    ["forClient() of nothing", () => forClient(undefined as Any, "a"), "needs a contract, got undefined"],
+    ["withPagination() of nothing", () => (response as Any).withPagination(), "needs its options, got undefined"],
+    ["an RpcError without a code", () => new (RpcError as Any)("No such card"), 'got "No such card"'],
+    [
+      "an error with its code as text",
+      () => error("Limit", { code: "402" as Any }),
+      'got "402" and the message "Limit"',
+    ],
+    ["a switch as text", () => pair.network.client({ resume: "yes" as Any }), "must be true, false or an object"],
+    ["tls as a path", () => pair.network.client({ tls: "ca.crt" as Any }), "must be true, false or an object"],
+    ["reconnect: false", () => pair.network.client({ reconnect: false as Any }), "{ enabled: false } turns it off"],
+    [
+      "overwrite: true",
+      () => client.files("box").download("a.txt", "/tmp", { overwrite: true }),
+      'overwrite of a download: must be "fail", "replace" or "rename", got true',
+    ],
+    [
+      "maxBytes as text",
+      () => client.files("box").bytes("a.txt", { maxBytes: "1GB" }),
+      'maxBytes of a download: must be a number of bytes, got "1GB"',
+    ],
+    [
+      "resume as text",
+      () => client.files("box").upload("a.txt", { resume: "yes" }),
+      'resume of an upload: must be a boolean, got "yes"',
+    ],
     ["a url", () => pair.network.client({ url: "ws://host" } as Any), "Unknown option url; use host and port, or path"],
   ])("%s", async (_what, run, message) => {
     const call = (async () => await run())();
@@ -132,6 +185,111 @@ test.each([undefined, null, 7, {}])(
 
 test("an array as the params of a call is INVALID_PARAMS, which says that they are one object", async () => {
   await expect(client.call("add", [1, 2])).rejects.toThrow("they must be one object (a map), and not Array");
+});
+
+test("clients() of a kind that the contract doesn't have is INVALID_CONFIG: its handlers would never run", () => {
+  const made: Any = new Server({ password: "p", contract: { clients: { device: {} } } }, pair.network.runtime);
+  expect(() => made.clients("devise")).toThrow("The contract has no kind of clients 'devise' (did you mean 'device'?)");
+  expect(() => made.clients(undefined)).toThrow("The contract has no kind of clients undefined");
+});
+
+test("implement() names handlers that the contract doesn't have beside those that are missing", () => {
+  const contract = { server: { methods: { add: {}, list: {} } } };
+  const made: Any = new Server({ password: "p", contract }, pair.network.runtime);
+  expect(() => made.implement({ add: nothing, lisst: nothing })).toThrow(
+    "no handler for 'list'; the contract doesn't have 'lisst'",
+  );
+});
+
+test.each(["onClientConnect", "onClientResume"] as const)(
+  "%s refuses a client by an error that it returns, as a handler does",
+  async (name) => {
+    await using made = await connectedPair<Any, Any>({
+      server: { resume: true },
+      client: { resume: true, reconnect: { delayMs: 10, jitter: false } },
+    });
+    made.server[name](async () => error.permissionDenied("join"));
+    const refused = new Promise((resolve) => {
+      made.server.onClientRejected(resolve);
+      made.server.onClientDisconnect((_connection: Any, reason: Any) => resolve(reason));
+    });
+    if (name === "onClientConnect") {
+      await expect(made.network.client().connect()).rejects.toMatchObject({ code: ErrorCode.PERMISSION_DENIED });
+    } else {
+      await made.network.cut();
+      await made.clock.advance(20);
+    }
+    expect(await refused).toMatchObject({
+      code: ErrorCode.PERMISSION_DENIED,
+      message: expect.stringContaining("Permission denied: join"),
+    });
+  },
+);
+
+test("a client that subscribes to a pattern, or publishes there, is told so: nothing would ever arrive", async () => {
+  await using made = await connectedPair<Any, Any>({
+    prepare: (own) => void own.topics("room:*", { authorize: () => true, publish: true }),
+  });
+  const refused = {
+    codeName: "NOT_FOUND",
+    message: "Topic not found: 'room:*' is a pattern; take the name of one topic, such as 'room:7'",
+  };
+  await expect(made.client.subscribe("room:*").ready).rejects.toMatchObject(refused);
+  await expect(made.client.publish("room:*", 1)).rejects.toMatchObject(refused);
+});
+
+test("publish that returns something else than true or false is reported, and lets nobody publish", async () => {
+  const errors = new EventLog<Error>();
+  await using made = await connectedPair<Any, Any>({
+    prepare(own) {
+      own.onError(errors.add);
+      own.topic("sync", { publish: (() => "yes") as Any });
+      own.topic("async", { publish: (async () => ({})) as Any });
+      own.topic("nothing", { publish: (() => undefined) as Any });
+    },
+  });
+  await expect(made.client.publish("nothing", 1)).rejects.toMatchObject({ codeName: "PERMISSION_DENIED" });
+  for (const name of ["sync", "async"]) {
+    await expect(made.client.publish(name, 1)).rejects.toMatchObject({ codeName: "INTERNAL" });
+    const reported = await errors.next();
+    expect(reported.message).toContain(`publish of topic '${name}' must return true or false, got `);
+  }
+});
+
+test("connectionData that returns a promise or no object lets nobody in, and is reported", async () => {
+  for (const given of [Promise.resolve({}), undefined, 5]) {
+    const errors = new EventLog<Error>();
+    const network = new TestNetwork();
+    const own: Any = await network.server({ connectionData: () => given as Any });
+    own.onError(errors.add);
+    await expect(network.client().connect()).rejects.toMatchObject({ codeName: "INTERNAL" });
+    const reported = await errors.next();
+    expect(reported.message).toContain("connectionData must return an object at once, got ");
+    await own.stop();
+  }
+});
+
+test("an object that is thrown is reported with its message", async () => {
+  const errors = new EventLog<Error>();
+  await using made = await connectedPair<Any, Any>({
+    prepare(own) {
+      own.onError(errors.add);
+      own.rpc("fail", () => {
+        // biome-ignore lint/style/useThrowOnlyError: programs do
+        throw { code: 7, message: "The disk is on fire" };
+      });
+    },
+  });
+  await expect(made.client.call("fail")).rejects.toMatchObject({ codeName: "INTERNAL" });
+  expect((await errors.next()).message).toBe("The disk is on fire");
+});
+
+test("the position of a subscription may be given as it is, also before there is one", async () => {
+  await using made = await connectedPair<Any, Any>({ prepare: (own) => void own.topic("news", { retain: 1 }) });
+  const first = made.client.subscribe("news");
+  const second = made.client.subscribe("news", { since: first.position });
+  await second.ready;
+  expect(second.position).not.toBeNull();
 });
 
 test("after all these mistakes the server and the connection work", async () => {

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { ResumeSettings } from "../connection/connection-settings.ts";
 import { DEFAULT_ONCE_MS, DEFAULT_RESUME_BYTES, DEFAULT_RESUME_WINDOW_MS, MIN_RESUME_BYTES } from "../limits.ts";
 import { isStore, type Store } from "../store/store.ts";
-import { group, milliseconds, optionPaths, wholeNumber } from "./option-rules.ts";
+import { group, milliseconds, optionPaths, SWITCH_RULE, wholeNumber } from "./option-rules.ts";
 
 /** How a server resumes sessions. */
 export interface ServerResumeOptions {
@@ -54,8 +54,12 @@ export const clientResumePaths: readonly string[] = optionPaths("resume", client
 /** Settings, or `true` for the defaults. */
 type Flagged<Settings> = v.GenericSchema<unknown, boolean | Settings>;
 
-export const serverResume: Flagged<ServerResumeOptions> = flagged<ServerResumeOptions>(group(serverEntries));
-export const clientResume: Flagged<ClientResumeOptions> = flagged<ClientResumeOptions>(group(clientEntries));
+export const serverResume: Flagged<ServerResumeOptions> = flagged<ServerResumeOptions>(
+  group(serverEntries, SWITCH_RULE),
+);
+export const clientResume: Flagged<ClientResumeOptions> = flagged<ClientResumeOptions>(
+  group(clientEntries, SWITCH_RULE),
+);
 
 /** Lazy instead of a union, to report problems inside the object at their path. */
 function flagged<Settings>(settings: v.GenericSchema<unknown, Settings>): Flagged<Settings> {

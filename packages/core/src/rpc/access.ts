@@ -73,3 +73,13 @@ export class AccessControl<Peer> {
     if (refusal !== null) throw refusal;
   }
 }
+
+/**
+ * The verdict of a function of the program, in which nothing is false.
+ * @throws ConduitError INVALID_RESULT
+ */
+export function verdictOf(given: unknown, what: string): boolean {
+  if (typeof given === "boolean") return given;
+  if (given === undefined || given === null) return false;
+  throw new ConduitError(ErrorCode.INVALID_RESULT, `${what} must return true or false, got ${describeValue(given)}`);
+}

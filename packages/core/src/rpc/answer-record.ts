@@ -70,8 +70,8 @@ export function readRecord(codec: Codec, bytes: Uint8Array): Begun | Ended | nul
   const { delivery, run, until, result, code, message, details } = record;
   if (typeof delivery !== "number") return null;
   if (typeof run === "string" && typeof until === "number") return { delivery, run, untilMs: until };
-  if (typeof code === "number" && typeof message === "string") {
-    const error = new RpcError(code, message, { details: isMap(details) ? details : undefined });
+  if (Number.isSafeInteger(code) && typeof message === "string") {
+    const error = new RpcError(code as number, message, { details: isMap(details) ? details : undefined });
     return { delivery, answer: { error } };
   }
   return "result" in record ? { delivery, answer: { result } } : null;

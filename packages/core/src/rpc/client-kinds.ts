@@ -1,6 +1,7 @@
 /** Kinds of clients in a contract: devices, operators. A client is of each kind that is one of its user's roles. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { describeValue } from "../text/describe-value.ts";
 import type { Contract, MessageInput, SideContract } from "./contract.ts";
 import { didYouMean } from "./nearest-name.ts";
 import type { Schema } from "./schema.ts";
@@ -51,12 +52,22 @@ const PARTS: readonly Part[] = ["methods", "streams", "messages", "files"];
  * @throws ConduitError INVALID_CONFIG if the contract has no such kind
  */
 export function forClient<C extends Contract, K extends ClientKind<C>>(contract: C, kind: K): ForClient<C, K> {
+  mustHaveKind(contract, kind);
   const { clients = {}, client, ...rest } = contract;
-  if (!Object.hasOwn(clients, kind)) {
-    const hint = didYouMean(kind, Object.keys(clients));
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The contract has no kind of clients '${kind}'${hint}`);
-  }
   return { ...rest, client: mergedSides([client, clients[kind]]) } as unknown as ForClient<C, K>;
+}
+
+/** @throws ConduitError INVALID_CONFIG if the contract has no such kind */
+export function mustHaveKind(contract: Contract, kind: string): void {
+  if (typeof contract !== "object" || contract === null) {
+    const message = `forClient(contract, kind) needs a contract, got ${describeValue(contract)}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+  }
+  const clients = contract.clients ?? {};
+  if (typeof kind === "string" && Object.hasOwn(clients, kind)) return;
+  const hint = typeof kind === "string" ? didYouMean(kind, Object.keys(clients)) : "";
+  const named = typeof kind === "string" ? `'${kind}'` : describeValue(kind);
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `The contract has no kind of clients ${named}${hint}`);
 }
 
 /** Everything that any client of a server may have; undefined if none has anything. */

@@ -1,4 +1,5 @@
-import { ErrorCode, RpcError } from "../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
+import { describeValue } from "../text/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 
 /** Page counts of {@link Response.withPagination}; in snake_case, because netconduit's clients read these names. */
@@ -80,6 +81,8 @@ const PAGE = new KnownOptions<PageOptions<unknown>>("response.withPagination", {
   pageSize: true,
 });
 
+const PAGE_FORM = "response.withPagination({ data, total, page, pageSize }) needs its options, got undefined";
+
 function ok(options: OkOptions = {}): { success: true; data?: unknown; message?: string } {
   OK.check(options);
   const result: { success: true; data?: unknown; message?: string } = { success: true };
@@ -89,6 +92,7 @@ function ok(options: OkOptions = {}): { success: true; data?: unknown; message?:
 }
 
 function withPagination<T>(options: PageOptions<T>): PaginatedResponse<T> {
+  if (options === undefined) throw new ConduitError(ErrorCode.INVALID_CONFIG, PAGE_FORM);
   PAGE.check(options);
   const { data, total, page = 1, pageSize = 10 } = options;
   requireWhole("total", total, 0);
@@ -112,7 +116,7 @@ function withPagination<T>(options: PageOptions<T>): PaginatedResponse<T> {
 function requireWhole(field: string, value: number, min: number): void {
   if (Number.isSafeInteger(value) && value >= min) return;
   const expected = `an integer of ${min} or more`;
-  throw new RpcError(ErrorCode.VALIDATION, `${field} must be ${expected}, got ${String(value)}`, {
+  throw new RpcError(ErrorCode.VALIDATION, `${field} must be ${expected}, got ${describeValue(value)}`, {
     details: { field, expected, received: String(value) },
   });
 }

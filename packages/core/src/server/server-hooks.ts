@@ -46,7 +46,7 @@ export class ServerHooks<Server, Peer> {
 
   /**
    * A client has logged in.
-   * @param refused a hook threw an `RpcError`
+   * @param refused a hook threw or returned an `RpcError`
    * @param finished all hooks have finished
    */
   connected(connection: Peer, refused: (code: number, message: string) => void, finished: () => void): void {
@@ -57,7 +57,7 @@ export class ServerHooks<Server, Peer> {
     this.#connecting.set(connection, running);
   }
 
-  /** A client wants to resume its connection. @param refused a hook threw an `RpcError` */
+  /** A client wants to resume its connection. @param refused a hook threw or returned an `RpcError` */
   resuming(connection: Peer, refused: (code: number, message: string) => void): Promise<void> {
     return this.resume.run(this.#orRefused("onClientResume", connection, refused), connection);
   }

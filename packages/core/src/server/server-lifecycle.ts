@@ -3,6 +3,8 @@
 import type { DrainNotice } from "../connection/extension.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Listener, Runtime } from "../runtime.ts";
+import { describeValue } from "../text/describe-value.ts";
+import { MAX_TIMER_MS } from "../util/clock.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { withDeadline } from "../util/time.ts";
 
@@ -169,6 +171,8 @@ export class ServerLifecycle {
   stop(options: StopOptions = {}): Promise<void> {
     try {
       STOP.check(options);
+      checkDelay("drainMs", options.drainMs);
+      checkDelay("retryAfterMs", options.retryAfterMs);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -229,4 +233,12 @@ export class ServerLifecycle {
     await hooks.race(host.ended());
     hooks.cancel();
   }
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+function checkDelay(option: string, value: unknown): void {
+  if (value === undefined || (typeof value === "number" && value >= 0 && value <= MAX_TIMER_MS)) return;
+  const rule = `must be a number from 0 to ${MAX_TIMER_MS}`;
+  const message = `Invalid option ${option} of server.stop(): ${rule}, got ${describeValue(value)}`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }

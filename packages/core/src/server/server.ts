@@ -31,7 +31,7 @@ import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Denial } from "../rpc/access.ts";
-import { type AnyClient, anyClientSide, type ClientKind, ClientKinds } from "../rpc/client-kinds.ts";
+import { type AnyClient, anyClientSide, type ClientKind, ClientKinds, mustHaveKind } from "../rpc/client-kinds.ts";
 import type {
   Contract,
   FolderName,
@@ -55,6 +55,7 @@ import type { AddedFields, Middleware } from "../rpc/middleware.ts";
 import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
 import type { Listener, Runtime, TlsServerOptions } from "../runtime.ts";
 import { describeValue } from "../text/describe-value.ts";
+import { isThenable } from "../util/is-thenable.ts";
 import type { BroadcastOptions, SlowConsumer } from "./broadcast.ts";
 import { ClientsOfKind } from "./clients-of-kind.ts";
 import type { AnyConnection, Connection } from "./connection.ts";
@@ -109,6 +110,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   readonly #slow: SlowConsumers<Connection<C, D>>;
   readonly #topics: TopicHub;
   readonly #nodes: ServerNodes;
+  readonly #contract: Contract | null;
   /** Null if the contract has no kinds of clients. */
   readonly #kinds: ClientKinds | null;
   readonly #lifecycle: ServerLifecycle;
@@ -141,6 +143,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       this.#core.hold(connection, this.#hooks.notifyDenied(connection, denial));
     this.#core.hookStarted = (connection, running, bytes) => connection._hookStarted(running, bytes);
     this.config = config;
+    this.#contract = contract;
     this.#kinds = contract?.clients === undefined ? null : new ClientKinds(contract.clients);
     this.#listener = new ServerListener(runtime, config);
     this.#slow = new SlowConsumers((error, connection) => this.#core.hookFailed("onSlowConsumer", error, connection));
@@ -184,8 +187,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#connections.clients.size;
   }
 
-  /** The logged-in connection with this id. */
+  /** The logged-in connection with this id. @throws ConduitError INVALID_CONFIG if it isn't text */
   connection(id: string): Connection<C, D> | undefined {
+    mustBeName("server.connection() takes the id of a connection, as in connection.id", id);
     return this.#connections.clients.get(id)?.peer;
   }
 
@@ -242,8 +246,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /**
    * The clients of a kind that the contract lists as `clients`: those whose users have it as a role. Their handlers, their
    * connections, and broadcasts to them, typed as that kind.
+   * @throws ConduitError INVALID_CONFIG if the contract has no such kind
    */
   clients<K extends ClientKind<C>>(kind: K): ClientsOfKind<C, D, K> {
+    if (this.#contract !== null) mustHaveKind(this.#contract, kind);
     const { registration } = this.#core;
     const broadcast = (type: string, data: unknown, options: BroadcastOptions<C, D>): number => {
       this.#kinds?.mustBeForKind(type, kind);
@@ -384,7 +390,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /**
    * Runs after a client has logged in. The client's messages and calls wait until all these hooks have finished. A hook
-   * that throws an `RpcError` rejects the client with that code and message. Returns a function that removes the hook.
+   * that throws or returns an `RpcError` rejects the client with that code and message. Returns a function that removes the hook.
    */
   onClientConnect(hook: (connection: Connection<C, D>) => unknown): Disposer {
     return this.#hooks.connect.add(this.#core.registration.middlewares.around("onClientConnect", hook));
@@ -392,8 +398,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /**
    * Runs when a client has logged in again to resume its connection over another stream, before it goes on (option
-   * `resume`). A hook that throws an `RpcError` refuses that, and ends the connection with that code and message. Returns a
-   * function that removes the hook.
+   * `resume`). A hook that throws or returns an `RpcError` refuses that, and ends the connection with that code and message.
+   * Returns a function that removes the hook.
    */
   onClientResume(hook: (connection: Connection<C, D>) => unknown): Disposer {
     return this.#hooks.resume.add(this.#core.registration.middlewares.around("onClientResume", hook));
@@ -521,9 +527,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * Removes a user of the option `users`, and ends the connections of everybody with this name, with IDENTITY_REVOKED, on all
    * nodes; they don't reconnect by themselves. A user that comes from a function or a file can log in again unless it is
    * removed there first. This node's connections end before it returns; `missing` names the nodes that didn't answer.
+   * @throws ConduitError INVALID_CONFIG
    */
-  revoke(name: string): Promise<Revocation> {
-    return this.#nodes.revoke(name);
+  async revoke(name: string): Promise<Revocation> {
+    mustBeName("server.revoke() takes the name of a user, as in connection.user.name", name);
+    return await this.#nodes.revoke(name);
   }
 
   /** The process may end while the server is running. Undone by `ref`. */
@@ -627,8 +635,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#nodes.send(to, type, data, options);
   }
 
-  /** The client of the connection with this id, on whatever node it is, to call it. */
+  /** The client of the connection with this id, on whatever node it is, to call it. @throws ConduitError INVALID_CONFIG */
   peer(connectionId: string): NodePeer<C> {
+    mustBeName("server.peer() takes the id of a connection, as in connection.id", connectionId);
     return this.#nodes.peer<C>(connectionId);
   }
 
@@ -640,7 +649,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       core: this.#core,
       config: this.config,
       hooks: this.#hooks,
-      connectionData,
+      connectionData: connectionData === undefined ? undefined : () => checkedData(connectionData()),
       clientKinds: this.#kinds,
       userChanged: (protocol, formerRoles) => this.#topics.userChanged(protocol, formerRoles),
       connectionId: () => this.#nodes.connectionId() ?? newConnectionId(),
@@ -706,4 +715,18 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
         this.#slow.found(protocol, { disconnect: config.slowConsumer === "disconnect", missed: 1 }),
     };
   }
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+function mustBeName(rule: string, name: unknown): void {
+  if (typeof name === "string") return;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `${rule}, got ${describeValue(name)}`);
+}
+
+/** @throws ConduitError INVALID_RESULT */
+function checkedData<D extends object>(data: D): D {
+  const given: unknown = data;
+  if (typeof given === "object" && given !== null && !isThenable(given)) return data;
+  const what = isThenable(given) ? "a promise" : describeValue(given);
+  throw new ConduitError(ErrorCode.INVALID_RESULT, `connectionData must return an object at once, got ${what}`);
 }

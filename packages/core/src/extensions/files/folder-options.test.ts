@@ -44,7 +44,7 @@ test.each<[string, unknown, unknown, RegExp]>([
     "an unknown policy",
     "box",
     { dir: "/srv", overwrite: "ask" },
-    /overwrite of files: must be fail, replace or rename/,
+    /overwrite of files: must be "fail", "replace" or "rename", got "ask"/,
   ],
   ["a list of peers as authorize", "box", { dir: "/srv", authorize: [] }, /authorize of files: must be a function/],
 ])("%s for a folder throws INVALID_CONFIG, which names the option and its rule", (_, name, options, message) => {

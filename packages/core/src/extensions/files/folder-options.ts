@@ -2,7 +2,7 @@ import { ConduitError, ErrorCode } from "../../errors.ts";
 import { type Access, accessOf } from "../../rpc/access.ts";
 import { describeValue } from "../../text/describe-value.ts";
 import { KnownOptions } from "../../util/known-options.ts";
-import type { OverwritePolicy } from "./partial-file.ts";
+import { isOverwritePolicy, type OverwritePolicy, POLICY_RULE } from "./overwrite-policy.ts";
 
 /** An operation of a peer in a folder. */
 export interface FileRequest {
@@ -62,7 +62,6 @@ const KNOWN = new KnownOptions<FolderOptions>("files", {
   roles: true,
   authorize: true,
 });
-const POLICIES = ["fail", "replace", "rename"];
 const DAY_MS: number = 24 * 60 * 60 * 1000;
 
 /** The same with defaults. */
@@ -105,7 +104,7 @@ export function parseFolderOptions<Peer>(
       value === undefined || value === Number.POSITIVE_INFINITY || (Number.isSafeInteger(value) && value > 0);
     if (!isValid) throw invalid(key, "must be a positive integer", value);
   }
-  if (!POLICIES.includes(overwrite)) throw invalid("overwrite", "must be fail, replace or rename", overwrite);
+  if (!isOverwritePolicy(overwrite)) throw invalid("overwrite", POLICY_RULE, overwrite);
   if (authorize !== undefined && typeof authorize !== "function") {
     throw invalid("authorize", "must be a function", authorize);
   }

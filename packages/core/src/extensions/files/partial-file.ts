@@ -4,9 +4,8 @@ import { BlockWriter } from "./block-writer.ts";
 import { numbered } from "./checked-name.ts";
 import { systemCodeOf, withFileErrors } from "./file-errors.ts";
 import type { HashMemory } from "./hash-memory.ts";
+import type { OverwritePolicy } from "./overwrite-policy.ts";
 import { removeIfThere, removeState, writeState } from "./partial-state.ts";
-
-export type OverwritePolicy = "fail" | "replace" | "rename";
 
 /**
  * The verified length is written to disk when it has doubled, after this many bytes, or after this much time. A crash

@@ -13,7 +13,14 @@ import type { FileTransfers } from "./file-transfers.ts";
 import { FileUpload } from "./file-upload.ts";
 import { RemoteFolder, translated } from "./remote-folder.ts";
 import type { FileEntry } from "./served-folder.ts";
-import type { BytesOptions, DownloadOptions, FileResult, UploadOptions, WritableLike } from "./transfer-options.ts";
+import {
+  type BytesOptions,
+  checkTransfer,
+  type DownloadOptions,
+  type FileResult,
+  type UploadOptions,
+  type WritableLike,
+} from "./transfer-options.ts";
 
 const CALL = { signal: true } as const;
 const TRANSFER = { ...CALL, timeoutMs: true, onProgress: true } as const;
@@ -57,6 +64,7 @@ export class RemoteFiles {
   /** Sends a file. Resolves when the peer has all of it, verified and on its disk. */
   async upload(source: UploadSource, options: UploadOptions = {}): Promise<FileResult> {
     UPLOAD.check(options);
+    checkTransfer("an upload", options);
     return await new FileUpload(this.#folder).run(source, options);
   }
 
@@ -66,6 +74,7 @@ export class RemoteFiles {
    */
   async download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
     DOWNLOAD.check(options, name);
+    checkTransfer("a download", options);
     if (typeof target !== "string" && typeof (target as WritableLike | null | undefined)?.getWriter !== "function") {
       const rule = "must be the path of a folder or of a new file, or a WritableStream";
       const message = `The target of ${operation("download", name)} ${rule}, got ${describeValue(target)}`;
@@ -82,6 +91,7 @@ export class RemoteFiles {
   /** Fetches a file into memory. Rejects with FILE_TOO_LARGE if it exceeds `maxBytes`. */
   async bytes(name: string, options: BytesOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     BYTES.check(options, name);
+    checkTransfer("a download", options);
     const { maxBytes = MAX_BYTES } = options;
     let content = new Uint8Array(0);
     let at = 0;

@@ -65,6 +65,18 @@ test("an upload at an offset where nothing was verified is WRONG_OFFSET, which s
   expect(await readdir(dir)).toEqual([]);
 });
 
+test("authorize that returns something else than true or false is a mistake of the program, and lets nobody in", async () => {
+  const { folder, context } = await served({ authorize: (() => "yes") as never });
+  await expect(folder.stat({ name: "a.bin" }, context)).rejects.toMatchObject({
+    codeName: "INVALID_RESULT",
+    message: "authorize of folder 'box' must return true or false, got \"yes\"",
+  });
+  const silent = await served({ authorize: (() => undefined) as never });
+  await expect(silent.folder.stat({ name: "a.bin" }, silent.context)).rejects.toMatchObject({
+    codeName: "PERMISSION_DENIED",
+  });
+});
+
 test("an error of authorize isn't taken for one of the disk, whatever is asked for", async () => {
   const broken = new TypeError("The database of permissions is away");
   const authorize = (): boolean => {

@@ -2,7 +2,7 @@
 
 import { identityOf, type User } from "../../auth/user.ts";
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
-import type { Access, AccessControl } from "../../rpc/access.ts";
+import { type Access, type AccessControl, verdictOf } from "../../rpc/access.ts";
 import { isCount } from "../../util/is-count.ts";
 import { calledAs } from "../../wire/called-as.ts";
 import { checkFileName, isServable } from "./checked-name.ts";
@@ -375,7 +375,10 @@ export class ServedFolder<Peer> {
     const { upload, download, remove, authorize } = this.#config;
     const { action } = request;
     const offered = { upload, download, list: download, stat: download, remove };
-    if (offered[action] && (authorize === undefined || (await authorize(peer, request)) === true)) return;
+    if (offered[action]) {
+      if (authorize === undefined) return;
+      if (verdictOf(await authorize(peer, request), `authorize of folder '${this.name}'`)) return;
+    }
     throw new RpcError(ErrorCode.PERMISSION_DENIED, `'${this.name}' doesn't let this peer ${action}`);
   }
 

@@ -1,7 +1,9 @@
+import { ConduitError, ErrorCode } from "../../errors.ts";
+import { describeValue } from "../../text/describe-value.ts";
 import type { FileCallOptions } from "./file-caller.ts";
 import type { FileProgress } from "./file-progress.ts";
+import { isOverwritePolicy, type OverwritePolicy, POLICY_RULE } from "./overwrite-policy.ts";
 import type { RateLimit } from "./paced-chunks.ts";
-import type { OverwritePolicy } from "./partial-file.ts";
 
 /** Options of transfers. */
 export interface TransferOptions extends FileCallOptions {
@@ -62,4 +64,26 @@ export interface WritableLike {
     close(): Promise<void>;
     abort(reason?: unknown): Promise<void>;
   };
+}
+
+interface Checked {
+  readonly resume?: unknown;
+  readonly overwrite?: unknown;
+  readonly maxBytes?: unknown;
+}
+
+/**
+ * Checks values that JavaScript programs get wrong without an error: a file would be renamed, or not continued.
+ * @throws ConduitError INVALID_CONFIG
+ */
+export function checkTransfer(what: string, { resume = false, overwrite = "fail", maxBytes = 0 }: Checked): void {
+  const invalid = (option: string, rule: string, value: unknown): ConduitError =>
+    new ConduitError(
+      ErrorCode.INVALID_CONFIG,
+      `Invalid option ${option} of ${what}: ${rule}, got ${describeValue(value)}`,
+    );
+  if (typeof resume !== "boolean") throw invalid("resume", "must be a boolean", resume);
+  if (!isOverwritePolicy(overwrite)) throw invalid("overwrite", POLICY_RULE, overwrite);
+  if (typeof maxBytes !== "number" || !(maxBytes >= 0))
+    throw invalid("maxBytes", "must be a number of bytes", maxBytes);
 }

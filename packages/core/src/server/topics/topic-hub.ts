@@ -8,7 +8,7 @@ import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { formatPosition, parsePosition } from "../../extensions/topics/position.ts";
 import { MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
 import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts";
-import { type AccessControl, missingRoles } from "../../rpc/access.ts";
+import { type AccessControl, missingRoles, verdictOf } from "../../rpc/access.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
 import { describeValue } from "../../text/describe-value.ts";
 import { isCount } from "../../util/is-count.ts";
@@ -103,7 +103,7 @@ export class TopicHub {
 
   /** @throws ConduitError INVALID_CONFIG if the name doesn't belong to the pattern */
   mustFit(name: string, rules: TopicRules): void {
-    if (isTopicName(name) && fitsPattern(name, rules.name)) return;
+    if (isTopicName(name) && fitsPattern(name, rules.name) && name !== rules.name) return;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `Topic '${name}' doesn't fit the pattern '${rules.name}'`);
   }
 
@@ -122,6 +122,10 @@ export class TopicHub {
       throw new RpcError(ErrorCode.INVALID_PARAMS, "topic must be a string of 1 to 256 characters");
     }
     const rules = this.#named.get(name) ?? this.#patternOf(name);
+    if (rules?.isPattern === true && rules.name === name) {
+      const message = `Topic not found: '${name}' is a pattern; take the name of one topic, such as '${name.replace("*", "7")}'`;
+      throw new RpcError(ErrorCode.NOT_FOUND, message);
+    }
     if (rules !== undefined) return rules;
     throw new RpcError(
       ErrorCode.NOT_FOUND,
@@ -137,10 +141,7 @@ export class TopicHub {
    *   INVALID_STATE
    */
   add(name: string, rules: TopicRules, connection: AnyConnection, { user }: Admission): boolean {
-    if (!isInstance(connection, Connection)) {
-      const message = `Cannot add to topic '${name}': give it one of server.connections, got ${describeValue(connection)}`;
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-    }
+    mustBeConnection(connection, `Cannot add to topic '${name}'`);
     this.#mustExist(rules);
     const member = this.#mustBeMember(connection, name);
     const isNew = this.channel(name)?.members.has(member) !== true;
@@ -156,6 +157,7 @@ export class TopicHub {
 
   /** Whether a connection is subscribed. */
   has(name: string, rules: TopicRules, connection: AnyConnection): boolean {
+    mustBeConnection(connection, `Cannot look for a subscriber of topic '${name}'`);
     const channel = this.#channels.get(name);
     const member = this.#host.memberOf(connection);
     return channel?.rules === rules && member !== undefined && channel.members.has(member);
@@ -163,6 +165,7 @@ export class TopicHub {
 
   /** Removes a connection from a topic, and tells it. Returns whether it was there. */
   delete(name: string, rules: TopicRules, connection: AnyConnection): boolean {
+    mustBeConnection(connection, `Cannot delete from topic '${name}'`);
     const channel = this.#channels.get(name);
     const member = this.#host.memberOf(connection);
     if (channel?.rules !== rules || member === undefined) return false;
@@ -348,7 +351,7 @@ export class TopicHub {
   }
 
   #publishIfAllowed(name: string, rules: TopicRules, isAllowed: boolean, data: unknown): null | Promise<null> {
-    if (isAllowed !== true) throw mayNotPublish(name);
+    if (!verdictOf(isAllowed, `publish of topic '${name}'`)) throw mayNotPublish(name);
     this.#mustExist(rules);
     if (rules.isDurable) return this.#appendFrom(name, rules, data);
     try {
@@ -467,7 +470,7 @@ export class TopicHub {
     this.#host.access.mustHave(connection, rules.access, "publish", topic);
     const isAllowed = await this.#mayPublish(topic, rules, connection);
     this.#host.access.mustHave(connection, rules.access, "publish", topic);
-    if (isAllowed !== true) throw mayNotPublish(topic);
+    if (!verdictOf(isAllowed, `publish of topic '${topic}'`)) throw mayNotPublish(topic);
     this.#mustExist(rules);
     if (this.#channels.has(topic)) return null;
     const member = this.#mustBeMember(connection, topic);
@@ -526,6 +529,13 @@ export class TopicHub {
     channel.forgetMessages();
     if (this.#channels.get(channel.name) === channel) this.#channels.delete(channel.name);
   }
+}
+
+/** @throws ConduitError INVALID_CONFIG */
+function mustBeConnection(connection: unknown, problem: string): void {
+  if (isInstance(connection, Connection)) return;
+  const message = `${problem}: give it one of server.connections, got ${describeValue(connection)}`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 
 /** @throws RpcError PERMISSION_DENIED */

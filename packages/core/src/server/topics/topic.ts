@@ -87,12 +87,12 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
     return this.#hub.add(this.name, this.#rules, connection as AnyConnection, options);
   }
 
-  /** Ends a client's subscription. Returns false if it isn't subscribed. */
+  /** Ends a client's subscription. Returns false if it isn't subscribed. @throws ConduitError INVALID_CONFIG */
   delete(connection: Peer): boolean {
     return this.#hub.delete(this.name, this.#rules, connection as AnyConnection);
   }
 
-  /** Whether a client is subscribed. */
+  /** Whether a client is subscribed. @throws ConduitError INVALID_CONFIG */
   has(connection: Peer): boolean {
     return this.#hub.has(this.name, this.#rules, connection as AnyConnection);
   }
