@@ -118,6 +118,8 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   meta: Metadata = NO_METADATA;
   /** Fields that middlewares have added. The handlers of a message share them. */
   addedNames: ReadonlySet<string> | null = null;
+  /** Its place among the connection's requests with running asynchronous handlers; -1 if it isn't one of them. */
+  runningAt = -1;
   /** Called when its caller gives up or goes. */
   onAbort: ((reason: ConduitError) => void) | null = null;
   #controller: AbortController | null = null;

@@ -78,7 +78,7 @@ export function runThrough<Peer>(
     returned = handler();
     return returned;
   });
-  if (result === undefined) return mustBeNothing(returned, context.method);
+  if (result === undefined) return returned === undefined ? undefined : mustBeNothing(returned, context.method);
   if (!isThenable(result)) return result;
   return result.then((value) => (value === undefined ? mustBeNothing(returned, context.method) : value));
 }
@@ -106,6 +106,8 @@ function runFrom<Peer>(
   const middleware = middlewares[index];
   if (middleware === undefined) return handler();
   let isCalled = false;
+  let result: unknown;
+  let passed: Promise<unknown> | null = null;
   const next = (fields?: object): Promise<unknown> => {
     try {
       if (isCalled) {
@@ -113,12 +115,16 @@ function runFrom<Peer>(
       }
       isCalled = true;
       if (fields !== undefined) addFields(context, fields);
-      return Promise.resolve(runFrom(middlewares, index + 1, context, handler));
+      result = runFrom(middlewares, index + 1, context, handler);
+      passed = Promise.resolve(result);
+      return passed;
     } catch (error) {
       return Promise.reject(error);
     }
   };
-  return middleware(context as never, next as Next);
+  const returned = middleware(context as never, next as Next);
+  // A middleware that hands on what it got waits for nothing: then the result of a synchronous handler leaves at once.
+  return returned === passed && !isThenable(result) ? result : returned;
 }
 
 function addFields(context: GrowingContext<unknown>, fields: object): void {

@@ -1,3 +1,5 @@
+import { RenewedMap } from "../../util/renewed-map.ts";
+
 const TWO_TO_32 = 0x1_0000_0000;
 /** Up to this high half, an id fits exactly in a number. */
 const MAX_EXACT_HI = 0x1f_ffff;
@@ -11,7 +13,7 @@ interface Identified {
 
 /** The peer's calls and requests that are queued or running, by correlation id. */
 export class RequestIds<Request extends Identified> {
-  readonly #requests: Map<number | string, Request> = new Map();
+  readonly #requests = new RenewedMap<number | string, Request>();
 
   get size(): number {
     return this.#requests.size;

@@ -58,8 +58,8 @@ export class RequestScheduler<Peer> implements Continuable {
   #queue: RequestQueue | null = null;
   /** Queued and running requests that expect a reply. */
   #ids: RequestIds<QueuedFrame | IncomingRequest<Peer>> | null = null;
-  /** Requests with running asynchronous handlers. */
-  #running: Set<IncomingRequest<Peer>> | null = null;
+  /** Requests with running asynchronous handlers, each at its `runningAt`. */
+  #running: IncomingRequest<Peer>[] | null = null;
   #runningBytes = 0;
   /** Those of them that have a stream: they run for as long as it lasts, so they have a limit of their own. */
   #runningStreams = 0;
@@ -73,7 +73,7 @@ export class RequestScheduler<Peer> implements Continuable {
 
   /** Number of running asynchronous handlers. */
   get runningHandlers(): number {
-    return this.#running?.size ?? 0;
+    return this.#running?.length ?? 0;
   }
 
   /** Number of queued requests and messages. */
@@ -150,21 +150,24 @@ export class RequestScheduler<Peer> implements Continuable {
   }
 
   handlerStarted(request: IncomingRequest<Peer>): void {
-    this.#running ??= new Set();
-    this.#running.add(request);
+    this.#running ??= [];
+    request.runningAt = this.#running.length;
+    this.#running.push(request);
     this.#runningBytes += request.bytes;
     if (request.hasStream) this.#runningStreams += 1;
     this.#addId(request);
   }
 
   handlerSettled(request: IncomingRequest<Peer>): void {
-    if (this.#running?.delete(request) !== true) return;
+    if (this.#running === null || !this.isRunning(request)) return;
+    // The last one takes its place.
+    const last = this.#running.pop() as IncomingRequest<Peer>;
+    last.runningAt = request.runningAt;
+    if (last !== request) this.#running[request.runningAt] = last;
+    request.runningAt = -1;
     this.#runningBytes -= request.bytes;
     if (request.hasStream) this.#runningStreams -= 1;
     this.#ids?.delete(request);
-    // V8 keeps the former tables of a Set or Map, and what was in them, until a full collection, as each refers to the next.
-    if (this.#running.size === 0) this.#running = null;
-    if (this.#ids?.size === 0) this.#ids = null;
     this.startWaiting();
     this.#wakeIdle();
   }
@@ -182,12 +185,12 @@ export class RequestScheduler<Peer> implements Continuable {
 
   /** Whether its asynchronous handler is running. */
   isRunning(request: IncomingRequest<Peer>): boolean {
-    return this.#running?.has(request) === true;
+    return request.runningAt >= 0;
   }
 
   /** Requests that expect a reply and whose asynchronous handlers run. */
   get runningRequests(): IncomingRequest<Peer>[] {
-    return [...(this.#running ?? [])].filter((request) => request.wantsReply);
+    return (this.#running ?? []).filter((request) => request.wantsReply);
   }
 
   /**
@@ -200,7 +203,7 @@ export class RequestScheduler<Peer> implements Continuable {
     const work = {
       continueTurn: (): void => {
         for (const request of running.splice(0, ABORTED_PER_TURN)) {
-          if (this.#running?.has(request) === true) request.abort(error);
+          if (this.isRunning(request)) request.abort(error);
         }
         if (running.length > 0) turns.add(work);
       },

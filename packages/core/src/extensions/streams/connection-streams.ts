@@ -21,6 +21,7 @@ import {
 } from "../../limits.ts";
 import { Fifo } from "../../util/fifo.ts";
 import { isCount } from "../../util/is-count.ts";
+import { RenewedMap } from "../../util/renewed-map.ts";
 import { Flag } from "../../wire/constants.ts";
 import type { FrameWriter } from "../../wire/frame-writer.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
@@ -62,9 +63,8 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   readonly outlet: StreamOutlet;
   readonly #theirs: StreamLimits;
   readonly #ours: StreamLimits;
-  // Replaced when they are empty: V8 keeps former tables of a Map, and what was in them, until a full collection.
-  #calls = new Map<string | number, OwnCall>();
-  #peerCalls = new Map<string | number, PeerCall>();
+  readonly #calls = new RenewedMap<string | number, OwnCall>();
+  readonly #peerCalls = new RenewedMap<string | number, PeerCall>();
   #givenUp = 0;
   /** Bytes left to grant as windows. */
   #windows: number;
@@ -156,7 +156,6 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
 
   deleteCall(idHi: number, idLo: number): void {
     this.#calls.delete(keyOf(idHi, idLo));
-    if (this.#calls.size === 0) this.#calls = new Map();
     this.#count();
   }
 
@@ -179,7 +178,6 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
 
   deletePeerCall(idHi: number, idLo: number): void {
     this.#peerCalls.delete(keyOf(idHi, idLo));
-    if (this.#peerCalls.size === 0) this.#peerCalls = new Map();
     this.#count();
   }
 

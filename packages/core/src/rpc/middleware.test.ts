@@ -1,0 +1,34 @@
+import { expect, test } from "vitest";
+import { type AnyMiddleware, runThrough } from "./middleware.ts";
+
+function run(handler: () => unknown, ...middlewares: AnyMiddleware<null>[]): unknown {
+  const context = { kind: "hook", client: null, method: "test", addedNames: null } as const;
+  return runThrough(middlewares, context, handler, true);
+}
+
+const handsOn: AnyMiddleware<null> = (_context, next) => next();
+
+test("a synchronous handler is answered at once if its middlewares return what next() returned", () => {
+  expect(run(() => 7, handsOn, handsOn)).toBe(7);
+  expect(run(() => undefined, handsOn)).toBe(undefined);
+});
+
+test("a middleware that waits is waited for", async () => {
+  const waits: AnyMiddleware<null> = async (_context, next) => await next();
+  const result = run(() => 7, handsOn, waits);
+  expect(result).toBeInstanceOf(Promise);
+  expect(await result).toBe(7);
+});
+
+test("a result that runs when it is awaited, as queries of some databases do, runs once", async () => {
+  let runs = 0;
+  const query = {
+    // biome-ignore lint/suspicious/noThenProperty: what is tested
+    then(resolve: (value: number) => void) {
+      runs += 1;
+      resolve(7);
+    },
+  };
+  expect(await run(() => query, handsOn)).toBe(7);
+  expect(runs).toBe(1);
+});
