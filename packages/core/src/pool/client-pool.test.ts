@@ -518,6 +518,7 @@ describe("a name with several addresses", () => {
     runtime.names.set("db.test", addresses);
     const server = await whoServer(runtime, 1, (made) => {
       made.rpc("slow", () => new Promise((resolve) => runtime.setTimer(() => resolve("finished"), 40_000, false)));
+      made.topic("news");
     });
     const { pool } = testPool(runtime, [], { servers, ...options });
     await pool.connect({ all: true });
@@ -546,6 +547,32 @@ describe("a name with several addresses", () => {
     await runtime.advance(30_000);
     expect(await Promise.all(slow)).toEqual(["finished", "finished"]);
     expect(server.connections).toHaveLength(2);
+  });
+
+  test.each([
+    ["a server by its name", ["10.0.0.1"]],
+    ["servers at other addresses", ["10.0.0.3", "10.0.0.4"]],
+  ])("that stands for %s goes on with what it had until the first of them is connected", async (_what, addresses) => {
+    const { runtime, server, pool } = await namedPool(["10.0.0.1", "10.0.0.2"]);
+    const subscription = pool.subscribe("news");
+    await subscription.ready;
+    const answer = gate<void>();
+    for (const _address of addresses) {
+      runtime.dialBehaviours.push((dial) => answer.promise.then(() => runtime.connect(dial.target, dial.signal)));
+    }
+    runtime.names.set("db.test", addresses);
+    await runtime.advance(30_000);
+    const asked = outcome(pool.call("who"));
+    await runtime.advance(100);
+    expect(asked).toMatchObject({ state: "resolved", value: 1 });
+    expect([pool.isConnected, subscription.isLive]).toEqual([true, true]);
+    answer.open();
+    await runtime.settle();
+    expect(pool.stats.connectedServers).toBe(addresses.length);
+    expect(await pool.call("who")).toBe(1);
+    await runtime.advance(30_000);
+    expect(server.connections).toHaveLength(addresses.length);
+    expect(subscription.isLive).toBe(true);
   });
 
   test("connects to servers that are found while the first one connects", async () => {

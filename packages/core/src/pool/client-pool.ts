@@ -573,7 +573,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   #usableChanged(): void {
-    this.#usable = this.#members.connections.filter((connection) => connection.isUsable);
+    this.#usable = this.#members.usable;
     this.#sender.usable = this.#usable;
     this.#subscriptions.usableChanged();
     this._connectionLost();

@@ -36,6 +36,12 @@ export class PoolMembers<C extends Contract> {
     return this.#connections;
   }
 
+  /** The connections that take new calls. While there is none, those to removed servers go on taking them. */
+  get usable(): PoolConnection<C>[] {
+    const usable = this.#connections.filter(({ isUsable }) => isUsable);
+    return usable.length > 0 ? usable : [...this.#leaving].filter(({ isUsable }) => isUsable);
+  }
+
   /** These connections by their server's address, in the order of the servers. */
   byServer(): Map<string, readonly PoolConnection<C>[]> {
     const servers = new Map<string, PoolConnection<C>[]>();
@@ -48,7 +54,7 @@ export class PoolMembers<C extends Contract> {
   }
 
   /**
-   * Sets the servers. Connections to removed servers get no new calls.
+   * Sets the servers. Connections to removed servers get no new calls once others take them.
    * @returns the connections to new ones, which aren't connected yet
    */
   found(servers: readonly PoolServer[]): readonly PoolConnection<C>[] {
@@ -126,11 +132,12 @@ export class PoolMembers<C extends Contract> {
     return connection;
   }
 
-  /** Closes connections to removed servers, as soon as a look-up finds that their calls have finished. */
+  /** Closes connections to removed servers, as soon as a look-up finds that others take calls and theirs have finished. */
   #endLeaving(): void {
+    const isReplaced = this.#connections.some(({ isUsable }) => isUsable);
     for (const connection of this.#leaving) {
       const { client } = connection;
-      if (client.isConnected && connection.pendingCalls > 0) continue;
+      if (client.isConnected && (connection.pendingCalls > 0 || !isReplaced)) continue;
       void client.close("The server's name no longer stands for its address").then(() => {
         this.#leaving.delete(connection);
         this.#registrations.forget(client);
