@@ -144,8 +144,10 @@ export class ClusterNode implements Cluster {
   }
 
   #newDurableTopics(): DurableTopics {
-    const { writer } = this.#local;
+    const { writer, context } = this.#local;
     return new DurableTopics({
+      wheel: context.wheel,
+      now: () => context.runtime.now(),
       answerTimeoutMs: this.config.answerTimeoutMs,
       link: () => this.#link,
       encode: (body) => encodeEnvelope(writer, this.#identity, EnvelopeKind.LOG_ENTRY, {}, body),

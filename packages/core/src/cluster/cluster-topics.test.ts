@@ -49,6 +49,8 @@ function scene(own: readonly PresenceEntry[] = []) {
       missed: (_topic, _node, count) => missed.push(count),
     },
     new DurableTopics({
+      wheel: new TimerWheel(runtime),
+      now: () => runtime.now(),
       answerTimeoutMs: 1,
       link: () => null,
       encode: (body) => body,

@@ -5,6 +5,7 @@ import { clusterScene, three } from "../test-support/cluster-scene.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { outcome, testServer } from "../test-support/peers.ts";
 import { taken } from "../test-support/topic-scene.ts";
+import { TimerWheel } from "../util/timer-wheel.ts";
 import type { ClusterLink, ClusterLog } from "./driver.ts";
 import { type DurableTopic, DurableTopics } from "./durable-topics.ts";
 
@@ -190,13 +191,20 @@ test("A client whose newest message exceeds this node's maxMessageBytes can subs
 });
 
 /** Durable topics whose log has messages that never come. */
-function waiting() {
+function waiting(newest = 1) {
+  const runtime = fakeRuntime();
+  let reads = 0;
   const log: ClusterLog = {
     append: () => Promise.reject(new Error("unused")),
-    read: (_last, reader) => reader.starts({ epoch: "e", offset: 0 }, 1),
+    read: (_last, reader) => {
+      reads += 1;
+      reader.starts({ epoch: "e", offset: 0 }, newest);
+    },
     close: () => undefined,
   };
   const durable = new DurableTopics({
+    wheel: new TimerWheel(runtime),
+    now: () => runtime.now(),
     answerTimeoutMs: 1,
     link: () => ({ logs: { open: async () => log } }) as unknown as ClusterLink,
     encode: (body) => body,
@@ -210,12 +218,33 @@ function waiting() {
     logEntry: () => undefined,
     logLost: () => undefined,
   };
-  return { durable, topic };
+  return { runtime, durable, topic, reads: () => reads };
 }
 
+test("A topic that is closed and opened again and again is read five times at once, and then once a second", async () => {
+  const { runtime, durable, topic, reads } = waiting(0);
+  for (let n = 0; n < 100; n += 1) {
+    const opened = outcome(durable.open(topic));
+    await runtime.settle();
+    expect(opened.state).toBe(n < 5 ? "resolved" : "pending");
+    durable.close(topic);
+    await runtime.settle();
+  }
+  expect(reads()).toBe(5);
+  const opened = outcome(durable.open(topic));
+  await runtime.advance(900);
+  expect(opened.state).toBe("pending");
+  await runtime.advance(200);
+  expect([opened.state, reads()]).toEqual(["resolved", 6]);
+  durable.close(topic);
+  await runtime.advance(2000);
+  const later = outcome(durable.open(topic));
+  await runtime.settle();
+  expect(later.state).toBe("resolved");
+});
+
 test.each([["closed"], ["stopped"]])("Opening a topic rejects if it is %s before it is up to date", async (how) => {
-  const { runtime } = clusterScene();
-  const { durable, topic } = waiting();
+  const { runtime, durable, topic } = waiting();
   const opened = outcome(durable.open(topic));
   await runtime.settle();
   expect(opened.state).toBe("pending");

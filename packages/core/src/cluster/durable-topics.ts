@@ -7,6 +7,8 @@
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { CallbackTimer } from "../util/time.ts";
+import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { ClusterLink, ClusterLog, ClusterLogLimits, LogPlace } from "./driver.ts";
 
@@ -23,7 +25,10 @@ export interface DurableTopic {
 }
 
 export interface DurableTopicsHost {
+  readonly wheel: TimerWheel;
   readonly answerTimeoutMs: number;
+  /** Monotonic milliseconds. */
+  now(): number;
   /** Null while there is none. */
   link(): ClusterLink | null;
   encode(body: Uint8Array): Uint8Array;
@@ -46,10 +51,18 @@ interface Reading {
 
 /** Logs that are kept open for publishing. */
 const MAX_OPEN_LOGS = 1000;
+/**
+ * Whenever its only client in a topic leaves and comes back, a node reads the newest messages of the log again, which may be
+ * many. So many times in a row it does so at once, and then once in this time.
+ */
+const READS_IN_A_ROW = 5;
+const READ_EVERY_MS = 1000;
 
 export class DurableTopics {
   readonly #host: DurableTopicsHost;
   readonly #readings = new Map<string, Reading>();
+  /** When topics were last begun to be read, oldest first, and how often in a row. */
+  readonly #begun = new Map<string, { readonly atMs: number; readonly inARow: number }>();
   /** Logs for publishing, least recently used first. */
   readonly #logs = new Map<string, Promise<ClusterLog>>();
 
@@ -88,6 +101,7 @@ export class DurableTopics {
   async #begin(reading: Reading): Promise<void> {
     const { topic } = reading;
     try {
+      await this.#untilDue(reading);
       const log = await this.#openLog(topic);
       if (reading.isOver) {
         log.close();
@@ -99,6 +113,32 @@ export class DurableTopics {
       if (this.#readings.get(topic.name) === reading) this.close(topic);
       throw error;
     }
+  }
+
+  /** Resolves when the topic may be read. Rejects if that isn't wanted any more. */
+  #untilDue(reading: Reading): Promise<void> {
+    const { name } = reading.topic;
+    const { wheel } = this.#host;
+    const now = this.#host.now();
+    for (const [oldest, { atMs }] of this.#begun) {
+      if (now - atMs < READ_EVERY_MS) break;
+      this.#begun.delete(oldest);
+    }
+    const { atMs = now, inARow = 0 } = this.#begun.get(name) ?? {};
+    // One that was closed before its time leaves it to the next.
+    const nextMs = atMs > now ? atMs : atMs + READ_EVERY_MS;
+    const dueMs = inARow < READS_IN_A_ROW ? now : nextMs;
+    this.#begun.delete(name);
+    this.#begun.set(name, { atMs: dueMs, inARow: inARow + 1 });
+    if (dueMs <= now) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const timer = new CallbackTimer(resolve);
+      wheel.schedule(timer, dueMs - now);
+      reading.fail = (reason) => {
+        wheel.cancel(timer);
+        reject(reason);
+      };
+    });
   }
 
   #readUntilNewest(reading: Reading, log: ClusterLog): Promise<void> {
