@@ -12,7 +12,7 @@ import { fileTransfersOf } from "./file-transfers.ts";
 async function scene() {
   const runtime = Object.assign(fakeRuntime(), { files: diskFiles });
   const { server } = await testServer(runtime);
-  return { server, dir: await temporaryFolder() };
+  return { runtime, server, dir: await temporaryFolder() };
 }
 
 test("a folder's name is served once at a time", async () => {
@@ -42,6 +42,16 @@ test("a server doesn't start while a folder that it serves doesn't exist", async
   await mkdir(missing);
   await server.start();
   await server.stop();
+});
+
+test("a server doesn't start while it may not look for a folder that it serves, and the error says why", async () => {
+  const { server, dir, runtime } = await scene();
+  await server.stop();
+  const cause = new Error("Requires read access");
+  runtime.files = { ...diskFiles, isFolder: () => Promise.reject(cause) };
+  server.files("box", { dir, download: true });
+  const message = expect.stringContaining("Requires read access");
+  await expect(server.start()).rejects.toMatchObject({ codeName: "INVALID_CONFIG", message, cause });
 });
 
 test("a folder that doesn't exist is reported when it is served by a server that runs, or by a client that connects", async () => {

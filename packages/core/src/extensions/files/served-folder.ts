@@ -1,7 +1,7 @@
 /** A folder that peers may use: what they ask for is judged, carried out and answered here. */
 
 import { identityOf, type User } from "../../auth/user.ts";
-import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
+import { ConduitError, ErrorCode, isInstance, messageOf, RpcError } from "../../errors.ts";
 import { type Access, type AccessControl, verdictOf } from "../../rpc/access.ts";
 import { isCount } from "../../util/is-count.ts";
 import { calledAs } from "../../wire/called-as.ts";
@@ -123,13 +123,19 @@ export class ServedFolder<Peer> {
     });
   }
 
-  /** Rejects with INVALID_CONFIG if its folder doesn't exist, and with the code of an error if nobody can tell. */
+  /** Rejects with INVALID_CONFIG if its folder doesn't exist, or this program may not ask for it. */
   async mustExist(): Promise<void> {
     const { dir } = this.#config;
-    const { files } = this.#host.transfers;
-    if (await withFileErrors(`use the folder '${dir}', served as '${this.name}'`, () => files.isFolder(dir))) return;
-    const message = `Invalid option dir of files("${this.name}"): the folder '${dir}' doesn't exist: make it first`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+    const option = `Invalid option dir of files(${JSON.stringify(this.name)})`;
+    let exists: boolean;
+    try {
+      exists = await this.#host.transfers.files.isFolder(dir);
+    } catch (cause) {
+      const message = `${option}: cannot look for the folder '${dir}': ${messageOf(cause)}`;
+      throw new ConduitError(ErrorCode.INVALID_CONFIG, message, { cause });
+    }
+    if (exists) return;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `${option}: the folder '${dir}' doesn't exist: make it first`);
   }
 
   /** Peers may use it from now on. Reports if it doesn't exist. */
