@@ -347,10 +347,18 @@ describe("a session whose server was started anew", () => {
     const stopped = outcome(server.stop({ drainMs: 100 }));
     await runtime.advance(300);
     expect([stopped.state, first]).toEqual(["resolved", [0, 1, 2]]);
+    const resumed: unknown[] = [];
+    client.onResume((told) => resumed.push(told));
     const second: unknown[] = [];
-    await start((next) => next.on("n", (_client, n) => void second.push(n)));
+    const restored: unknown[] = [];
+    await start((next) => {
+      next.on("n", (_client, n) => void second.push(n));
+      next.onClientConnect((connection) => void restored.push(connection.restored));
+    });
     expect(second).toEqual([0, 2]);
     expect(errors.filter(({ stage }) => stage === "send")).toEqual([]);
+    // stop() has ended the session.
+    expect([resumed, restored]).toEqual([[], [null]]);
   });
 
   test("reports how many messages a server that stopped had not handled and the client couldn't keep", async () => {
