@@ -202,7 +202,7 @@ export function describeFiles(subject: Subject): void {
         const heard: string[] = [];
         server.onError((error) => heard.push(error.message));
         const expected = { codeName: "FILE_ERROR", message: "'box' can't be used: its folder doesn't exist" };
-        const own = `The folder '${there}' doesn't exist, but is served as 'box': make it before its first use`;
+        const own = `The folder '${there}', served as 'box', doesn't exist`;
         await expect(box.upload(new Uint8Array(1), { name: "a" })).rejects.toMatchObject(expected);
         await expect(box.list()).rejects.toMatchObject(expected);
         expect(heard).toEqual([own, own]);
