@@ -105,6 +105,8 @@ export class ServerSide {
       this.#traffic.surprise(name, "has begun a second time");
       return;
     }
+    // The session of a killed client would wait for it, and the messages in it as well.
+    void this.#connections.get(name)?.close("Its client has begun anew");
     this.#connections.set(name, connection);
     if (!isFirst) return;
     this.#parts.push(hasKills(this.#options.mode) ? this.#sendThroughKills(name) : this.#send(name, connection));

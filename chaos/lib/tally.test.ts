@@ -69,3 +69,23 @@ describe("plain messages that are missing", () => {
     },
   );
 });
+
+describe("ids that came behind a later one", () => {
+  test.each([
+    ["cuts", "c0>message", 1],
+    ["cuts", "c0>ack", 1],
+    ["cuts", "c0<ack", 1],
+    ["cuts", "c0>once", 0],
+    ["kills", "c0>ack", 1],
+    ["kills", "c0<ack", 0],
+    ["store", "c0>ack", 1],
+    ["disk", "c0>ack", 0],
+  ] as const)("in a run of %s, in lane %s, count as %i", (mode, lane, disordered) => {
+    const marks = new Map([["got", new Map([[lane as string, [0, 2, 1]]])]]);
+    const side = lane.includes(">") ? "server" : "client";
+    expect(tallyOf(mode, new Map([[lane, 3]]), [{ side, incarnation: 0, marks }])).toMatchObject({
+      disordered,
+      lost: 0,
+    });
+  });
+});

@@ -1,9 +1,9 @@
 /**
  * Compares received ids with the promises. For each mode and kind of lane:
  *
- * - `"cuts"`, `"network"`: each id is handled once, and in order but for `ack` and `once`.
+ * - `"cuts"`, `"network"`: each id is handled once, and in order but for `once`.
  * - `"kills"`: `ack` and `once` are handled; again by the next process of a killed one. Plain messages are handled once at
- *   most, and in order. A killed process, of either side, costs those that were last on their way: one range of a lane.
+ *   most, and in order; so are the clients' messages with `ack`. A killed process, of either side, costs those that were last on their way: one range of a lane.
  * - `"store"`, `"disk"`: as `"kills"`, but a server with a store handles nothing with a key again that an earlier one has begun,
  *   unless it says so, and plain messages of a client that isn't killed are all handled, perhaps again by the next server.
  */
@@ -29,8 +29,13 @@ export interface Tally {
   readonly examples: readonly string[];
 }
 
-/** Lanes without an order: a repeated message may arrive after later ones. */
-const UNORDERED: ReadonlySet<string> = new Set(["ack", "once"]);
+/** Whether ids are handled in order. */
+function isOrdered(mode: Mode, lane: Lane): boolean {
+  const kind = kindOf(lane);
+  if (kind !== "ack") return kind !== "once";
+  // A server's messages end with a killed client. A store that is full refuses those of clients, so they come later.
+  return !hasKills(mode) || (lane.includes(">") && mode !== "disk");
+}
 
 function kindOf(lane: Lane): string {
   return lane.slice(3);
@@ -85,7 +90,7 @@ export function tallyOf(mode: Mode, lanes: ReadonlyMap<Lane, number>, journals: 
         if (here.has(id)) count("double", lane, id);
         else if (everywhere.has(id) && isKept(mode, lane)) count("double", lane, id);
         else if (everywhere.has(id)) sums.again += 1;
-        else if (id < last && !UNORDERED.has(kind)) count("disordered", lane, id);
+        else if (id < last && isOrdered(mode, lane)) count("disordered", lane, id);
         here.add(id);
         last = Math.max(last, id);
       }

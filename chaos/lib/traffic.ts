@@ -33,7 +33,7 @@ const FAULTY_ID = 7;
 /** Short, so that messages are sent again while their session has no stream. */
 const ACK_TIMEOUT_MS = 2000;
 const ACK = { timeoutMs: ACK_TIMEOUT_MS, delayMs: 50, attempts: 10_000 };
-/** In a run of kills, after which the sender looks for another connection. */
+/** In a run of kills, after which a server looks for another connection. */
 const KILLED_ACK = { timeoutMs: 5000, delayMs: 20, attempts: 3 };
 const AGAIN_MS = 20;
 /** Every so many ids one is sent again after it was acknowledged. */
@@ -93,10 +93,10 @@ export class Traffic {
     const got = ({ lane, id }: Numbered): void => this.journal.got(lane, id);
     receiver.on("message", (data) => got(data));
     receiver.on("ack", async (data, delivery) => {
-      // Some are acknowledged later than others.
-      if (data.id % 3 === 0) await setImmediate();
       if (delivery > 1) this.journal.gotAgain(data.lane, data.id);
       else got(data);
+      // Some are acknowledged later than others.
+      if (data.id % 3 === 0) await setImmediate();
     });
     receiver.rpc("call", (params) => {
       got(params);
@@ -211,7 +211,9 @@ export class Traffic {
       const end = current();
       try {
         if (end !== null) {
-          if (kind === "ack") await end.send("ack", { lane, id }, { ack: { ...KILLED_ACK, once } });
+          // Clients have only one connection, and keep their order.
+          const ack = lane.includes(">") ? { ...KILLED_ACK, attempts: ACK.attempts } : KILLED_ACK;
+          if (kind === "ack") await end.send("ack", { lane, id }, { ack: { ...ack, once } });
           else await end.call("once", { lane, id }, { once, timeoutMs: KILLED_ACK.timeoutMs });
           this.journal.acked(lane, id);
           return;
