@@ -81,11 +81,8 @@ describe("ids that came behind a later one", () => {
     ["store", "c0>ack", 1],
     ["disk", "c0>ack", 0],
   ] as const)("in a run of %s, in lane %s, count as %i", (mode, lane, disordered) => {
-    const marks = new Map([["got", new Map([[lane as string, [0, 2, 1]]])]]);
     const side = lane.includes(">") ? "server" : "client";
-    expect(tallyOf(mode, new Map([[lane, 3]]), [{ side, incarnation: 0, marks }])).toMatchObject({
-      disordered,
-      lost: 0,
-    });
+    const journal: Entries = { side, incarnation: 0, marks: new Map([["got", new Map([[lane, [0, 2, 1]]])]]) };
+    expect(tallyOf(mode, new Map([[lane, 3]]), [journal])).toMatchObject({ disordered, lost: 0 });
   });
 });

@@ -38,6 +38,7 @@ import {
   encodeEnvelope,
   type NodeIdentity,
 } from "./envelope.ts";
+import { LinkWaits } from "./link-waits.ts";
 import type { LocalNode, Recipients } from "./local-node.ts";
 import { type Heartbeat, Membership, type Node, type NodeEnd } from "./membership.ts";
 import { NodeCalls, type NodeCallsHost, nameIn, noConnection } from "./node-calls.ts";
@@ -70,6 +71,7 @@ export class ClusterNode implements Cluster {
   #identity: NodeIdentity & { readonly startedAt: number };
   #membership: Membership;
   #link: ClusterLink | null = null;
+  readonly linkWaits: LinkWaits = new LinkWaits();
   #state: ClusterState = "disconnected";
   /** Identifies the current start; null while stopped. */
   #run: object | null = null;
@@ -384,6 +386,7 @@ export class ClusterNode implements Cluster {
     const from = this.#state;
     if (from === to) return;
     this.#state = to;
+    if (to === "connected" || to === "disconnected") this.linkWaits.end();
     this.#stateHooks.notify((error) => this.#local.hookFailed("onStateChange", error), { from, to, reason });
   }
 
@@ -509,10 +512,15 @@ export class ClusterNode implements Cluster {
     throw noConnection(connection, name);
   }
 
+  /** Whether the link is down, and the driver goes on trying. */
+  get mayConnect(): boolean {
+    return this.#state === "connecting" || this.#state === "reconnecting";
+  }
+
   /** Whether a connection that isn't on this node may be on another: one that is alive, cut off, or not met yet. */
   mayBeElsewhere(connection: string): boolean {
     const epoch = epochIn(connection);
-    if (epoch === null || epoch === this.epoch) return false;
+    if (epoch === null || epoch === this.epoch || this.#state === "disconnected") return false;
     if (this.#state !== "connected" || this.#local.context.runtime.now() < this.#hasMetAtMs) return true;
     return this.#membership.byEpoch(epoch) !== undefined || this.#membership.lost.some((node) => node.epoch === epoch);
   }

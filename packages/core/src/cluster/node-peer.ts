@@ -1,6 +1,12 @@
 import { checkResult, checkSignal, checkTimeout, type OutgoingCallOptions } from "../connection/outgoing-calls.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import type { Pauses } from "../endpoint/acknowledged-send.ts";
+import {
+  type CallSettings,
+  ImmediateAttempts,
+  type MessageAttempts,
+  type Pauses,
+  type RepeatingSender,
+} from "../endpoint/acknowledged-send.ts";
 import {
   type CallOptions,
   type CallStreamOptions,
@@ -12,6 +18,7 @@ import { checkStreams, failedStream } from "../endpoint/open-stream.ts";
 import { type Outgoing, RemoteCaller } from "../endpoint/remote-caller.ts";
 import { type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
 import type { Contract } from "../rpc/contract.ts";
+import { ONCE_METHOD } from "../rpc/once-window.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import { StreamItems } from "../rpc/stream-items.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -70,6 +77,11 @@ export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "cl
   }
 
   /** @internal */
+  protected override _messageAttempts(sender: Pick<RepeatingSender, "attempts" | "isOver">): MessageAttempts {
+    return new NodeAttempts(new ImmediateAttempts(sender), this.#sender);
+  }
+
+  /** @internal */
   protected override get _hasEnded(): boolean {
     return this.#sender.hasEnded;
   }
@@ -99,6 +111,30 @@ export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "cl
   }
 }
 
+/** The attempts of a message. While this node's link is down, and the client may be on another node, they wait. */
+class NodeAttempts implements MessageAttempts {
+  readonly #attempts: ImmediateAttempts;
+  readonly #sender: NodeSender;
+
+  constructor(attempts: ImmediateAttempts, sender: NodeSender) {
+    this.#attempts = attempts;
+    this.#sender = sender;
+  }
+
+  get sent(): number {
+    return this.#attempts.sent;
+  }
+
+  get mustWait(): boolean {
+    return this.#sender.waitsForLink;
+  }
+
+  async call(params: unknown, options: CallSettings): Promise<unknown> {
+    if (this.mustWait) await this.#sender.linkConnected(params, options.signal);
+    return this.#attempts.call(params, options);
+  }
+}
+
 /** Sends to a connection: directly if it is on this node, else through the cluster. */
 class NodeSender implements Outgoing {
   readonly #host: NodePeerHost;
@@ -113,6 +149,19 @@ class NodeSender implements Outgoing {
 
   get isLocal(): boolean {
     return this.#host.connection(this.#id) !== undefined;
+  }
+
+  /** Whether a message can wait until the link is connected. */
+  get waitsForLink(): boolean {
+    const { cluster } = this.#host;
+    if (cluster === null || this.isLocal || this.hasEnded) return false;
+    return cluster.mayConnect && cluster.linkWaits.hasRoom;
+  }
+
+  /** Resolves when the link is connected, or over. Rejects with CANCELLED. */
+  linkConnected(params: unknown, signal: AbortSignal | undefined): Promise<void> {
+    const called = calledAs(ONCE_METHOD, params);
+    return this.#cluster(String(called)).linkWaits.wait(called, signal);
   }
 
   get hasEnded(): boolean {

@@ -418,6 +418,44 @@ test("A message with ack and a call with once that are made while the link is do
   expect([sent.state, called.state, handled.length]).toEqual(["resolved", "resolved", 2]);
 });
 
+test("Messages with ack wait while the link is down, however long, and need no attempts meanwhile", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  const client = await b.join();
+  const handled = new Set<unknown>();
+  client.on("note", (data) => void handled.add(data));
+  const id = firstIdOf(b);
+  all.cluster.cut("a");
+  await all.runtime.settle();
+  const sent = [1, 2, 3].map((n) => outcome(a.server.peer(id).send("note", n, { ack: true })));
+  await all.runtime.advance(600_000);
+  expect(sent.map(({ state }) => state)).toEqual(Array(3).fill("pending"));
+  all.cluster.heal("a");
+  await all.runtime.advance(5000);
+  expect([sent.map(({ state }) => state), handled]).toEqual([Array(3).fill("resolved"), new Set([1, 2, 3])]);
+});
+
+test("Messages with ack that wait for the link end by their signal, and when the server stops", async () => {
+  const all = clusterScene({}, LIMITS);
+  const [a, b] = await three(all);
+  await b.join();
+  const peer = a.server.peer(firstIdOf(b));
+  all.cluster.cut("a");
+  await all.runtime.settle();
+  const controller = new AbortController();
+  const given = outcome(peer.send("note", 1, { ack: { signal: controller.signal } }));
+  const left = outcome(peer.send("note", 2, { ack: true }));
+  const called = outcome(peer.call("note", {}, { once: "key" }));
+  await all.runtime.advance(1000);
+  controller.abort();
+  await all.runtime.settle();
+  expect([given.error?.code, left.state]).toEqual([ErrorCode.CANCELLED, "pending"]);
+  await a.server.stop({ drainMs: 0 });
+  await all.runtime.settle();
+  expect(left.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 0, started: false } });
+  expect(called.error).toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
+});
+
 test("A message with ack isn't sent again once its connection has ended for certain", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b, c] = await three(all);
