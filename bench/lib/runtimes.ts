@@ -26,11 +26,6 @@ export function pairName({ server, client }: Pair): string {
   return server === client ? server : `${server}-${client}`;
 }
 
-/** All nine pairs. */
-export function allPairs(): Pair[] {
-  return RUNTIMES.flatMap((server) => RUNTIMES.map((client) => ({ server, client })));
-}
-
 /** Command and arguments to run a TypeScript file with the garbage collector exposed. */
 export function runtimeCommand(runtime: RuntimeName): [command: string, args: string[]] {
   switch (runtime) {

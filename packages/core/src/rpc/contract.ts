@@ -214,12 +214,6 @@ export type StreamItem<C extends Contract, S extends Side, T, M extends Name, R 
     : InferOutput<R>;
 /** Constraint for an item type stated by the caller: any type without a contract, none with one. */
 export type StatedItem<C extends Contract, S extends Side> = string extends StreamName<C, S> ? unknown : never;
-/** The same without options. */
-export type ParamsArguments<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
-  ? [params?: unknown]
-  : undefined extends ParamsInput<C, S, M>
-    ? [params?: ParamsInput<C, S, M>]
-    : [params: ParamsInput<C, S, M>];
 /** Arguments after a message's type. */
 export type MessageArguments<C extends Contract, S extends Side, T extends Name, Options> = Unlisted extends T
   ? [data?: unknown, options?: Options]
