@@ -195,7 +195,7 @@ export function describeFiles(subject: Subject): void {
     );
 
     test(
-      "a served folder that doesn't exist is an error that says so, to the peer without its path",
+      "a served folder that is gone is an error that says so, to the peer without its path",
       staged(async (stage) => {
         const { there, server, box } = await fileScene(stage);
         await rm(there, { recursive: true });
