@@ -182,6 +182,24 @@ test("The node of the client refuses calls and messages for another kind of clie
   expect(reported).toEqual([["cluster", ErrorCode.PEER_UNSUPPORTED]]);
 });
 
+test("The node of the client refuses what is carried out once for another kind of clients", async () => {
+  const all = clusterScene();
+  const contract = {
+    client: {},
+    clients: { device: { methods: { record: {} } }, admin: { messages: { alarm: v.string() } } },
+  };
+  const [a, b] = await three(all, { contract });
+  const client = await b.join(BOB);
+  const heard: unknown[] = [];
+  client.on("alarm", (data) => heard.push(data));
+  client.rpc("record", () => heard.push("record"));
+  const peer = a.server.peer(firstIdOf(b));
+  const refusal = { code: ErrorCode.PEER_UNSUPPORTED };
+  await expect(peer.call("record", {}, { once: "record-1" })).rejects.toMatchObject(refusal);
+  await expect(peer.send("alarm", "fire", { ack: { once: "alarm-1" } })).rejects.toMatchObject(refusal);
+  expect(heard).toEqual([]);
+});
+
 test("Presence that exceeds a small maxMessageBytes is reported, and neither the link nor other topics suffer", async () => {
   const all = clusterScene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
   const errors: { readonly code?: number }[] = [];

@@ -1,6 +1,6 @@
 /** Calls between nodes: those of this node to connections of others, and those of others to connections here. */
 
-import { asConduitError, type Called, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
+import { asConduitError, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import { calledAs, isReserved } from "../wire/called-as.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
@@ -130,7 +130,7 @@ export class NodeCalls {
       this.#open.add(from.epoch, id);
       const meta = head.raw("meta") as Metadata | undefined;
       const options = { timeoutMs: head.count("ms"), signal: controller.signal, meta };
-      const value = new EncodedValue(body, this.#calledAs(name, body));
+      const value = this.#paramsOf(name, body);
       const result = await this.#run(head, { from, id, connection, name, value, options });
       if (this.#running.get(key) === controller) this.answer(from, id, { value: result });
     } catch (error) {
@@ -143,9 +143,10 @@ export class NodeCalls {
     }
   }
 
-  #calledAs(name: string, body: Uint8Array): Called {
-    if (!isReserved(name)) return name;
-    return calledAs(name, this.#host.local.reader.readItem(body, 0, body.length));
+  #paramsOf(name: string, body: Uint8Array): EncodedValue {
+    if (!isReserved(name)) return new EncodedValue(body, name);
+    const decoded = this.#host.local.reader.readItem(body, 0, body.length);
+    return new EncodedValue(body, calledAs(name, decoded), decoded);
   }
 
   #run(head: EnvelopeHead, call: PassedCall): Promise<unknown> {

@@ -2,6 +2,7 @@ import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { ClientKinds } from "../rpc/client-kinds.ts";
 import { ONCE_METHOD } from "../rpc/once-window.ts";
+import { EncodedValue } from "../wire/encoded-value.ts";
 
 /** Refuses calls and messages that a client isn't of the kind for. */
 export function withKindCheck(outgoing: Outgoing, kinds: ClientKinds, roles: readonly string[]): Outgoing {
@@ -42,7 +43,8 @@ function checkOnce(
   kinds: ClientKinds,
   check: (name: string, own: readonly string[] | undefined) => void,
 ): void {
-  const { method, type } = params as { readonly method?: string; readonly type?: string };
+  const fields = params instanceof EncodedValue ? params.decoded : params;
+  const { method, type } = fields as { readonly method?: string; readonly type?: string };
   if (method !== undefined) check(method, kinds.ofCall(method));
   else if (type !== undefined) check(type, kinds.ofMessage(type));
 }

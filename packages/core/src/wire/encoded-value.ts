@@ -5,9 +5,12 @@ export class EncodedValue {
   readonly bytes: Uint8Array;
   /** The program's call that it belongs to, if the method is the protocol's own. */
   readonly called: Called | null;
+  /** The decoded value, if the method is the protocol's own and the value came from another node. */
+  readonly decoded: unknown;
 
-  constructor(bytes: Uint8Array, called: Called | null = null) {
+  constructor(bytes: Uint8Array, called: Called | null = null, decoded: unknown = null) {
     this.bytes = bytes;
     this.called = called;
+    this.decoded = decoded;
   }
 }
