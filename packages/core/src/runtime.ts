@@ -129,8 +129,8 @@ export interface Runtime extends Clock {
    * it to share the loop between connections.
    */
   nextTurn(task: () => void): void;
-  /** Whether a turn of the event loop brings at most one chunk of a socket. Default: false. */
-  readonly readsOncePerTurn?: boolean | undefined;
+  /** Whether the runtime package bounds how long sockets are read in one turn of the event loop. Default: false. */
+  readonly boundsReads?: boolean | undefined;
   readonly crypto: RuntimeCrypto;
   /** Files of this computer. Default: none, and then files can't be transferred. */
   readonly files?: FileAccess | undefined;

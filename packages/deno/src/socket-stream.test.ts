@@ -86,6 +86,23 @@ describe("SocketStream of Deno", () => {
     expect([reads[1], memory[0], reads[2]]).toEqual([memory, 2, reads[0]]);
   });
 
+  test("two sockets that always have data leave time for everything else", async () => {
+    let reads = 0;
+    let readsBefore = Number.POSITIVE_INFINITY;
+    setTimeout(() => {
+      readsBefore = reads;
+    });
+    const busy = (): Partial<StreamSocket> => ({
+      async read() {
+        reads += 1;
+        return reads < 400_000 ? 1 : null;
+      },
+    });
+    const streams = [streamOn(busy()), streamOn(busy())];
+    for (const { closed } of streams) await closed;
+    expect(readsBefore).toBeLessThan(400_000);
+  });
+
   test("writes one after the other, and what a write does not take again", async () => {
     const written: number[][] = [];
     let underWay = 0;

@@ -1,6 +1,10 @@
 import { SocketStreamBase, type StreamFacts, WriteQueue } from "@netconduit/core/adapter";
 import { errors } from "./errors.ts";
 import { ReadBuffer } from "./read-buffer.ts";
+import { ReadTurn } from "./turns.ts";
+
+/** That of all sockets. */
+const readTurn = new ReadTurn();
 
 /** The part of `Deno.Conn` that a stream uses: one read and one write at a time. */
 export interface StreamSocket {
@@ -80,6 +84,8 @@ export class SocketStream extends SocketStreamBase {
       while (!this.isPaused && !this.#hasPeerEnded && this.state !== "destroyed") {
         const target = this.readTarget();
         const count = await this.#socket.read(target ?? this.#buffer.room());
+        const turn = readTurn.wait();
+        if (turn !== null) await turn;
         if (count === null) this.#peerEnded();
         else if (target !== null) this.bytesRead(count);
         else this.received(this.#buffer.take(count));

@@ -13,7 +13,7 @@ import { TIME_SLICE_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 
 /** The clock, and how the end of a turn is seen. */
-export type SliceRuntime = Pick<Runtime, "now" | "nextTurn" | "readsOncePerTurn">;
+export type SliceRuntime = Pick<Runtime, "now" | "nextTurn" | "boundsReads">;
 
 /** Small frames between two readings of the clock. */
 const FRAMES_PER_CHECK = 4;
@@ -48,7 +48,7 @@ export class TimeSlice {
     this.#worker = worker;
     this.#startedAtMs = nowMs;
     this.#chunks += 1 + chunkBytes / BYTES_PER_CHUNK;
-    if (this.#chunks < CHUNKS_PER_MARK || this.#isSameTurn || this.#runtime.readsOncePerTurn === true) return;
+    if (this.#chunks < CHUNKS_PER_MARK || this.#isSameTurn || this.#runtime.boundsReads === true) return;
     this.#isSameTurn = true;
     this.#runtime.nextTurn(this.#turnEnded);
   }

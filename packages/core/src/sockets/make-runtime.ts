@@ -26,8 +26,8 @@ export interface RuntimePrimitives extends Pick<Runtime, "name" | "connect" | "l
   nextTick(task: () => void): void;
   /** See {@link Runtime.nextTurn}. Default: `setImmediate`. */
   nextTurn?(task: () => void): void;
-  /** See {@link Runtime.readsOncePerTurn}. */
-  readonly readsOncePerTurn?: boolean;
+  /** See {@link Runtime.boundsReads}. */
+  readonly boundsReads?: boolean;
   /** The timer no longer keeps the process running. */
   unrefTimer(timer: unknown): void;
   /** `AsyncResource` of `node:async_hooks`, which all runtimes have. */
@@ -79,7 +79,7 @@ export function makeRuntime(primitives: RuntimePrimitives): Runtime {
           ownContext.runInAsyncScope(inNewContext, undefined, task as (a: unknown, b: unknown) => void, a, b)
       : (task, a, b) => ownContext.runInAsyncScope(task, undefined, a, b),
     nextTurn: (task) => void ownContext.runInAsyncScope(nextTurn, undefined, task),
-    readsOncePerTurn: primitives.readsOncePerTurn,
+    boundsReads: primitives.boundsReads,
     setTimer(task, delayMs, keepAlive) {
       const set = (): unknown => globals.setTimeout(task, Math.min(delayMs, MAX_TIMER_MS));
       const timer = ownContext.runInAsyncScope(set, undefined);
