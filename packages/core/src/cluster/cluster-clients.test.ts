@@ -160,19 +160,25 @@ test("Without a cluster the same calls work on the one server", async () => {
   expect(await server.revoke("ada")).toMatchObject({ connections: 1 });
 });
 
-test("The node of the client refuses calls and messages for another kind of clients, and reports the message", async () => {
+/** Bob is neither a device nor an admin. `heard` has what reaches him all the same. */
+async function bobOfNoKind() {
   const all = clusterScene();
   const contract = {
     client: {},
     clients: { device: { methods: { record: {} } }, admin: { messages: { alarm: v.string() } } },
   };
   const [a, b] = await three(all, { contract });
-  const reported: unknown[] = [];
-  b.server.onError((error, { stage }) => reported.push([stage, (error as { code?: number }).code]));
   const client = await b.join(BOB);
   const heard: unknown[] = [];
   client.on("alarm", (data) => heard.push(data));
   client.rpc("record", () => heard.push("record"));
+  return { all, a, b, heard };
+}
+
+test("The node of the client refuses calls and messages for another kind of clients, and reports the message", async () => {
+  const { all, a, b, heard } = await bobOfNoKind();
+  const reported: unknown[] = [];
+  b.server.onError((error, { stage }) => reported.push([stage, (error as { code?: number }).code]));
   const call = a.server.peer(firstIdOf(b)).call("record", {});
   await expect(call).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
   a.server.send(firstIdOf(b), "alarm", "fire");
@@ -183,16 +189,7 @@ test("The node of the client refuses calls and messages for another kind of clie
 });
 
 test("The node of the client refuses what is carried out once for another kind of clients", async () => {
-  const all = clusterScene();
-  const contract = {
-    client: {},
-    clients: { device: { methods: { record: {} } }, admin: { messages: { alarm: v.string() } } },
-  };
-  const [a, b] = await three(all, { contract });
-  const client = await b.join(BOB);
-  const heard: unknown[] = [];
-  client.on("alarm", (data) => heard.push(data));
-  client.rpc("record", () => heard.push("record"));
+  const { a, b, heard } = await bobOfNoKind();
   const peer = a.server.peer(firstIdOf(b));
   const refusal = { code: ErrorCode.PEER_UNSUPPORTED };
   await expect(peer.call("record", {}, { once: "record-1" })).rejects.toMatchObject(refusal);

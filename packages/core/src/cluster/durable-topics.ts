@@ -125,7 +125,7 @@ export class DurableTopics {
       this.#begun.delete(oldest);
     }
     const { atMs = now, inARow = 0 } = this.#begun.get(name) ?? {};
-    // One that was closed before its time leaves it to the next.
+    // A reading that was closed before its turn leaves that to the next one.
     const nextMs = atMs > now ? atMs : atMs + READ_EVERY_MS;
     const dueMs = inARow < READS_IN_A_ROW ? now : nextMs;
     this.#begun.delete(name);

@@ -1,4 +1,4 @@
-/** What other nodes send has bounds: each test fails without one of them. */
+/** Bounds of data from other nodes: each test fails without one of them. */
 import { expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { checkFilter, readFilter } from "./connection-filter.ts";

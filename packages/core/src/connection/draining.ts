@@ -8,7 +8,7 @@ export class Draining {
   /** Made when a handler asks for its signal. */
   #controller: AbortController | null = null;
 
-  /** What the server has said, on a client; else null. */
+  /** The notice of the server, on a client; null on a server. */
   get notice(): DrainNotice | null {
     return this.#notice;
   }
@@ -22,7 +22,7 @@ export class Draining {
     return this.#controller.signal;
   }
 
-  /** The server begins to stop. @param notice on a client, what it said */
+  /** The server begins to stop. @param notice its notice, on a client */
   start(notice: DrainNotice | null = null): void {
     this.#notice ??= notice;
     this.#hasStarted = true;

@@ -49,7 +49,7 @@ import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
 
-/** What all connections of a server or client share. */
+/** Handlers, options and codecs, shared by all connections of a server or client. */
 export interface ConnectionEndpoint<Peer> {
   readonly runtimeContext: RuntimeContext;
   readonly writer: FrameWriter;

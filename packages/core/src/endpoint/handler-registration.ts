@@ -25,7 +25,7 @@ const RPC = new KnownOptions<MethodDefinition>("rpc", { ...DEFINITION, result: t
 const STREAM = new KnownOptions<StreamDefinition>("stream", { ...DEFINITION, output: true });
 const ON = new KnownOptions<MessageOptions>("on", { roles: true });
 
-/** What the handlers of a server, client or group have in common. */
+/** Shared by the handlers of a server, a client or a group. */
 export interface HandlerScope<Peer> {
   readonly middlewares: MiddlewareList<Peer>;
   /** Roles that they require; undefined for none. */

@@ -1,4 +1,4 @@
-/** What happens to a file whose name is taken. */
+/** A transfer to a name that is taken fails, replaces the file, or takes another name. */
 export type OverwritePolicy = "fail" | "replace" | "rename";
 
 const POLICIES: readonly unknown[] = ["fail", "replace", "rename"];
