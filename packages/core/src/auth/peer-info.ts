@@ -1,4 +1,5 @@
 /** The peer's name, version and description. */
+
 import { oneLine } from "../text/describe-value.ts";
 import { isMap } from "../util/is-map.ts";
 
@@ -39,7 +40,7 @@ export function parsePeerInfo(info: unknown, extensions: unknown): PeerInfo {
   });
 }
 
-export function isSamePeer(a: PeerInfo, b: PeerInfo): boolean {
+export function isSamePeerInfo(a: PeerInfo, b: PeerInfo): boolean {
   return (
     a.name === b.name && a.version === b.version && a.description === b.description && a.netconduit === b.netconduit
   );

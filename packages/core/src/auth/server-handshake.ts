@@ -15,7 +15,7 @@ import type { RuntimeCrypto } from "../runtime.ts";
 import { utf8 } from "../util/utf8.ts";
 import { FrameType } from "../wire/constants.ts";
 import { type CertificateCheck, isPrivate, type LoginTransport, type TokenCheck } from "./login-methods.ts";
-import { type AuthMethod, isSamePeer, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
+import { type AuthMethod, isSamePeerInfo, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
 import { ScramServer } from "./scram.ts";
 import { constantTimeEqual, deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
 import { parseClientFirst } from "./scram-messages.ts";
@@ -83,7 +83,7 @@ export class ServerAuthenticator {
   readonly #options: ServerAuthenticatorOptions;
   readonly crypto: RuntimeCrypto;
   readonly #passwordHash: string | null;
-  #lastPeer: PeerInfo | null = null;
+  #lastPeerInfo: PeerInfo | null = null;
 
   private constructor(
     options: Omit<ServerAuthenticatorOptions, "password">,
@@ -149,9 +149,9 @@ export class ServerAuthenticator {
   }
 
   /** Clients of one program send the same info. One object for all of them saves 0.15 KiB per connection. */
-  shared(peer: PeerInfo): PeerInfo {
-    if (this.#lastPeer === null || !isSamePeer(this.#lastPeer, peer)) this.#lastPeer = peer;
-    return this.#lastPeer;
+  sharedPeerInfo(info: PeerInfo): PeerInfo {
+    if (this.#lastPeerInfo === null || !isSamePeerInfo(this.#lastPeerInfo, info)) this.#lastPeerInfo = info;
+    return this.#lastPeerInfo;
   }
 
   get allowsPasswordHash(): boolean {
@@ -171,20 +171,32 @@ interface Introduction {
   readonly resume: unknown;
 }
 
+/** What a login waits for, with the state that only matters until then. */
+type Stage =
+  | { readonly awaits: "request" | "nothing" }
+  | { readonly awaits: "token"; readonly introduction: Introduction }
+  | {
+      readonly awaits: "proof";
+      readonly introduction: Introduction;
+      readonly scram: ScramServer;
+      /** Null if there is no such user. */
+      readonly user: User | null;
+      /** Null for the shared password. */
+      readonly username: string | null;
+    };
+
+const AWAITED_FRAMES = {
+  request: "AUTH_REQUEST",
+  token: "AUTH_RESPONSE",
+  proof: "AUTH_RESPONSE",
+  nothing: "no frame",
+} as const;
+
 /** One login. */
 export class ServerHandshake {
   readonly #authenticator: ServerAuthenticator;
-  /** The pending challenge. */
-  #challenge: {
-    readonly scram: ScramServer;
-    readonly user: User | null;
-    readonly username: string | null;
-    readonly introduction: Introduction;
-  } | null = null;
-  /** A client that will send a token. */
-  #tokenBearer: Introduction | null = null;
   readonly #transport: LoginTransport;
-  #expecting: "request" | "response" | "nothing" = "request";
+  #stage: Stage = { awaits: "request" };
 
   constructor(authenticator: ServerAuthenticator, transport: LoginTransport) {
     this.#authenticator = authenticator;
@@ -193,17 +205,14 @@ export class ServerHandshake {
 
   /** The user whose password is judged; null for the shared one. */
   get username(): string | null {
-    return this.#challenge?.username ?? null;
+    return this.#stage.awaits === "proof" ? this.#stage.username : null;
   }
 
-  /** Whether the answer to this frame tells the client if its password is right. */
+  /** Whether the answer to this frame tells the client if its password is right. Tokens are too long to be guessed. */
   isGuess(frameType: number, payload: Record<string, unknown> | null): boolean {
-    // Tokens are too long to be guessed.
-    if (this.#tokenBearer !== null) return false;
-    if (this.#expecting === "response") return frameType === FrameType.AUTH_RESPONSE;
-    return (
-      this.#expecting === "request" && (payload?.scram ?? null) === null && (payload?.password_hash ?? null) !== null
-    );
+    const { awaits } = this.#stage;
+    if (awaits === "proof") return frameType === FrameType.AUTH_RESPONSE;
+    return awaits === "request" && payload?.scram == null && payload?.password_hash != null;
   }
 
   /**
@@ -211,13 +220,15 @@ export class ServerHandshake {
    * @param payload the decoded payload; null if it isn't a valid map
    */
   async receive(frameType: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
-    const expecting = this.#expecting;
-    this.#expecting = "nothing";
-    if (expecting === "request" && frameType === FrameType.AUTH_REQUEST) return this.#request(payload);
-    if (expecting === "response" && frameType === FrameType.AUTH_RESPONSE) return this.#response(payload);
+    const stage = this.#stage;
+    // Until this frame is processed, another one is out of turn.
+    this.#stage = { awaits: "nothing" };
+    if (stage.awaits === "request" && frameType === FrameType.AUTH_REQUEST) return this.#request(payload);
+    if (stage.awaits === "token" && frameType === FrameType.AUTH_RESPONSE) return this.#judgeToken(payload, stage);
+    if (stage.awaits === "proof" && frameType === FrameType.AUTH_RESPONSE) return this.#judgeProof(payload, stage);
     const type = `0x${frameType.toString(16).padStart(4, "0")}`;
-    const wanted = expecting === "nothing" ? "no frame" : `AUTH_${expecting.toUpperCase()}`;
-    return refused(ErrorCode.UNEXPECTED_FRAME, `Login expects ${wanted}, got frame type ${type}`);
+    const message = `Login expects ${AWAITED_FRAMES[stage.awaits]}, got frame type ${type}`;
+    return refused(ErrorCode.UNEXPECTED_FRAME, message);
   }
 
   async #request(payload: Record<string, unknown> | null): Promise<ServerStep> {
@@ -229,7 +240,7 @@ export class ServerHandshake {
     if (password_hash !== undefined && typeof password_hash !== "string") {
       return malformed("password_hash of AUTH_REQUEST must be a string");
     }
-    const peer = this.#authenticator.shared(parsePeerInfo(client_info, offer));
+    const peer = this.#authenticator.sharedPeerInfo(parsePeerInfo(client_info, offer));
     const introduction = { peer, offer, resume };
     if (scram !== undefined && this.#authenticator.takesPasswords) {
       return await this.#issueChallenge(scram, introduction);
@@ -250,9 +261,8 @@ export class ServerHandshake {
     }
     const { keys, user } = await this.#authenticator.credentialOf(username);
     const scram = new ScramServer(keys, this.#authenticator.crypto);
-    // The same for a name that doesn't exist.
-    this.#challenge = { scram, user, username: user === NOBODY.scram ? null : username, introduction };
-    this.#expecting = "response";
+    // A name that doesn't exist is challenged, too.
+    this.#stage = { awaits: "proof", introduction, scram, user, username: user === NOBODY.scram ? null : username };
     return { kind: "challenge", payload: { data: scram.first(clientFirst) } };
   }
 
@@ -266,8 +276,7 @@ export class ServerHandshake {
       return refused(ErrorCode.AUTH_FAILED, "The client's certificate stands for nobody here");
     }
     if (theirs.includes("token") && methods.includes("token")) {
-      this.#tokenBearer = introduction;
-      this.#expecting = "response";
+      this.#stage = { awaits: "token", introduction };
       return { kind: "challenge", payload: { methods } };
     }
     return this.#refuseMethod("the client's login methods");
@@ -280,7 +289,10 @@ export class ServerHandshake {
     return { kind: "refused", code, reason, payload: { reason, code, methods } };
   }
 
-  async #judgeToken(payload: Record<string, unknown> | null, introduction: Introduction): Promise<ServerStep> {
+  async #judgeToken(
+    payload: Record<string, unknown> | null,
+    { introduction }: Stage & { readonly awaits: "token" },
+  ): Promise<ServerStep> {
     const token = payload?.token;
     if (typeof token !== "string") return malformed("The payload of AUTH_RESPONSE must be a map with a string token");
     const user = await this.#authenticator.userOfToken(token);
@@ -299,19 +311,18 @@ export class ServerHandshake {
     return { kind: "accepted", user: NOBODY["password-hash"], ...introduction, payload: {} };
   }
 
-  async #response(payload: Record<string, unknown> | null): Promise<ServerStep> {
-    if (this.#tokenBearer !== null) return await this.#judgeToken(payload, this.#tokenBearer);
-    const challenge = this.#challenge;
+  async #judgeProof(
+    payload: Record<string, unknown> | null,
+    { introduction, scram, user }: Stage & { readonly awaits: "proof" },
+  ): Promise<ServerStep> {
     const data = payload?.data;
-    if (challenge === null || typeof data !== "string") {
+    if (typeof data !== "string") {
       return malformed("The payload of AUTH_RESPONSE must be a MessagePack map with a string data");
     }
     try {
-      const scram = await challenge.scram.final(data);
-      const { user, introduction } = challenge;
-      return user === null
-        ? wrongPassword("There is no such user")
-        : { kind: "accepted", user, ...introduction, payload: { scram } };
+      const serverFinal = await scram.final(data);
+      if (user === null) return wrongPassword("There is no such user");
+      return { kind: "accepted", user, ...introduction, payload: { scram: serverFinal } };
     } catch (error) {
       if (error instanceof ConduitError) return wrongPassword(error.message);
       throw error;
@@ -323,11 +334,12 @@ function malformed(message: string): ServerStep {
   return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
 }
 
-/** Send netconduit's wording. Details, such as the problem with a proof, aren't for an unauthenticated peer. */
-function wrongPassword(reason: string): ServerStep {
+/** @param reason for this side's logs: the peer isn't told what is wrong with its proof, or that a user doesn't exist */
+export function wrongPassword(reason: string): ServerStep {
   return refused(ErrorCode.AUTH_FAILED, reason, INVALID_PASSWORD);
 }
 
-function refused(code: number, reason: string, told: string = reason): ServerStep {
+/** @param told the reason that the peer is told, if it is another one */
+export function refused(code: number, reason: string, told: string = reason): ServerStep {
   return { kind: "refused", code, reason, payload: { reason: told, code } };
 }

@@ -7,7 +7,13 @@
  */
 
 import { GuessQueue, type Verdict } from "../auth/guess-queue.ts";
-import { ServerAuthenticator, ServerHandshake, type ServerStep } from "../auth/server-handshake.ts";
+import {
+  refused,
+  ServerAuthenticator,
+  ServerHandshake,
+  type ServerStep,
+  wrongPassword,
+} from "../auth/server-handshake.ts";
 import { AuthThrottle, throttleKey } from "../auth/throttle.ts";
 import type { User } from "../auth/user.ts";
 import { Users, type VerifiedUser } from "../auth/users.ts";
@@ -316,8 +322,7 @@ export class LoginManager<Peer> {
       return await this.#judge(login, type, payload);
     } catch (error) {
       this.#host.lookupFailed(error, login.connection.stream);
-      const [code, reason] = [ErrorCode.INTERNAL, "Internal server error"];
-      return { kind: "refused", code, reason, payload: { reason, code } };
+      return refused(ErrorCode.INTERNAL, "Internal server error");
     } finally {
       this.#checks?.end(address);
     }
@@ -345,8 +350,7 @@ export class LoginManager<Peer> {
     const change = login.changes?.get(step.user.name);
     if (change === undefined) return step;
     if (change === "replaced") return tryLater("The user was changed during the login; try again", CHANGED_RETRY_MS);
-    const [code, reason] = [ErrorCode.AUTH_FAILED, "Invalid password"];
-    return { kind: "refused", code, reason: "The user was revoked during the login", payload: { reason, code } };
+    return wrongPassword("The user was revoked during the login");
   }
 
   /** Processes one frame of a login. A proof of the password needs a guess from the budgets of its address and user. */
