@@ -1,9 +1,9 @@
 import type { AuthThrottle, Guess } from "./throttle.ts";
 
-/** Logins of one address that wait. More find out at once that there is no guess for them. */
+/** Logins of one address that may wait. Further ones are refused at once. */
 const MAX_WAITING = 1024;
 
-/** The outcome of a login, for its guess. */
+/** What a login's outcome means for its guess: a right or unjudged one gives it back. */
 export type Verdict = "right" | "wrong" | "unjudged";
 
 interface Waiting {
@@ -21,9 +21,10 @@ interface Crowd {
 }
 
 /**
- * Lets logins wait while the guesses that they need are being judged. Each takes its guess before that, so a crowd of right
- * passwords would find none although it uses none up. Each verdict lets the next login try; when none of the address is
- * being judged any more, the rest are told how long to stay away. So no more guesses are judged than without waiting.
+ * Lets logins wait for a guess while others of their address are being judged. Each login takes its guess before it is
+ * judged and a right password gives it back, so without the queue a crowd with right passwords would run out of guesses.
+ * Each verdict lets the next login try. When none of the address is being judged any more, the rest are told when to come
+ * again. So no more wrong passwords are judged than without waiting.
  */
 export class GuessQueue {
   readonly #throttle: AuthThrottle;
@@ -88,11 +89,11 @@ export class GuessQueue {
   #judged(address: string, verdict: Verdict): void {
     const crowd = this.#crowds.get(address) as Crowd;
     crowd.judging -= 1;
-    // A wrong one has left no guess to the next login.
+    // A wrong password has used its guess up.
     if (verdict !== "wrong") this.#wakeNext(address, crowd);
     if (crowd.judging > 0) return;
     this.#crowds.delete(address);
-    // Time may have brought a guess to some; then the others wait for those.
+    // Guesses may have become available meanwhile: those who get none wait for those who do.
     for (const one of crowd.waiting) one.resolve(one.isGone() ? GONE : this.#take(address, one));
   }
 
@@ -120,7 +121,7 @@ export class GuessQueue {
   }
 }
 
-/** For a login that nobody waits for. */
+/** For a login whose connection has ended. Its `waitMs` is sent to nobody. */
 const GONE: Guess = { waitMs: 1, giveBack: nothing, accepted: nothing };
 
 function never(): boolean {

@@ -8,6 +8,7 @@
  * their address counts.
  */
 import type { Address } from "../bytes/byte-stream.ts";
+import { copyText } from "../text/describe-value.ts";
 import { networkOf } from "../util/ip-address.ts";
 import { usernameProblem } from "./user.ts";
 
@@ -147,12 +148,9 @@ type BudgetKey = readonly [GuessBudget, string];
 
 const nothing = (): void => undefined;
 
-/**
- * Names that no user can have, which may be long, count as one. Others are copied: a name is a part of its login frame,
- * and would keep all of that.
- */
+/** Names that no user can have, which may be long, count as one. Others are copied from their login frame. */
 function nameKey(name: string): string {
-  return usernameProblem(name) === null ? [...name].join("") : "";
+  return usernameProblem(name) === null ? copyText(name) : "";
 }
 
 /** The key of an address: its network ({@link networkOf}); null for a Unix socket. */

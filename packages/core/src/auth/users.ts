@@ -85,7 +85,7 @@ export class Users {
   /** Replaces the password by a verifier. @throws ConduitError INVALID_CONFIG */
   async verified(name: string, user: UserEntry): Promise<VerifiedUser> {
     const options: UserOptions = typeof user === "string" ? { verifier: user } : user;
-    const { password, verifier = NO_TEXT, ...rest } = options;
+    const { password, verifier = "", ...rest } = options;
     const { roles, claims } = makeUser({ ...rest, name }, "scram");
     if (password === undefined) return { verifier, roles, claims };
     const { iterations, crypto } = this.#settings;
@@ -132,8 +132,6 @@ export class Users {
     };
   }
 }
-
-const NO_TEXT = "";
 
 function invalidVerifier(name: string): ConduitError {
   return new ConduitError(

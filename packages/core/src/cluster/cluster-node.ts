@@ -50,7 +50,6 @@ const EPOCH_BYTES = 6;
 const NODE_ID_BYTES = 8;
 /** A driver is to close its link in half this time. */
 const CLOSE_TIMEOUT_MS = 10_000;
-const NO_TEXT = "";
 
 export class ClusterNode implements Cluster {
   readonly config: ClusterConfig;
@@ -89,7 +88,7 @@ export class ClusterNode implements Cluster {
       now: () => runtime.now(),
       hookFailed: (error) => local.hookFailed("onLoss", error),
     });
-    this.#identity = { id: config.nodeId ?? NO_TEXT, epoch: NO_TEXT, link: 0, startedAt: 0 };
+    this.#identity = { id: config.nodeId ?? "", epoch: "", link: 0, startedAt: 0 };
     this.#membership = this.#newMembership();
     const subscribe = (address: ClusterAddress) =>
       this.#link?.subscribe(address, (payload) => this.#received(payload)) ?? null;
@@ -646,7 +645,7 @@ const FOR_CLIENTS: ReadonlySet<EnvelopeKind> = new Set([
   EnvelopeKind.MESSAGE,
   EnvelopeKind.PUBLISH,
 ]);
-const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
+const ALL: ClusterAddress = { kind: "all", name: "" };
 /** Room for the head of a message whose body is checked before. */
 const HEAD_RESERVE_BYTES = 1024;
 
@@ -654,7 +653,7 @@ const HEAD_RESERVE_BYTES = 1024;
 function addressFor(where: ConnectionFilter | null): ClusterAddress {
   const { topic, user } = where ?? {};
   if (typeof topic === "string" && isAddressName(topic)) return { kind: "topic", name: topic };
-  if (typeof user === "string" && user !== NO_TEXT && isAddressName(user)) return { kind: "user", name: user };
+  if (typeof user === "string" && user !== "" && isAddressName(user)) return { kind: "user", name: user };
   return ALL;
 }
 

@@ -119,7 +119,7 @@ export class NodeCalls {
   async run(from: NodeIdentity, head: EnvelopeHead, body: Uint8Array): Promise<void> {
     const controller = new AbortController();
     let id = 0;
-    let key = NO_TEXT;
+    let key = "";
     try {
       id = head.count("id");
       key = `${from.epoch}/${id}`;
@@ -217,12 +217,11 @@ export class NodeCalls {
     const { code, message, details, rpc } = error;
     const Class = rpc === true ? RpcError : ConduitError;
     const known = Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN;
-    const text = typeof message === "string" ? message : NO_TEXT;
+    const text = typeof message === "string" ? message : "";
     return { error: new Class(known, text, isMap(details) ? { details } : {}) };
   }
 }
 
-const NO_TEXT = "";
 const UNSENDABLE = "The message and the details of this error can't be sent to another node";
 
 export function noConnection(id: string, name: string): ConduitError {

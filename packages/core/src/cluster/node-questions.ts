@@ -38,8 +38,7 @@ const MAX_PAGE = 1000;
 const MAX_CALLS = 64;
 /** Changes of users that a node is told at one heartbeat. */
 const MAX_TOLD = 1000;
-const NO_TEXT = "";
-const ALL: ClusterAddress = { kind: "all", name: NO_TEXT };
+const ALL: ClusterAddress = { kind: "all", name: "" };
 
 export class NodeQuestions {
   readonly #host: NodeQuestionsHost;
@@ -206,7 +205,7 @@ export class NodeQuestions {
     for (const id of nodes) {
       if (id < afterNode) continue;
       if (connections.length === limit) break;
-      const from = id === afterNode ? afterConnection : NO_TEXT;
+      const from = id === afterNode ? afterConnection : "";
       const part = await this.#describe(id, where, from, limit - connections.length);
       if (part === null) missing.push(id);
       else connections.push(...part);
@@ -247,7 +246,7 @@ export class NodeQuestions {
         case "connections": {
           const { after, limit } = given;
           const size = Number.isSafeInteger(limit) ? Math.min(limit as number, MAX_PAGE) : MAX_PAGE;
-          const from = typeof after === "string" ? after : NO_TEXT;
+          const from = typeof after === "string" ? after : "";
           return { value: this.#host.local.describe(readFilter(given["where"]), from, size) };
         }
         case "set-user": {
@@ -290,12 +289,12 @@ function callsIn({ calls }: Record<string, unknown>): number[] {
 
 function readCursor(after: string): readonly [node: string, connection: string] {
   const slash = after.indexOf("/");
-  return slash < 0 ? [NO_TEXT, NO_TEXT] : [after.slice(0, slash), after.slice(slash + 1)];
+  return slash < 0 ? ["", ""] : [after.slice(0, slash), after.slice(slash + 1)];
 }
 
 function descriptionOf(map: Record<string, unknown>, node: string): ConnectionDescription {
   const { id, user, roles, connectedAt, address } = map;
-  const text = (value: unknown): string => (typeof value === "string" ? value : NO_TEXT);
+  const text = (value: unknown): string => (typeof value === "string" ? value : "");
   return {
     id: text(id),
     node,

@@ -84,14 +84,14 @@ interface PendingLogin<Peer> extends ConnectionLogin {
   readonly connection: ProtocolConnection<Peer>;
   readonly handshake: ServerHandshake;
   /** The throttle's key of the client's address; null if it isn't throttled. */
-  readonly guesser: string | null;
+  readonly addressKey: string | null;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
   /** Users that were replaced or revoked since, and which of both came last; null if there are none. */
   changes: Map<string, "replaced" | "revoked"> | null;
   recalled: RecalledSession | null;
-  /** Called when the connection is no longer pending. */
-  left: () => void;
+  /** Called when the connection has logged in or ended. */
+  onLeave: () => void;
 }
 
 /** A server's connections that haven't logged in. */
@@ -231,18 +231,18 @@ export class LoginManager<Peer> {
     if (this.#pending.size >= config.maxPendingLogins) this.dropOldest();
     const handshake = new ServerHandshake(this.#authenticator as ServerAuthenticator, connection.stream);
     const acceptedAt = runtime.now();
-    const guesser = throttleKey(connection.stream.remote);
+    const addressKey = throttleKey(connection.stream.remote);
     const login: PendingLogin<Peer> = {
       connection,
       handshake,
-      guesser,
+      addressKey,
       acceptedAt,
       changes: null,
       recalled: null,
-      left: nothing,
+      onLeave: nothing,
       receive: (type, payload) => this.#receive(login, type, payload),
     };
-    this.#pending.add(login, guesser ?? "");
+    this.#pending.add(login, addressKey ?? "");
     connection.login = login;
     connection.start(config.authTimeoutMs);
   }
@@ -252,8 +252,8 @@ export class LoginManager<Peer> {
     const login = connection.login as PendingLogin<Peer> | null;
     if (login === null) return;
     connection.login = null;
-    this.#pending.delete(login, login.guesser ?? "");
-    login.left();
+    this.#pending.delete(login, login.addressKey ?? "");
+    login.onLeave();
   }
 
   /** Processes a login frame. */
@@ -314,7 +314,7 @@ export class LoginManager<Peer> {
 
   /** Processes one frame of a login. A failing function of the application ends it. */
   async #step(login: PendingLogin<Peer>, type: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
-    const address = login.guesser ?? "";
+    const address = login.addressKey ?? "";
     if (this.#checks?.begin(address) === false) {
       return tryLater("Too many logins are being checked; try again later", BUSY_RETRY_MS);
     }
@@ -333,19 +333,16 @@ export class LoginManager<Peer> {
    * of the time that it has left. A change of its user meanwhile ends it.
    */
   async #recall(login: PendingLogin<Peer>, step: AcceptedStep): Promise<ServerStep> {
-    const address = login.guesser ?? "";
+    const address = login.addressKey ?? "";
     if (this.#host.mustRecall(step)) {
       if (!this.#recalls.begin(address)) {
         return tryLater("Too many logins wait for the store of sessions; try again later", BUSY_RETRY_MS);
       }
-      const { config, runtime } = this.#host;
-      const leftMs = login.acceptedAt + config.authTimeoutMs - runtime.now();
-      const left = new Promise<null>((resolve) => {
-        login.left = () => resolve(null);
-      });
-      const recalled = this.#host.recall(step, Math.max(1, Math.floor(leftMs / 2)));
-      login.recalled = await Promise.race([recalled, left]);
-      this.#recalls.end(address);
+      try {
+        login.recalled = await this.#recallOrLeave(login, step);
+      } finally {
+        this.#recalls.end(address);
+      }
     }
     const change = login.changes?.get(step.user.name);
     if (change === undefined) return step;
@@ -353,16 +350,26 @@ export class LoginManager<Peer> {
     return wrongPassword("The user was revoked during the login");
   }
 
+  /** Resolves with null once the connection has ended. */
+  async #recallOrLeave(login: PendingLogin<Peer>, step: AcceptedStep): Promise<RecalledSession | null> {
+    const { config, runtime } = this.#host;
+    const remainingMs = login.acceptedAt + config.authTimeoutMs - runtime.now();
+    const ended = new Promise<null>((resolve) => {
+      login.onLeave = () => resolve(null);
+    });
+    return await Promise.race([this.#host.recall(step, Math.max(1, Math.floor(remainingMs / 2))), ended]);
+  }
+
   /** Processes one frame of a login. A proof of the password needs a guess from the budgets of its address and user. */
   async #judge(
-    { connection, handshake, guesser }: PendingLogin<Peer>,
+    { connection, handshake, addressKey }: PendingLogin<Peer>,
     type: number,
     payload: Record<string, unknown> | null,
   ): Promise<ServerStep> {
-    if (guesser === null || !handshake.isGuess(type, payload)) return await handshake.receive(type, payload);
+    if (addressKey === null || !handshake.isGuess(type, payload)) return await handshake.receive(type, payload);
     const judge = (): Promise<ServerStep> => handshake.receive(type, payload);
     const isGone = (): boolean => !isPending(connection);
-    const judged = await this.#guesses.judge(guesser, handshake.username, judge, verdictOf, isGone);
+    const judged = await this.#guesses.judge(addressKey, handshake.username, judge, verdictOf, isGone);
     return "result" in judged ? judged.result : tooManyGuesses(judged.waitMs);
   }
 }
@@ -381,7 +388,7 @@ function tooManyGuesses(waitMs: number): ServerStep {
 }
 
 function nothing(): void {
-  // Nobody waits.
+  // Nothing waits for the end of this login.
 }
 
 /** Clients try again after this time by themselves. */

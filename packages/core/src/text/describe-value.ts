@@ -14,10 +14,15 @@ export function oneLine(text: string): string {
   return text.replace(/\p{Cc}/gu, " ");
 }
 
-/** As {@link clip}, for a text that is kept. It is copied from a long one: as a part of that, it would keep all of it. */
+/** As {@link clip}, for a text that is kept: a part of a long one is copied. */
 export function clipToKeep(text: string, max: number): string {
   const short = clip(text, max);
-  return text.length > 2 * max ? [...short].join("") : short;
+  return text.length > 2 * max ? copyText(short) : short;
+}
+
+/** The same text in memory of its own. Engines store a part of a string as a reference to all of it. */
+export function copyText(text: string): string {
+  return [...text].join("");
 }
 
 /**
