@@ -86,6 +86,12 @@ describe("parseClientOptions", () => {
     expect(JSON.stringify(config)).not.toContain("secret");
   });
 
+  test("keeps the private key readable, and out of logs and serialised forms", () => {
+    const config = parseClientOptions({ ...base, tls: { cert: "chain", key: "private" } });
+    expect(config.tls?.key).toBe("private");
+    expect(JSON.stringify(config)).not.toContain("private");
+  });
+
   test("takes a function as password and does not call it", () => {
     const ask = (): string => {
       throw new Error("asked");
@@ -105,7 +111,7 @@ describe("parseClientOptions", () => {
     ["true, all defaults", true, {}],
     ["false, plain TCP", false, null],
     ["options", { ca: "ca", serverName: "example.com" }, { ca: "ca", serverName: "example.com" }],
-    ["a client certificate with its key", { cert: "c", key: "k" }, { cert: "c", key: "k" }],
+    ["a client certificate with its key", { cert: "c", key: "k" }, { cert: "c" }],
   ])("takes tls as %s", (_name, tls, expected) => {
     expect(parseClientOptions({ ...base, tls }).tls).toEqual(expected);
   });
@@ -225,6 +231,12 @@ describe("options that change after they were given", () => {
     ],
     ["credentials as text", { credentials: "ada" }, ["credentials"]],
     ["a token that isn't text", { credentials: { token: 5 } }, ["credentials"]],
+    ["a token of a username", { credentials: { token: "t", username: "ada" } }, ["credentials"]],
+    [
+      "a certificate of a username",
+      { credentials: { certificate: true, username: "ada" }, tls: { cert: "c", key: "k" } },
+      ["credentials"],
+    ],
     ["credentials and a password", { credentials: { token: "t" }, password: "p" }, ["password"]],
     ["credentials and a username", { credentials: { token: "t" }, username: "ada" }, ["username"]],
     ["a certificate without tls.cert", { credentials: { certificate: true } }, ["credentials"]],

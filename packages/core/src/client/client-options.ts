@@ -9,6 +9,7 @@ import {
   peerEntries,
   queueBytes,
   sealConfig,
+  sealTls,
 } from "../endpoint/endpoint-options.ts";
 import { NETCONDUIT_REMARKS } from "../endpoint/netconduit-options.ts";
 import { OptionProblems } from "../endpoint/option-problems.ts";
@@ -118,14 +119,13 @@ export interface ClientSettings extends PeerOptions {
 }
 
 /**
- * All options with defaults filled in, as in `client.config`. Frozen; the password isn't enumerable, so that logging
- * the config doesn't print it.
+ * All options with defaults filled in, as in `client.config`. Frozen; `password`, `credentials` and `tls.key` aren't
+ * enumerable, so that logging the config doesn't print secrets.
  */
 export interface ClientConfig
   extends Filled<ClientSettings, "password" | "credentials" | "username" | "path" | "tls" | "reconnect" | "resume">,
     TcpTarget {
   readonly password: Password | undefined;
-  /** Not enumerable, as the password. */
   readonly credentials: CredentialsSource | undefined;
   readonly username: string | undefined;
   /** Unix socket path, or `undefined` for TCP. With a path, `host` is `"localhost"` and `port` 0 by default. */
@@ -169,22 +169,25 @@ function username(): v.GenericSchema<string> {
 }
 
 function isPassword(value: unknown): value is Password {
-  return (typeof value === "string" && value !== "") || typeof value === "function";
+  return isNonEmptyText(value) || typeof value === "function";
 }
 
 const CREDENTIALS_RULE =
   "must be { username, password }, { token }, { certificate: true } or a function that returns one of them";
 
-/** Whether it is what a client can log in with. */
 function isCredentials(value: unknown): value is Credentials {
   if (!isMap(value)) return false;
-  const { username, password, token, certificate, ...rest } = value;
-  if (Object.keys(rest).length > 0) return false;
-  if (certificate !== undefined) return certificate === true && token === undefined && password === undefined;
-  if (token !== undefined) return typeof token === "string" && token !== "" && password === undefined;
-  return (
-    typeof password === "string" && password !== "" && (username === undefined || usernameProblem(username) === null)
-  );
+  const given = Object.keys(value).filter((name) => value[name] !== undefined);
+  const consistsOf = (...names: string[]): boolean => given.every((name) => names.includes(name));
+  const { username, password, token, certificate } = value;
+  if (certificate !== undefined) return certificate === true && consistsOf("certificate");
+  if (token !== undefined) return isNonEmptyText(token) && consistsOf("token");
+  const isUsername = username === undefined || usernameProblem(username) === null;
+  return isNonEmptyText(password) && isUsername && consistsOf("username", "password");
+}
+
+function isNonEmptyText(value: unknown): boolean {
+  return typeof value === "string" && value !== "";
 }
 
 function isCredentialsSource(value: unknown): value is CredentialsSource {
@@ -268,7 +271,7 @@ export function parseClientOptions(options: unknown): ClientConfig {
     host: parsed.host ?? "localhost",
     port: parsed.port ?? 0,
     path: parsed.path,
-    tls: tls !== undefined || parsed.tls === true ? Object.freeze({ ...tls }) : null,
+    tls: tls !== undefined || parsed.tls === true ? sealTls<TlsClientOptions>(tls ?? {}) : null,
     reconnect: Object.freeze(parsed.reconnect),
     resume: parsed.reconnect.enabled ? clientResumeSettings(parsed.resume) : null,
   };

@@ -185,3 +185,8 @@ export function sealConfig<T extends object>(config: T, secrets: readonly (keyof
   for (const secret of secrets) Object.defineProperty(config, secret, { enumerable: false });
   return Object.freeze(config);
 }
+
+/** A frozen copy of the option `tls` whose private key isn't enumerable. */
+export function sealTls<T extends { readonly key?: string | undefined }>(tls: T): T {
+  return sealConfig({ ...tls }, tls.key === undefined ? [] : ["key"]);
+}

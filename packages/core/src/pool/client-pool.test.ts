@@ -526,10 +526,11 @@ describe("a name with several addresses", () => {
   }
 
   test("is a server at each, whose certificates are those of the name", async () => {
-    const { runtime, pool } = await namedPool(["10.0.0.1", "10.0.0.2"], { tls: true });
-    expect(runtime.dials.map(({ target }) => [target.host, target.tls?.serverName])).toEqual([
-      ["10.0.0.1", "db.test"],
-      ["10.0.0.2", "db.test"],
+    const tls = { cert: "chain", key: "private" };
+    const { runtime, pool } = await namedPool(["10.0.0.1", "10.0.0.2"], { tls });
+    expect(runtime.dials.map(({ target }) => [target.host, target.tls?.serverName, target.tls?.key])).toEqual([
+      ["10.0.0.1", "db.test", "private"],
+      ["10.0.0.2", "db.test", "private"],
     ]);
     expect(pool.stats.servers.map(({ server, name }) => [server, name])).toEqual([
       ["10.0.0.1:1", "db.test"],

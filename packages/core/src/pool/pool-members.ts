@@ -117,8 +117,8 @@ export class PoolMembers<C extends Contract> {
       ...target,
       password,
       credentials,
-      // The certificate is for the name, not for its address.
-      tls: tls === null ? undefined : { ...tls, serverName: tls.serverName ?? name ?? undefined },
+      // The server's certificate is for the name, not for its address. `key` isn't enumerable.
+      tls: tls === null ? undefined : { ...tls, key: tls.key, serverName: tls.serverName ?? name ?? undefined },
       resume: resume === null ? undefined : { maxBytes: resume.maxBytes },
       contract,
       queueWhileDisconnected: "reject",

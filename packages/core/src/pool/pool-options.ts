@@ -31,8 +31,8 @@ export interface PoolOptions extends Omit<ClientSettings, "path"> {
 }
 
 /**
- * All options of a pool with defaults filled in, as in `pool.config`. Frozen; the password isn't enumerable, so that
- * logging the config doesn't print it.
+ * All options of a pool with defaults filled in, as in `pool.config`. Frozen; `password`, `credentials` and `tls.key`
+ * aren't enumerable, so that logging the config doesn't print secrets.
  */
 export interface PoolConfig extends Omit<ClientConfig, "host" | "port" | "path"> {
   readonly servers: readonly (TcpTarget | UnixTarget)[];

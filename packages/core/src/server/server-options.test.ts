@@ -104,6 +104,12 @@ describe("parseServerOptions", () => {
     expect(JSON.stringify(config)).not.toContain(password);
   });
 
+  test("keeps the private key readable, and out of logs and serialised forms", () => {
+    const config = parseServerOptions({ password, tls: { cert: "chain", key: "private" } });
+    expect(config.tls?.key).toBe("private");
+    expect(JSON.stringify(config)).not.toContain("private");
+  });
+
   test("listens on :: when only ipv6 is asked for", () => {
     expect(parseServerOptions({ password, ipv6: true }).host).toBe("::");
   });
@@ -138,11 +144,9 @@ describe("parseServerOptions", () => {
   });
 
   test("fills in the TLS defaults", () => {
-    expect(parseServerOptions({ password, tls: { cert: "c", key: "k" } }).tls).toEqual({
-      cert: "c",
-      key: "k",
-      requireClientCertificate: false,
-    });
+    const { tls } = parseServerOptions({ password, tls: { cert: "c", key: "k" } });
+    expect(tls).toEqual({ cert: "c", requireClientCertificate: false });
+    expect(tls?.key).toBe("k");
   });
 
   test.each([

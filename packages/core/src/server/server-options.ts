@@ -9,6 +9,7 @@ import {
   peerEntries,
   queueBytes,
   sealConfig,
+  sealTls,
 } from "../endpoint/endpoint-options.ts";
 import { NETCONDUIT_REMARKS } from "../endpoint/netconduit-options.ts";
 import { OptionProblems } from "../endpoint/option-problems.ts";
@@ -152,8 +153,8 @@ export interface ServerOptions extends PeerOptions {
 }
 
 /**
- * All options with defaults filled in, as in `server.config`. Frozen; `password`, `users` and `authenticate` aren't
- * enumerable, so that logging the config doesn't print secrets.
+ * All options with defaults filled in, as in `server.config`. Frozen; `password`, `users`, `authenticate` and `tls.key`
+ * aren't enumerable, so that logging the config doesn't print secrets.
  */
 export interface ServerConfig
   extends Filled<ServerOptions, "password" | "users" | "authenticate" | "path" | "tls" | "rateLimit" | "resume"> {
@@ -274,7 +275,7 @@ export function parseServerOptions(options: unknown): ServerConfig {
     host: parsed.host ?? (ipv6 ? "::" : "0.0.0.0"),
     path: parsed.path,
     ipv6,
-    tls: parsed.tls === undefined ? null : Object.freeze(parsed.tls),
+    tls: parsed.tls === undefined ? null : sealTls(parsed.tls),
     rateLimit: rateLimitOf(parsed.rateLimit),
     resume: serverResumeSettings(parsed.resume),
   };
