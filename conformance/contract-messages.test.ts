@@ -99,7 +99,7 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
   ['server.rpc("history", () => [1]);', "Type 'number' is not assignable to type 'string'."],
   [
     'void client.api.histroy({ room: "a", last: 1 });',
-    `Property 'histroy' does not exist on type '{ readonly history: ApiMethod<{ room: string; last: number; }, string[], never>; readonly ping: ApiMethod<Readonly<Record<string, unknown>> | undefined, unknown, never>; }'. Did you mean 'history'?`,
+    `Property 'histroy' does not exist on type '{ readonly history: ApiMethod<{ room: string; last: number; }, string[], never, unknown>; readonly ping: ApiMethod<Readonly<Record<string, unknown>> | undefined, unknown, never, unknown>; }'. Did you mean 'history'?`,
   ],
   ['void client.api.history({ room: "a", last: "ten" });', "Type 'string' is not assignable to type 'number'."],
   ["void client.api.history();", "Expected 1-2 arguments, but got 0."],

@@ -526,6 +526,61 @@ export function describeStreams(subject: Subject): void {
     );
 
     test(
+      "schemas check progress on both sides, in calls of either side",
+      staged(async (stage) => {
+        const progress = v.object({ done: v.number() });
+        const side = {
+          methods: { import: { params: v.object({ bad: v.boolean() }), progress } },
+          streams: { tail: { output: v.string(), progress } },
+        };
+        const contract = { server: side, client: side };
+        const bad = { done: "all" } as unknown as { done: number };
+        const server = stage.ownServer(stage.serverOptions({ contract }));
+        await server.start();
+        const client = stage.ownClient(server, { contract });
+        for (const end of [server, client] as (typeof server)[]) {
+          end.rpc("import", (params, context) => context.progress(params.bad ? bad : { done: 1 }));
+          end.stream("tail", async function* (_params, context) {
+            context.progress({ done: 2 });
+            yield "line";
+          });
+        }
+        await client.connect();
+        for (const caller of [client, connectionOf(server, client)] as (typeof client)[]) {
+          const seen: number[] = [];
+          const onProgress = ({ done }: { done: number }): unknown => seen.push(done);
+          await caller.call("import", { bad: false }, { onProgress });
+          expect(await collect(caller.stream("tail", {}, { onProgress }))).toEqual(["line"]);
+          const refused = await failureOf(caller.call("import", { bad: true }, { onProgress }));
+          expect(refused.code).toBe(ErrorCode.INTERNAL);
+          // Nobody hears of it, so nothing is checked.
+          await caller.call("import", { bad: true });
+          expect(seen).toEqual([1, 2]);
+        }
+      }),
+    );
+
+    test(
+      "progress that only the caller's schema refuses goes to its onError, and the call goes on",
+      staged(async (stage) => {
+        const { server } = await pair(stage);
+        server.rpc("import", (_params, context) => {
+          context.progress("half");
+          return "done";
+        });
+        const contract = { server: { methods: { import: { result: v.string(), progress: v.number() } } } };
+        const client = stage.ownClient(server, { contract });
+        const errors = new EventLog<[unknown, string]>();
+        client.onError((failure, { name = "" }) => errors.add([failure, name]));
+        await client.connect();
+        const seen: number[] = [];
+        expect(await client.call("import", {}, { onProgress: (value) => seen.push(value) })).toBe("done");
+        const [failure, name] = await errors.next();
+        expect([failure, name, seen]).toMatchObject([{ code: ErrorCode.INVALID_RESULT }, "onProgress", []]);
+      }),
+    );
+
+    test(
       "calls of the wrong kind say what to use",
       staged(async (stage) => {
         const { client } = await pair(stage);

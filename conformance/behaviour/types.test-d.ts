@@ -354,6 +354,55 @@ describe("a contract", () => {
     expectTypeOf(client.stream("any", {}, { output: z.number() })).toEqualTypeOf<ItemStream<number>>();
   });
 
+  test("types progress: as the handler passes it, and as the caller gets it", () => {
+    const progress = v.pipe(
+      v.object({ done: v.string() }),
+      v.transform(({ done }) => ({ done: Number(done) })),
+    );
+    const side = { methods: { load: { progress }, ping: {} }, streams: { tail: { progress } } };
+    const contract = { server: side, client: side };
+    const one = new Server({ password: "secret", contract });
+    const other = new Client({ host: "localhost", port: 8080, password: "secret", contract });
+    for (const end of [one, other] as (typeof one)[]) {
+      end.rpc("load", (_params, context) => {
+        context.progress({ done: "1" });
+        // @ts-expect-error: text before it is transformed
+        context.progress({ done: 1 });
+        end.connections[0]?.call("ping", {}, { parent: context });
+      });
+      end.rpc("ping", (_params, context) => context.progress("anything"));
+      end.stream("tail", (_params, context) => {
+        // @ts-expect-error: text before it is transformed
+        context.progress({ done: 1 });
+        return [];
+      });
+    }
+    const own = { name: "load", progress: v.number() } as const;
+    one.rpc(own, (_params, context) => context.progress(1));
+    // @ts-expect-error: its own schema takes numbers
+    one.rpc(own, (_params, context) => context.progress("1"));
+    one.group().rpc(own, (_params, context) => context.progress(1));
+    one.implement({
+      // @ts-expect-error: text before it is transformed
+      load: (_params, context) => context.progress({ done: 1 }),
+      ping: () => null,
+      tail: () => [],
+    });
+    const caller = one.connections[0] as Connection<typeof contract>;
+    for (const end of [other, caller] as (typeof caller)[]) {
+      end.call("load", {}, { onProgress: (value) => expectTypeOf(value).toEqualTypeOf<{ done: number }>() });
+      end.api.load({}, { onProgress: (value) => expectTypeOf(value).toEqualTypeOf<{ done: number }>() });
+      end.stream("tail", {}, { onProgress: (value) => expectTypeOf(value).toEqualTypeOf<{ done: number }>() });
+      end.call("ping", {}, { onProgress: (value) => expectTypeOf(value).toBeUnknown() });
+      // @ts-expect-error: it has no such field
+      end.call("load", {}, { onProgress: ({ of }) => of });
+      // @ts-expect-error: it is a number
+      end.call("load", {}, { onProgress: (value: { done: string }) => value });
+    }
+    const log = (context: HandlerContext<Connection<typeof contract>>) => context.method;
+    one.rpc("load", (_params, context) => log(context));
+  });
+
   test("types requests: their data by the contract, their reply by what is stated or a schema", () => {
     expectTypeOf(typedClient.request("move", { a: 1 })).toEqualTypeOf<Promise<unknown>>();
     expectTypeOf(typedClient.request<number>("move", { a: 1 })).toEqualTypeOf<Promise<number>>();

@@ -45,6 +45,7 @@ import type {
   StatedItem,
   StreamArguments,
   StreamCallInput,
+  StreamCallProgress,
   StreamItem,
   StreamItemSchema,
   StreamName,
@@ -239,9 +240,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     P extends ParamsSchema<C, "client", M> | undefined = undefined,
     R extends ResultSchema<C, "client", M> | undefined = undefined,
     I extends InputSchema = undefined,
+    G extends Schema | undefined = undefined,
   >(
-    method: (M & string) | MethodDefinition<P, R, M & string, I>,
-    handler: MethodHandler<C, "client", M, P, R, Client<C>, I>,
+    method: (M & string) | MethodDefinition<P, R, M & string, I, G>,
+    handler: MethodHandler<C, "client", M, P, R, Client<C>, I, unknown, G>,
   ): Disposer;
   rpc<M extends NameBound<MethodName<C, "client">>, P extends ParamsSchema<C, "client", M>>(
     name: M & string,
@@ -268,9 +270,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     P extends StreamParamsSchema<C, "client", M> | undefined = undefined,
     O extends StreamItemSchema<C, "client", M> | undefined = undefined,
     I extends InputSchema = undefined,
+    G extends Schema | undefined = undefined,
   >(
-    stream: (M & string) | StreamDefinition<P, O, M & string, I>,
-    handler: StreamHandler<C, "client", M, P, O, Client<C>, I>,
+    stream: (M & string) | StreamDefinition<P, O, M & string, I, G>,
+    handler: StreamHandler<C, "client", M, P, O, Client<C>, I, unknown, G>,
   ): Disposer;
   override stream<M extends NameBound<StreamName<C, "client">>, P extends StreamParamsSchema<C, "client", M>>(
     name: M & string,
@@ -288,7 +291,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
       C,
       "server",
       M,
-      StreamOptions<StreamCallInput<C, "server", M>> | TypedStreamOptions<R, StreamCallInput<C, "server", M>>
+      | StreamOptions<StreamCallInput<C, "server", M>, StreamCallProgress<C, "server", M>>
+      | TypedStreamOptions<R, StreamCallInput<C, "server", M>, StreamCallProgress<C, "server", M>>
     >
   ): ItemStream<StreamItem<C, "server", NoInfer<T>, M, R>>;
   override stream(

@@ -114,10 +114,11 @@ export interface StreamLimits {
   readonly overdraft: number;
 }
 
-/** Validators of a method's items. */
+/** Validators of a method's items and progress. */
 export interface ItemChecks {
   readonly input: Validator<unknown> | null;
   readonly output: Validator<unknown> | null;
+  readonly progress: Validator<unknown> | null;
 }
 
 /** A connection as an extension sees it. */

@@ -1,5 +1,6 @@
 import type {
   CallInput,
+  CallProgress,
   Contract,
   MethodName,
   ParamsAndOptions,
@@ -38,8 +39,8 @@ export interface OpenApiMethod extends OpenApi {
 }
 
 /** A method of the contract. Options are those of `call`. */
-export type ApiMethod<P, Result, Input = never> = <R extends Schema = never>(
-  ...paramsAndOptions: ParamsAndOptions<P, (CallOptions | TypedCallOptions<R>) & CallStreamOptions<Input>>
+export type ApiMethod<P, Result, Input = never, Progress = unknown> = <R extends Schema = never>(
+  ...paramsAndOptions: ParamsAndOptions<P, (CallOptions | TypedCallOptions<R>) & CallStreamOptions<Input, Progress>>
 ) => Promise<[R] extends [never] ? Result : InferOutput<R>>;
 
 /** First segments of the names that start with `Prefix`, which is empty or ends with a dot. */
@@ -59,9 +60,10 @@ type ApiBelow<C extends Contract, S extends Side, Prefix extends string> =
 type ApiAt<C extends Contract, S extends Side, Name extends string> = [
   NameSegment<MethodName<C, S>, `${Name}.`>,
 ] extends [never]
-  ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>, CallInput<C, S, Name>>
+  ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>, CallInput<C, S, Name>, CallProgress<C, S, Name>>
   : Name extends MethodName<C, S>
-    ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>, CallInput<C, S, Name>> & ApiBelow<C, S, `${Name}.`>
+    ? ApiMethod<ParamsInput<C, S, Name>, ResultOutput<C, S, Name>, CallInput<C, S, Name>, CallProgress<C, S, Name>> &
+        ApiBelow<C, S, `${Name}.`>
     : ApiBelow<C, S, `${Name}.`>;
 
 type Reserved = "then" | "toJSON" | "toString" | "valueOf";

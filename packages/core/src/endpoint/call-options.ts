@@ -46,19 +46,24 @@ export interface OnceOptions {
   readonly once?: string | undefined;
 }
 
-/** The type of a method: unlike that of a function, it lets a program state the type of the values, which isn't checked. */
-type ProgressListener = { listen(value: unknown): unknown }["listen"];
+/**
+ * Takes the values of a schema. Without one it has the type of a method, which lets a program state the type of the values,
+ * unlike that of a function.
+ */
+type ProgressListener<Progress> = unknown extends Progress
+  ? { listen(value: unknown): unknown }["listen"]
+  : (value: Progress) => unknown;
 
 /** Streams of a call. */
-export interface CallStreamOptions<Item> {
+export interface CallStreamOptions<Item, Progress = unknown> {
   /** Items for the method, whose handler reads them from `context.input`. Without `timeoutMs`, such a call has none. */
   readonly input?: StreamSource<Item> | undefined;
   /** Called with each value that the handler passes to `context.progress`. */
-  readonly onProgress?: ProgressListener | undefined;
+  readonly onProgress?: ProgressListener<Progress> | undefined;
 }
 
 /** Options of a stream. */
-export interface StreamOptions<Item = unknown> extends SendOptions {
+export interface StreamOptions<Item = unknown, Progress = unknown> extends SendOptions {
   /** As that of a call. */
   readonly parent?: HandlerContext<unknown, unknown> | undefined;
   /** Milliseconds until the whole stream ends with TIMEOUT. Default: none. */
@@ -68,11 +73,12 @@ export interface StreamOptions<Item = unknown> extends SendOptions {
   /** Items for the handler, which reads them from `context.input`. */
   readonly input?: StreamSource<Item> | undefined;
   /** Called with each value that the handler passes to `context.progress`. */
-  readonly onProgress?: ProgressListener | undefined;
+  readonly onProgress?: ProgressListener<Progress> | undefined;
 }
 
 /** Stream options with a schema that validates and types the items. An invalid one ends the stream with INVALID_RESULT. */
-export interface TypedStreamOptions<R extends Schema, Item = unknown> extends StreamOptions<Item> {
+export interface TypedStreamOptions<R extends Schema, Item = unknown, Progress = unknown>
+  extends StreamOptions<Item, Progress> {
   readonly output: R;
 }
 

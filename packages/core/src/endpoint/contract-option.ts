@@ -18,16 +18,16 @@ export interface ContractOption<C extends Contract = Contract> {
 
 /** Validators of method results, by method name. */
 export type ResultValidators = ReadonlyMap<string, Validator<unknown>>;
-/** Validators of items, by the name of their method or stream. */
+/** Validators of items and progress, by the name of their method or stream. */
 export type ItemValidators = ReadonlyMap<string, ItemChecks>;
 
 const SIDES = ["server", "client"];
 const TOPICS = "topics";
 const CLIENTS = "clients";
 const PARTS = ["methods", "streams", "messages", "files"];
-const METHOD_SCHEMAS = ["params", "result", "input"];
+const METHOD_SCHEMAS = ["params", "result", "input", "progress"];
 const ROLES = "roles";
-const STREAM_SCHEMAS = ["params", "output", "input"];
+const STREAM_SCHEMAS = ["params", "output", "input", "progress"];
 
 /**
  * Returns the option `contract`, or null. Checks all of it first, so that a typo can't leave a name unvalidated.
@@ -94,16 +94,17 @@ export function agreedResults(side: SideContract | undefined): ResultValidators 
   return validators.size === 0 ? null : validators;
 }
 
-/** Validators of the items of a side's methods and streams; null if there are none. */
+/** Validators of the items and progress of a side's methods and streams; null if there are none. */
 export function agreedItems(side: SideContract | undefined): ItemValidators | null {
   if (side === undefined) return null;
   const validators = new Map<string, ItemChecks>();
   const streams: [string, StreamContract & MethodContract][] = Object.entries({ ...side.methods, ...side.streams });
-  for (const [name, { input, output }] of streams) {
-    if (input === undefined && output === undefined) continue;
+  for (const [name, { input, output, progress }] of streams) {
+    if (input === undefined && output === undefined && progress === undefined) continue;
     validators.set(name, {
       input: input === undefined ? null : new Validator(input, "input"),
       output: output === undefined ? null : new Validator(output, "result"),
+      progress: progress === undefined ? null : new Validator(progress, "progress"),
     });
   }
   return validators.size === 0 ? null : validators;

@@ -73,9 +73,10 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     P extends ParamsSchema<C, S, M> | undefined = undefined,
     R extends ResultSchema<C, S, M> | undefined = undefined,
     I extends InputSchema = undefined,
+    G extends Schema | undefined = undefined,
   >(
-    method: (M & string) | MethodDefinition<P, R, M & string, I>,
-    handler: MethodHandler<C, S, M, P, R, Peer, I, Fields>,
+    method: (M & string) | MethodDefinition<P, R, M & string, I, G>,
+    handler: MethodHandler<C, S, M, P, R, Peer, I, Fields, G>,
   ): Disposer;
   rpc<M extends NameBound<MethodName<C, S>>, P extends ParamsSchema<C, S, M>>(
     name: M & string,
@@ -92,9 +93,10 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     P extends StreamParamsSchema<C, S, M> | undefined = undefined,
     O extends StreamItemSchema<C, S, M> | undefined = undefined,
     I extends InputSchema = undefined,
+    G extends Schema | undefined = undefined,
   >(
-    stream: (M & string) | StreamDefinition<P, O, M & string, I>,
-    handler: StreamHandler<C, S, M, P, O, Peer, I, Fields>,
+    stream: (M & string) | StreamDefinition<P, O, M & string, I, G>,
+    handler: StreamHandler<C, S, M, P, O, Peer, I, Fields, G>,
   ): Disposer;
   stream<M extends NameBound<StreamName<C, S>>, P extends StreamParamsSchema<C, S, M>>(
     name: M & string,

@@ -20,6 +20,7 @@ const DEFINITION = {
   roles: true,
   requiresAuth: true,
   input: true,
+  progress: true,
 } as const;
 const RPC = new KnownOptions<MethodDefinition>("rpc", { ...DEFINITION, result: true });
 const STREAM = new KnownOptions<StreamDefinition>("stream", { ...DEFINITION, output: true });
@@ -92,6 +93,7 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
     const params = schema ?? checkedSchema(definition.params === undefined ? agreed?.params : definition.params, name);
     const result = checkedSchema(definition.result === undefined ? agreed?.result : definition.result, name);
     const input = inputOf(definition.input ?? agreed?.input, name);
+    const progress = checkedSchema(definition.progress ?? agreed?.progress, name);
     return this.#registry.addMethod({
       access: this.#accessOf(name, agreed?.roles, definition.roles, roles),
       input,
@@ -106,6 +108,7 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
       describeToNetconduit: () => describeParams(params, "netconduit"),
       params: params === null ? null : new Validator(params, "params"),
       result: result === null ? null : new Validator(result, "result"),
+      progress: progress === null ? null : new Validator(progress, "progress"),
       middlewares: middlewares.current,
       handler: handler as MethodEntry<Peer>["handler"],
     });

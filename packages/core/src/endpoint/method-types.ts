@@ -2,12 +2,14 @@ import type { RpcError } from "../errors.ts";
 import type {
   Contract,
   HandlerInput,
+  HandlerProgress,
   MethodName,
   Params,
   ParamsOutput,
   ResultInput,
   Side,
   StreamHandlerInput,
+  StreamHandlerProgress,
   StreamItemInput,
   StreamName,
   StreamParamsOutput,
@@ -28,6 +30,7 @@ export interface MethodDefinition<
   R extends Schema | undefined = Schema | undefined,
   N extends string = string,
   I extends InputSchema = InputSchema,
+  G extends Schema | undefined = Schema | undefined,
 > {
   readonly name: N;
   /** Shown by discovery. Default `""`. */
@@ -42,6 +45,8 @@ export interface MethodDefinition<
   readonly requiresAuth?: boolean | undefined;
   /** Callers may send items (option `input`): the schema that validates them, or `true`. Default: they may not. */
   readonly input?: I | undefined;
+  /** Validates what the handler passes to `context.progress`. Must not be asynchronous. Default: any value. */
+  readonly progress?: G | undefined;
 }
 
 /** Whether callers may send items, and their schema. */
@@ -53,6 +58,7 @@ export interface StreamDefinition<
   O extends Schema | undefined = Schema | undefined,
   N extends string = string,
   I extends InputSchema = InputSchema,
+  G extends Schema | undefined = Schema | undefined,
 > {
   readonly name: N;
   /** Shown by discovery. Default `""`. */
@@ -63,6 +69,8 @@ export interface StreamDefinition<
   readonly output?: O | undefined;
   /** Callers may send items (option `input`): the schema that validates them, or `true`. Default: they may not. */
   readonly input?: I | undefined;
+  /** Validates what the handler passes to `context.progress`. Must not be asynchronous. Default: any value. */
+  readonly progress?: G | undefined;
   /** On a server: users with one of these roles may call it, if the contract's roles let them. Default: all. */
   readonly roles?: readonly string[] | undefined;
   /** Shown by discovery. Default true. */
@@ -75,10 +83,10 @@ export interface MessageOptions {
   readonly roles?: readonly string[] | undefined;
 }
 
-type RpcHandler<P, R, Peer, I, F> = (params: P, context: HandlerContext<Peer, I> & F) => Awaitable<R | RpcError>;
-type ItemsHandler<P, O, Peer, I, F> = (
+type RpcHandler<P, R, Peer, I, F, G> = (params: P, context: HandlerContext<Peer, I, G> & F) => Awaitable<R | RpcError>;
+type ItemsHandler<P, O, Peer, I, F, G> = (
   params: P,
-  context: HandlerContext<Peer, I> & F,
+  context: HandlerContext<Peer, I, G> & F,
 ) => Awaitable<StreamSource<O> | RpcError>;
 /** Items that a handler gets: of the schema in its definition, else of the contract. */
 type Input<I extends InputSchema, Agreed> = I extends Schema ? InferOutput<I> : Agreed;
@@ -96,14 +104,16 @@ export type MethodHandler<
   Peer,
   I extends InputSchema = undefined,
   F = unknown,
+  G extends Schema | undefined = undefined,
 > = Unlisted extends M
-  ? RpcHandler<Params, unknown, Peer, unknown, F>
+  ? RpcHandler<Params, unknown, Peer, unknown, F, unknown>
   : RpcHandler<
       P extends Schema ? InferOutput<P> : ParamsOutput<C, S, M>,
       R extends Schema ? InferInput<R> : ResultInput<C, S, M>,
       Peer,
       Input<I, HandlerInput<C, S, M>>,
-      F
+      F,
+      G extends Schema ? InferInput<G> : HandlerProgress<C, S, M>
     >;
 /** The handler of a stream, as {@link MethodHandler}. */
 export type StreamHandler<
@@ -115,14 +125,16 @@ export type StreamHandler<
   Peer,
   I extends InputSchema = undefined,
   F = unknown,
+  G extends Schema | undefined = undefined,
 > = Unlisted extends M
-  ? ItemsHandler<Params, unknown, Peer, unknown, F>
+  ? ItemsHandler<Params, unknown, Peer, unknown, F, unknown>
   : ItemsHandler<
       P extends Schema ? InferOutput<P> : StreamParamsOutput<C, S, M>,
       O extends Schema ? InferInput<O> : StreamItemInput<C, S, M>,
       Peer,
       Input<I, StreamHandlerInput<C, S, M>>,
-      F
+      F,
+      G extends Schema ? InferInput<G> : StreamHandlerProgress<C, S, M>
     >;
 
 /** Streams that a contract lists. Without a contract, every name is a method. */

@@ -99,6 +99,7 @@ function callStreams(
     wantsOutput,
     outputCheck: output ?? checks?.output ?? null,
     onProgress,
+    progressCheck: checks?.progress ?? null,
   });
 }
 

@@ -5,6 +5,7 @@ import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
 import type {
   CallArguments,
   CallInput,
+  CallProgress,
   CallResult,
   Contract,
   MessageArguments,
@@ -17,6 +18,7 @@ import type {
   StatedResult,
   StreamArguments,
   StreamCallInput,
+  StreamCallProgress,
   StreamItem,
   StreamName,
   UnstatedReply,
@@ -187,7 +189,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
       C,
       S,
       M,
-      (CallOptions | TypedCallOptions<R>) & CallStreamOptions<CallInput<C, S, M>> & OnceOptions
+      (CallOptions | TypedCallOptions<R>) & CallStreamOptions<CallInput<C, S, M>, CallProgress<C, S, M>> & OnceOptions
     >
   ): Promise<CallResult<C, S, NoInfer<T>, M, R>>;
   call(method: string, params?: unknown, options?: CallOptions): Promise<unknown> {
@@ -210,7 +212,8 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
       C,
       S,
       M,
-      StreamOptions<StreamCallInput<C, S, M>> | TypedStreamOptions<R, StreamCallInput<C, S, M>>
+      | StreamOptions<StreamCallInput<C, S, M>, StreamCallProgress<C, S, M>>
+      | TypedStreamOptions<R, StreamCallInput<C, S, M>, StreamCallProgress<C, S, M>>
     >
   ): ItemStream<StreamItem<C, S, NoInfer<T>, M, R>>;
   stream(name: string, params?: unknown, options?: StreamOptions): ItemStream<unknown> {

@@ -14,6 +14,11 @@ export interface MethodContract {
   readonly result?: Schema;
   /** Items that callers send, validated on both sides. Default: the method takes none. */
   readonly input?: Schema;
+  /**
+   * Values for `context.progress`. Validated on both sides, so the schema must accept its own output, and at once: it must not
+   * be asynchronous. Default: any value.
+   */
+  readonly progress?: Schema;
   /** Servers only: users with one of these roles may call it. Default: all. */
   readonly roles?: readonly string[];
 }
@@ -26,6 +31,8 @@ export interface StreamContract {
   readonly output?: Schema;
   /** Items that callers send, validated on both sides. Default: the stream takes none. */
   readonly input?: Schema;
+  /** As that of a method. */
+  readonly progress?: Schema;
   /** Servers only: users with one of these roles may call it. Default: all. */
   readonly roles?: readonly string[];
 }
@@ -147,6 +154,18 @@ export type CallInput<C extends Contract, S extends Side, M extends Name> = Unli
   : ItemsInput<MethodOf<C, S, M>, IsOpen<MethodName<C, S>>>;
 /** Items that the handler of a method gets. */
 export type HandlerInput<C extends Contract, S extends Side, M extends Name> = ItemsOutput<MethodOf<C, S, M>>;
+type ProgressIn<Entry> = Entry extends { readonly progress: infer P extends Schema } ? InferInput<P> : unknown;
+type ProgressOut<Entry> = Entry extends { readonly progress: infer P extends Schema } ? InferOutput<P> : unknown;
+/** Progress of a method's or stream's call, as its handler passes it. */
+export type HandlerProgress<C extends Contract, S extends Side, M extends Name> = ProgressIn<MethodOf<C, S, M>>;
+export type StreamHandlerProgress<C extends Contract, S extends Side, M extends Name> = ProgressIn<StreamOf<C, S, M>>;
+/** The same as its caller gets it. */
+export type CallProgress<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
+  ? unknown
+  : ProgressOut<MethodOf<C, S, M>>;
+export type StreamCallProgress<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
+  ? unknown
+  : ProgressOut<StreamOf<C, S, M>>;
 /** Parameters, and items in both directions, of a stream: as its caller and as its handler see them. */
 export type StreamParamsInput<C extends Contract, S extends Side, M extends Name> =
   StreamOf<C, S, M> extends { readonly params: infer P extends Schema } ? InferInput<P> : Params | undefined;

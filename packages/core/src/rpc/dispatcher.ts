@@ -52,7 +52,7 @@ function callMethod<Peer>(entry: MethodEntry<Peer>, params: unknown, request: In
   const { streams } = request;
   const { handler } = entry;
   if (streams === null) return handler(params as never, request);
-  streams.begin(entry.input?.check ?? null);
+  streams.begin(entry.input?.check ?? null, entry.progress ?? null);
   const result = handler(params as never, request);
   return entry.output ? streams.send(result, entry.output.check) : result;
 }

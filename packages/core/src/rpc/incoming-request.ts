@@ -16,8 +16,11 @@ export interface Delivery {
   readonly count: number;
 }
 
+/** A property with the variance of a method: a function that takes any handler's context takes one with typed progress. */
+type ProgressReporter<Progress> = { report(value: Progress): void }["report"];
+
 /** A running handler's view of its call or message. */
-export interface HandlerContext<Peer, Item = unknown> {
+export interface HandlerContext<Peer, Item = unknown, Progress = unknown> {
   /** The caller: on a server the connection, on a client its connection to the server. */
   readonly client: Peer;
   /** Method name or message type. */
@@ -43,9 +46,9 @@ export interface HandlerContext<Peer, Item = unknown> {
   /**
    * Tells the caller's `onProgress`; nothing happens if it has none. Of several values that can't leave yet, the last one
    * is sent.
-   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE (64 KiB)
+   * @throws ConduitError INVALID_RESULT (the schema refuses it), UNSERIALIZABLE, MESSAGE_TOO_LARGE (64 KiB)
    */
-  readonly progress: (value: unknown) => void;
+  readonly progress: ProgressReporter<Progress>;
 }
 
 /** The clock for deadlines. */

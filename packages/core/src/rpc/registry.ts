@@ -27,6 +27,8 @@ export interface MethodEntry<Peer> {
   readonly result: Validator<unknown> | null;
   /** Whether callers may send items, and their validator. Default: they may not. */
   readonly input?: Items | null;
+  /** Validates its progress. */
+  readonly progress?: Validator<unknown> | null;
   /** Whether it returns a stream of items, and their validator. Default: it returns a result. */
   readonly output?: Items | null;
   /** Run around the handler. Default: none. */

@@ -17,8 +17,8 @@ export interface ItemStream<T> extends AsyncIterableIterator<T, undefined> {
 /** The streams of a request of the peer. */
 export interface RequestStreams {
   readonly keys: StreamKeys;
-  /** Its handler starts. @param check validates the items of the input */
-  begin(check: Validator<unknown> | null): void;
+  /** Its handler starts. The validators are those of the input's items, and of the handler's progress. */
+  begin(input: Validator<unknown> | null, progress: Validator<unknown> | null): void;
   /** Items from the caller. */
   readonly input: ItemStream<unknown>;
   /**

@@ -1,13 +1,14 @@
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { clip } from "../text/describe-value.ts";
+import { isThenable } from "../util/is-thenable.ts";
 import { boundedValidate } from "./bounded-valibot.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
 /**
- * Subject of a {@link Validator}: parameters of a method, data of a message, an item of an input, data of a topic, or the
- * result of a method or an item of a stream.
+ * Subject of a {@link Validator}: parameters of a method, data of a message, an item of an input, data of a topic, the
+ * result of a method or an item of a stream, or the progress of a call.
  */
-export type ValidationSubject = "params" | "data" | "input" | "topic" | "result";
+export type ValidationSubject = "params" | "data" | "input" | "topic" | "result" | "progress";
 
 /** An invalid field, as sent in `details.errors`. */
 export interface FieldError {
@@ -78,7 +79,7 @@ export class Validator<Output = unknown> {
    *
    * @throws RpcError (or rejects with it) with `details.errors`, a {@link FieldError} for each of the first 100 invalid
    *   fields; `details.omitted` counts the rest. Its code is the fields' common code, else VALIDATION. An invalid
-   *   result throws a ConduitError with INVALID_RESULT instead, because the caller isn't at fault. Errors thrown by a
+   *   result or progress throws a ConduitError with INVALID_RESULT instead, because the caller isn't at fault. Errors thrown by a
    *   schema's own callbacks pass through unchanged.
    */
   run(value: unknown, name: string): Output | Promise<Output> {
@@ -87,6 +88,15 @@ export class Validator<Output = unknown> {
       return this.#finishLater(result as Promise<SchemaResult<Output>>, value, name);
     }
     return this.#finish(result as SchemaResult<Output>, value, name);
+  }
+
+  /** The same at once. @throws ConduitError also INVALID_CONFIG if the schema is asynchronous */
+  runNow(value: unknown, name: string): Output {
+    const checked = this.run(value, name);
+    if (!isThenable(checked)) return checked;
+    void Promise.resolve(checked).catch(() => undefined);
+    const message = `The schema of ${this.#subject} '${name}' must not be asynchronous`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
 
   async #finishLater(result: Promise<SchemaResult<Output>>, value: unknown, name: string): Promise<Output> {
@@ -127,6 +137,7 @@ const MESSAGES: Readonly<Record<ValidationSubject, string>> = {
   input: "Validation error in the input of",
   topic: "Validation error in topic",
   result: "Validation error in the result of",
+  progress: "Validation error in the progress of",
 };
 
 function messageFor(subject: ValidationSubject, name: string): string {
@@ -155,7 +166,8 @@ function validationError(
   const omitted = count - listed;
   const message = messageFor(subject, name) + firstProblem(errors, omitted);
   const details = omitted === 0 ? { errors } : { errors, omitted };
-  if (subject === "result") return new ConduitError(ErrorCode.INVALID_RESULT, message, { details });
+  if (subject === "result" || subject === "progress")
+    return new ConduitError(ErrorCode.INVALID_RESULT, message, { details });
   const first = errors[0]?.code ?? ErrorCode.VALIDATION;
   const code = omitted === 0 && errors.every((error) => error.code === first) ? first : ErrorCode.VALIDATION;
   return new RpcError(code, message, { details });

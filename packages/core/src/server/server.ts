@@ -275,9 +275,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     P extends ParamsSchema<C, "server", M> | undefined = undefined,
     R extends ResultSchema<C, "server", M> | undefined = undefined,
     I extends InputSchema = undefined,
+    G extends Schema | undefined = undefined,
   >(
-    method: (M & string) | MethodDefinition<P, R, M & string, I>,
-    handler: MethodHandler<C, "server", M, P, R, Connection<C, D>, I>,
+    method: (M & string) | MethodDefinition<P, R, M & string, I, G>,
+    handler: MethodHandler<C, "server", M, P, R, Connection<C, D>, I, unknown, G>,
   ): Disposer;
   rpc<M extends NameBound<MethodName<C, "server">>, P extends ParamsSchema<C, "server", M>>(
     name: M & string,
@@ -305,9 +306,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     P extends StreamParamsSchema<C, "server", M> | undefined = undefined,
     O extends StreamItemSchema<C, "server", M> | undefined = undefined,
     I extends InputSchema = undefined,
+    G extends Schema | undefined = undefined,
   >(
-    stream: (M & string) | StreamDefinition<P, O, M & string, I>,
-    handler: StreamHandler<C, "server", M, P, O, Connection<C, D>, I>,
+    stream: (M & string) | StreamDefinition<P, O, M & string, I, G>,
+    handler: StreamHandler<C, "server", M, P, O, Connection<C, D>, I, unknown, G>,
   ): Disposer;
   stream<M extends NameBound<StreamName<C, "server">>, P extends StreamParamsSchema<C, "server", M>>(
     name: M & string,

@@ -143,7 +143,7 @@ export class StreamEnd {
   called(id: number): PeerCallStreams {
     const call = new PeerCallStreams(this.streams, 0, id, "echo", { output: 4096, input: true, progress: false });
     this.streams.addPeerCall(0, id, call);
-    call.begin(null);
+    call.begin(null, null);
     return call;
   }
 

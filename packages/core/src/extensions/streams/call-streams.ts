@@ -33,6 +33,7 @@ export interface CallStreamsOptions {
   readonly wantsOutput: boolean;
   readonly outputCheck: Validator<unknown> | null;
   readonly onProgress: ((value: unknown) => unknown) | undefined;
+  readonly progressCheck: Validator<unknown> | null;
 }
 
 export class CallStreams implements Streams, OwnCall {
@@ -164,8 +165,9 @@ export class CallStreams implements Streams, OwnCall {
 
   progressed(value: unknown): void {
     if (this.#isAbandoned) return;
+    const { name, onProgress, progressCheck } = this.#options;
     void runCallback(
-      () => this.#options.onProgress?.(value),
+      () => onProgress?.(progressCheck === null ? value : progressCheck.runNow(value, name)),
       (error) => this.#streams.connection.callbackFailed("onProgress", error),
     );
   }

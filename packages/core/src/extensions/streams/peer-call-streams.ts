@@ -28,6 +28,7 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   /** Whether the caller has said that its input has ended. Until then, more of it may arrive. */
   #hasInputEnded = false;
   #isAnswered = false;
+  #progressCheck: Validator<unknown> | null = null;
   /** The latest progress, until it leaves, and its encoded bytes. */
   #progress: { readonly value: unknown; readonly bytes: number } | null = null;
 
@@ -46,7 +47,8 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
     return this.#hasInputEnded ? null : this.#receiver;
   }
 
-  begin(check: Validator<unknown> | null): void {
+  begin(input: Validator<unknown> | null, progress: Validator<unknown> | null): void {
+    this.#progressCheck = progress;
     if (!this.keys.input) return;
     const streams = this.#streams;
     const stream = {
@@ -54,7 +56,7 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
       returnCredit: (bytes: number) => streams.send(StreamFrame.INPUT_CREDIT, this.#idHi, this.#idLo, { bytes }),
       stopped: () => this.#stopInput(),
     };
-    this.#receiver = new StreamReceiver(streams, stream, streams.firstWindow(), check);
+    this.#receiver = new StreamReceiver(streams, stream, streams.firstWindow(), input);
     this.#receiver.open();
   }
 
@@ -69,8 +71,9 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   }
 
   /** Only the latest one is sent if they come faster than the peer reads. */
-  progress(value: unknown): void {
+  progress(given: unknown): void {
     if (!this.keys.progress || this.#isAnswered) return;
+    const value = this.#progressCheck === null ? given : this.#progressCheck.runNow(given, this.#name);
     const { connection, writer } = this.#streams;
     const { length } = writer.encodeItem(value, "progress");
     if (length > MAX_CHUNK_BYTES - PROGRESS_ENVELOPE_BYTES) {

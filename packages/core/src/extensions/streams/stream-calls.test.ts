@@ -1,6 +1,7 @@
 /** Calls with streams as callers and handlers see them: progress, sources, and what fails. */
 
 import { encode } from "@msgpack/msgpack";
+import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { type ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import type { HandlerContext } from "../../rpc/incoming-request.ts";
@@ -101,6 +102,25 @@ describe("progress", () => {
       expect(await failed).toEqual([BROKEN, { stage: "hook", name: "onProgress", client }]);
     },
   );
+
+  test.for([
+    ["an invalid value", v.number(), ErrorCode.INVALID_RESULT],
+    ["an asynchronous schema", doubled, ErrorCode.INVALID_CONFIG],
+  ] as const)("throws in the handler for %s", async ([, progress, code]) => {
+    const { client } = await connected((server) =>
+      server.rpc({ name: "work", progress: progress as Schema }, (_params, context) => {
+        try {
+          context.progress("half");
+        } catch (error) {
+          return (error as ConduitError).code;
+        }
+        return "sent";
+      }),
+    );
+    const heard: unknown[] = [];
+    const result = await client.call("work", {}, { onProgress: (value) => heard.push(value) });
+    expect([result, heard]).toEqual([code, []]);
+  });
 
   test("isn't sent to a caller that doesn't ask for it", async () => {
     const { peer, open } = await called((server) =>

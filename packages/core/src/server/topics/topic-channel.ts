@@ -10,10 +10,9 @@ import type { PresenceEntry } from "../../cluster/cluster-presence.ts";
 import type { ClusterTopic } from "../../cluster/cluster-topics.ts";
 import type { ClusterLogLimits, LogPlace } from "../../cluster/driver.ts";
 import type { DurableTopic } from "../../cluster/durable-topics.ts";
-import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
+import { type ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { formatPosition, type Position } from "../../extensions/topics/position.ts";
 import { TOPIC_END_FRAME, TOPIC_START_FRAME, topic } from "../../extensions/topics/topic.ts";
-import { isThenable } from "../../util/is-thenable.ts";
 import type { EncodedValue } from "../../wire/encoded-value.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import { type ChannelHost, lasting, type Member } from "./channel-host.ts";
@@ -187,11 +186,8 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
 
   /** Returns the published data as the schema puts it out. @throws RpcError VALIDATION; ConduitError INVALID_CONFIG */
   check(data: unknown): unknown {
-    const checked = this.rules.validator?.run(data, this.name);
-    if (this.rules.validator === null) return data;
-    if (!isThenable(checked)) return checked;
-    void Promise.resolve(checked).catch(() => undefined);
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `The schema of topic '${this.name}' must not be asynchronous`);
+    const { validator } = this.rules;
+    return validator === null ? data : validator.runNow(data, this.name);
   }
 
   /**
