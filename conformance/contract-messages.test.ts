@@ -90,7 +90,7 @@ const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
   ['server.rpc("history");', "Expected 2-3 arguments, but got 1."],
   [
     'server.rpc("histroy", () => []);',
-    `Argument of type '"histroy"' is not assignable to parameter of type '${METHODS} | MethodDefinition<undefined, undefined, ${METHODS}, undefined>'.`,
+    `Argument of type '"histroy"' is not assignable to parameter of type '${METHODS} | MethodDefinition<undefined, undefined, ${METHODS}, undefined, undefined>'.`,
   ],
   [
     'server.rpc({ name: "histroy" }, () => []);',
