@@ -25,6 +25,7 @@ import type { HandledByPeer, UnhandledMessage, UnhandledMessages } from "./send/
 
 /** The connection that sends calls with streams. */
 export interface StreamConnection {
+  readonly settings: { readonly rpcTimeoutMs: number };
   readonly sender: Pick<ConnectionSender, "call">;
   extension<State>(extension: Extension<unknown, State>): State | undefined;
 }

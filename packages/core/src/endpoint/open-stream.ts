@@ -55,7 +55,7 @@ export function openStream(
       (error: unknown) => call.settled(asError(call.hasInputFailed ? call.inputError : error)),
     );
   };
-  call.openWith(send, timeoutMs, signal);
+  call.openWith(send, () => undefined, timeoutMs, signal);
   return new StreamItems(call.output as StreamReceiver);
 }
 
@@ -69,10 +69,17 @@ export async function callWithStreams(
   const called = calledAs(name, params);
   const connection = outgoing.streamConnection(called);
   const call = callStreams(connection, name, called, options, false);
-  const timeout = options?.input === undefined ? {} : { timeoutMs: options.timeoutMs ?? 0 };
+  const { input, signal, timeoutMs = input === undefined ? connection.settings.rpcTimeoutMs : 0 } = options ?? {};
+  checkTimeout(called, timeoutMs);
   let result: unknown;
   try {
-    result = await connection.sender.call(name, params, { ...options, ...timeout }, resultValidator(options), call);
+    result = await new Promise((resolve, reject) => {
+      const send = (leftMs: number): void => {
+        const given = { ...options, timeoutMs: leftMs };
+        connection.sender.call(name, params, given, resultValidator(options), call).then(resolve, reject);
+      };
+      call.openWith(send, reject, timeoutMs, signal);
+    });
   } catch (error) {
     const failure = call.hasInputFailed ? call.inputError : error;
     call.settled(asError(failure));

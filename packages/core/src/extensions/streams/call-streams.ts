@@ -46,6 +46,8 @@ export class CallStreams implements Streams, OwnCall {
   readonly #streams: ConnectionStreams;
   readonly #options: CallStreamsOptions;
   #call: CallHandle | null = null;
+  /** While it waits to be sent: takes it back. */
+  #withdraw: (() => void) | null = null;
   #sender: StreamSender | null = null;
   #startInput: ((sender: StreamSender) => void) | null = null;
   /** Whether the peer has opened the input, and so has to hear of its end. */
@@ -75,35 +77,61 @@ export class CallStreams implements Streams, OwnCall {
   }
 
   /**
-   * Sends the call as soon as the send queue has room, unless its caller gives up or its time is over before that.
-   * @param timeoutMs for the whole stream, 0 for no limit; `send` gets what is left of it
+   * Sends the call as soon as the peer takes it, and if it has an output, the send queue has room. If its caller gives up or its
+   * time is over before that, it calls `fail`.
+   * @param timeoutMs for the whole call, 0 for no limit; `send` gets what is left of it
    */
-  openWith(send: (timeoutMs: number) => void, timeoutMs: number, signal: AbortSignal | undefined): void {
-    if (this.#streams.canOpen) send(timeoutMs);
-    else this.#openLater(send, timeoutMs, signal);
+  openWith(
+    send: (timeoutMs: number) => void,
+    fail: (error: Error) => void,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): void {
+    const canOpen = this.output === null ? this.#streams.hasSlot : this.#streams.canOpen;
+    if (canOpen) send(timeoutMs);
+    else this.#openLater(send, fail, timeoutMs, signal);
   }
 
-  #openLater(send: (timeoutMs: number) => void, timeoutMs: number, signal: AbortSignal | undefined): void {
+  #openLater(
+    send: (timeoutMs: number) => void,
+    fail: (error: Error) => void,
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+  ): void {
     const { name } = this.#options;
     const { runtime, wheel } = this.#streams.connection.context;
+    const end = (): void => {
+      this.#withdraw = null;
+      wheel.cancel(timer);
+      signal?.removeEventListener("abort", onAbort);
+    };
     const giveUp = (error: Error): void => {
+      this.#withdraw?.();
       this.output?.abort(error);
+      this.output?.end(null);
       this.#endInput(error);
+      fail(error);
     };
     const onAbort = (): void => giveUp(cancelledError(name, signal?.reason));
-    signal?.addEventListener("abort", onAbort, { once: true });
     const timer = new CallbackTimer(() => {
-      const message = `'${name}' timed out after ${timeoutMs} ms: it could not be sent, because the send queue was full`;
+      const why = this.#streams.hasSlot
+        ? "the send queue was full"
+        : "the peer has not answered streams that were given up";
+      const message = `'${name}' timed out after ${timeoutMs} ms: it could not be sent, because ${why}`;
       giveUp(new ConduitError(ErrorCode.TIMEOUT, message));
     });
     const startedMs = runtime.now();
     if (timeoutMs > 0) wheel.schedule(timer, timeoutMs, startedMs);
-    this.#streams.openLater(() => {
-      wheel.cancel(timer);
-      signal?.removeEventListener("abort", onAbort);
-      if (this.output?.isStopped === true) this.output.end(null);
-      else send(timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (runtime.now() - startedMs)));
+    const withdraw = this.#streams.openLater(() => {
+      end();
+      send(timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (runtime.now() - startedMs)));
     });
+    this.#withdraw = () => {
+      end();
+      withdraw();
+    };
+    if (signal?.aborted === true) onAbort();
+    else signal?.addEventListener("abort", onAbort, { once: true });
   }
 
   get hasInput(): boolean {
@@ -230,8 +258,13 @@ export class CallStreams implements Streams, OwnCall {
   /** The application takes no more items. */
   #cancel(): void {
     const error = new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was cancelled`);
-    if (this.#call === null) this.#endInput(error);
-    else this.#call.abandon(error);
+    if (this.#call !== null) {
+      this.#call.abandon(error);
+      return;
+    }
+    this.#withdraw?.();
+    this.output?.end(null);
+    this.#endInput(error);
   }
 
   #setGivenUp(isGivenUp: boolean): void {

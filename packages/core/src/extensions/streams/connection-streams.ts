@@ -19,7 +19,6 @@ import {
   STREAM_WINDOW_BYTES,
   UNCOUNTED_BYTES,
 } from "../../limits.ts";
-import { Fifo } from "../../util/fifo.ts";
 import { isCount } from "../../util/is-count.ts";
 import { RenewedMap } from "../../util/renewed-map.ts";
 import { Flag } from "../../wire/constants.ts";
@@ -79,8 +78,11 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   #untried = 0;
   /** Whether they are being tried, now or in a later turn. */
   #isTrying = false;
-  /** Calls that wait for room in the send queue. */
-  readonly #opening = new Fifo<() => void>();
+  /** Calls that wait until they can be sent. */
+  readonly #opening = new Set<() => void>();
+  #sendsOpening = false;
+  /** Called when the peer has answered a call, so that one more can be sent. */
+  #slotFreed: (() => void) | null = null;
   #unacknowledged = 0;
   readonly #turns: StreamTurns;
 
@@ -119,7 +121,9 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     const fail = (why: string): never => {
       throw new ConduitError(ErrorCode.TOO_MANY_STREAMS, `${cannot("call", called)}: ${why}`);
     };
-    if (this.#calls.size >= streams) fail(`${this.#calls.size} streams are open, and the peer takes ${streams}`);
+    // Those that were given up will be answered, and a further one waits for that.
+    const open = this.#calls.size - this.#givenUp + this.#opening.size;
+    if (open >= streams) fail(`${open} streams are open, and the peer takes ${streams}`);
     // The peer says how many it takes, and need not answer any of them.
     if (this.#givenUp >= MAX_GIVEN_UP_STREAMS) fail(`the peer hasn't answered ${this.#givenUp} that were given up`);
   }
@@ -129,24 +133,46 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     this.#givenUp += change;
   }
 
-  /** Whether a call is sent at once: the send queue has room, and no other call waits for it. */
+  /** Whether the peer takes one more call now: it counts those that were given up until it has answered them. */
+  get hasSlot(): boolean {
+    return this.#calls.size < this.#theirs.streams;
+  }
+
+  /** Whether a call is sent at once: the peer takes it, the send queue has room, and no other call waits. */
   get canOpen(): boolean {
-    return this.#opening.length === 0 && !this.connection.sendQueue.isCongested;
+    return this.#opening.size === 0 && this.hasSlot && !this.connection.sendQueue.isCongested;
   }
 
-  /** Calls `send` when the send queue has room, behind others that wait. */
-  openLater(send: () => void): void {
-    this.#opening.push(send);
-    if (this.#opening.length === 1) void this.#openLater();
+  /**
+   * Calls `send` when the call can be sent, behind others that wait.
+   * @returns a function that takes it back
+   */
+  openLater(send: () => void): () => void {
+    const opening = (): void => send();
+    this.#opening.add(opening);
+    if (!this.#sendsOpening) void this.#sendOpening();
+    return () => this.#opening.delete(opening);
   }
 
-  async #openLater(): Promise<void> {
-    while (this.#opening.length > 0) {
+  async #sendOpening(): Promise<void> {
+    this.#sendsOpening = true;
+    while (this.#opening.size > 0) {
       // If the connection ends first, each call fails by itself.
       await this.connection.sendQueue.waitForRoom().catch(() => undefined);
-      do this.#opening.shift()?.();
-      while (this.#opening.length > 0 && !this.connection.sendQueue.isCongested);
+      if (!this.hasSlot) {
+        await new Promise<void>((resolve) => {
+          this.#slotFreed = resolve;
+        });
+        continue;
+      }
+      do {
+        const [opening] = this.#opening;
+        if (opening === undefined) break;
+        this.#opening.delete(opening);
+        opening();
+      } while (this.hasSlot && !this.connection.sendQueue.isCongested);
     }
+    this.#sendsOpening = false;
   }
 
   addCall(idHi: number, idLo: number, call: OwnCall): void {
@@ -157,6 +183,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   deleteCall(idHi: number, idLo: number): void {
     this.#calls.delete(keyOf(idHi, idLo));
     this.#count();
+    this.#slotFreed?.();
   }
 
   // --- calls of the peer --------------------------------------------------------------------------------------------
@@ -224,6 +251,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   closed(): void {
     this.outlet.clear();
     this.#calls.clear();
+    this.#slotFreed?.();
     this.#peerCalls.clear();
     this.#waitingForOverdraft.clear();
   }

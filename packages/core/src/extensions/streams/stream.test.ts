@@ -3,6 +3,7 @@
 import { getEventListeners } from "node:events";
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, test, vi } from "vitest";
+import type { Client } from "../../client/client.ts";
 import { ErrorCode } from "../../errors.ts";
 import { MAX_GIVEN_UP_STREAMS } from "../../limits.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
@@ -402,6 +403,56 @@ describe("a hostile server", () => {
     const next = outcome(client.stream("any").next());
     expect(await peer.next(Type.RPC_REQUEST)).toMatchObject({ payload: { method: "any" } });
     expect(next.state).toBe("pending");
+  });
+
+  /** A client of a server that takes one stream, which was given up and isn't answered yet. */
+  async function givenUp() {
+    const made = await toRawServer({ ...STREAM, streams: 1 });
+    const stream = made.client.stream("first");
+    const { id } = await made.peer.next(Type.RPC_REQUEST);
+    await stream.return?.();
+    expect(await made.peer.next(CANCEL_FRAME)).toMatchObject({ id });
+    const answer = (): void =>
+      made.peer.write(frame(Type.RPC_ERROR, { success: false, error: "cancelled", code: 1003 }, { id }));
+    return { ...made, answer };
+  }
+
+  test.for([
+    ["a stream", (client: Client) => client.stream("next").next()],
+    ["a call with an input", (client: Client) => client.call("next", {}, { input: [1] })],
+    ["a call with progress", (client: Client) => client.call("next", {}, { onProgress: () => undefined })],
+  ] as const)("that takes no more gets %s when it has answered the one that was given up", async ([, open]) => {
+    const { runtime, client, peer, answer } = await givenUp();
+    const opened = outcome(open(client));
+    await expect(client.stream("another").next()).rejects.toMatchObject({ code: ErrorCode.TOO_MANY_STREAMS });
+    await runtime.settle();
+    expect(await peer.received()).toEqual([]);
+    answer();
+    expect(await peer.next(Type.RPC_REQUEST)).toMatchObject({ payload: { method: "next" } });
+    expect(opened.state).toBe("pending");
+  });
+
+  test("that takes no more is not waited for by a stream that is left, aborted, late, or cut off", async () => {
+    const { runtime, client, peer, answer } = await givenUp();
+    const left = client.stream("left");
+    await left.return?.();
+    const controller = new AbortController();
+    const aborted = outcome(client.stream("aborted", {}, { signal: controller.signal }).next());
+    controller.abort();
+    await runtime.settle();
+    expect(aborted).toMatchObject({ state: "rejected", error: { code: ErrorCode.CANCELLED } });
+    const late = outcome(client.call("late", {}, { onProgress: () => undefined, timeoutMs: 1000 }));
+    await runtime.advance(1100);
+    expect(late).toMatchObject({ state: "rejected", error: { code: ErrorCode.TIMEOUT } });
+    expect(String(late.error)).toContain("the peer has not answered streams that were given up");
+    answer();
+    await runtime.settle();
+    expect(await peer.received()).toEqual([]);
+    const again = await givenUp();
+    const cut = outcome(again.client.stream("cut").next());
+    again.peer.end();
+    await again.runtime.settle();
+    expect(cut).toMatchObject({ state: "rejected", error: { code: ErrorCode.CONNECTION_CLOSED } });
   });
 
   test("that opens the input of a call without one is cut with a code", async () => {
