@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { EventLog } from "../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
+import { fileScene } from "./file-scene.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
 /** Errors that handlers return and throw, as callers see them. */
@@ -35,6 +36,75 @@ export function describeRpcErrors(subject: Subject): void {
         for (const run of Object.values(awaiting)) stacks.push((await failureOf(run())).stack);
         const expected = ["awaitsCall", "awaitsApi", "awaitsRequest", "awaitsConnect"];
         expect(stacks).toEqual(expected.map((name) => expect.stringMatching(new RegExp(`at (async )?${name} `))));
+      }),
+    );
+
+    test(
+      "name in their stack the function that awaited a stream, a file, a topic, an acknowledgement, a pool or start()",
+      staged(async (stage) => {
+        const { server, client, box } = await fileScene(stage);
+        server.topic("news");
+        server.stream("fail", async function* () {
+          yield 1;
+          throw new Error("no");
+        });
+        const pool = stage.pool([server]);
+        await pool.connect();
+        const second = stage.server({ port: server.address.port });
+        const bytes = new Uint8Array(1);
+        const operations: Record<string, () => Promise<unknown>> = {
+          stream: () => lastOf(client.stream("fail")),
+          unknownStream: () => lastOf(client.stream("unknown")),
+          streamOption: () => lastOf(client.stream("fail", {}, { timeout: 1 } as object)),
+          poolStream: () => lastOf(pool.stream("unknown")),
+          upload: () => client.files("unknown").upload(bytes, { name: "a" }),
+          resumed: () => client.files("unknown").upload(bytes, { name: "a", resume: true }),
+          download: () => box.download("unknown", "/nowhere/"),
+          bytes: () => box.bytes("unknown"),
+          list: () => client.files("unknown").list(),
+          stat: () => box.stat("unknown"),
+          remove: () => box.remove("unknown"),
+          poolFiles: () => pool.files("box").stat("unknown"),
+          subscription: () => lastOf(client.subscribe("unknown")),
+          ready: () => client.subscribe("unknown").ready,
+          poolReady: () => pool.subscribe("unknown").ready,
+          publish: () => client.publish("news", 1),
+          acknowledged: () => client.send("unknown", 1, { ack: true }),
+          start: () => second.start(),
+        };
+        const unnamed: string[] = [];
+        for (const [name, operation] of Object.entries(operations)) {
+          const failure = await failureOf(awaitsOperation(operation));
+          if (!/at (async )?awaitsOperation /.test(failure.stack ?? "")) unnamed.push(`${name}: ${failure.stack}`);
+        }
+        expect(unnamed).toEqual([]);
+      }),
+    );
+
+    test(
+      "name in their stack the function that sent what can't be sent, however deep in the data that is",
+      staged(async (stage) => {
+        const server = await stage.listen();
+        const topic = server.topic("news");
+        const client = await stage.join(server);
+        const pool = stage.pool([server]);
+        await pool.connect();
+        const data = { a: [{ b: { c: { d: [() => 1] } } }] };
+        const operations: Record<string, () => unknown> = {
+          send: () => client.send("x", data),
+          callNoWait: () => client.callNoWait("x", data),
+          poolSend: () => pool.send("x", data),
+          poolBroadcast: () => pool.broadcast("x", data),
+          broadcast: () => server.broadcast("x", data),
+          publish: () => topic.publish(data),
+        };
+        const failures = Object.entries(operations).map(([name, operation]) => {
+          const { message, stack = "" } = failureBy(operation);
+          return [name, message.slice(0, message.indexOf(":")), /at (async )?failureBy /.test(stack)];
+        });
+        const pathOf = (name: string): string =>
+          `Cannot encode ${name === "callNoWait" ? "params" : "data"}.a[0].b.c.d[0]`;
+        expect(failures).toEqual(Object.keys(operations).map((name) => [name, pathOf(name), true]));
       }),
     );
 
@@ -233,4 +303,23 @@ export function describeRpcErrors(subject: Subject): void {
       }),
     );
   });
+}
+
+async function lastOf(items: AsyncIterable<unknown>): Promise<unknown> {
+  let last: unknown;
+  for await (const item of items) last = item;
+  return last;
+}
+
+async function awaitsOperation(operation: () => Promise<unknown>): Promise<void> {
+  await operation();
+}
+
+function failureBy(operation: () => unknown): Error {
+  try {
+    operation();
+  } catch (failure) {
+    return failure as Error;
+  }
+  throw new Error("Nothing was thrown");
 }

@@ -274,3 +274,12 @@ export function withCallerStack(error: unknown): unknown {
   }
   return error;
 }
+
+/** Runs what an application awaits: an error names in its stack the functions that do. */
+export async function forCaller<T>(run: () => T | Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw withCallerStack(error);
+  }
+}

@@ -1,6 +1,6 @@
 /** The two ends of a stream between nodes. Items are numbered from 1, so that the loss of one is noticed. */
 
-import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
+import { asConduitError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import type { ItemSink } from "../extensions/streams/stream-source.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { Fifo } from "../util/fifo.ts";
@@ -166,7 +166,7 @@ export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefine
       return { done: false, value: check === null ? item : await check.run(item, name) };
     } catch (error) {
       this.#stop();
-      throw asConduitError(error);
+      throw withCallerStack(asConduitError(error));
     }
   }
 
@@ -208,7 +208,7 @@ export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefine
   #finish(): Step {
     const error = this.#error;
     this.#error = null;
-    if (error !== null) throw error;
+    if (error !== null) throw withCallerStack(error);
     return DONE;
   }
 

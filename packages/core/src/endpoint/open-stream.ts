@@ -2,7 +2,7 @@
 
 import type { StreamConnection } from "../connection/connection-sender.ts";
 import { checkResult, checkSignal, checkTimeout } from "../connection/outgoing-calls.ts";
-import { asError, type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
+import { asError, type Called, ConduitError, cannot, ErrorCode, quoted, withCallerStack } from "../errors.ts";
 import { CallStreams } from "../extensions/streams/call-streams.ts";
 import type { ConnectionStreams } from "../extensions/streams/connection-streams.ts";
 import { stream } from "../extensions/streams/stream.ts";
@@ -154,5 +154,5 @@ export function failedStream(error: unknown): ItemStream<unknown> {
 }
 
 async function* failing(error: unknown): AsyncGenerator<never, undefined> {
-  yield await Promise.reject(error);
+  yield await Promise.reject(withCallerStack(error));
 }

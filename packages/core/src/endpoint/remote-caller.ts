@@ -1,6 +1,6 @@
 import type { ConnectionSender, StreamConnection } from "../connection/connection-sender.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
-import { type Called, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
+import { type Called, ConduitError, ErrorCode, forCaller, withCallerStack } from "../errors.ts";
 import { type MethodInfo, parseDiscovery } from "../netconduit/discovery.ts";
 import type {
   CallArguments,
@@ -158,19 +158,23 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     ...dataAndOptions: MessageArguments<C, S, T, O>
   ): Sent<O>;
   send(type: string, data?: unknown, options?: SendingOptions): boolean | Promise<void> {
-    if (options?.ack !== undefined) return this.#sendAcknowledged(type, data, options);
-    SEND_OPTIONS.check(options, type);
+    if (options?.ack !== undefined) return forCaller(() => this.#sendAcknowledged(type, data, options));
     const { _middlewares } = this;
-    if (_middlewares === null) return this._outgoing.sendMessage(type, data, options);
-    const send = (given: SendOptions): boolean => this._outgoing.sendMessage(type, data, given);
-    return _middlewares.aroundSending("message", type, data, options, send);
+    try {
+      SEND_OPTIONS.check(options, type);
+      if (_middlewares === null) return this._outgoing.sendMessage(type, data, options);
+      const send = (given: SendOptions): boolean => this._outgoing.sendMessage(type, data, given);
+      return _middlewares.aroundSending("message", type, data, options, send);
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   /**
    * Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection has ended, or ends first.
    */
   drained(): Promise<void> {
-    return this._outgoing.waitForRoom();
+    return forCaller(() => this._outgoing.waitForRoom());
   }
 
   /**
@@ -231,11 +235,15 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     ...paramsAndOptions: CallArguments<C, S, M, SendOptions>
   ): boolean;
   callNoWait(method: string, params?: unknown, options?: SendOptions): boolean {
-    CALL_NO_WAIT_OPTIONS.check(options, method);
     const { _middlewares } = this;
-    if (_middlewares === null) return this._outgoing.callNoWait(method, params, options);
-    const send = (given: SendOptions): boolean => this._outgoing.callNoWait(method, params, given);
-    return _middlewares.aroundSending("call", method, params, options, send);
+    try {
+      CALL_NO_WAIT_OPTIONS.check(options, method);
+      if (_middlewares === null) return this._outgoing.callNoWait(method, params, options);
+      const send = (given: SendOptions): boolean => this._outgoing.callNoWait(method, params, given);
+      return _middlewares.aroundSending("call", method, params, options, send);
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   /**

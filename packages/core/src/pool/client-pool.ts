@@ -73,6 +73,7 @@ import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
 import type { Runtime } from "../runtime.ts";
 import { KnownOptions } from "../util/known-options.ts";
+import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import { type Attempt, failuresOf, notConnected } from "./connect-failures.ts";
 import { OnceAttempts } from "./once-attempts.ts";
@@ -239,19 +240,23 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     ...paramsAndOptions: CallArguments<C, "server", M, CallOptions | TypedCallOptions<R>>
   ): Promise<PoolResult<CallResult<C, "server", NoInfer<T>, M, R>>[]>;
   async callAll(method: string, params?: unknown, given?: CallOptions): Promise<PoolResult<unknown>[]> {
-    CALL_ALL_OPTIONS.check(given, method);
-    const options = withParent(method, given);
-    const value = this.#writer.encodeParams(method, params);
-    const validator = resultValidator(options);
-    const one = async (server: string, connections: readonly PoolConnection<C>[]): Promise<PoolResult<unknown>> => {
-      try {
-        const { outgoing } = connectionTo(server, connections, method);
-        return { server, ok: true, result: await outgoing.call(method, value, options, validator) };
-      } catch (error) {
-        return { server, ok: false, error: asConduitError(error) };
-      }
-    };
-    return Promise.all([...this.#members.byServer()].map(([server, connections]) => one(server, connections)));
+    try {
+      CALL_ALL_OPTIONS.check(given, method);
+      const options = withParent(method, given);
+      const value = this.#writer.encodeParams(method, params);
+      const validator = resultValidator(options);
+      const one = async (server: string, connections: readonly PoolConnection<C>[]): Promise<PoolResult<unknown>> => {
+        try {
+          const { outgoing } = connectionTo(server, connections, method);
+          return { server, ok: true, result: await outgoing.call(method, value, options, validator) };
+        } catch (error) {
+          return { server, ok: false, error: asConduitError(error) };
+        }
+      };
+      return await Promise.all([...this.#members.byServer()].map(([server, connections]) => one(server, connections)));
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   /**
@@ -265,7 +270,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     ...data: DataArguments<C, "server", T>
   ): PoolResult<boolean>[];
   broadcast(type: string, data?: unknown): PoolResult<boolean>[] {
-    const value = this.#writer.encodeData(type, data);
+    const value = this.#encodedData(type, data);
     return [...this.#members.byServer()].map(([server, connections]): PoolResult<boolean> => {
       try {
         const { outgoing } = connectionTo(server, connections, type);
@@ -492,6 +497,14 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   /** Disconnects at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #encodedData(type: string, data: unknown): EncodedValue {
+    try {
+      return this.#writer.encodeData(type, data);
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   get #writer(): FrameWriter {

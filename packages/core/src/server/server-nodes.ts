@@ -25,7 +25,7 @@ import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { Pauses } from "../endpoint/acknowledged-send.ts";
 import type { SendOptions } from "../endpoint/call-options.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import type { ClientKinds } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
 import { describeValue } from "../text/describe-value.ts";
@@ -182,6 +182,18 @@ export class ServerNodes {
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE, INVALID_CONFIG
    */
   broadcast<C extends Contract, D extends object>(
+    type: string,
+    data: unknown,
+    options: BroadcastOptions<C, D>,
+  ): number {
+    try {
+      return this.#broadcast(type, data, options);
+    } catch (error) {
+      throw withCallerStack(error);
+    }
+  }
+
+  #broadcast<C extends Contract, D extends object>(
     type: string,
     data: unknown,
     options: BroadcastOptions<C, D>,

@@ -26,7 +26,7 @@ import type {
   StreamDefinition,
   StreamHandler,
 } from "../endpoint/method-types.ts";
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, forCaller } from "../errors.ts";
 import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
@@ -470,7 +470,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    *   any error thrown by a startup hook
    */
   start(): Promise<void> {
-    return this.#lifecycle.start();
+    return forCaller(() => this.#lifecycle.start());
   }
 
   /**
@@ -479,7 +479,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * @throws like `start`
    */
   run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    return this.#lifecycle.run(options);
+    return forCaller(() => this.#lifecycle.run(options));
   }
 
   /**

@@ -177,7 +177,7 @@ export class FrameWriter implements FrameBytes {
 
   /** A frame whose payload is `value`. @param called names it in errors */
   payload(type: number, hi: number, lo: number, value: Readonly<Record<string, unknown>>, called: Called = ""): void {
-    this.write(type, hi, lo, EMPTY, this.values.encode(value, "payload"), 0, called);
+    this.write(type, hi, lo, EMPTY, this.values.encode(value, ""), 0, called);
   }
 
   /**

@@ -132,12 +132,22 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#dropsOldest = options.slow !== "drop-newest";
     this.#received = since;
     this.#taken = since;
-    this.ready = new Promise((resolve, reject) => {
+    const ready = new Promise<void>((resolve, reject) => {
       this.#resolveReady = resolve;
       this.#rejectReady = reject;
     });
-    // The iteration has the same error.
-    this.ready.catch(() => undefined);
+    this.ready = this.#untilReady(ready);
+  }
+
+  async #untilReady(ready: Promise<void>): Promise<void> {
+    try {
+      await ready;
+    } catch (error) {
+      const named = withCallerStack(error);
+      // The iteration has the same error. Not earlier: V8 names who awaits a promise only if it has no other reaction.
+      this.ready.catch(() => undefined);
+      throw named;
+    }
   }
 
   /**
@@ -205,9 +215,13 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
       if (error !== null) throw withCallerStack(error);
       return { done: true, value: undefined };
     }
-    return new Promise<IteratorResult<T, undefined>>((resolve, reject) => {
-      this.#takers.push({ resolve: resolve as Taker["resolve"], reject });
-    });
+    try {
+      return await new Promise<IteratorResult<T, undefined>>((resolve, reject) => {
+        this.#takers.push({ resolve: resolve as Taker["resolve"], reject });
+      });
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   /** Ends the subscription, as leaving a loop does. */

@@ -1,6 +1,6 @@
 /** A folder of the peer, as this side's application sees it. */
 
-import { ConduitError, ErrorCode } from "../../errors.ts";
+import { ConduitError, ErrorCode, forCaller } from "../../errors.ts";
 import { describeValue } from "../../text/describe-value.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { FileMethod, operation } from "../../wire/called-as.ts";
@@ -62,17 +62,23 @@ export class RemoteFiles {
   }
 
   /** Sends a file. Resolves when the peer has all of it, verified and on its disk. */
-  async upload(source: UploadSource, options: UploadOptions = {}): Promise<FileResult> {
-    UPLOAD.check(options);
-    checkTransfer("an upload", options);
-    return await new FileUpload(this.#folder).run(source, options);
+  upload(source: UploadSource, options: UploadOptions = {}): Promise<FileResult> {
+    return forCaller(() => {
+      UPLOAD.check(options);
+      checkTransfer("an upload", options);
+      return new FileUpload(this.#folder).run(source, options);
+    });
   }
 
   /**
    * Fetches a file.
    * @param target path of a folder, or of the file to make; or a `WritableStream`
    */
-  async download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
+  download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
+    return forCaller(() => this.#download(name, target, options));
+  }
+
+  async #download(name: string, target: string | WritableLike, options: DownloadOptions): Promise<FileResult> {
     DOWNLOAD.check(options, name);
     checkTransfer("a download", options);
     if (typeof target !== "string" && typeof (target as WritableLike | null | undefined)?.getWriter !== "function") {
@@ -89,7 +95,11 @@ export class RemoteFiles {
   }
 
   /** Fetches a file into memory. Rejects with FILE_TOO_LARGE if it exceeds `maxBytes`. */
-  async bytes(name: string, options: BytesOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+  bytes(name: string, options: BytesOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+    return forCaller(() => this.#bytes(name, options));
+  }
+
+  async #bytes(name: string, options: BytesOptions): Promise<Uint8Array<ArrayBuffer>> {
     BYTES.check(options, name);
     checkTransfer("a download", options);
     const { maxBytes = MAX_BYTES } = options;
@@ -115,7 +125,11 @@ export class RemoteFiles {
    * Files that the peer lets this side see; no folders, and none whose name is refused. Rejects with MESSAGE_TOO_LARGE if the
    * list would take more than 64 MiB of memory.
    */
-  async list(options: FileCallOptions = {}): Promise<FileEntry[]> {
+  list(options: FileCallOptions = {}): Promise<FileEntry[]> {
+    return forCaller(() => this.#list(options));
+  }
+
+  async #list(options: FileCallOptions): Promise<FileEntry[]> {
     LIST.check(options);
     const entries: FileEntry[] = [];
     let bytes = 0;
@@ -135,15 +149,19 @@ export class RemoteFiles {
     return entries;
   }
 
-  async stat(name: string, options: FileCallOptions = {}): Promise<FileEntry> {
-    STAT.check(options, name);
-    return entryOf(await this.#folder.call(FileMethod.STAT, { name }, options));
+  stat(name: string, options: FileCallOptions = {}): Promise<FileEntry> {
+    return forCaller(async () => {
+      STAT.check(options, name);
+      return entryOf(await this.#folder.call(FileMethod.STAT, { name }, options));
+    });
   }
 
   /** Removes a file. */
-  async remove(name: string, options: FileCallOptions = {}): Promise<void> {
-    REMOVE.check(options, name);
-    await this.#folder.call(FileMethod.REMOVE, { name }, options);
+  remove(name: string, options: FileCallOptions = {}): Promise<void> {
+    return forCaller(async () => {
+      REMOVE.check(options, name);
+      await this.#folder.call(FileMethod.REMOVE, { name }, options);
+    });
   }
 }
 

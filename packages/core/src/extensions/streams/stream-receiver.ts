@@ -6,7 +6,7 @@
  */
 
 import type { ReceivedFrame } from "../../connection/extension.ts";
-import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
+import { asConduitError, ConduitError, ErrorCode, forCaller, withCallerStack } from "../../errors.ts";
 import { HEADER_BYTES, MAX_STREAM_WINDOW_BYTES } from "../../limits.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { isThenable } from "../../util/is-thenable.ts";
@@ -186,7 +186,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
       reject = fail;
     });
     this.#waiter = { promise, resolve, reject };
-    return promise;
+    return forCaller(() => promise);
   }
 
   /** The application leaves: nothing more is delivered, and the peer is told. */
@@ -235,14 +235,14 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
   #finish(): Promise<Step> {
     const error = this.#error;
     this.#error = null;
-    return error === null ? Promise.resolve(DONE) : Promise.reject(error);
+    return error === null ? Promise.resolve(DONE) : Promise.reject(withCallerStack(error));
   }
 
   #takeForNext(): Promise<Step> {
     try {
       return Promise.resolve(this.#take());
     } catch (error) {
-      return Promise.reject(error);
+      return Promise.reject(withCallerStack(error));
     }
   }
 
@@ -286,7 +286,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
       return { done: false, value };
     } catch (error) {
       this.stop();
-      throw error;
+      throw withCallerStack(error);
     }
   }
 

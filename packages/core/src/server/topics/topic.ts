@@ -1,3 +1,4 @@
+import { forCaller, withCallerStack } from "../../errors.ts";
 import type { TopicNameOf } from "../../rpc/contract.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { idSet } from "../broadcast.ts";
@@ -59,8 +60,12 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
    *   Nothing was sent then
    */
   publish(data: Data, options?: PublishOptions): number {
-    PUBLISH.check(options);
-    return this.#hub.publish(this.name, this.#rules, data, selectionOf(options));
+    try {
+      PUBLISH.check(options);
+      return this.#hub.publish(this.name, this.#rules, data, selectionOf(options));
+    } catch (error) {
+      throw withCallerStack(error);
+    }
   }
 
   /**
@@ -71,9 +76,11 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
    * @throws ConduitError INVALID_STATE (not durable, or ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE, CLUSTER_UNAVAILABLE (it may
    *   be stored nevertheless); RpcError VALIDATION
    */
-  async append(data: Data, options: { readonly id?: string | undefined } = {}): Promise<string> {
-    APPEND.check(options);
-    return await this.#hub.append(this.name, this.#rules, data, options.id ?? crypto.randomUUID());
+  append(data: Data, options: { readonly id?: string | undefined } = {}): Promise<string> {
+    return forCaller(() => {
+      APPEND.check(options);
+      return this.#hub.append(this.name, this.#rules, data, options.id ?? crypto.randomUUID());
+    });
   }
 
   /**
