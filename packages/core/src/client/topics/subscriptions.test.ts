@@ -599,6 +599,7 @@ describe("a server that offers topics", () => {
 
   const start = { topic: "news", epoch: "e", offset: 0, presence: false };
   const presence = { reset: true, joined: [], left: [] };
+  const tooLong = "x".repeat(257);
   test.each([
     ["TOPIC_DATA", "a negative offset", TOPIC_DATA_FRAME, { offset: -1, data: 1 }],
     ["TOPIC_DATA", "a fraction as offset", TOPIC_DATA_FRAME, { offset: 1.5, data: 1 }],
@@ -609,7 +610,9 @@ describe("a server that offers topics", () => {
     ["TOPIC_PRESENCE", "no lists", TOPIC_PRESENCE_FRAME, {}],
     ["TOPIC_PRESENCE", "a member that is no pair", TOPIC_PRESENCE_FRAME, { ...presence, joined: ["1"] }],
     ["TOPIC_PRESENCE", "a user that is no string", TOPIC_PRESENCE_FRAME, { ...presence, joined: [["1", 5]] }],
-    ["TOPIC_PRESENCE", "an id that is too long", TOPIC_PRESENCE_FRAME, { ...presence, left: ["x".repeat(257)] }],
+    ["TOPIC_PRESENCE", "an id that left and is too long", TOPIC_PRESENCE_FRAME, { ...presence, left: [tooLong] }],
+    ["TOPIC_PRESENCE", "an id that is too long", TOPIC_PRESENCE_FRAME, { ...presence, joined: [[tooLong, null]] }],
+    ["TOPIC_PRESENCE", "a user that is too long", TOPIC_PRESENCE_FRAME, { ...presence, joined: [["1", tooLong]] }],
   ])("and sends a %s with %s is reported, and the subscription goes on", async (name, _what, type, payload) => {
     const { runtime, client, peer, errors, start: begin } = await rawScene();
     const subscription = client.subscribe("news");
