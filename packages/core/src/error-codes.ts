@@ -34,7 +34,7 @@ export const ErrorCode = {
   // 3xxx: authentication and authorisation
   /** Authentication required. */
   AUTH_REQUIRED: 3000,
-  /** Authentication failed: the password is wrong. */
+  /** Authentication failed: the password or token is wrong, or the certificate stands for no user. */
   AUTH_FAILED: 3001,
   /** Permission denied. */
   PERMISSION_DENIED: 3002,

@@ -4,12 +4,15 @@ import { type ClusterOptions, ConduitError, ErrorCode } from "@netconduit/core";
 import { messageOf } from "@netconduit/core/adapter";
 import type { NatsConnect } from "./nats-connect.ts";
 
-/** TLS towards NATS. Texts in PEM, or paths of files. */
+/** TLS towards NATS. `ca`, `cert` and `key` are PEM text; `caFile`, `certFile` and `keyFile` are paths of PEM files. */
 export interface NatsTlsOptions {
+  /** CA that signed the certificate of the NATS server. Default: the CAs that the runtime trusts. */
   readonly ca?: string;
   readonly caFile?: string;
+  /** Client certificate. Default: none. */
   readonly cert?: string;
   readonly certFile?: string;
+  /** Private key of the client certificate. */
   readonly key?: string;
   readonly keyFile?: string;
   /** Whether the handshake comes before anything else; NATS needs `handshake_first` then. Default false. */
@@ -28,15 +31,17 @@ export interface NatsClusterOptions extends ClusterOptions {
    * belong together.
    */
   readonly name: string;
-  /** Name and password. */
+  /** User name for NATS. Default: none. */
   readonly user?: string | undefined;
+  /** Password of `user`. */
   readonly pass?: string | undefined;
+  /** Token for NATS, instead of `user` and `pass`. Default: none. */
   readonly token?: string | undefined;
   /** Text of a `.creds` file (JWT and seed), or a function that returns it at each connect. */
   readonly credentials?: string | (() => string) | undefined;
   /** Seed of an NKey (`SU…`), or a function that returns it at each connect. */
   readonly nkeySeed?: string | (() => string) | undefined;
-  /** True, or options: only TLS. Default: TLS if NATS has it. */
+  /** True or options: connect over TLS only. Default: TLS if the NATS server offers it. */
   readonly tls?: boolean | NatsTlsOptions | undefined;
   /**
    * All subjects begin with it, and each cluster needs its own: nodes with the same prefix hear each other, whatever their
@@ -47,11 +52,11 @@ export interface NatsClusterOptions extends ClusterOptions {
   readonly replicas?: 1 | 3 | 5 | undefined;
   /** Largest message between nodes. Messages over NATS's limit (1 MiB by default) travel in parts. Default 16 MiB. */
   readonly maxPayloadBytes?: number | undefined;
-  /** Most bytes in flight to NATS, and as many that wait to be stored in logs; messages beyond are refused. Default 32 MiB. */
+  /** Bytes that may be in flight to NATS, and as many that may wait to be stored in logs; further messages are refused. Default 32 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** Time for a connect, TLS and login included. Default 5,000. */
+  /** Time limit of a connect, TLS and login included. Default 5,000. */
   readonly connectTimeoutMs?: number | undefined;
-  /** A NATS server that doesn't answer is given up after two to three times this. Default 3,000. */
+  /** Time between two pings. A NATS server that leaves them unanswered is given up after two to three times this. Default 3,000. */
   readonly pingIntervalMs?: number | undefined;
   /**
    * `connect` of another transport of nats.js: that of `jsr:@nats-io/transport-deno`, or `wsconnect` of `@nats-io/nats-core`. All

@@ -30,11 +30,13 @@ export function newUsersFile(crypto: RuntimeCrypto): UsersFile {
   return { secret: crypto.randomBytes(SECRET_BYTES), users: new Map() };
 }
 
+/** The text of the file; {@link parseUsersFile} reads it. */
 export function formatUsersFile({ secret, users }: UsersFile): string {
   return `${JSON.stringify({ secret: encodeBase64(secret), users: Object.fromEntries(users) }, null, 2)}\n`;
 }
 
 /**
+ * Reads the text of the file.
  * @param path for the message
  * @throws ConduitError INVALID_CONFIG, naming the user or key that is invalid
  */

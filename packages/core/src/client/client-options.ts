@@ -52,13 +52,13 @@ export interface ReconnectOptions {
   readonly enabled?: boolean | undefined;
   /** Consecutive attempts before giving up; 0 means unlimited. Default 0. */
   readonly attempts?: number | undefined;
-  /** Maximum delay before the first attempt. Default 2,000 ms. */
+  /** Delay before the first attempt; with `jitter`, the longest one. Default 2,000 ms. */
   readonly delayMs?: number | undefined;
-  /** Upper limit of the maximum delay; at least `delayMs`. Default 30,000 ms. */
+  /** Limit of the growing delay; at least `delayMs`. Default 30,000 ms. */
   readonly maxDelayMs?: number | undefined;
-  /** Factor by which the maximum delay grows with each attempt; 1 to 100, fractions allowed. Default 2. */
+  /** Factor by which the delay grows with each attempt; 1 to 100, fractions allowed. Default 2. */
   readonly multiplier?: number | undefined;
-  /** Wait a random part of the maximum delay, so that clients don't all reconnect at once. Default true. */
+  /** Wait a random part of the delay, so that clients don't all reconnect at once. Default true. */
   readonly jitter?: boolean | undefined;
   /**
    * Leave a server that is stopping as soon as nothing is under way, at a random moment, and reconnect at once: for several

@@ -71,13 +71,16 @@ import { Subscriptions, type SubscriptionsHost } from "./topics/subscriptions.ts
 
 /** A snapshot of a client's state. */
 export interface ClientHealth {
+  /** As `isConnected`. */
   readonly connected: boolean;
   readonly state: ConnectionState;
+  /** As `isAuthenticated`. */
   readonly authenticated: boolean;
   /** See {@link Client.isReconnecting}. */
   readonly reconnecting: boolean;
   /** Attempts in the current series; 0 while connected. */
   readonly reconnectAttempts: number;
+  /** As `info`: of the current or last connection; null before the first login. */
   readonly serverInfo: PeerInfo | null;
   /** Heartbeat round trips in milliseconds; null while disconnected. */
   readonly latency: Latency | null;
@@ -196,6 +199,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#connections.lastLogin?.token ?? null;
   }
 
+  /** A snapshot of the client's state, for a health check. */
   health(): ClientHealth {
     return {
       connected: this.isConnected,
@@ -506,10 +510,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   /**
    * Connects and logs in. Resolves when the client is logged in and the `onConnect` hooks have finished, immediately if
    * it is already connected. While the client waits to reconnect, this tries immediately.
-   * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECT_TIMEOUT, AUTH_FAILED, SERVER_FULL,
+   * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECT_TIMEOUT, AUTH_FAILED, AUTH_TIMEOUT, SERVER_FULL,
    *   SERVER_STOPPING, RATE_LIMITED (too many failed logins from this address), PASSWORD_HASH_REFUSED,
-   *   SERVER_NOT_TRUSTED, CONNECTION_CLOSED and CONNECTION_RESET (the server closed the connection), NOT_NETCONDUIT,
-   *   TLS_UNTRUSTED, TLS_WRONG_NAME and the other TLS codes; any error thrown by a password function
+   *   LOGIN_METHOD_REFUSED, INSECURE_CONNECTION (a token over plain TCP), SERVER_NOT_TRUSTED, CONNECTION_CLOSED and
+   *   CONNECTION_RESET (the server closed the connection), NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the other
+   *   TLS codes, INVALID_STATE (option `complete`), INVALID_CONFIG (what the function `credentials` returned, or the
+   *   files of `tls`); any error thrown by a function of the options
    */
   async connect(): Promise<void> {
     if (this.#connections.isReady) return;

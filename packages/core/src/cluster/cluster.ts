@@ -93,6 +93,7 @@ export interface ClusterAnswer {
   readonly isAlone: boolean;
 }
 
+/** The number of logged-in clients on the nodes that answered. */
 export interface ConnectionCount extends ClusterAnswer {
   /** Logged-in clients. */
   readonly count: number;
@@ -112,12 +113,14 @@ export interface ConnectionDescription {
   readonly address: string;
 }
 
+/** A page of connections. */
 export interface ConnectionPage extends ClusterAnswer {
   readonly connections: readonly ConnectionDescription[];
   /** For the option `after` of the next page; null at the end. */
   readonly next: string | null;
 }
 
+/** The result of `server.revoke`. */
 export interface Revocation extends ClusterAnswer {
   /** Connections that end, on all nodes that answered. */
   readonly connections: number;

@@ -112,6 +112,7 @@ export interface ClusterLinkStats {
   readonly receivedBytes: number;
 }
 
+/** A subscription of a node to one address. */
 export interface ClusterSubscription {
   /**
    * Resolves when the engine knows of it: messages that other nodes publish later arrive. In an engine of several servers, the
@@ -136,6 +137,7 @@ export interface ClusterLogs {
 /** Messages that a log keeps, at least; the engine may keep some more. */
 export interface ClusterLogLimits {
   readonly messages: number;
+  /** Bytes of payloads. */
   readonly bytes: number;
   readonly ageMs: number;
 }
@@ -163,6 +165,7 @@ export interface ClusterLog {
   close(): void;
 }
 
+/** A place in a log: that of a message, or the one before its first message. */
 export interface LogPlace {
   /**
    * Text of at most 64 characters, without `:`. Changes when offsets begin anew, for example after the engine lost its
@@ -201,6 +204,7 @@ export interface ClusterRecords {
 
 /** All methods throw ConduitError CLUSTER_UNAVAILABLE if the engine doesn't answer. */
 export interface ClusterRecordSet {
+  /** Resolves with null if there is none. */
   get(key: string): Promise<ClusterRecord | null>;
   /**
    * @param key text of at most 256 characters `A-Z a-z 0-9 _ -` and `.`, with no `.` at its ends or beside another
@@ -214,7 +218,9 @@ export interface ClusterRecordSet {
   keys(prefix: string, limit: number): Promise<string[]>;
 }
 
+/** A record as the engine has it. */
 export interface ClusterRecord {
   readonly value: Uint8Array;
+  /** At least 1. Each `put` gives the record another one. */
   readonly revision: number;
 }

@@ -39,12 +39,13 @@ const BUSY_RETRY_MS = 500;
 
 /** A connection that was rejected. */
 export interface Rejection {
-  /** `host:port` of the peer. */
+  /** The peer's address as text: `127.0.0.1:50312`, `[::1]:50312`, `unix:`. */
   readonly remoteAddress: string;
-  /** `AUTH_FAILED`, `SERVER_FULL`, `AUTH_TIMEOUT`, `PASSWORD_HASH_REFUSED`, `SERVER_STOPPING`, … */
+  /** An `ErrorCode`: AUTH_FAILED, SERVER_FULL, AUTH_TIMEOUT, PASSWORD_HASH_REFUSED, SERVER_STOPPING, … */
   readonly code: number;
   /** The code's name, for logs. */
   readonly codeName: string;
+  /** For logs; may say more than the peer is told. */
   readonly message: string;
 }
 
@@ -117,12 +118,12 @@ export class LoginManager<Peer> {
     this.#recalls = new LoginChecks(Math.ceil(maxPendingLogins / 2));
   }
 
-  /** Logins rejected because of a wrong password. */
+  /** Logins rejected with AUTH_FAILED. */
   get authFailures(): number {
     return this.#authFailures;
   }
 
-  /** Connections rejected for any reason, including wrong passwords. */
+  /** Connections rejected for any reason, those with AUTH_FAILED included. */
   get rejections(): number {
     return this.#rejections;
   }
@@ -262,7 +263,7 @@ export class LoginManager<Peer> {
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection, payload?.["resume"])) return;
     const judged = await this.#step(login, type, payload);
     const step = judged.kind === "accepted" && isPending(connection) ? await this.#recall(login, judged) : judged;
-    if (isWrongPassword(step)) this.#authFailures += 1;
+    if (isAuthFailure(step)) this.#authFailures += 1;
     if (!isPending(connection)) return;
     if (step.kind === "challenge") {
       connection.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
@@ -376,10 +377,10 @@ export class LoginManager<Peer> {
 
 function verdictOf(step: ServerStep): Verdict {
   if (step.kind === "accepted") return "right";
-  return isWrongPassword(step) ? "wrong" : "unjudged";
+  return isAuthFailure(step) ? "wrong" : "unjudged";
 }
 
-function isWrongPassword(step: ServerStep): boolean {
+function isAuthFailure(step: ServerStep): boolean {
   return step.kind === "refused" && step.code === ErrorCode.AUTH_FAILED;
 }
 

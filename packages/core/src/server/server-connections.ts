@@ -46,9 +46,9 @@ export interface ServerStats {
   readonly accepted: number;
   /** Clients logged in. */
   readonly loggedIn: number;
-  /** Logins rejected because of a wrong password. */
+  /** Logins rejected with AUTH_FAILED: a wrong password, an invalid token, a certificate of nobody, a revoked user. */
   readonly authFailures: number;
-  /** Connections rejected for any reason, including wrong passwords. */
+  /** Connections rejected for any reason, by `onClientConnect` hooks as well; `authFailures` included. */
   readonly rejected: number;
 }
 

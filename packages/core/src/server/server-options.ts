@@ -63,9 +63,12 @@ export interface RateLimitOptions {
   readonly bytesPerSecond?: number | undefined;
 }
 
-/** Functions that say who a client is. They get what strangers sent, and run before the client is known. */
+/**
+ * Functions that say which user a client is. They get input from strangers. If one throws, the login fails with INTERNAL,
+ * and `onError` gets the error with the stage `login`.
+ */
 export interface AuthenticateOptions {
-  /** Finds a user by its name. One of `users` comes before it. Default: there is none. */
+  /** Finds a user by its name. A user of the option `users` takes precedence. Default: only `users` are known. */
   readonly scram?: VerifierLookup | undefined;
   /**
    * Checks a token, for example a JWT, and says who it stands for; null if it isn't valid. Tokens are taken over TLS, Unix
@@ -73,14 +76,14 @@ export interface AuthenticateOptions {
    */
   readonly token?: TokenCheck | undefined;
   /**
-   * Says who a client certificate stands for that `tls.ca` has signed; null for nobody. Default: certificates let nobody
-   * in by themselves.
+   * Says which user a client certificate stands for, which `tls.ca` has signed; null for none. Default: a certificate
+   * alone lets nobody in.
    */
   readonly certificate?: CertificateCheck | undefined;
   /**
-   * Makes the salts that names that don't exist are answered with; at least 16 characters. Give the same secret to all
-   * servers with the same users, and after a restart, so that those salts stay as those of users do. Default: random
-   * when the server starts.
+   * Makes the salts that are sent for names that don't exist; at least 16 characters. Give it to all servers with the
+   * same users, and keep it over restarts: salts that change show which names don't exist. Default: random when the
+   * server starts.
    */
   readonly secret?: string | undefined;
 }
@@ -89,7 +92,7 @@ export interface AuthenticateOptions {
 export interface ServerOptions extends PeerOptions {
   /**
    * Password that clients without a user name log in with; not empty. Required, unless there are `users` or
-   * `authenticate`. All that netconduit clients can use.
+   * `authenticate`. Clients of Python's netconduit can log in with this password only.
    */
   readonly password?: string | undefined;
   /** Users by name, each with a password or verifier, and roles; or its verifier alone. Default: none. */

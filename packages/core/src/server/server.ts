@@ -415,7 +415,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#hooks.disconnect.add(this.#core.registration.middlewares.around("onClientDisconnect", hook));
   }
 
-  /** Runs when a login was rejected. Returns a function that removes the hook. */
+  /** Runs when a login was rejected, by an `onClientConnect` hook as well. Returns a function that removes the hook. */
   onClientRejected(hook: (rejection: Rejection) => unknown): Disposer {
     return this.#hooks.rejected.add(hook);
   }
@@ -466,8 +466,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   /**
    * Runs the startup hooks and listens. Does nothing if the server is running; joins a current start.
    * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping, or stopped while
-   *   starting), INVALID_CONFIG (a folder of `files` doesn't exist), STORE_IN_USE (another running server has its store);
-   *   any error thrown by a startup hook
+   *   starting; option `complete`), INVALID_CONFIG (a folder of `files` doesn't exist; the files of `tls`), STORE_IN_USE
+   *   (another running server has its store); any error thrown by a startup hook, or by the driver of the option `cluster`
    */
   start(): Promise<void> {
     return forCaller(() => this.#lifecycle.start());

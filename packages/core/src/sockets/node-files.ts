@@ -62,13 +62,14 @@ interface NodeHash {
   digest(encoding: "hex"): string;
 }
 
-/** The part of `node:crypto`. */
+/** The part of `node:crypto` that is used. */
 export type CreateHash = (algorithm: "sha256") => NodeHash;
 
-/** A new file is everybody's whom the process's umask lets in, like any that a program makes. */
+/** Less what the process's umask takes away, as for any file that a program makes. */
 const FILE_MODE = 0o666;
 const FOLDER_MODE = 0o700;
 
+/** Makes a runtime's files of `node:fs/promises`, `node:path` and `node:crypto`. */
 export function nodeFiles(fs: NodeFileSystem, path: NodePath, createHash: CreateHash): FileAccess {
   const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
   const safely = O_NOFOLLOW | O_NONBLOCK;

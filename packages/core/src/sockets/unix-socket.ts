@@ -5,7 +5,7 @@ import type { SocketErrors } from "./socket-errors.ts";
 /** A runtime's file operations for Unix sockets and TLS material. */
 export interface SocketFiles {
   readText(path: string): Promise<string>;
-  /** Facts about the file, links not followed. `isSocket` and `inode` are null if the system can't tell. */
+  /** Facts about the file, links not followed. */
   stat(path: string): Promise<FileFacts>;
   remove(path: string): Promise<void>;
   /** Makes a second name for a file. Rejects with EEXIST if `name` exists. */
@@ -16,6 +16,7 @@ export interface SocketFiles {
   exists?(path: string): Promise<boolean>;
 }
 
+/** Facts about a file; null where the system can't tell. */
 export interface FileFacts {
   readonly isSocket: boolean | null;
   readonly inode: number | null;
@@ -30,6 +31,7 @@ export interface FileSystem {
   unlink(path: string): Promise<void>;
 }
 
+/** Makes them of `node:fs/promises`. */
 export function filesOf({ readFile, writeFile, lstat, link, unlink }: FileSystem): SocketFiles {
   return {
     readText: (path) => readFile(path, "utf8"),

@@ -18,6 +18,7 @@ import type { Store } from "./store.ts";
 /** The values of one row. */
 export type SqliteRow = Readonly<Record<string, unknown>>;
 
+/** A prepared statement of `node:sqlite` or `bun:sqlite`. */
 export interface SqliteStatement {
   run(...values: (string | number | Uint8Array)[]): unknown;
   /** Undefined or null for none. */

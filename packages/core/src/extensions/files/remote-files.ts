@@ -149,6 +149,7 @@ export class RemoteFiles {
     return entries;
   }
 
+  /** Facts about one file. Rejects with NOT_FOUND if there is none. */
   stat(name: string, options: FileCallOptions = {}): Promise<FileEntry> {
     return forCaller(async () => {
       STAT.check(options, name);

@@ -38,8 +38,9 @@ export interface TransferredFile {
 /** A regular file of a folder. */
 export interface FileEntry {
   readonly name: string;
+  /** Size of the file. */
   readonly bytes: number;
-  /** Unix milliseconds; null if the peer doesn't say, as netconduit's. */
+  /** When it was last changed, in Unix milliseconds; null if the peer doesn't say (netconduit's peers don't). */
   readonly modifiedMs: number | null;
 }
 

@@ -13,6 +13,7 @@ export interface TransferOptions extends FileCallOptions {
   readonly onProgress?: ((progress: FileProgress) => unknown) | undefined;
 }
 
+/** Options of `upload`. */
 export interface UploadOptions extends TransferOptions {
   /** Name in the folder. Default: that of the path or `File`; other sources need one. */
   readonly name?: string | undefined;
@@ -29,6 +30,7 @@ export interface UploadOptions extends TransferOptions {
   readonly maxBytesPerSecond?: RateLimit | undefined;
 }
 
+/** Options of `download`. */
 export interface DownloadOptions extends TransferOptions {
   /**
    * As for uploads. Into a `WritableStream`, only this call goes on behind what the stream took, and no later one. Default
@@ -37,12 +39,13 @@ export interface DownloadOptions extends TransferOptions {
   readonly resume?: boolean | undefined;
   /** If the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
   readonly overwrite?: OverwritePolicy | undefined;
-  /** Largest file that is taken; a larger one is FILE_TOO_LARGE. Default: no limit. */
+  /** Largest file that is taken, in bytes; a larger one is FILE_TOO_LARGE. Default: no limit. */
   readonly maxBytes?: number | undefined;
 }
 
+/** Options of `bytes`. */
 export interface BytesOptions extends TransferOptions {
-  /** Largest file that is taken. Default 64 MiB. */
+  /** Largest file that is taken, in bytes; a larger one is FILE_TOO_LARGE. Default 64 MiB. */
   readonly maxBytes?: number | undefined;
 }
 
