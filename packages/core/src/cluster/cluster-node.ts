@@ -500,13 +500,17 @@ export class ClusterNode implements Cluster {
     return epoch === null ? undefined : this.#membership.byEpoch(epoch);
   }
 
-  /** The node of a connection. @throws ConduitError CONNECTION_CLOSED, CLUSTER_UNAVAILABLE */
+  /** The node of a connection. @throws ConduitError CONNECTION_CLOSED, CLUSTER_UNAVAILABLE, NODE_UNAVAILABLE */
   mustKnow(connection: string, name: string): Node {
     const node = this.#nodeOf(connection);
     if (node !== undefined) return node;
     if (this.#state !== "connected") {
       const message = `Cannot send '${name}': the connection isn't on this node, and the link is ${this.#state}`;
       throw new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, message);
+    }
+    if (this.mayBeElsewhere(connection)) {
+      const message = `Cannot send '${name}': the node that has the connection ${connection} isn't heard`;
+      throw new ConduitError(ErrorCode.NODE_UNAVAILABLE, message);
     }
     throw noConnection(connection, name);
   }
