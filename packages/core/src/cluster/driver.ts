@@ -44,7 +44,7 @@ export type PublishResult = "sent" | "disconnected" | "full" | "too-large";
 export interface ClusterDriver {
   /** Name of the engine, for logs, e.g. `memory`. */
   readonly name: string;
-  /** The application's options for this node. The server checks them. */
+  /** The application's options for this node, without those of the engine. The server checks them. */
   readonly options: ClusterOptions;
   /**
    * Begins to connect. A server calls it when it starts, again after each `stop`, and closes the link when it stops.
@@ -63,8 +63,8 @@ export interface ClusterHost {
   /** For timers, so that tests can move the time. */
   readonly clock: Clock;
   /**
-   * The state has changed. `reason`: why the link was lost, or couldn't be made. Not called once `close` was called. With the present
-   * state and a reason, it reports a fault that changes nothing, such as a lost permission.
+   * The state has changed since `start` resolved. `reason`: why the link was lost, or couldn't be made. Not called once `close`
+   * was called. With the present state and a reason, it reports a fault that changes nothing, such as a lost permission.
    */
   stateChanged(state: ClusterState, reason: ConduitError | null): void;
   /**
