@@ -177,14 +177,17 @@ export function cannot(verb: string, called: Called): string {
 /**
  * The error of a call whose `AbortSignal` fired: TIMEOUT for a signal from `AbortSignal.timeout`, else CANCELLED. The
  * signal's reason is the cause.
+ * @param unansweredBy the peer that hasn't answered, for a timeout's message
  */
-export function cancelledError(called: Called, reason: unknown): ConduitError {
+export function cancelledError(called: Called, reason: unknown, unansweredBy = ""): ConduitError {
   // The latter is the reason of a handler's signal.
   const timedOut =
     isInstance(reason, Error) &&
     (textOf(() => reason.name) === "TimeoutError" || codeOf(reason as ConduitError) === ErrorCode.TIMEOUT);
   const code = timedOut ? ErrorCode.TIMEOUT : ErrorCode.CANCELLED;
-  return new ConduitError(code, `${quoted(called)} ${timedOut ? "timed out" : "was cancelled"}`, { cause: reason });
+  const where = timedOut && unansweredBy !== "" ? `: ${unansweredBy} has not replied` : "";
+  const what = timedOut ? "timed out" : "was cancelled";
+  return new ConduitError(code, `${quoted(called)} ${what}${where}`, { cause: reason });
 }
 
 // Programs throw any value, and return or reject with it: a revoked Proxy throws at `instanceof`, and an Error's message

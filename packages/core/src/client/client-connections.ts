@@ -33,7 +33,7 @@ import type { ClientConfig } from "./client-options.ts";
 import { CredentialRenewal } from "./credential-renewal.ts";
 import type { DialController } from "./dial-controller.ts";
 import { EarlyLeave } from "./early-leave.ts";
-import { mustQueue, serverStopping } from "./must-queue.ts";
+import { mustQueue, serverStopping, whyNoStream } from "./must-queue.ts";
 import type { OfflineHost } from "./offline-sender.ts";
 import {
   type AfterFailure,
@@ -250,6 +250,10 @@ export class ClientConnections<Peer>
 
   streamConnection(): StreamConnection | null {
     return this.#open?.sender.streamConnection() ?? null;
+  }
+
+  whyNoStream(): string {
+    return whyNoStream({ state: this.state, reconnector: this.#reconnector });
   }
 
   sendFailed(error: Error, stage: "message" | "rpc", name: string): void {

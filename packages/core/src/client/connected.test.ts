@@ -114,3 +114,20 @@ describe("client.connected()", () => {
     await expect(client.connected(options as never)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
   });
 });
+
+test("a stream without a connection is refused, with what to do instead", async () => {
+  const { client, cut } = await scene();
+  const refusal = async (): Promise<string> => await outcomeOf(client.stream("count").next());
+  expect(await refusal()).toBe("Cannot call 'count' with a stream: not connected (disconnected); call connect() first");
+  await client.connect();
+  await cut();
+  const waiting = "the client is connecting, and such calls aren't queued: await connected() first";
+  expect(await refusal()).toBe(`Cannot call 'count' with a stream: not connected (failed); ${waiting}`);
+});
+
+async function outcomeOf(promise: Promise<unknown>): Promise<string> {
+  return await promise.then(
+    () => "resolved",
+    (error: Error) => error.message,
+  );
+}

@@ -14,6 +14,14 @@ export interface UnconnectedClient {
   readonly reconnector: Pick<Reconnector<never>, "isConnecting" | "mayConnect" | "mayReconnect">;
 }
 
+/** Why a call with streams, which can't wait, isn't sent, and what to do. */
+export function whyNoStream({ state, reconnector }: Pick<UnconnectedClient, "state" | "reconnector">): string {
+  const remedy = reconnector.isConnecting
+    ? "the client is connecting, and such calls aren't queued: await connected() first"
+    : "call connect() first";
+  return `not connected (${state}); ${remedy}`;
+}
+
 /**
  * @param isAttempt whether it is a message with `ack`, which is queued while the client goes on by itself
  * @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues and may still send, or its login is about to end

@@ -29,6 +29,8 @@ export interface OfflineHost {
   isTemporary(): boolean;
   /** The connection for a call with streams, which can't wait; null if there is none. */
   streamConnection(): StreamConnection | null;
+  /** Why there is none, and what to do. */
+  whyNoStream(): string;
   /** A message, or a call without a reply, couldn't be sent. */
   sendFailed(error: Error, stage: "message" | "rpc", name: string): void;
 }
@@ -119,7 +121,7 @@ export class OfflineSender implements Outgoing {
     const connection = this.#host.streamConnection();
     if (connection !== null) return connection;
     const how = typeof called === "string" ? " with a stream" : "";
-    const message = `${cannot("call", called)}${how}: not connected, and such calls aren't queued`;
+    const message = `${cannot("call", called)}${how}: ${this.#host.whyNoStream()}`;
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
   }
 

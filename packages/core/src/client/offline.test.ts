@@ -478,6 +478,7 @@ test("a request that waits keeps the type of its reply", async () => {
     clock: runtime,
     isTemporary: () => true,
     streamConnection: () => null,
+    whyNoStream: () => "not connected",
     sendFailed: () => undefined,
   });
   const answer = sender.request("get", {}, undefined, null, "file");

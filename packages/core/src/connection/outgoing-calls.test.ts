@@ -131,7 +131,7 @@ describe("outgoing calls", () => {
       "AbortSignal.timeout",
       Object.assign(new Error("timed out"), { name: "TimeoutError" }),
       ErrorCode.TIMEOUT,
-      "timed out",
+      "timed out: the server 127.0.0.1:7 has not replied",
     ],
     ["an AbortController", "why", ErrorCode.CANCELLED, "was cancelled"],
   ])("end by a signal of %s, its reason as the cause", async (_kind, reason, code, text) => {

@@ -188,12 +188,16 @@ export class OutgoingCalls {
     this.#maxGeneration = maxGeneration;
   }
 
+  /** The peer, for messages. */
+  get #peer(): string {
+    const { role, stream } = this.#host;
+    return `the ${role === "client" ? "server" : "client"} ${formatAddress(stream.remote)}`;
+  }
+
   /** A call's deadline has passed. */
   timedOut(call: OutgoingCall): void {
     if (call.pausesWithoutStream && this.#host.resumption?.isSuspended === true) return;
-    const peer = this.#host.role === "client" ? "server" : "client";
-    const where = `the ${peer} ${formatAddress(this.#host.stream.remote)} has not replied`;
-    const message = `${quoted(call.called)} timed out after ${call.timeoutMs} ms: ${where}`;
+    const message = `${quoted(call.called)} timed out after ${call.timeoutMs} ms: ${this.#peer} has not replied`;
     this.abandon(call, new ConduitError(ErrorCode.TIMEOUT, message));
   }
 
@@ -391,7 +395,7 @@ export class OutgoingCalls {
         return null;
       }
       call.signal = signal;
-      call.onAbort = () => this.abandon(call, cancelledError(called, signal.reason));
+      call.onAbort = () => this.abandon(call, cancelledError(called, signal.reason, this.#peer));
       signal.addEventListener("abort", call.onAbort, { once: true });
     }
     this.#add(call);

@@ -154,6 +154,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
       mustQueue: (called, isAttempt) => this.#mustQueue(called, isAttempt),
       clock: runtime,
       streamConnection: () => null,
+      whyNoStream: () => this.#whyNotSent,
       isTemporary: () => !this.#isUnused && this.#mayConnect,
       sendFailed: (error, stage, name) => this.#members.connections[0]?.report(error, stage, name),
     });
@@ -617,14 +618,16 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   #mustQueue(called: Called, isAttempt: boolean): void {
     const isQueued = this.config.queueWhileDisconnected === "send" || (isAttempt && !this.#isUnused);
     if (isQueued && this.#mayConnect) return;
+    const message = `${cannot("send", called)}: ${this.#whyNotSent}`;
+    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
+  }
+
+  get #whyNotSent(): string {
+    if (this.#isUnused) return "not connected; call connect() first";
     const states = [...this.#members.byServer()].map(
       ([server, [connection]]) => `${server} is ${connection?.client.state}`,
     );
-    const why = this.#isUnused
-      ? "not connected; call connect() first"
-      : `no server takes it now (${states.join(", ")})`;
-    const message = `${cannot("send", called)}: ${why}`;
-    throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
+    return `no server takes it now (${states.join(", ")})`;
   }
 }
 
