@@ -99,16 +99,16 @@ export class OfflineSender implements Outgoing {
   /** Queues an attempt of a message with `ack`. Its timeout begins when it is sent. */
   async attempt(
     attempt: QueuedAttempt,
-    params: unknown,
+    params: EncodedValue,
     options: CallSettings,
-    send: (connection: Outgoing, params: EncodedValue) => Promise<unknown>,
+    send: (connection: Outgoing) => Promise<unknown>,
   ): Promise<unknown> {
     const called = calledAs(ONCE_METHOD, params);
     this.#check(called, options);
     const refusal = this.#refusal(called, true);
     if (refusal !== null) throw await refusal;
     const value = this.#host.writer.encodeParams(ONCE_METHOD, params);
-    return this.#call(called, options, value, (connection) => send(connection, value), attempt);
+    return this.#call(called, options, value, send, attempt);
   }
 
   async waitForRoom(): Promise<void> {

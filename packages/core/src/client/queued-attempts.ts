@@ -1,6 +1,7 @@
 import type { CallSettings, MessageAttempts } from "../endpoint/acknowledged-send.ts";
 import type { Outgoing } from "../endpoint/remote-caller.ts";
 import { ONCE_METHOD } from "../rpc/once-window.ts";
+import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { OfflineQueue } from "./offline-queue.ts";
 import type { OfflineSender } from "./offline-sender.ts";
 
@@ -33,16 +34,16 @@ export class QueuedAttempts implements MessageAttempts {
     return this.#route.way() === null;
   }
 
-  call(params: unknown, options: CallSettings): Promise<unknown> {
-    const send = (way: Pick<Outgoing, "call">, value: unknown, given: CallSettings): Promise<unknown> => {
+  call(params: EncodedValue, options: CallSettings): Promise<unknown> {
+    const send = (way: Pick<Outgoing, "call">, given: CallSettings): Promise<unknown> => {
       this.#sent += 1;
-      return way.call(ONCE_METHOD, value, given, null);
+      return way.call(ONCE_METHOD, params, given, null);
     };
     const now = this.#route.way();
-    if (now !== null) return send(now, params, options);
+    if (now !== null) return send(now, options);
     const attempt = { place: this.#place, isAgain: this.#sent > 0, canLeave: () => this.#route.canLeave() };
-    return this.#offline.attempt(attempt, params, options, (connection, value) =>
-      send(this.#route.way() ?? connection, value, { ...options, isTaken: true }),
+    return this.#offline.attempt(attempt, params, options, (connection) =>
+      send(this.#route.way() ?? connection, { ...options, isTaken: true }),
     );
   }
 }

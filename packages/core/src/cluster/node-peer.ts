@@ -129,7 +129,7 @@ class NodeAttempts implements MessageAttempts {
     return this.#sender.waitsForLink;
   }
 
-  async call(params: unknown, options: CallSettings): Promise<unknown> {
+  async call(params: EncodedValue, options: CallSettings): Promise<unknown> {
     if (this.mustWait) await this.#sender.linkConnected(params, options.signal);
     return this.#attempts.call(params, options);
   }
@@ -159,7 +159,7 @@ class NodeSender implements Outgoing {
   }
 
   /** Resolves when the link is connected, or over. Rejects with CANCELLED. */
-  linkConnected(params: unknown, signal: AbortSignal | undefined): Promise<void> {
+  linkConnected(params: EncodedValue, signal: AbortSignal | undefined): Promise<void> {
     const called = calledAs(ONCE_METHOD, params);
     return this.#cluster(String(called)).linkWaits.wait(called, signal);
   }

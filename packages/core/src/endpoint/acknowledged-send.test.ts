@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { describe, expect, onTestFinished, test, vi } from "vitest";
+import type { Client } from "../client/client.ts";
 import { type ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { ONCE_WINDOW_MS } from "../limits.ts";
 import type { ServerInit } from "../server/server.ts";
@@ -7,7 +8,7 @@ import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { RawServer } from "../test-support/raw-memory.ts";
-import { Type } from "../testing/raw-frames.ts";
+import { frame, Type } from "../testing/raw-frames.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
 /** A client that has lost its stream is connected again by then. */
@@ -78,6 +79,45 @@ describe("send with ack", () => {
     const { client } = await scene();
     const sent = client.send("order", {}, { ack: { atempts: 2 } } as never) as unknown as Promise<void>;
     await expect(sent).rejects.toThrow('Unknown option atempts of send: ack("order"); did you mean attempts?');
+  });
+
+  test.for([
+    [
+      "send",
+      (client: Client, order: { id: number }) => client.send("order", order, { ack: { delayMs: 0, deliveries: 2 } }),
+    ],
+    ["call", (client: Client, order: { id: number }) => client.call("order", order, { once: "key" })],
+  ] as const)("of a %s encodes what it is given once: later changes aren't sent", async ([, ask]) => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const { client } = testClient(runtime);
+    const connecting = client.connect();
+    const peer = await raw.admit();
+    await connecting;
+    const order = { id: 1 };
+    const sent = outcome(ask(client, order));
+    const given: unknown[] = [];
+    const next = async (): Promise<bigint> => {
+      await runtime.advance(1000);
+      const { id, payload } = await peer.next(Type.RPC_REQUEST);
+      given.push(payload?.["params"]);
+      order.id += 1;
+      return id;
+    };
+    const refused = { retry_after: 0, started: false };
+    const fail = (id: bigint, code: number, details: object): void =>
+      peer.write(frame(Type.RPC_ERROR, { success: false, error: "No", code, details }, { id }));
+    fail(await next(), ErrorCode.RATE_LIMITED, refused);
+    fail(await next(), ErrorCode.INTERNAL, {});
+    const isSend = (given[0] as { type?: string }).type !== undefined;
+    if (isSend) peer.write(frame(Type.RPC_RESPONSE, { success: true, result: null }, { id: await next() }));
+    await runtime.settle();
+    expect(sent.state).toBe(isSend ? "resolved" : "rejected");
+    const { key } = given[0] as { key: string };
+    const wanted = isSend
+      ? [1, 1, 2].map((delivery) => ({ key, type: "order", data: { id: 1 }, delivery, deliveries: 2 }))
+      : [1, 1].map(() => ({ key, method: "order", params: { id: 1 } }));
+    expect(given).toEqual(wanted);
   });
 
   test("rejects with the handler's error, and isn't sent again", async () => {

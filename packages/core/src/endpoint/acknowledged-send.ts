@@ -24,7 +24,9 @@ import { isCount } from "../util/is-count.ts";
 import { isMap } from "../util/is-map.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { retryAfterIn } from "../util/retry-after.ts";
+import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { Metadata } from "../wire/metadata.ts";
+import { OnceMessage, onceCall } from "./once-params.ts";
 
 export interface CallSettings {
   readonly timeoutMs?: number | undefined;
@@ -51,7 +53,7 @@ export interface MessageAttempts {
   /** Whether the next one waits for a connection, so that it needs no delay. */
   readonly mustWait: boolean;
   /** Makes the next attempt. Rejects without having sent it if no connection can come, and if too much waits for one. */
-  call(params: unknown, options: CallSettings): Promise<unknown>;
+  call(params: EncodedValue, options: CallSettings): Promise<unknown>;
 }
 
 /** The sending server or client. */
@@ -82,7 +84,7 @@ export class ImmediateAttempts implements MessageAttempts {
     return this.#sent;
   }
 
-  call(params: unknown, options: CallSettings): Promise<unknown> {
+  call(params: EncodedValue, options: CallSettings): Promise<unknown> {
     if (!this.#sender.isOver()) this.#sent += 1;
     return this.#calls.call(ONCE_METHOD, params, options, null);
   }
@@ -201,7 +203,10 @@ export async function sendAcknowledged(
   const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta, isTaken = false } = options;
   const { once: key = crypto.randomUUID(), deliveries = 1 } = options;
   const calls = sender.messageAttempts();
+  if (signal?.aborted === true) throw cancelledError(type, signal.reason);
+  const message = new OnceMessage(sender.context, key, type, data);
   let delivery = 1;
+  if (deliveries > 1) message.setDelivery(delivery, deliveries);
   // Whether an attempt was started; undefined if that isn't known.
   let started: boolean | undefined = false;
   const isGivenUp = (): boolean => signal?.aborted === true;
@@ -209,8 +214,13 @@ export async function sendAcknowledged(
     if (isGivenUp()) throw cancelledError(type, signal?.reason);
     const { sent } = calls;
     try {
-      const params = deliveries === 1 ? { key, type, data } : { key, type, data, delivery, deliveries };
-      await calls.call(params, { timeoutMs, signal, meta, pausesWithoutStream: true, isTaken: isTaken || sent > 0 });
+      await calls.call(message.params, {
+        timeoutMs,
+        signal,
+        meta,
+        pausesWithoutStream: true,
+        isTaken: isTaken || sent > 0,
+      });
       return;
     } catch (error) {
       if (isGivenUp() || isRefusedForRoom(error, sent)) throw error;
@@ -231,6 +241,7 @@ export async function sendAcknowledged(
         if (delivery >= deliveries || !hasFailedThere(error)) throw error;
         await sender.pauses.wait(sender.context, Math.random() * backOff(delayMs, delivery), signal);
         delivery += 1;
+        message.setDelivery(delivery, deliveries);
       }
     }
   }
@@ -258,7 +269,7 @@ export async function callOnce(
     const message = `Cannot call '${method}': once must be ${ONCE_KEY_RULE}, got ${describeValue(key)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
-  const wrapped = { key, method, params: params ?? {} };
+  const wrapped = onceCall(sender.context, key, method, params);
   const { timeoutMs = 0, signal } = options ?? {};
   const { runtime } = sender.context;
   const startedMs = runtime.now();

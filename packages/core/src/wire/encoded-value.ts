@@ -5,7 +5,7 @@ export class EncodedValue {
   readonly bytes: Uint8Array;
   /** The program's call that it belongs to, if the method is the protocol's own. */
   readonly called: Called | null;
-  /** The decoded value, if the method is the protocol's own and the value came from another node. */
+  /** If the method is the protocol's own: the decoded value, or the fields that name what it is for. */
   readonly decoded: unknown;
 
   constructor(bytes: Uint8Array, called: Called | null = null, decoded: unknown = null) {

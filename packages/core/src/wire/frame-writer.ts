@@ -147,7 +147,7 @@ export class FrameWriter implements FrameBytes {
     return this.encodeLater(type, this.messageHead(type), data, "data");
   }
 
-  /** Encodes the params of a call that is sent later, by `rpcRequest`. */
+  /** Encodes the params of a call that is sent later, by `rpcRequest`. They may be encoded already. */
   encodeParams(method: string, params: unknown): EncodedValue {
     const value = params === undefined ? NO_PARAMS : params;
     return this.encodeLater(calledAs(method, value), this.requestHead(method), value, rootOf(method));
@@ -220,15 +220,24 @@ export class FrameWriter implements FrameBytes {
   }
 
   private encodeLater(called: Called, head: Uint8Array, value: unknown, rootName: string): EncodedValue {
+    if (value instanceof EncodedValue) {
+      this.mustFit(called, head.length + value.bytes.length);
+      return value;
+    }
     const encoded = this.values.encode(value, rootName);
     const { large } = this.values;
     const valueLength = large === null ? encoded.length : encoded.length + totalLength(large);
-    const length = head.length + valueLength + KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES;
-    if (length > this.maxMessageBytes) throw tooLarge(called, length, this.maxMessageBytes);
+    this.mustFit(called, head.length + valueLength);
     const bytes = valueLength <= MAX_SMALL_BYTES ? new Uint8Array(valueLength) : this.allocate(valueLength);
     if (large === null) bytes.set(encoded);
     else writeInterleaved(bytes, 0, encoded, large);
     return new EncodedValue(bytes, called);
+  }
+
+  /** @param length without the timeout. @throws ConduitError MESSAGE_TOO_LARGE */
+  private mustFit(called: Called, length: number): void {
+    const total = length + KEY_TIMEOUT.length + TIMEOUT_VALUE_BYTES;
+    if (total > this.maxMessageBytes) throw tooLarge(called, total, this.maxMessageBytes);
   }
 
   /** @param called the message or method, for errors; empty if there is none */
