@@ -67,6 +67,22 @@ export function describeNatsLogins(nats: NatsInstallation): void {
       expect(await heard.next()).toBe("secret");
     });
 
+    test("the certificate of a NATS server with an address is for that address", async () => {
+      const [good, wrong] = [
+        await scene().server({ config: tlsConfig("address") }),
+        await scene().server({ config: tlsConfig("common-name") }),
+      ];
+      const optionsFor = (host: string, { port }: { port: number }) => ({
+        servers: `tls://${host}:${port}`,
+        tls: { caFile: testFile("ca.crt") },
+      });
+      const a = await scene().node("a", optionsFor("127.0.0.1", good));
+      expect(a.link.state).toBe("connected");
+      const isWrong = { code: ErrorCode.TLS_WRONG_NAME };
+      await expect(scene().node("b", optionsFor("127.0.0.1", wrong))).rejects.toMatchObject(isWrong);
+      await expect(scene().node("b", optionsFor("localhost", good))).rejects.toMatchObject(isWrong);
+    });
+
     test("a NATS whose certificate isn't trusted is refused", async () => {
       const { port } = await scene().server({ config: tlsConfig("other") });
       const options = { servers: `tls://localhost:${port}`, tls: { caFile: testFile("ca.crt") } };

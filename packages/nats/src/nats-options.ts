@@ -3,6 +3,7 @@ import { credsAuthenticator, nkeyAuthenticator } from "@nats-io/transport-node";
 import { type ClusterOptions, ConduitError, ErrorCode } from "@netconduit/core";
 import { messageOf } from "@netconduit/core/adapter";
 import type { NatsConnect } from "./nats-connect.ts";
+import { type NameCheck, nameCheck } from "./server-names.ts";
 
 /** TLS towards NATS. `ca`, `cert` and `key` are PEM text; `caFile`, `certFile` and `keyFile` are paths of PEM files. */
 export interface NatsTlsOptions {
@@ -77,7 +78,9 @@ export interface NatsConfig {
   readonly pingIntervalMs: number;
   readonly connect: NatsConnect | undefined;
   /** Options that are passed to nats.js. */
-  readonly login: Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator" | "tls">;
+  readonly login: Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator"> & {
+    tls?: (NatsTlsOptions & { readonly checkServerIdentity: NameCheck }) | null;
+  };
 }
 
 /** Begins the subjects of answers. */
@@ -196,8 +199,9 @@ function parseLogin(options: NatsClusterOptions, servers: readonly string[]): Na
   const login: NatsConfig["login"] = {};
   if (user !== undefined) Object.assign(login, { user, pass: pass ?? "" });
   if (token !== undefined) login.token = token;
-  if (typeof tls === "object") login.tls = { ...tls };
-  else if (wantsTls) login.tls = {};
+  const names = { checkServerIdentity: nameCheck(servers) };
+  if (typeof tls === "object") login.tls = { ...tls, ...names };
+  else if (wantsTls) login.tls = names;
   else if (tls === false) login.tls = null;
   const bytesOf = (text: string | (() => string)) => (): Uint8Array =>
     new TextEncoder().encode(typeof text === "function" ? text() : text);
