@@ -124,8 +124,8 @@ export const ErrorCode = {
   /** A message sent with `ack` was not acknowledged in all its attempts, or no connection follows; the handler may have run. */
   NOT_DELIVERED: 5024,
   /**
-   * The server's process ended while a call with `once` was carried out, or each time that a message with `ack` was handled:
-   * nobody knows what came of it, and it isn't begun again.
+   * The server's process ended while a call with `once` was carried out, or each time that a message with `ack` was
+   * handled: its outcome is unknown, and it isn't started again.
    */
   OUTCOME_UNKNOWN: 5025,
   /** The link to the other nodes is down, or the engine that connects them doesn't answer (option `cluster`). */

@@ -169,7 +169,7 @@ export function quoted(called: Called): string {
   return called instanceof Operation ? called.text : `'${called}'`;
 }
 
-/** The begin of a message: `Cannot send 'add'`, `Cannot publish to "room:7"`. */
+/** The beginning of a message: `Cannot send 'add'`, `Cannot publish to "room:7"`. */
 export function cannot(verb: string, called: Called): string {
   return called instanceof Operation ? `Cannot ${called.text}` : `Cannot ${verb} '${called}'`;
 }

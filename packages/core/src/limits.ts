@@ -48,7 +48,7 @@ export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 export const DEFAULT_RPC_TIMEOUT_MS = 30_000;
 /**
  * A connection that ends sooner than this after its login counts as a failed attempt to reconnect. Otherwise a server
- * that accepts a client and drops it again would be dialled forever without backoff.
+ * that accepts a client and drops it again would be dialed forever without backoff.
  */
 export const STABLE_CONNECTION_MS = 5_000;
 /** How long `disconnect()` and `stop()` wait for the other side before they abort the connection. */
@@ -108,8 +108,8 @@ export const DEFAULT_BUFFER_SIZE = 65_536;
 export const DEFAULT_MAX_CONNECTIONS = 100;
 
 /**
- * How long a connection works in one turn of the event loop while it has more to do. Short, because everybody else waits
- * for it; at 2 µs a call it is a hundred calls, so that passing the turn on costs nothing by comparison.
+ * How long a connection works in one turn of the event loop while it has more to do. Short, because all others wait for
+ * it; at 2 µs a call it is a hundred calls, so passing the turn on costs little by comparison.
  */
 export const TIME_SLICE_MS = 0.25;
 /** How often a client over its `rateLimit` is told so. */

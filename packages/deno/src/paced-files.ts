@@ -1,6 +1,6 @@
 import type { NodeFileSystem } from "@netconduit/core/adapter";
 
-/** An operation that takes longer holds up the others no more: on a network's disk many are carried out at a time. */
+/** An operation that takes longer doesn't hold up the others: on a network disk, many are carried out at a time. */
 const PATIENCE_MS = 5;
 
 /** Operations one after the other. */

@@ -150,12 +150,15 @@ export class NatsLink implements ClusterLink {
       await connection.close();
       throw error;
     }
-    // Not before: violations are no news while permissions are tried.
+    // Starts here, because trying the permissions may cause violations that are reported already.
     void this.#watch(connection);
     await this.#restored(connection);
   }
 
-  /** Finds out now whether subjects are forbidden: NATS would drop messages later. @throws ConduitError PERMISSION_DENIED */
+  /**
+   * Tries whether subjects are forbidden: NATS would silently drop their messages later. @throws ConduitError
+   * PERMISSION_DENIED
+   */
   async #tryPermissions(connection: NatsConnection): Promise<void> {
     const violations: PermissionViolation[] = [];
     const collect = (error: unknown): void => {

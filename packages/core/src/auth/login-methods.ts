@@ -17,7 +17,7 @@ export interface LoginTransport {
   readonly tls: TlsInfo | null;
 }
 
-/** Whether nobody on a network can read what is sent: TLS, a Unix socket, this machine. */
+/** Whether what is sent can't be read on a network: over TLS, a Unix socket or the loopback address. */
 export function isPrivate({ remote, tls }: LoginTransport): boolean {
   return tls !== null || remote.kind !== "tcp" || isLoopback(remote.host);
 }

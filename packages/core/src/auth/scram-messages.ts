@@ -55,7 +55,7 @@ export function escapeUsername(name: string): string {
   return name.replaceAll("=", "=3D").replaceAll(",", "=2C");
 }
 
-/** Names with other escapes are taken as they are: nobody has such a name. */
+/** Other escapes stay as they are. */
 function unescapeUsername(name: string): string {
   return name.replaceAll("=2C", ",").replaceAll("=3D", "=");
 }

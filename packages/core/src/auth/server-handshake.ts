@@ -32,7 +32,7 @@ export type ServerStep =
       readonly kind: "challenge";
       readonly payload: { readonly data: string } | { readonly data?: undefined; readonly methods: readonly string[] };
     }
-  /** The peer knows the password. Send AUTH_SUCCESS, including the keys of `payload`. */
+  /** The peer has proved who it is. Send AUTH_SUCCESS, including the keys of `payload`. */
   | {
       readonly kind: "accepted";
       readonly user: User;
@@ -171,7 +171,7 @@ interface Introduction {
   readonly resume: unknown;
 }
 
-/** What a login waits for, with the state that only matters until then. */
+/** The frame that a login waits for, with the state that is needed only until it comes. */
 type Stage =
   | { readonly awaits: "request" | "nothing" }
   | { readonly awaits: "token"; readonly introduction: Introduction }

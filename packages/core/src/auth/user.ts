@@ -21,7 +21,7 @@ export interface User {
 }
 
 /**
- * Whose sessions and keys something is, as a comparable text: the login's method, and the user's name. Names of different
+ * The owner of sessions and keys, as comparable text: the login's method and the user's name. Names of different
  * methods come from different places, such as `users` and tokens, and needn't stand for the same person.
  */
 export function identityOf({ method, name }: User): string {
@@ -95,7 +95,7 @@ function identityProblem(identity: unknown): string | null {
   if (problem !== null) return `${usernameProblem(name) === null ? "roles" : "name"} ${problem}`;
   if (!isMap(claims)) return "claims must be a plain object";
   if (!Number.isFinite(expiresAt)) return "expiresAt must be a finite number of Unix milliseconds";
-  // Without this, a JWT's `exp` as it is would be an invalid token, and nobody would hear why.
+  // A JWT's `exp` is in seconds: taken as milliseconds, it would make each token invalid without a reason.
   const isInSeconds = Number(expiresAt) > MIN_SECONDS && Number(expiresAt) < MIN_MS;
   return isInSeconds ? "expiresAt must be in milliseconds, and looks like seconds: multiply it by 1000" : null;
 }

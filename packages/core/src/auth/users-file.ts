@@ -1,6 +1,6 @@
 /**
- * The file of the command `netconduit-users`, which a server's option `usersFile` names: JSON with a verifier for each
- * user, and the secret for names that don't exist. It has no passwords.
+ * The file that the command `netconduit-users` makes and `usersFile()` reads: JSON with a verifier for each user, and
+ * the secret for names that don't exist. It contains no passwords.
  */
 
 import { ConduitError, ErrorCode, messageOf } from "../errors.ts";

@@ -2,7 +2,7 @@
  * The users of a server: finds the keys that a login by name is checked against.
  *
  * A name that doesn't exist gets keys that no password fits, with a salt that only depends on the name, as PostgreSQL
- * does it. So the login of a stranger looks the same as one with a wrong password, now and the next time.
+ * does it. So a login with an unknown name looks like one with a wrong password, each time.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -105,8 +105,8 @@ export class Users {
   }
 
   /**
-   * Does the same for names that exist and for others, so that the time tells nothing: names of the table are looked up,
-   * too. Rejects if the lookup does.
+   * Takes the same steps for names that exist and for others, so that their time doesn't tell them apart: names of the
+   * table are looked up, too. Rejects if the lookup does.
    */
   async find(name: string): Promise<Credential> {
     const madeUp = await this.#madeUp(name);

@@ -133,7 +133,7 @@ export class ClientConnections<Peer>
     return state === "active" || state === "paused" || state === "draining";
   }
 
-  /** The connection to send by: one that has lost its stream takes everything until it has another. */
+  /** The connection that sends: one that has lost its stream queues everything until it has another. */
   get current(): ProtocolConnection<Peer> | null {
     return this.#waiting.connection ?? this.#connection;
   }

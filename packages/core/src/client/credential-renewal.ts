@@ -7,7 +7,10 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { CREDENTIALS_FRAME, type Renewal, renewal } from "../extensions/renewal.ts";
 import { type ClientConfig, type Credentials, checkedCredentials } from "./client-options.ts";
 
-/** A server isn't heard more often: getting a token may cost much, and servers take one a second. */
+/**
+ * Requests for new credentials that follow sooner are ignored: getting a token may be expensive, and servers take one
+ * per second.
+ */
 const RENEW_EVERY_MS = 1000;
 
 /** Result of a hook of `onCredentialsExpiring`: new credentials, or nothing, and then the option is asked. */

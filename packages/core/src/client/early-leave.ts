@@ -5,7 +5,7 @@ import { TimerEntry } from "../util/timer-wheel.ts";
 
 /** Clients leave within this time, or half of the server's if that is shorter. */
 const MAX_SPREAD_MS = 10_000;
-/** A client that still works looks again after this time. */
+/** A client with work under way checks again after this time. */
 const CHECK_MS = 50;
 
 /**

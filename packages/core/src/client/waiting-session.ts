@@ -79,7 +79,7 @@ export class WaitingSession<Peer> {
     const theirReceived = receivedIn(resumed);
     if (connection === null || connection.resumption === null) {
       if (theirReceived === null) return null;
-      // The server's next frames would start in the middle.
+      // The server would continue in the middle of the byte stream.
       const message = "The session expired here while it was being resumed";
       throw new ConduitError(ErrorCode.SESSION_EXPIRED, message);
     }

@@ -75,7 +75,7 @@ export class ClusterNode implements Cluster {
   /** Identifies the current start; null while stopped. */
   #run: object | null = null;
   #beats = 0;
-  /** By then every node that is alive has been heard: it answers, and says so itself every `heartbeatMs`. */
+  /** When every node that is alive has been heard, because it has answered or sent a heartbeat of its own. */
   #hasMetAtMs = 0;
 
   constructor(driver: ClusterDriver, config: ClusterConfig, local: LocalNode) {
@@ -363,7 +363,7 @@ export class ClusterNode implements Cluster {
   }
 
   #stateChanged(state: ClusterState, reason: ConduitError | null): void {
-    // Until start() has the link, it says how it is.
+    // Until `start` has the link, it sets the state itself.
     if (this.#link === null) return;
     if (state === this.#state) {
       if (reason !== null) this.#report(reason);

@@ -1,12 +1,12 @@
 /**
  * Presence of topics across nodes.
  *
- * Theory of operation. Each node tells the others who has joined and left on it, gathered for a moment and numbered, and
- * sends everybody who is there when asked. It is asked by a node that begins to receive the topic, that has missed something,
- * or that meets it (again). A question to one node is repeated at its next heartbeats until it is answered. One to all that
- * receive a topic is repeated once, since nobody knows how many will answer it; those whose changes have all arrived don't
- * answer again. The changes that a node has told count while that run of it is alive, or until it says that it has nobody
- * in the topic.
+ * Theory of operation. Each node tells the others who has joined and left on it, gathered for a moment and numbered,
+ * and sends the whole list when asked. It is asked by a node that begins to receive the topic, that has missed
+ * something, or that meets it (again). A question to one node is repeated at its next heartbeats until it is answered.
+ * One to all that receive a topic is repeated once, since the number of answers isn't known; those whose changes have
+ * all arrived don't answer again. The changes that a node has told count while that run of it is alive, or until it
+ * says that it has no subscribers of the topic.
  */
 
 import { MAX_PRESENCE_CHARS } from "../extensions/topics/topic.ts";

@@ -35,8 +35,8 @@ export function isAddressName(name: string): boolean {
 export type ClusterState = "connecting" | "connected" | "reconnecting" | "disconnected";
 
 /**
- * Result of a publish. `disconnected`, `full` (more than the driver holds is on its way) and `too-large` (more than
- * `maxPayloadBytes`, or a name that the engine can't take) mean that nothing was or will be sent.
+ * Result of a publish. `disconnected`, `full` (the driver holds as many bytes in flight as it may) and `too-large`
+ * (more than `maxPayloadBytes`, or a name that the engine can't take) mean that nothing was or will be sent.
  */
 export type PublishResult = "sent" | "disconnected" | "full" | "too-large";
 
@@ -143,8 +143,8 @@ export interface ClusterLogLimits {
 }
 
 /**
- * The messages of a topic in one order for all nodes, with offsets that grow by 1. Messages are at one offset in one epoch for
- * ever.
+ * The messages of a topic in one order for all nodes, with offsets that grow by 1. Within an epoch, the message at an
+ * offset never changes.
  */
 export interface ClusterLog {
   /**

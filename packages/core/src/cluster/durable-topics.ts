@@ -52,8 +52,8 @@ interface Reading {
 /** Logs that are kept open for publishing. */
 const MAX_OPEN_LOGS = 1000;
 /**
- * Whenever its only client in a topic leaves and comes back, a node reads the newest messages of the log again, which may be
- * many. So many times in a row it does so at once, and then once in this time.
+ * A node whose only client in a topic leaves and comes back reads the newest messages of the log again, which may be
+ * many. It does so immediately this many times in a row, and after that once per `READ_EVERY_MS`.
  */
 const READS_IN_A_ROW = 5;
 const READ_EVERY_MS = 1000;

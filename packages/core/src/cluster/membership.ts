@@ -1,12 +1,13 @@
 /**
  * Which nodes are alive.
  *
- * Theory of operation. Each node says that it is alive every `heartbeatMs`, to all; one that wasn't heard for `nodeTimeoutMs` is
- * gone. A run of a node is its id and its epoch, a random text. Of two runs with one id the later one counts, by the time of
- * its start: what comes from the earlier one afterwards is dropped, so a restart raises no dead, and of two nodes that were
- * given the same id one leaves. A run that seems earlier counts once the other one isn't heard any more: after a restart on
- * a machine whose clock is behind. A node that was gone and is heard again, after a partition or a pause, has joined anew; the
- * numbers of its heartbeats go on, and tell whether it has sent anything meanwhile that didn't arrive.
+ * Theory of operation. Each node says that it is alive every `heartbeatMs`, to all; one that wasn't heard for
+ * `nodeTimeoutMs` is gone. A run of a node is its id and its epoch, a random text. Of two runs with one id, the one
+ * that started later counts. Messages of the earlier one are dropped from then on, so late messages from before a
+ * restart have no effect, and of two nodes with the same id one leaves. A run that seems earlier counts once the other
+ * one isn't heard any more, because a machine may restart with its clock behind. A node that was gone and is heard
+ * again, after a partition or a pause, has joined anew; the numbers of its heartbeats go on, and tell whether it has
+ * sent anything meanwhile that didn't arrive.
  *
  * A node numbers its links to the engine, too. A message over an earlier link than is known, which the network kept back
  * while the node reconnected, is dropped: it would be out of order.

@@ -141,7 +141,7 @@ export class NodeQuestions {
       const head = { id, ...userQuestion(user, set, at) };
       return this.#host.publish({ kind: "node", name: node.id }, EnvelopeKind.QUESTION, head) === "sent";
     });
-    // It has no use for a change that it refuses.
+    // A node that refuses the change isn't asked again.
     return answers.has(node.id) || failed.has(node.id);
   }
 

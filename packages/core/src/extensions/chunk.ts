@@ -1,6 +1,6 @@
 /**
- * CHUNK: frames of more than 64 KiB are sent in parts, in turns with all others, so that nothing large delays what is
- * small. CHUNK_ACK says how many of their bytes have arrived.
+ * CHUNK: frames of more than 64 KiB are sent in parts, in turns with all others, so that large frames don't delay small
+ * ones. CHUNK_ACK says how many of their bytes have arrived.
  */
 
 import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";

@@ -12,7 +12,8 @@ export interface ProgressSource {
 
 /**
  * Finds frames that arrive too slowly. While a frame is incomplete, `MIN_FRAME_BYTES_PER_SECOND` must arrive on average
- * over each period of the heartbeat's timeout, so that nobody holds the memory of a large frame for a byte now and then.
+ * over each period of the heartbeat's timeout, so that a peer can't hold the memory of a large frame by sending a byte
+ * now and then.
  */
 export class FrameProgress {
   #frame = 0;

@@ -66,7 +66,7 @@ export class PoolSubscriptions implements SubscriptionOwner {
     }
   }
 
-  /** There will be no connection: all of them end, by this error unless the program wants it so. */
+  /** No connection will follow: ends all subscriptions. @param error null if the program closed the pool */
   endAll(error: ConduitError | null): void {
     for (const [subscription, home] of [...this.#homes]) {
       home?.subscriptions.detach(subscription);

@@ -75,7 +75,7 @@ export class AccessControl<Peer> {
 }
 
 /**
- * The verdict of a function of the program, in which nothing is false.
+ * The verdict of a function of the program; undefined and null count as false.
  * @throws ConduitError INVALID_RESULT
  */
 export function verdictOf(given: unknown, what: string): boolean {

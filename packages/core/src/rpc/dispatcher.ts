@@ -265,7 +265,7 @@ export class Dispatcher<Peer> {
     return answer;
   }
 
-  /** Runs to its end even if the caller gives up or the connection ends: the answer is for whoever asks again. */
+  /** Runs to its end even if the caller gives up or the connection ends: a repeated call gets the answer. */
   #carryOut(
     source: RequestSource<Peer>,
     { bytes, meta }: IncomingRequest<Peer>,
@@ -352,7 +352,7 @@ export class Dispatcher<Peer> {
   #callFailed(source: RequestSource<Peer>, request: IncomingRequest<Peer>, thrown: unknown): void {
     request.finish();
     if (source.isOver && request.explains(thrown)) {
-      // Nobody gets the error, and thousands of calls may end together: each error takes 10 µs.
+      // No caller gets the error, and thousands of calls may end together: each error takes 10 µs.
       request.streams?.answered();
       return;
     }

@@ -25,7 +25,7 @@ export interface ResumableSession<Peer> {
 export interface ClientSessionsHost {
   readonly context: RuntimeContext;
   readonly windowMs: number;
-  /** Keeps of sessions what outlives the process; null without a store. */
+  /** Keeps the part of sessions that outlives the process; null without a store. */
   readonly stored: StoredSessions | null;
   /** Ends a session on another node. Resolves with whether it was there; false if that isn't known within `timeoutMs`. */
   releaseFrom(node: SessionPlace, key: string, timeoutMs: number): Promise<boolean>;
@@ -35,7 +35,7 @@ export class ClientSessions<Peer> {
   /** The sessions of this process. */
   readonly live: Sessions<Peer>;
   readonly #host: ClientSessionsHost;
-  /** Their clients go on by other connections, here or on another node. */
+  /** Sessions that their clients continue over other connections, here or on another node. */
   readonly #moved = new WeakSet<ProtocolConnection<Peer>>();
 
   constructor(host: ClientSessionsHost) {
@@ -142,7 +142,7 @@ export class ClientSessions<Peer> {
   }
 }
 
-/** Hexadecimal digits that nobody can guess. */
+/** An unpredictable token, in hexadecimal. */
 export function newToken({ runtime }: RuntimeContext): string {
   return toHex(runtime.crypto.randomBytes(SESSION_TOKEN_BYTES));
 }

@@ -12,7 +12,7 @@ const ASK_SHARE = 1 / 3;
 const MAX_ASK_MS = 60_000;
 /** A day: longer times are taken in steps, because timers are bounded. */
 const MAX_STEP_MS = 86_400_000;
-/** Tokens that come sooner after the one before aren't checked: a check may cost much. */
+/** A token that follows the one before sooner isn't checked: a check may be expensive. */
 const CHECK_EVERY_MS = 1000;
 
 type ExpiringConnection = Pick<
@@ -65,7 +65,7 @@ export class IdentityExpiry {
     this.#schedule();
   }
 
-  /** The connection has ended, or its client has logged in again. A check under way changes nothing any more. */
+  /** The connection has ended, or its client has logged in again. A check under way has no effect. */
   end(): void {
     this.#isOver = true;
     if (this.#renewal !== null) this.#renewal.received = null;
@@ -93,7 +93,8 @@ export class IdentityExpiry {
   #due(): void {
     const now = this.#host.wallClock();
     if (now >= this.#expiresAt) {
-      // Nothing passes without a stream. The client logs in again for another one, and has a new identity then.
+      // Without a stream the connection does nothing, and to resume it the client has to log in, which gives it a new
+      // identity.
       if (this.#protocol.isSuspended) return;
       const message = `The identity of '${this.#name}' has expired`;
       void this.#protocol.close({ code: ErrorCode.IDENTITY_EXPIRED, message, reconnect: true });

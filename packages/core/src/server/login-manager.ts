@@ -32,9 +32,11 @@ import type { ServerConfig } from "./server-options.ts";
 import type { RecalledSession } from "./stored-sessions.ts";
 
 const SECRET_BYTES = 32;
-/** After this, a client whose user was replaced during its login tries again, with the new password if it has one. */
+/**
+ * A client whose user was replaced during its login tries again after this time, with the new password if it has one.
+ */
 const CHANGED_RETRY_MS = 100;
-/** After this, a client tries again that came while too many logins were being checked. */
+/** A client that came while too many logins were being checked tries again after this time. */
 const BUSY_RETRY_MS = 500;
 
 /** A connection that was rejected. */
@@ -63,7 +65,7 @@ export interface LoginManagerHost<Peer> {
    */
   refusal(resume: unknown): { readonly code: number; readonly message: string } | null;
   /**
-   * The client knows the password. The host takes over the connection by {@link LoginManager.leave}, or rejects it.
+   * The client has proved who it is. The host takes over the connection by {@link LoginManager.leave}, or rejects it.
    * @param acceptedAt when its stream was accepted, in monotonic milliseconds
    */
   admit(
@@ -100,7 +102,7 @@ export class LoginManager<Peer> {
   readonly #host: LoginManagerHost<Peer>;
   readonly #pending = new PendingByAddress<PendingLogin<Peer>>();
   readonly #guesses: GuessQueue;
-  /** Null without functions of the application: then a check takes no time to speak of. */
+  /** Null without functions of the application: then a check takes next to no time. */
   readonly #checks: LoginChecks | null;
   /** Logins that wait for the store, or for another node to end their session. */
   readonly #recalls: LoginChecks;
@@ -197,7 +199,7 @@ export class LoginManager<Peer> {
     this.#failPending(name, "revoked");
   }
 
-  /** A login that began before this counts for nothing if it turns out to be this user's. */
+  /** A login that began before this fails if it turns out to be this user's. */
   #failPending(name: string, change: "replaced" | "revoked"): void {
     for (const login of this.#pending.entries) {
       login.changes ??= new Map();

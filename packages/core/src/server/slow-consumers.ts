@@ -3,7 +3,7 @@ import { HookList } from "../endpoint/hook-list.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { SlowConsumer } from "./broadcast.ts";
 
-/** Clients whose send queues are full: they miss messages, or are disconnected, and the hooks hear of it. */
+/** Handles clients whose send queues are full: they miss messages, or are disconnected, and the hooks run. */
 export class SlowConsumers<Peer> {
   readonly hooks: HookList<[connection: Peer, report: SlowConsumer]> = new HookList();
   readonly #hookFailed: (error: unknown, connection: Peer) => void;

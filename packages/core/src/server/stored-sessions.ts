@@ -40,7 +40,7 @@ export interface StoredSessionsHost {
   /** The node that has the sessions of this process; null without a cluster. */
   place(): SessionPlace | null;
   sha256(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
-  /** Hexadecimal digits that nobody can guess, as many as a token has. */
+  /** An unpredictable token, in hexadecimal. */
   newToken(): string;
   /** Runs `task` until the returned function is called. Doesn't keep the process running. */
   every(delayMs: number, task: () => void): () => void;
@@ -61,7 +61,7 @@ export interface SessionPlace {
 export interface RecalledSession extends HandledByPeer {
   /** Messages whose handlers had started, and hadn't ended. */
   readonly unfinished: number;
-  /** Null if its server was no node, or is this one. */
+  /** Null if its server was no node of a cluster, or was this one. */
   readonly place: SessionPlace | null;
   /** Id of the outbox in which its messages to the client are; null if there never were any. */
   readonly outbox: string | null;

@@ -40,7 +40,7 @@ export interface FileStoreOptions {
   /**
    * When to flush to disk. With both, kept values survive the end of the process, also by `kill -9`. `checkpoint`: from
    * time to time; a power cut, or a crash of the system, may lose the values kept last, and leaves a valid file.
-   * `commit`: before a value counts as kept, so that a power cut loses nothing, if the disk doesn't lie. Default
+   * `commit`: before a value counts as kept, so that a power cut loses nothing, if the disk honours flushes. Default
    * `"checkpoint"`.
    */
   readonly fsync?: "commit" | "checkpoint" | undefined;
@@ -312,8 +312,8 @@ class SqliteStore implements FileStore {
   }
 
   /**
-   * Removes values that have expired, in a transaction of its own, and more of them in the next turns. Returns their number.
-   * If it fails, it is tried again before the next write, which fails alike and tells.
+   * Removes values that have expired, in a transaction of its own, and more of them in the next turns. Returns their
+   * number. If it fails, it is tried again before the next write, which then reports the failure.
    */
   #removeExpired(): number {
     const nowMs = this.#nowMs;

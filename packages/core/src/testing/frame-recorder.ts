@@ -1,7 +1,7 @@
 import { decode, decodeMulti } from "@msgpack/msgpack";
 import { COMPRESSED, FrameParser, type ReceivedFrame, Type, type TypeName, typeName } from "./raw-frames.ts";
 
-/** The way of a frame between a client and its server. */
+/** The direction of a frame. */
 export type FrameDirection = "to-server" | "to-client";
 
 /** A frame that was sent. */

@@ -1,6 +1,6 @@
 /**
  * Frees the memory of a buffer that nothing refers to, by moving it to an empty one. Memory that waits for the garbage
- * collector makes it run, which stops everybody for milliseconds.
+ * collector makes it run, which stops the process for milliseconds.
  */
 export function freeMemory(buffer: ArrayBufferLike): void {
   // ES2024: all supported runtimes have it, the compiler's library doesn't.

@@ -67,7 +67,9 @@ export class TopicPresenceView {
     return this.#users.has(user);
   }
 
-  /** Runs at once if somebody is known to be there, and on every change. Returns a function that removes the hook. */
+  /**
+   * Runs immediately if subscribers are known already, and on every change. Returns a function that removes the hook.
+   */
   onChange(hook: (change: PresenceChange) => unknown): Disposer {
     if (this.size > 0) {
       const first = new HookList<[change: PresenceChange]>();
@@ -125,7 +127,7 @@ export class TopicPresenceView {
     this._update({ reset: true, joined: clients.map(({ id, user }) => [id, user]), left: [] });
   }
 
-  /** @internal The connection was lost: nobody is known to be there until the server says so again. */
+  /** @internal The connection was lost: forgets the subscribers until the server lists them again. */
   _clear(): void {
     this._update({ reset: true, joined: [], left: [] });
   }

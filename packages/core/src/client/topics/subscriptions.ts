@@ -164,7 +164,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     }
   }
 
-  /** There will be no connection: all of them end, by this error unless the program wants it so. */
+  /** No connection will follow: ends all subscriptions. @param error null if the program closed the client */
   endAll(error: ConduitError | null): void {
     this.#unasked = 0;
     for (const entry of [...this.#byName.values()]) {
@@ -177,7 +177,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     this.detach(subscription);
   }
 
-  /** Lets go of a subscription. The server is told if it was the last one of its topic. */
+  /** Removes a subscription, and tells the server if it was the last one of its topic. */
   detach(subscription: AnySubscription): void {
     const entry = this.#byName.get(subscription.topic);
     if (entry?.subscriptions.delete(subscription) !== true) return;
@@ -259,7 +259,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
       this.#countEnded(one);
     }
     if (entry.subscriptions.size === 0) this.#drop(entry);
-    // The program wants a topic to end; a server that can't go on with it is a failure.
+    // A topic that the server's program ended is no failure; one that the server can't continue is.
     const failure = error.code === ErrorCode.CLUSTER_UNAVAILABLE ? error : null;
     for (const one of ended) one._end(failure);
   }
@@ -441,12 +441,12 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   // --- leaving ------------------------------------------------------------------------------------------------------
 
-  /** Tells the server that nobody here is subscribed, again if it is too busy: it would go on sending. */
+  /** Tells the server that no subscription is left here, again if it is too busy, because it would go on sending. */
   #leave(name: string): void {
     const connection = this.#host.connection();
     if (connection?.extension(topic) === undefined || !connection.isOpen || this.#byName.has(name)) return;
     connection.sender.call(TOPIC_UNSUBSCRIBE, { topic: name }, undefined, null).catch((reason: unknown) => {
-      // With the connection, the subscription has ended on the other side too.
+      // The end of the connection has ended the subscription on the server, too.
       if (!connection.isOpen || this.#byName.has(name)) return;
       const error = asConduitError(reason);
       if (isTooEarly(error, connection)) {

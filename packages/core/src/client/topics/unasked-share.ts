@@ -1,25 +1,25 @@
 import { MAX_PRESENT } from "./presence-view.ts";
 import type { MessageBuffer, SubscriptionShare } from "./subscription.ts";
 
-/** Memory of a subscription with messages, beside these. */
+/** Memory of a subscription in addition to its messages. */
 const SUBSCRIPTION_BYTES = 2048;
 
 /**
- * The memory of subscriptions that the server began by itself. The server decides how many there are, so together they get
- * the room of one that the program asked for.
+ * The memory of subscriptions that the server began by itself. The server decides how many there are, so together they
+ * get as much memory as one that the program asked for.
  */
 export class UnaskedShare implements SubscriptionShare {
   readonly #maxBytes: () => number;
   #bytes = 0;
   #members = 0;
-  /** Those with messages that wait; first the one of which the program has taken none for longest. */
+  /** Those with messages that wait, in the order in which the program last took one; longest ago first. */
   readonly #waiting = new Set<MessageBuffer>();
 
   constructor(maxBytes: () => number) {
     this.#maxBytes = maxBytes;
   }
 
-  /** Others go until all fit, or this one; one alone may be larger. */
+  /** Drops older messages until the rest fits. A single message may exceed the limit. */
   added(buffer: MessageBuffer, bytes: number): void {
     this.#bytes += bytes;
     if (!this.#waiting.has(buffer)) this.#bytes += SUBSCRIPTION_BYTES;
@@ -41,7 +41,7 @@ export class UnaskedShare implements SubscriptionShare {
     else if (isTaken) this.#waiting.add(buffer);
   }
 
-  /** Whether the lists of subscribers may have another member. */
+  /** Whether the lists of present clients have room for one more. */
   get takesMembers(): boolean {
     return this.#members < MAX_PRESENT;
   }

@@ -13,7 +13,7 @@ const MIN_LAST_CHUNK_BYTES = 64;
 /** Memory of frames that go to many peers. */
 const shared: WeakSet<Uint8Array> = new WeakSet();
 
-/** The frame goes to many peers, so its memory is none of theirs. */
+/** The frame goes to many peers, so its memory isn't charged to any of them. */
 export function markShared({ bytes, start, end }: FrameBytes): void {
   if (end - start > MAX_WHOLE_FRAME_BYTES) shared.add(bytes);
 }

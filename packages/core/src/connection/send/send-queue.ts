@@ -347,11 +347,11 @@ export class SendQueue implements Continuable {
     this.#isEnding = true;
     this.#isOver = true;
     this.#writer.over();
-    // Its requests stay as they are: a caller learns that its call was not sent completely.
+    // Its requests aren't withdrawn, so that callers learn that their calls weren't sent completely.
     this.#large = null;
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
     this.#wakePassing();
-    // The application may keep the connection: what waited is garbage now.
+    // Releases what waited: the application may keep the connection.
     if (this.#waiting !== NOTHING) this.#waiting = NOTHING;
   }
 

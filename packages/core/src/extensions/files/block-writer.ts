@@ -1,7 +1,7 @@
 import type { OpenFile } from "../../util/file-access.ts";
 
 /**
- * Each write wakes a thread, which takes the turn from whoever hashes and receives: so few large ones (bench/NOTES.md).
+ * Each write wakes a thread, which competes with hashing and receiving, so there are few large ones (bench/NOTES.md).
  * Blocks double up to this, so that many small files take little memory.
  */
 const MAX_BLOCK_BYTES: number = 256 * 1024;

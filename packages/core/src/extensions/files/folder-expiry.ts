@@ -1,4 +1,4 @@
-/** Removes unfinished files that nobody continues: when a folder is served first, when it is used, and by a timer. */
+/** Removes unfinished files that aren't continued: when a folder is first served, when it is used, and by a timer. */
 
 import { CallbackTimer } from "../../util/time.ts";
 import { withFileErrors } from "./file-errors.ts";

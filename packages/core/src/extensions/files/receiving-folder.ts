@@ -3,7 +3,7 @@
  *
  * `.netconduit/<id>.part` has the bytes, `.netconduit/<id>.json` says how many of them were verified. Both survive the
  * process. The file appears under its name only when all of it is verified and on the disk. The id is made of the name
- * and of who sends it, so whoever continues finds it without having kept anything.
+ * and of who sends it, so a sender that continues needs to have stored nothing.
  */
 
 import { ErrorCode, RpcError } from "../../errors.ts";

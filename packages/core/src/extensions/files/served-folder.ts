@@ -91,7 +91,7 @@ interface UploadRequest {
 
 const ENTRIES_PER_ITEM = 256;
 const MAX_ID_CHARS = 64;
-/** The application of this side should hear of these, if the system says so. */
+/** Codes of failures that this side's application is told of, if they come from the system. */
 const OWN_FAULTS: ReadonlySet<number> = new Set([
   ErrorCode.DISK_FULL,
   ErrorCode.FILE_ERROR,
@@ -438,8 +438,8 @@ async function finish<T>(partial: PartialFile, step: () => Promise<T>): Promise<
 }
 
 /**
- * Peers don't continue each other's files: a user only its own, and others only those of the name that they state. A list
- * of one text is no user's, whatever it says.
+ * The peer whose unfinished files these are; others can't continue them. It is the user, or the name that the peer
+ * states; as a list of one text, that can't be mistaken for a user.
  */
 function ownerOf(peer: unknown): string {
   const { user, info } = (peer ?? {}) as { user?: Partial<User> | null; info?: { name?: unknown } | null };

@@ -4,7 +4,7 @@ import type { TopicChannel } from "./topic-channel.ts";
 
 /** The topics of one connection. */
 interface Own {
-  /** Those that it is subscribed to, or has made. */
+  /** Topics that it is subscribed to, or has created. */
   readonly topics: Set<TopicChannel>;
   /** Names for which `authorize` is being asked, with the token of the client's call. */
   asked: Map<string, number> | null;

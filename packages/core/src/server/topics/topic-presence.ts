@@ -53,7 +53,7 @@ export class TopicPresence {
     this.#ownChanged = ownChanged;
   }
 
-  /** Everybody who is subscribed, on this node and, as far as this node knows, on others. */
+  /** All subscribers, on this node and, as far as this node knows, on others. */
   get entries(): Entry[] {
     const others = this.#others === null ? [] : [...this.#others.values()].flatMap((ofNode) => [...ofNode.values()]);
     return [...this.#entries.values(), ...others];
@@ -127,7 +127,7 @@ export class TopicPresence {
   }
 
   #tellOfLeft(id: string): void {
-    // A client that came and went within the window was never announced.
+    // A client that joined and left within the window was never announced.
     if (this.#joined.get(id)?.isNew !== true) this.#left.add(id);
     this.#joined.delete(id);
   }
