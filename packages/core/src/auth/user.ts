@@ -5,7 +5,7 @@ import { isMap } from "../util/is-map.ts";
 import type { AuthMethod } from "./peer-info.ts";
 
 /** Bounds a name in frames, logs and maps. */
-export const MAX_USERNAME_CHARS = 256;
+const MAX_USERNAME_CHARS = 256;
 
 /** The identity of a logged-in client, as in `connection.user`. Frozen. */
 export interface User {

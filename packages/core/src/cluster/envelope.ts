@@ -20,7 +20,7 @@ import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 
 /** Version of the envelope. */
-export const ENVELOPE_VERSION = 1;
+const ENVELOPE_VERSION = 1;
 const PREFIX_BYTES = 6;
 const MAX_ID_CHARS = 64;
 /** Longest name of a topic or user, or id of a connection. */

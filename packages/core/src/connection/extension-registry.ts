@@ -12,7 +12,7 @@ import { type Features, NO_FEATURES } from "./features.ts";
 export type Agreement = ReadonlyMap<string, unknown>;
 
 /** For a plain netconduit peer. */
-export const NO_AGREEMENT: Agreement = new Map();
+const NO_AGREEMENT: Agreement = new Map();
 
 /** Extensions that were agreed on together. Shared by all connections that did. */
 interface Combination {

@@ -25,7 +25,7 @@ export function parseUser(name: string, user: unknown): void {
 }
 
 /** Checks one user, and its name. */
-export function checkUser(problems: OptionProblems, path: string, name: string, user: unknown): void {
+function checkUser(problems: OptionProblems, path: string, name: string, user: unknown): void {
   const nameProblem = usernameProblem(name);
   if (nameProblem !== null) {
     problems.add(path, `has a name that ${nameProblem}`, name);

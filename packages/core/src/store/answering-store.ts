@@ -4,7 +4,7 @@ import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { Store } from "./store.ts";
 
 /** How long a server waits for its store. */
-export const STORE_TIMEOUT_MS = 10_000;
+const STORE_TIMEOUT_MS = 10_000;
 /** Operations that a store may leave unanswered; more are refused at once. */
 const MAX_UNANSWERED = 100_000;
 

@@ -31,7 +31,7 @@ const { setImmediate, setTimeout } = globalThis as unknown as {
 };
 
 /** Runs a task in a later turn of the event loop, after all microtasks. */
-export function inLaterTurn(task: () => void): void {
+function inLaterTurn(task: () => void): void {
   if (setImmediate === undefined) setTimeout(task, 0);
   else setImmediate(task);
 }

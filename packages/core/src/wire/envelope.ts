@@ -29,13 +29,13 @@ export function concat(parts: readonly ArrayLike<number>[]): Uint8Array {
 }
 
 /** Headers of maps with two and three entries. */
-export const MAP_2 = 0x82;
-export const MAP_3 = 0x83;
+const MAP_2 = 0x82;
+const MAP_3 = 0x83;
 const TRUE = 0xc3;
 
-export const KEY_TYPE: Uint8Array = encodeText("type");
+const KEY_TYPE: Uint8Array = encodeText("type");
 export const KEY_DATA: Uint8Array = encodeText("data");
-export const KEY_METHOD: Uint8Array = encodeText("method");
+const KEY_METHOD: Uint8Array = encodeText("method");
 export const KEY_PARAMS: Uint8Array = encodeText("params");
 export const KEY_TIMEOUT: Uint8Array = encodeText("timeout_ms");
 

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { encodeFrame, type Frame } from "../test-support/frame-values.ts";
 import { Flag, FrameType } from "./constants.ts";
-import { encodeFrame, type Frame } from "./frame.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
 import { anyFrameType, baseFrameTypes } from "./frame-types.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
+import { decodeFrames, type Frame } from "../test-support/frame-values.ts";
 import { Flag, FrameType } from "./constants.ts";
-import { decodeFrames, type Frame } from "./frame.ts";
 import { FrameWriter, type FrameWriterOptions } from "./frame-writer.ts";
 import { Slab } from "./slab.ts";
 

@@ -10,9 +10,9 @@ export type Metadata = Readonly<Record<string, string>>;
 /** Metadata of a request without any. */
 export const NO_METADATA: Metadata = Object.freeze({});
 /** The most entries. */
-export const MAX_METADATA_ENTRIES = 64;
+const MAX_METADATA_ENTRIES = 64;
 /** The most characters of all keys and values together. */
-export const MAX_METADATA_CHARACTERS = 4096;
+const MAX_METADATA_CHARACTERS = 4096;
 
 const KEY_META: Uint8Array = encodeText("meta");
 const MAP_16 = 0xde;

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
-import { Flag, FrameType, VERSION } from "./constants.ts";
-import { decodeFrames, encodeFrame, type Frame } from "./frame.ts";
+import { Flag, FrameType, VERSION } from "../wire/constants.ts";
+import { decodeFrames, encodeFrame, type Frame } from "./frame-values.ts";
 
 const frame: Frame = {
   version: VERSION,

@@ -1,11 +1,12 @@
-/** Frames as values, for tools and tests. The library itself reads and writes frames in place. */
+/** Frames as values. The library itself reads and writes frames in place. */
+
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { HEADER_BYTES, PROTOCOL_MAX_MESSAGE_BYTES } from "../limits.ts";
-import { Flag, VERSION } from "./constants.ts";
-import { FrameDecoder } from "./frame-decoder.ts";
-import { anyFrameType } from "./frame-types.ts";
-import { FrameWriter } from "./frame-writer.ts";
-import { ValueReader } from "./value-reader.ts";
+import { Flag, VERSION } from "../wire/constants.ts";
+import { FrameDecoder } from "../wire/frame-decoder.ts";
+import { anyFrameType } from "../wire/frame-types.ts";
+import { FrameWriter } from "../wire/frame-writer.ts";
+import { ValueReader } from "../wire/value-reader.ts";
 
 /** One frame. */
 export interface Frame {
