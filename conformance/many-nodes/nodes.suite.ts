@@ -1,6 +1,7 @@
 import { clusterStore, ErrorCode, RpcError, type ServerInit } from "@netconduit/core";
 import { EventLog } from "@netconduit/core/testing";
 import { describe, expect, test } from "vitest";
+import { gate } from "../../packages/core/src/test-support/gate.ts";
 import { PATIENT, Stage } from "../behaviour/stage.ts";
 import { failureOf } from "../support/failures.ts";
 import { Relay } from "../support/relay.ts";
@@ -85,6 +86,63 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         expect(await atA.count(23)).toEqual([...numbers, "admins", "ada", "end"]);
         expect(await atB.count(23)).toEqual([...numbers, "admins", "ada", "end"]);
         expect(await atC.count(21)).toEqual([...numbers, "end"]);
+      }),
+    );
+
+    test(
+      "A message with ack to a connection or a user waits for its handlers, wherever they are, and names those that failed",
+      staged(async (stage) => {
+        const [a, b, c] = await stage.three();
+        const [atA, atB, atC] = [await stage.join(a, ADA), await stage.join(b, ADA), await stage.join(c, ADA)];
+        const [toA, toB] = [heard(atA, "note"), heard(atB, "note")];
+        const release = gate();
+        const started = gate();
+        let refuses = false;
+        atC.on("note", async () => {
+          started.open();
+          await release.promise;
+          if (refuses) throw new RpcError(900, "Not now");
+        });
+        const ids = [a, b, c].map((server) => server.connections[0]?.id ?? "");
+        await a.send(ids[1] ?? "", "note", 1, { ack: true });
+        expect(await toB.next()).toBe(1);
+        let isOver = false;
+        const sent = a.send({ user: "ada" }, "note", 2, { ack: true, meta: { by: "a" } }).then(() => {
+          isOver = true;
+        });
+        expect([await toA.next(), await toB.next()]).toEqual([2, 2]);
+        await started.promise;
+        expect(isOver).toBe(false);
+        release.open();
+        await sent;
+        refuses = true;
+        expect(await failureOf(a.send(ids[2] ?? "", "note", 3, { ack: true }))).toMatchObject({ code: 900 });
+        expect(await failureOf(a.send({ user: "ada" }, "note", 4, { ack: true }))).toMatchObject({
+          code: ErrorCode.NOT_DELIVERED,
+          message: `'note' was not acknowledged by 1 of 3 connections of the user 'ada': ${ids[2]}: Not now`,
+          details: { failed: [{ id: ids[2], code: 900, message: "Not now" }], missing: [] },
+        });
+        expect([await toA.next(), await toB.next()]).toEqual([4, 4]);
+        const gone = await failureOf(a.send(`${ids[1]}x`, "note", 5, { ack: true }));
+        expect(gone.code).toBe(ErrorCode.NOT_DELIVERED);
+        expect(await failureOf(a.send({ user: "bob" }, "note", 5, { ack: true }))).toMatchObject({
+          code: ErrorCode.NOT_DELIVERED,
+          message: "'note' was not sent: the user 'bob' has no connection",
+          details: { failed: [], missing: [], started: false },
+        });
+      }),
+    );
+
+    test(
+      "A message with ack to a user names the nodes that do not answer, and reaches the others",
+      staged(async (stage) => {
+        const [a, b] = await stage.three();
+        const [atA] = [await stage.join(a, ADA), await stage.join(b, ADA)];
+        const notes = heard(atA, "note");
+        await stage.cluster.cut("b");
+        const failure = await failureOf(a.send({ user: "ada" }, "note", 1, { ack: true }));
+        expect(failure).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { failed: [], missing: ["b"] } });
+        expect(await notes.next()).toBe(1);
       }),
     );
 

@@ -34,7 +34,7 @@ export interface SendingOptions extends SendOptions {
 }
 
 /** The return type of `send`. */
-export type Sent<O> = [O] extends [{ readonly ack: true | AckOptions }] ? Promise<void> : boolean;
+export type Sent<O, Queued = boolean> = [O] extends [{ readonly ack: true | AckOptions }] ? Promise<void> : Queued;
 
 /** Options of `call` beside those of any call. */
 export interface OnceOptions {

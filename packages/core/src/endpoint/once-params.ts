@@ -28,14 +28,21 @@ export class OnceMessage {
   #params: EncodedValue;
   readonly #dataBytes: number;
 
-  /** @throws ConduitError UNSERIALIZABLE */
+  /**
+   * @param data may be encoded
+   * @throws ConduitError UNSERIALIZABLE
+   */
   constructor(context: RuntimeContext, key: string, type: string, data: unknown) {
     this.#writer = writerOf(context);
     this.#key = key;
     this.#type = type;
-    const { bytes } = this.#writer.encodeParams(ONCE_METHOD, { key, type, data: data === undefined ? null : data });
+    const head = this.#headOf({});
+    const { bytes } =
+      data instanceof EncodedValue
+        ? { bytes: concat([head, data.bytes]) }
+        : this.#writer.encodeParams(ONCE_METHOD, { key, type, data: data === undefined ? null : data });
     this.#params = this.#valueOf(bytes);
-    this.#dataBytes = bytes.length - this.#headOf({}).length;
+    this.#dataBytes = bytes.length - head.length;
   }
 
   get params(): EncodedValue {

@@ -94,6 +94,8 @@ describe("a contract with kinds of clients", () => {
     both.send("id", "set", { x: true });
     const open = {} as Server;
     open.send("id", "anything", 5);
+    expectTypeOf(open.send("id", "anything", 5, { meta: { by: "a" } })).toEqualTypeOf<number>();
+    expectTypeOf(open.send({ user: "ada" }, "anything", 5, { ack: true })).toEqualTypeOf<Promise<void>>();
     const simple = {} as Server<{ client: { messages: { news: typeof text } } }>;
     simple.send("id", "news", "new");
     // @ts-expect-error: news are text

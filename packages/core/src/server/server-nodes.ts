@@ -22,16 +22,17 @@ import type { ClusterDriver } from "../cluster/driver.ts";
 import type { Recipients } from "../cluster/local-node.ts";
 import { NodePeer } from "../cluster/node-peer.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import { Pauses } from "../endpoint/acknowledged-send.ts";
-import type { SendOptions } from "../endpoint/call-options.ts";
+import { type AckOptions, ackOptions, Pauses } from "../endpoint/acknowledged-send.ts";
+import type { SendingOptions } from "../endpoint/call-options.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
-import { ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
+import { ConduitError, cancelledError, ErrorCode, withCallerStack } from "../errors.ts";
 import type { ClientKinds } from "../rpc/client-kinds.ts";
 import type { Contract } from "../rpc/contract.ts";
 import { describeValue } from "../text/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { type BroadcastOptions, encodeShared, idSet, sendToSelected } from "./broadcast.ts";
 import type { AnyConnection } from "./connection.ts";
+import { sendToUser, type UserConnections } from "./send-to-user.ts";
 import type { ServerConfig } from "./server-options.ts";
 import type { SessionPlace } from "./stored-sessions.ts";
 import { UserIndex } from "./user-index.ts";
@@ -76,7 +77,7 @@ const BROADCAST = new KnownOptions<BroadcastOptions<Contract, object>>("broadcas
   where: true,
   local: true,
 });
-const SEND = new KnownOptions<SendOptions>("server.send", { meta: true });
+const SEND = new KnownOptions<SendingOptions>("server.send", { meta: true, ack: true });
 const COUNT = new KnownOptions<{ where: ConnectionFilter }>("server.count", { where: true });
 const LIST = new KnownOptions<ListOptions>("server.listConnections", { where: true, limit: true, after: true });
 /** Answers of this node alone. */
@@ -223,8 +224,14 @@ export class ServerNodes {
   }
 
   /** Returns the number of this node's connections that it was queued for. */
-  send(to: string | { readonly user: string }, type: string, data: unknown, options: SendOptions | undefined): number {
+  send(
+    to: string | { readonly user: string },
+    type: string,
+    data: unknown,
+    options: SendingOptions | undefined,
+  ): number | Promise<void> {
     SEND.check(options, to);
+    if (options?.ack !== undefined) return this.#sendAcknowledged(to, type, data, { ...options, ack: options.ack });
     if (typeof to === "string") {
       const peer = this.peer(to);
       const isHere = peer.isLocal;
@@ -235,12 +242,54 @@ export class ServerNodes {
       const message = `Cannot send '${type}' to a user with meta: it goes as a broadcast, which carries none; use peer(id).send`;
       throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
+    return this.broadcast(type, data, { where: this.#recipientsOf(to, type) });
+  }
+
+  /** The connections of a user that may get a message. @throws ConduitError INVALID_CONFIG */
+  #recipientsOf(to: { readonly user: string }, type: string): ConnectionFilter & { readonly user: string } {
     if (typeof to?.user !== "string") {
       const message = `Cannot send '${type}': the recipient must be the id of a connection or { user }, got ${describeValue(to)}`;
       throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
     const kinds = this.#host.kinds?.ofMessage(type);
-    return this.broadcast(type, data, { where: { user: to.user, ...(kinds === undefined ? {} : { role: kinds }) } });
+    return { user: to.user, ...(kinds === undefined ? {} : { role: kinds }) };
+  }
+
+  async #sendAcknowledged(
+    to: string | { readonly user: string },
+    type: string,
+    data: unknown,
+    options: SendingOptions & { readonly ack: true | AckOptions },
+  ): Promise<void> {
+    try {
+      const { stored, signal } = ackOptions(type, options.ack);
+      if (typeof to === "string") return await this.peer(to).send(type, data, options);
+      const where = this.#recipientsOf(to, type);
+      if (stored === true) {
+        const message = `Cannot send '${type}' to a user with ack.stored: that is for a connection of this server`;
+        throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
+      }
+      // Later changes aren't sent.
+      const value = this.#host.core.writer.encodeData(type, data);
+      const recipients = await this.#connectionsOf(where);
+      if (signal?.aborted === true) throw cancelledError(type, signal.reason);
+      await sendToUser(type, recipients, (id) => this.peer(id).send(type, value, options));
+    } catch (error) {
+      throw withCallerStack(error);
+    }
+  }
+
+  async #connectionsOf(where: ConnectionFilter & { readonly user: string }): Promise<UserConnections> {
+    const ids: string[] = [];
+    const missing = new Set<string>();
+    let after: string | null = null;
+    for (;;) {
+      const page: ConnectionPage = await this.list({ where, limit: MAX_LIMIT, after });
+      for (const { id } of page.connections) ids.push(id);
+      for (const node of page.missing) missing.add(node);
+      if (page.next === null) return { user: where.user, ids, missing: [...missing], isAlone: page.isAlone };
+      after = page.next;
+    }
   }
 
   peer<C extends Contract>(id: string): NodePeer<C> {

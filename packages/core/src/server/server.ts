@@ -10,7 +10,7 @@ import type { NodePeer } from "../cluster/node-peer.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
 import type { AnyExtension } from "../connection/extension.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import type { SendOptions } from "../endpoint/call-options.ts";
+import type { SendingOptions, Sent } from "../endpoint/call-options.ts";
 import { agreedTopic, type ContractOption, parseContract } from "../endpoint/contract-option.ts";
 import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
@@ -622,18 +622,27 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /**
    * Sends a message to the connection with this id, or to all connections of a user, on whatever node they are. It isn't told
-   * whether a message to another node arrives: for that, use `peer(id)`. A message that the contract has for one kind of clients
-   * goes to those of the user's connections that are of that kind.
+   * whether a message to another node arrives. A message that the contract has for one kind of clients goes to those of the
+   * user's connections that are of that kind.
+   *
+   * With the option `ack`, it resolves when the connection's handler has returned, or those of all connections that the user has
+   * now, on all nodes. It rejects as `connection.send` does; for a user with NOT_DELIVERED, whose `details.failed` names the
+   * connections that didn't acknowledge it, and `details.missing` the nodes that didn't answer.
    * @returns the number of this node's connections that it was queued for
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; for a connection also CONNECTION_CLOSED, SEND_QUEUE_FULL,
    *   CLUSTER_UNAVAILABLE, and PEER_UNSUPPORTED if it is this node's and of another kind
    */
-  send<T extends NameBound<MessageType<AnyClient<C>, "client">>>(
+  send<T extends NameBound<MessageType<AnyClient<C>, "client">>, O extends SendingOptions = Record<never, never>>(
     to: string | { readonly user: string },
     type: T & string,
-    ...dataAndOptions: MessageArguments<AnyClient<C>, "client", T, SendOptions>
-  ): number;
-  send(to: string | { readonly user: string }, type: string, data?: unknown, options?: SendOptions): number {
+    ...dataAndOptions: MessageArguments<AnyClient<C>, "client", T, O>
+  ): Sent<O, number>;
+  send(
+    to: string | { readonly user: string },
+    type: string,
+    data?: unknown,
+    options?: SendingOptions,
+  ): number | Promise<void> {
     return this.#nodes.send(to, type, data, options);
   }
 
