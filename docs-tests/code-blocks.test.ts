@@ -1,7 +1,8 @@
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { readText } from "./lib/markdown.ts";
 import { annotation, matchesOutput, type Program, programs, sourceOf } from "./lib/programs.ts";
 import { runProgram } from "./lib/run-program.ts";
+import { runTogether, type TogetherRun } from "./lib/run-together.ts";
 import { typeCheck } from "./lib/type-check.ts";
 
 const all = programs();
@@ -16,6 +17,11 @@ function problemsOf(program: Program, runtime: "node" | "bun"): string[] {
     checked.set(runtime, found);
   }
   return found.get(program.name) ?? [];
+}
+
+function expectShown(stdout: string, { output }: Program): void {
+  const shown = output ?? "";
+  if (!matchesOutput(stdout, shown)) expect(stdout.trimEnd()).toBe(shown.trimEnd());
 }
 
 describe("TypeScript in the documentation", () => {
@@ -41,7 +47,7 @@ describe("TypeScript in the documentation", () => {
     },
   );
 
-  test.each(all.filter(({ runs }) => runs))(
+  test.each(all.filter(({ runs, runtime }) => runs && runtime !== "node"))(
     "the program at $name ends by itself and prints what is shown ($runtime)",
     { timeout: 120_000 },
     async (program) => {
@@ -49,10 +55,29 @@ describe("TypeScript in the documentation", () => {
       const run = await runProgram(sourceOf(program), { runtime, permissions, check: true });
       const { code, signal, stdout, stderr } = run;
       expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: "" });
-      const shown = program.output ?? "";
-      if (!matchesOutput(stdout, shown)) expect(stdout.trimEnd()).toBe(shown.trimEnd());
+      expectShown(stdout, program);
     },
   );
+
+  describe("programs on Node.js", () => {
+    const onNode = all.filter(({ runs, runtime }) => runs && runtime === "node");
+    let run: TogetherRun;
+
+    beforeAll(async () => {
+      run = await runTogether(new Map(onNode.map((one) => [one.name, sourceOf(one)])), "node");
+    }, 300_000);
+
+    test.each(onNode)("the one at $name prints what is shown", (program) => {
+      const result = run.results.get(program.name);
+      expect({ error: result?.error, stderr: run.stderr }).toEqual({ error: null, stderr: "" });
+      expectShown(result?.stdout ?? "", program);
+    });
+
+    test("end by themselves", () => {
+      const { code, signal, stderr } = run;
+      expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: "" });
+    });
+  });
 
   const shown = all.filter(({ block }) => annotation(block, "file") !== null);
   test.each(shown)("the block at $name is the file that it shows", ({ block }) => {

@@ -1,18 +1,14 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { codeIn, ROOT, readText, tableRows } from "./lib/markdown.ts";
 import { matchesOutput, type Program, programs, sourceOf } from "./lib/programs.ts";
 import { runProgram } from "./lib/run-program.ts";
+import { runTogether, type TogetherRun } from "./lib/run-together.ts";
 import { ported, RUNTIMES, type RuntimeName } from "./lib/runtimes.ts";
 
 const FILE = "RUNTIMES.md";
 const all = programs();
-
-/** Makes `console.log` format objects as Node does; the other runtimes lay them out differently. */
-const PLAIN_LOG =
-  'import { format as formatLikeNode } from "node:util";\n' +
-  'console.log = (...values: unknown[]) => void process.stdout.write(formatLikeNode(...values) + "\\n");\n';
 
 function programUnder(heading: string): Program {
   const program = all.find(({ block, runs }) => block.file === FILE && block.heading === heading && runs);
@@ -60,17 +56,25 @@ function shownOn(runtime: RuntimeName, { output }: Program): string {
 const portable = all.filter((one) => one.runs && one.runtime === "node" && !isForNodeAlone(one));
 
 describe.each(["bun", "deno"] as const)("programs written for Node, on %s", (runtime) => {
-  test.each(portable.filter((one) => runtime !== "deno" || !isRefusedOnDeno(one)))(
-    "the one at $name prints the shown output, with another import line",
-    { timeout: 120_000 },
-    async (program) => {
-      const source = PLAIN_LOG + ported(sourceOf(program), runtime);
-      const { code, stdout, stderr } = await runProgram(source, { runtime, permissions: ["--allow-all"] });
-      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-      const shown = shownOn(runtime, program);
-      if (!matchesOutput(stdout, shown)) expect(stdout.trimEnd()).toBe(shown.trimEnd());
-    },
-  );
+  const fitting = portable.filter((one) => runtime !== "deno" || !isRefusedOnDeno(one));
+  let run: TogetherRun;
+
+  beforeAll(async () => {
+    run = await runTogether(new Map(fitting.map((one) => [one.name, ported(sourceOf(one), runtime)])), runtime);
+  }, 300_000);
+
+  test.each(fitting)("the one at $name prints the shown output, with another import line", (program) => {
+    const result = run.results.get(program.name);
+    expect({ error: result?.error, stderr: run.stderr }).toEqual({ error: null, stderr: "" });
+    const shown = shownOn(runtime, program);
+    const stdout = result?.stdout ?? "";
+    if (!matchesOutput(stdout, shown)) expect(stdout.trimEnd()).toBe(shown.trimEnd());
+  });
+
+  test("end by themselves", () => {
+    const { code, signal, stderr } = run;
+    expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: "" });
+  });
 });
 
 test.each([

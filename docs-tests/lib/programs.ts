@@ -4,8 +4,8 @@
  * - Every block marked `ts` is type-checked, strictly, against the sources.
  * - The imported package determines the runtime; the default is Node. On Deno, a block gets only the permissions in the
  *   comment `<!-- permissions: --allow-net=127.0.0.1 -->` directly above it.
- * - A block marked `ts run` also runs in a separate process. If the next block under the same heading is marked `text`,
- *   it is the expected output; `…` in it matches any text within a line.
+ * - A block marked `ts run` also runs, those for Node one after the other in one process. If the next block under the
+ *   same heading is marked `text`, it is the expected output; `…` in it matches any text within a line.
  * - A fragment names a setup with `<!-- setup: name -->` directly above it. The setup is the block under that heading
  *   of setups.md; the fragment replaces its line `// (the block)`.
  * - A block with `<!-- file: path -->` directly above it must equal that file.

@@ -5,7 +5,7 @@ import { ROOT } from "./markdown.ts";
 import { executable, NODE_SOURCES, type RuntimeName } from "./runtimes.ts";
 
 /** Time limit, well above what the programs need. A program that doesn't end fails with its output so far. */
-const MAX_RUN_MS = 60_000;
+const MAX_RUN_MS = 110_000;
 
 /** Result of a program. */
 export interface Run {
