@@ -65,9 +65,9 @@ describe.each(MIXES)(
       // So slow that it can't end before the server does.
       fleet.type("limit 2");
       await fleet.line(/^3 devices upload at most 2 MiB\/s each$/);
-      fleet.type("record pump-1 256");
+      fleet.type("record pump-1 64");
       // The server has verified something by then: what it hasn't taken yet is less than that.
-      await fleet.line(/^pump-1-1\.bin: (?:[6-9]|[1-9]\d)\d{6} of 268435456 bytes, from 0 on$/);
+      await fleet.line(/^pump-1-1\.bin: (?:[6-9]|[1-9]\d)\d{6} of 67108864 bytes, from 0 on$/);
 
       fleet.type("kill");
       await fleet.line(/^disconnected: /);
@@ -78,13 +78,13 @@ describe.each(MIXES)(
         await fleet.line(new RegExp(`^telemetry of ${name}: back, not recovered: the server is a new one$`));
         await joined(fleet, name, 2);
       }
-      const [, again = ""] = await fleet.line(/^pump-1-1\.bin: \d+ of 268435456 bytes, from ([1-9]\d*) on$/);
+      const [, again = ""] = await fleet.line(/^pump-1-1\.bin: \d+ of 67108864 bytes, from ([1-9]\d*) on$/);
       fleet.type("limit 10000");
       await fleet.line(
-        new RegExp(`^pump-1-1.bin of pump-1 is here and verified: 268435456 bytes, continued at byte ${again}$`),
+        new RegExp(`^pump-1-1.bin of pump-1 is here and verified: 67108864 bytes, continued at byte ${again}$`),
       );
       expect(Number(again)).toBeGreaterThanOrEqual(MIB);
-      expect(Number(again)).toBeLessThan(256 * MIB);
+      expect(Number(again)).toBeLessThan(64 * MIB);
 
       for (const name of DEVICES) {
         // A log is the device's own, so nothing of it is lost or comes twice.
