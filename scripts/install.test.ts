@@ -226,7 +226,9 @@ describe.concurrent("packages installed from their tarballs into an empty projec
     test("before TypeScript 5.8, nodenext refuses to compile it to require(), as RUNTIMES.md says", {
       timeout: SLOW_MS,
     }, async () => {
-      const compiling = compile(project, "typescript-oldest", "nodenext", "node", ["commonjs/program.ts"]);
+      // The compiler reads no declarations that are checked elsewhere.
+      const options = { lib: ["es2022"], skipLibCheck: true };
+      const compiling = compile(project, "typescript-oldest", "nodenext", "node", ["commonjs/program.ts"], options);
       await expect(compiling).rejects.toThrow("TS1479");
     });
   });
