@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { toMermaid, transitions } from "../packages/core/src/connection/connection-state.ts";
@@ -16,6 +16,14 @@ describe("ARCHITECTURE.md", () => {
   test("describes every state", () => {
     const described = tableRows(text, "The life of a connection", "State").map((row) => codeIn(row["State"] ?? ""));
     expect(described).toEqual(Object.keys(transitions));
+  });
+
+  test("names every room of the core", () => {
+    const rooms = readdirSync(join(ROOT, "packages/core/src"), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory() && entry.name !== "test-support")
+      .map(({ name }) => `${name}/`);
+    const named = tableRows(text, "Layers", "Room").map((row) => row["Room"] ?? "");
+    expect(rooms.filter((room) => !named.some((cell) => cell.includes(`\`${room}\``)))).toEqual([]);
   });
 
   test("names only rooms of the core that exist", () => {

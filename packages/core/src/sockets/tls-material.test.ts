@@ -51,6 +51,18 @@ describe("loadTlsMaterial", () => {
     });
   });
 
+  test.for([
+    "MC4CAQAwBQYDK2VwBCIEIMvXUm2lM1yNFqnCfKBvXoXvDTW7sRUrVUnrZk2hnhqT",
+    `MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg${"Ab3/+".repeat(20)}\n${"Zz09".repeat(10)}=`,
+  ])("a private key without its PEM lines isn't shown as the path of a file: %s", async (key) => {
+    const error: unknown = await loadTlsMaterial({ cert: CERT, key }, noFiles).catch((failure: unknown) => failure);
+    expect(error).toMatchObject({
+      code: ErrorCode.INVALID_CONFIG,
+      message: "tls.key is neither the path of a file nor PEM text: -----BEGIN is missing",
+    });
+    expect(error).not.toHaveProperty("cause", expect.anything());
+  });
+
   test("a demand for client certificates needs a CA to check them against", () => {
     expect(demandsClientCertificate({ cert: CERT, key: KEY })).toBe(false);
     expect(demandsClientCertificate({ cert: CERT, key: KEY, ca: CERT, requireClientCertificate: true })).toBe(true);

@@ -40,6 +40,8 @@ interface Source {
 }
 
 const CERTIFICATE = /-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----/g;
+/** A key or certificate in base64, without its PEM lines. Few paths are as long and have neither point nor hyphen. */
+const BARE_DER = /^[A-Za-z0-9+/=\s]{60,}$/;
 const PRIVATE_KEY = /-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----/g;
 
 /** Creates the error for an invalid TLS option or unusable material. */
@@ -78,6 +80,10 @@ async function read(option: string, value: string, readText: TlsTools["readText"
   try {
     return { option, text: await readText(value), name };
   } catch (cause) {
+    // As a path, a private key would be shown, by the cause as well.
+    if (BARE_DER.test(value)) {
+      throw tlsConfigError(`${option} is neither the path of a file nor PEM text: -----BEGIN is missing`);
+    }
     throw tlsConfigError(`Cannot read ${option} from ${name}: ${messageOf(cause)}`, cause);
   }
 }
