@@ -215,6 +215,20 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
     },
   },
   {
+    section: "Invalid payloads",
+    sentence: "`success` may be missing, and so may a `result` that is nil.",
+    async run(client) {
+      for (const [payload, result] of [
+        [{ result: 5 }, 5],
+        [{ success: true }, null],
+      ]) {
+        const { peer, call: request } = await client.call();
+        peer.send(Type.RPC_RESPONSE, payload, { id: request.id });
+        assert.equal(await messageOf(peer, "result"), result);
+      }
+    },
+  },
+  {
     section: "Values",
     sentence: "Negative zero is a float: it is sent as one, and arrives as negative zero.",
     async run(client) {

@@ -38,6 +38,12 @@ describe("conformance:wire on a server", () => {
     expect(lines).toContain("         the server has no method 'wait'");
     expect(lines.at(-1)).toBe("1 passed, 0 failed, 4 skipped");
   });
+
+  test("leaves out what --except names", async () => {
+    const chosen = ["--only", "Correlation ids", "--except", "matches no pending request"];
+    const { lines } = await run("--server", `127.0.0.1:${server.address.port}`, ...chosen);
+    expect(lines.at(-1)).toBe("0 passed, 0 failed, 4 skipped");
+  });
 });
 
 test("conformance:wire on a server with TLS checks logins by certificate", async () => {

@@ -18,20 +18,20 @@ import { type ServerAddress, type ServerTls, ServerUnderTest } from "./server-un
 
 const USAGE = `usage:
   conformance:wire --server HOST:PORT [--password PASSWORD] [--tls PORT:FOLDER] [--restart COMMAND]
-                   [--only TEXT] [--timeout-ms MS]
-  conformance:wire --client "COMMAND with {port}" [--only TEXT] [--timeout-ms MS]
+                   [--only TEXT] [--except TEXT] [--timeout-ms MS]
+  conformance:wire --client "COMMAND with {port}" [--only TEXT] [--except TEXT] [--timeout-ms MS]
 The password is that of --password, else that of the environment variable NETCONDUIT_PASSWORD.`;
 
 /** Runs the checks one after the other, and prints each outcome. */
 async function runAll<Target extends Disposable>(
   checks: readonly Check<Target>[],
   makeTarget: () => Target,
-  only: string,
+  isWanted: (check: string) => boolean,
   timeoutMs: number,
 ): Promise<void> {
   const counts: Record<Outcome["result"], number> = { pass: 0, fail: 0, skipped: 0 };
   for (const check of checks) {
-    if (!`${check.section}: ${check.sentence}`.includes(only)) continue;
+    if (!isWanted(`${check.section}: ${check.sentence}`)) continue;
     const { section, sentence, result, reason } = await runCheck(check, makeTarget(), timeoutMs);
     counts[result] += 1;
     console.log(`${result.padEnd(7)}  ${section}: ${sentence}`);
@@ -101,10 +101,21 @@ function refuse(problem: string): void {
 async function main(): Promise<void> {
   const text = { type: "string" } as const;
   const help = { type: "boolean", short: "h" } as const;
-  const options = { server: text, client: text, password: text, tls: text, restart: text, only: text, help };
+  const options = {
+    server: text,
+    client: text,
+    password: text,
+    tls: text,
+    restart: text,
+    only: text,
+    except: text,
+    help,
+  };
   const { values } = parseArgs({ options: { ...options, "timeout-ms": text } });
   if (values.help === true) return console.log(USAGE);
-  const { server, client, only = "" } = values;
+  const { server, client, only = "", except } = values;
+  const isWanted = (check: string): boolean =>
+    check.includes(only) && !(except !== undefined && check.includes(except));
   const timeoutMs = Number(values["timeout-ms"] ?? CHECK_TIMEOUT_MS);
   if (!(timeoutMs > 0)) return refuse("--timeout-ms must be a number above 0");
   if (server !== undefined && client === undefined) {
@@ -113,10 +124,10 @@ async function main(): Promise<void> {
     const tls = values.tls === undefined ? {} : { tls: await tlsOf(address.host, values.tls) };
     const { restart: command } = values;
     const restart = command === undefined ? {} : { restart: () => runCommand(command) };
-    return runAll(serverChecks, () => new ServerUnderTest({ ...address, ...tls, ...restart }), only, timeoutMs);
+    return runAll(serverChecks, () => new ServerUnderTest({ ...address, ...tls, ...restart }), isWanted, timeoutMs);
   }
   if (client?.includes("{port}") === true && server === undefined) {
-    return runAll(clientChecks, () => new ClientUnderTest(startOf(client)), only, timeoutMs);
+    return runAll(clientChecks, () => new ClientUnderTest(startOf(client)), isWanted, timeoutMs);
   }
   return refuse("Give either --server or --client, and {port} in the latter's command");
 }

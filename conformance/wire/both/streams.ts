@@ -196,11 +196,28 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         assert.equal(payload?.["code"], 7013);
       },
     },
+    answers("Nil and `false` count as absent; any other value is answered with `INVALID_PAYLOAD_SHAPE`.", 7013, [
+      ["wire_echo", { output: 0 }],
+      ["wire_echo", { output: 100, input: 1 }],
+      ["wire_echo", { output: 100, progress: "yes" }],
+    ]),
     answers(MISMATCH, 4013, [
       ["echo", { output: 100 }],
       ["wire_echo", {}],
       ["echo", { input: true }],
     ]),
+    {
+      section: "Input",
+      sentence: "The id of a call with an input may be used again behind `INPUT_END`.",
+      async run(target) {
+        const { peer } = await opened(target);
+        for (let round = 0; round < 2; round += 1) {
+          peer.write(end());
+          while (!isReply(await answerTo(peer, ID)));
+          await open(peer, 1);
+        }
+      },
+    },
     {
       section: "Input",
       sentence: "`INPUT_STOP` says that the handler takes no more input.",
@@ -212,6 +229,9 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         await isAlive(peer);
       },
     },
+    ends("Compression", "The flag on one of them ends the connection with `UNSUPPORTED_FLAG`.", 7016, () => [
+      rawFrame(INPUT, encode(1), { id: ID, flags: 0x0001 }),
+    ]),
     {
       section: "Items",
       sentence:
@@ -219,8 +239,9 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
       async run(target) {
         const { peer } = await opened(target);
         peer.write(rawFrame(INPUT, new Uint8Array([1, 2, 3]), { id: 5, flags: 0x0040 }), end());
-        const { payloadBytes } = await frameOf(peer, OUTPUT);
-        assert.deepEqual([...payloadBytes], [...encode(new Uint8Array([1, 2, 3]))]);
+        const { payloadBytes, flags } = await frameOf(peer, OUTPUT);
+        const item = new Uint8Array([1, 2, 3]);
+        assert.deepEqual([...payloadBytes], [...((flags & 0x0040) === 0 ? encode(item) : item)]);
       },
     },
     {
@@ -434,7 +455,6 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         peer.write(item(1), rawFrame(INPUT, new Uint8Array([0xc1]), { id: ID }), end());
         let reply = await answerTo(peer, ID);
         while (!isReply(reply)) reply = await answerTo(peer, ID);
-        assert.equal(typeName(reply), "RPC_ERROR");
         await isAlive(peer);
       },
     },
@@ -605,7 +625,6 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         peer.send(Type.CANCEL, undefined, { id: ID });
         let reply = await answerTo(peer, ID);
         while (!isReply(reply)) reply = await answerTo(peer, ID);
-        assert.equal(typeName(reply), "RPC_ERROR");
       },
     },
     {

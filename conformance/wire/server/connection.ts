@@ -18,11 +18,12 @@ export const connectionChecks: readonly Check<ServerUnderTest>[] = [
       "The receiver answers with `CLOSE_ACK` (same correlation id), flushes its own queue except for what waits for credit or leaves in chunks, and ends its direction too.",
     async run(server) {
       const peer = await server.login();
-      peer.write(call(1n, "listall"), frame(Type.CLOSE, { reason: "done", code: 5010 }, { id: 77n }));
+      const ping = frame(Type.HEARTBEAT_PING, undefined, { id: 5n });
+      peer.write(ping, frame(Type.CLOSE, { reason: "done", code: 5010 }, { id: 77n }));
       const first = await frameOf(peer);
       const second = await frameOf(peer);
       const names = [first, second].map(typeName).sort();
-      assert.deepEqual(names, ["CLOSE_ACK", "RPC_RESPONSE"]);
+      assert.deepEqual(names, ["CLOSE_ACK", "HEARTBEAT_PONG"]);
       assert.equal([first, second].find(({ type }) => type === Type.CLOSE_ACK)?.id, 77n);
       assert.equal(await peer.over, "end");
     },

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { call, Type } from "../../../packages/core/src/testing/raw-frames.ts";
 import { creditChecks, GRANT, type Grant } from "../both/credit.ts";
-import { type Check, frameOf, isAlive, isClosedWith } from "../check.ts";
+import { answerTo, type Check, frameOf, isAlive, Skipped } from "../check.ts";
 import { loggedIn, type ServerUnderTest } from "../server-under-test.ts";
 
 const SECTION = "Credit";
@@ -23,8 +23,16 @@ export const serverCreditChecks: readonly Check<ServerUnderTest>[] = [
       const waits = await server.loginFor("wait");
       await waits.dispose();
       // Queued behind handlers that wait, so that the credit doesn't come back.
-      for (let id = 1; id <= grant.frames + 5000; id += 1) peer.write(call(BigInt(id), "wait"));
-      await isClosedWith(peer, 7019);
+      const beyond = 5000;
+      for (let id = 1; id <= grant.frames + beyond; id += 1) peer.write(call(BigInt(id), "wait"));
+      for (let returned = 0; ; ) {
+        const { type, payload } = await frameOf(peer);
+        if (type === Type.CREDIT) returned += Number(payload?.["frames"]);
+        if (returned >= beyond) throw new Skipped(`the server starts more than ${beyond} handlers of 'wait'`);
+        if (type !== Type.CLOSE) continue;
+        assert.equal(payload?.["code"], 7019);
+        return;
+      }
     },
   },
   {
@@ -38,8 +46,9 @@ export const serverCreditChecks: readonly Check<ServerUnderTest>[] = [
       await isAlive(peer);
       const id = BigInt(grant.frames);
       peer.send(Type.CANCEL, undefined, { id });
-      const answer = await frameOf(peer, Type.RPC_ERROR);
-      assert.deepEqual([answer.id, answer.payload?.["code"]], [id, 1003]);
+      // Of a handler that runs already, the answer may be a result.
+      const { type, payload } = await answerTo(peer, id);
+      assert.ok(type === Type.RPC_RESPONSE || payload?.["code"] === 1003, `The answer is ${JSON.stringify(payload)}`);
     },
   },
   {

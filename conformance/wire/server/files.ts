@@ -121,6 +121,14 @@ async function factsOf(peer: RawPeer, name: string): Promise<Params> {
   return (await ask(peer, "files:stat", { name }))["result"] as Params;
 }
 
+async function refusesName(peer: RawPeer, name: unknown): Promise<void> {
+  for (const method of ["files:stat", "files:remove"]) {
+    assert.equal((await ask(peer, method, { name }))["code"], 4100, `${method} took ${JSON.stringify(name)}`);
+  }
+  const { code } = await upload(peer, { name }, [CONTENT, END]);
+  assert.equal(code, 4100, `files:upload took ${JSON.stringify(name)}`);
+}
+
 export const fileChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "Files",
@@ -128,15 +136,26 @@ export const fileChecks: readonly Check<ServerUnderTest>[] = [
       "The serving side takes it in Unicode's form NFC and judges it; a name that a system could take for a path, a device or another file is answered with `INVALID_FILE_NAME` (4100).",
     async run(server) {
       const peer = await login(server);
-      const paths = ["", ".", "..", "../a", "a/b", "a\\b", "C:a", "a\0b", "a／b", 7];
-      for (const name of [...paths, "nul.txt", "a.", "a ", "x".repeat(300)]) {
-        for (const method of ["files:stat", "files:remove"]) {
-          assert.equal((await ask(peer, method, { name }))["code"], 4100, `${method} took ${JSON.stringify(name)}`);
-        }
-        const { code } = await upload(peer, { name }, [CONTENT, END]);
-        assert.equal(code, 4100, `files:upload took ${JSON.stringify(name)}`);
+      for (const name of ["../a", "a/b", "a\\b", "C:a", "a\0b", "a／b", "nul.txt", "COM1", ".NetConduit"]) {
+        await refusesName(peer, name);
       }
       await isAlive(peer);
+    },
+  },
+  {
+    section: "Files",
+    sentence: "is `.` or `..`, or ends with a dot or a space;",
+    async run(server) {
+      const peer = await login(server);
+      for (const name of [".", "..", "a.", "a "]) await refusesName(peer, name);
+    },
+  },
+  {
+    section: "Files",
+    sentence: "A name is one part of a path, of 1 to 240 bytes.",
+    async run(server) {
+      const peer = await login(server);
+      for (const name of ["", "x".repeat(241), "é".repeat(121), 7]) await refusesName(peer, name);
     },
   },
   {

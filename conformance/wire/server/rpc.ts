@@ -101,7 +101,7 @@ export const rpcChecks: readonly Check<ServerUnderTest>[] = [
   ),
   answered(
     "Invalid payloads",
-    "| 7013 | `INVALID_PAYLOAD_SHAPE` | missing key, or value of the wrong type |",
+    "| 7013 | `INVALID_PAYLOAD_SHAPE` | no payload, missing key, or value of the wrong type |",
     7013,
     bytes(),
     bytes(0xc0),
@@ -290,10 +290,10 @@ export const rpcChecks: readonly Check<ServerUnderTest>[] = [
       };
       const entries = (count: number): Record<string, string> =>
         Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, "v"]));
-      for (const meta of [{}, { traceparent: "00-0af7-b7ad-01" }, entries(64), { key: "v".repeat(4093) }]) {
+      for (const meta of [null, {}, { traceparent: "00-0af7-b7ad-01" }, entries(64), { key: "v".repeat(4093) }]) {
         assert.equal((await ask(meta)).type, Type.RPC_RESPONSE);
       }
-      for (const meta of [null, "text", [], { key: 1 }, { key: null }, entries(65), { key: "v".repeat(4094) }]) {
+      for (const meta of ["text", [], { key: 1 }, { key: null }, entries(65), { key: "v".repeat(4094) }]) {
         isError(await ask(meta), 7013);
       }
     },

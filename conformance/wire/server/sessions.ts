@@ -290,6 +290,17 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: RESUMING,
+    sentence: "Without a token (str) and a number of bytes, `resume` counts as absent.",
+    async run(server) {
+      const { token } = await newSession(server);
+      for (const asked of [{ token, received: -1 }, { token, received: "0" }, { token: 7, received: 0 }, { token }]) {
+        const { success } = await logIn(server, { extensions: OFFER, resume: asked });
+        assert.deepEqual([success["resumed"], success["expired"]], [undefined, undefined]);
+      }
+    },
+  },
+  {
+    section: RESUMING,
     sentence: "`AUTH_SUCCESS` then contains `expired`, a map, so that the client knows.",
     async run(server) {
       const session = await suspendedSession(server);

@@ -45,9 +45,12 @@ interface Start {
 async function subscribe(peer: RawPeer, params: Readonly<Record<string, unknown>>): Promise<Start> {
   lastId += 1n;
   peer.call("$topic.subscribe", params, lastId);
-  const { id, payload } = await frameOf(peer, START);
-  const { topic, epoch, offset, token } = payload ?? {};
-  return { number: id, topic, epoch: String(epoch), offset: Number(offset), token };
+  for (;;) {
+    const { id, payload } = await frameOf(peer, START);
+    const { topic, epoch, offset, token } = payload ?? {};
+    // That of an earlier call may come behind its answer.
+    if (topic === params["topic"]) return { number: id, topic, epoch: String(epoch), offset: Number(offset), token };
+  }
 }
 
 /** A raw client of a server that has the topics of the checks. */
@@ -102,6 +105,15 @@ export const topicChecks: readonly Check<ServerUnderTest>[] = [
       const peer = await login(server);
       assert.equal(await refusal(peer, "$topic.subscribe", { topic: "no such topic" }), 4010);
       assert.equal(await refusal(peer, "$topic.publish", { topic: newTopic(), data: 1 }), 3002);
+    },
+  },
+  {
+    section: SECTION,
+    sentence: "A client without the extension is answered with `PEER_UNSUPPORTED` (4012).",
+    async run(server) {
+      await login(server);
+      const peer = await server.login(["reply"]);
+      assert.equal(await refusal(peer, "$topic.subscribe", { topic: newTopic() }), 4012);
     },
   },
   {

@@ -500,6 +500,15 @@ describe("a receiver", () => {
     expect(await acknowledged()).toEqual([{ bytes: 100_000 }]);
   });
 
+  test("refuses a compressed chunk", async () => {
+    const { runtime, peer, reasons } = await toServer();
+    const [only] = chunksOf(message("note", "short"), 1) as [Uint8Array];
+    new DataView(only.buffer).setUint16(8, Flag.COMPRESSED);
+    peer.write(only);
+    await runtime.settle();
+    expect(reasons).toEqual([ErrorCode.UNSUPPORTED_FLAG]);
+  });
+
   test("takes chunks of any size, and messages that fit in one", async () => {
     const { runtime, peer, heard } = await toServer();
     peer.write(...chunksOf(message("note", text(1000)), 1, 1), ...chunksOf(message("note", "short"), 1));

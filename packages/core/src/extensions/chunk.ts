@@ -31,6 +31,12 @@ class Chunks {
   receive(frame: ReceivedFrame): void {
     const { connection } = this;
     try {
+      if ((frame.flags & Flag.COMPRESSED) !== 0) {
+        throw new ConduitError(
+          ErrorCode.UNSUPPORTED_FLAG,
+          "Chunks aren't compressed: the frame that they carry may be",
+        );
+      }
       this.#assembler ??= makeAssembler(connection);
       const whole = this.#assembler.receive(frame);
       connection.unfinished = this.#assembler;

@@ -20,6 +20,14 @@ test("a message of that name is a message", () => {
   expect(onceRequest({ key: "k", type: ONCE_METHOD })).toMatchObject({ isCall: false, name: ONCE_METHOD });
 });
 
+test.each([{ params: [] }, { params: "text" }, { params: 1 }])(
+  "$params as params is refused, as by any call",
+  ({ params }) => {
+    const refused = expect.objectContaining({ code: ErrorCode.INVALID_PARAMS });
+    expect(() => onceRequest({ key: "k", method: "charge", params })).toThrow(refused);
+  },
+);
+
 test("a name that no method and no message has is refused by its length, before it is remembered", () => {
   const longest = "m".repeat(1024);
   expect(onceRequest({ key: "k", method: longest })).toMatchObject({ isCall: true, name: longest });

@@ -107,6 +107,8 @@ export function onceRequest(params: unknown): OnceRequest {
   const isKey = isOnceKey(key);
   // Within itself it would wait for its own end.
   if (isKey && isName(method) && method !== ONCE_METHOD) {
+    const isParams = value === undefined || value === null || isMap(value);
+    if (!isParams) throw new RpcError(ErrorCode.INVALID_PARAMS, `${ONCE_METHOD} needs params that are a map`);
     return { key, isCall: true, name: method, value: value ?? {}, delivery: 1, deliveries: 1 };
   }
   if (isKey && isName(type) && isDelivery(deliveries) && isDelivery(delivery) && delivery <= deliveries) {

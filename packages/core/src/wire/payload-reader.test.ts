@@ -104,10 +104,13 @@ describe("PayloadReader, of an RPC_REQUEST", () => {
     ["without params", { method: "m" }, {}, 0],
     ["with nil params", { method: "m", params: null }, {}, 0],
     ["with a nil timeout", { method: "m", params: {}, timeout_ms: null }, {}, 0],
+    ["with nil for what it has not", { method: "m", output: null, input: null, progress: null, meta: null }, {}, 0],
+    ["that has no input and no progress", { method: "m", input: false, progress: false }, {}, 0],
   ])("reads one %s", (_form, payload, params, timeoutMs) => {
     const reader = newReader();
     reader.readRpcRequest(source(encode(payload)));
     expect([reader.name, reader.value, reader.timeoutMs]).toEqual(["m", params, timeoutMs]);
+    expect([reader.streams, reader.meta]).toEqual([null, null]);
   });
 
   test.each([[[1, 2]], ["x"], [5], [true], [new Uint8Array(1)], [new Date(0)]])(
@@ -125,6 +128,10 @@ describe("PayloadReader, of an RPC_REQUEST", () => {
     ["whose timeout is negative", { method: "m", params: {}, timeout_ms: -1 }],
     ["whose timeout is a string", { method: "m", params: {}, timeout_ms: "1" }],
     ["whose timeout is not a number", { method: "m", params: {}, timeout_ms: Number.NaN }],
+    ["whose output is 0", { method: "m", output: 0 }],
+    ["whose output is a boolean", { method: "m", output: true }],
+    ["whose input is a number", { method: "m", input: 1 }],
+    ["whose progress is a string", { method: "m", progress: "yes" }],
   ])("refuses one %s", (_form, payload) => {
     expect(() => newReader().readRpcRequest(source(encode(payload)))).toThrow(refusing("INVALID_PAYLOAD_SHAPE"));
   });

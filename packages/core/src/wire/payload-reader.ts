@@ -271,17 +271,27 @@ function text(map: PayloadMap, key: string, frame: string): string {
 
 /** The streams of a request. @throws ConduitError INVALID_PAYLOAD_SHAPE */
 function streamKeys({ output, input, progress }: PayloadMap): StreamKeys | null {
-  if (output === undefined && input === undefined && progress === undefined) return null;
-  const credit = output ?? 0;
-  if (!Number.isInteger(credit) || (credit as number) < 0 || (credit as number) > MAX_CREDIT) {
-    throw invalidShape("RPC_REQUEST", `output is ${kind(output)} and not an integer from 1 to ${MAX_CREDIT}`);
-  }
-  return { output: credit as number, input: input === true, progress: progress === true };
+  const keys = { output: streamCredit(output), input: flag(input, "input"), progress: flag(progress, "progress") };
+  return keys.output > 0 || keys.input || keys.progress ? keys : null;
+}
+
+/** The credit for an output; 0 for none. @throws ConduitError INVALID_PAYLOAD_SHAPE */
+function streamCredit(value: unknown): number {
+  if (value === undefined || value === null) return 0;
+  if (Number.isInteger(value) && (value as number) >= 1 && (value as number) <= MAX_CREDIT) return value as number;
+  throw invalidShape("RPC_REQUEST", `output is ${kind(value)} and not an integer from 1 to ${MAX_CREDIT}`);
+}
+
+/** @throws ConduitError INVALID_PAYLOAD_SHAPE */
+function flag(value: unknown, key: string): boolean {
+  if (value === undefined || value === null) return false;
+  if (typeof value === "boolean") return value;
+  throw invalidShape("RPC_REQUEST", `${key} is ${kind(value)} and not a boolean`);
 }
 
 /** @throws ConduitError INVALID_PAYLOAD_SHAPE */
 function metadata({ meta }: PayloadMap, frame: string): Metadata | null {
-  if (meta === undefined) return null;
+  if (meta === undefined || meta === null) return null;
   const problem = metadataProblem(meta);
   if (problem !== null) throw invalidShape(frame, `meta ${problem}`);
   return meta as Metadata;
