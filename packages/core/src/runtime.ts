@@ -99,14 +99,17 @@ export interface ListenEvents {
   exhausted?(error: ConduitError): void;
 }
 
-/** The cryptographic primitives that logins need. */
+/**
+ * The cryptographic primitives that logins need. Digests are made at once, so that a password is judged before another login
+ * is looked at.
+ */
 export interface RuntimeCrypto {
   /** Bytes that nobody can predict. */
   randomBytes(count: number): Uint8Array;
   /** 32 bytes. */
-  sha256(data: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  sha256(data: Uint8Array): Uint8Array;
   /** 32 bytes. */
-  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array | Promise<Uint8Array>;
+  hmacSha256(key: Uint8Array, data: Uint8Array): Uint8Array;
   /** PBKDF2-HMAC-SHA-256, 32 bytes. Runs off the main thread where the runtime can. */
   pbkdf2Sha256(password: Uint8Array, salt: Uint8Array, iterations: number): Promise<Uint8Array>;
 }

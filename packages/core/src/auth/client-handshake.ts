@@ -98,7 +98,7 @@ export class ClientHandshake {
    * The payload of AUTH_REQUEST. Call it once, before anything is received.
    * @throws ConduitError INVALID_STATE if called twice
    */
-  async start(): Promise<Record<string, unknown>> {
+  start(): Record<string, unknown> {
     if (this.#stage !== "new") throw new ConduitError(ErrorCode.INVALID_STATE, "The login has been started already");
     this.#stage = "requested";
     const { credentials, info, offer, resume, allowPasswordHash, crypto } = this.#options;
@@ -110,21 +110,27 @@ export class ClientHandshake {
     const { password } = credentials;
     const request = { client_info: infoPayload(info), scram: this.#scram.clientFirst, extensions: offer, ...session };
     // netconduit's keys come first and in its order, so that its server sees the same request as from its own client.
-    return allowPasswordHash ? { password_hash: await passwordHash(password, crypto), ...request } : request;
+    return allowPasswordHash ? { password_hash: passwordHash(password, crypto), ...request } : request;
   }
 
   /**
-   * Processes one frame. Rejects only if the runtime's cryptography fails; any input from the peer leads to a step.
+   * Processes one frame. Returns a promise if the keys of the password must be derived first. Fails only if the runtime's
+   * cryptography does; any input from the peer leads to a step.
    * @param payload the decoded payload; null if the frame has none, or if it isn't a map
    */
-  async receive(type: number, payload: Record<string, unknown> | null): Promise<ClientStep> {
+  receive(type: number, payload: Record<string, unknown> | null): ClientStep | Promise<ClientStep> {
     try {
-      return await this.#next(type, payload);
+      const step = this.#next(type, payload);
+      return step instanceof Promise ? step.catch((error: unknown) => this.#failed(error)) : step;
     } catch (error) {
-      this.#stage = "over";
-      if (error instanceof ConduitError) return { kind: "failed", error };
-      throw error;
+      return this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): ClientStep {
+    this.#stage = "over";
+    if (error instanceof ConduitError) return { kind: "failed", error };
+    throw error;
   }
 
   #next(type: number, payload: Record<string, unknown> | null): ClientStep | Promise<ClientStep> {
@@ -147,7 +153,7 @@ export class ClientHandshake {
     throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, `The server sent frame type ${name} out of turn in the login`);
   }
 
-  async #answer(payload: Record<string, unknown> | null): Promise<ClientStep> {
+  #answer(payload: Record<string, unknown> | null): ClientStep | Promise<ClientStep> {
     this.#stage = "answering";
     const { credentials } = this.#options;
     if (this.#scram === null) return this.#sendToken(payload, credentials);
@@ -155,8 +161,12 @@ export class ClientHandshake {
     if (typeof challenge !== "string") {
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "AUTH_CHALLENGE must be a map with a string data");
     }
-    const data = await this.#scram.challenge(challenge);
-    if (this.#isOver()) {
+    const data = this.#scram.challenge(challenge);
+    return typeof data === "string" ? this.#sendProof(data) : data.then((proof) => this.#sendProof(proof));
+  }
+
+  #sendProof(data: string): ClientStep {
+    if (this.#stage === "over") {
       throw new ConduitError(ErrorCode.INVALID_STATE, "The login ended before its challenge was answered");
     }
     this.#stage = "answered";
@@ -174,11 +184,6 @@ export class ClientHandshake {
     }
     this.#stage = "answered";
     return { kind: "send", type: FrameType.AUTH_RESPONSE, payload: { token: credentials.token } };
-  }
-
-  /** A method, because the compiler doesn't consider that another frame may end the login during an `await`. */
-  #isOver(): boolean {
-    return this.#stage === "over";
   }
 
   #accept(payload: Record<string, unknown> | null, isChallenged: boolean): ClientStep {

@@ -47,9 +47,9 @@ async function deriveKeys(
   crypto: RuntimeCrypto,
 ): Promise<ScramKeys> {
   const salted = await crypto.pbkdf2Sha256(utf8(password), salt, iterations);
-  const clientKey = await crypto.hmacSha256(salted, utf8("Client Key"));
-  const storedKey = await crypto.sha256(clientKey);
-  const serverKey = await crypto.hmacSha256(salted, utf8("Server Key"));
+  const clientKey = crypto.hmacSha256(salted, utf8("Client Key"));
+  const storedKey = crypto.sha256(clientKey);
+  const serverKey = crypto.hmacSha256(salted, utf8("Server Key"));
   return { clientKey, storedKey, serverKey };
 }
 
@@ -59,26 +59,35 @@ async function deriveKeys(
  */
 export class ScramKeyCache {
   readonly #crypto: RuntimeCrypto;
-  /** Least recently used first. */
-  readonly #derived = new Map<string, Promise<ScramKeys>>();
+  /** Least recently used first. A promise until the keys are derived. */
+  readonly #derived = new Map<string, ScramKeys | Promise<ScramKeys>>();
 
   constructor(crypto: RuntimeCrypto) {
     this.#crypto = crypto;
   }
 
-  /** Returns the keys of a normalized password. Concurrent logins share one derivation; a failed one isn't cached. */
-  async get(password: string, salt: Uint8Array, iterations: number): Promise<ScramKeys> {
+  /**
+   * Returns the keys of a normalized password, at once if they are in the cache. Concurrent logins share one derivation; a
+   * failed one isn't cached.
+   */
+  get(password: string, salt: Uint8Array, iterations: number): ScramKeys | Promise<ScramKeys> {
     const inputs = utf8(`${iterations},${encodeBase64(salt)},${password}`);
-    const id = encodeBase64(await this.#crypto.sha256(inputs));
-    const derived = this.#derived.get(id) ?? deriveKeys(password, salt, iterations, this.#crypto);
+    const id = encodeBase64(this.#crypto.sha256(inputs));
+    const keys = this.#derived.get(id) ?? this.#derive(id, password, salt, iterations);
     this.#derived.delete(id);
-    this.#derived.set(id, derived);
+    this.#derived.set(id, keys);
     const [oldest] = this.#derived.keys();
     if (this.#derived.size > CACHED_KEYS && oldest !== undefined) this.#derived.delete(oldest);
+    return keys;
+  }
+
+  async #derive(id: string, password: string, salt: Uint8Array, iterations: number): Promise<ScramKeys> {
     try {
-      return await derived;
+      const keys = await deriveKeys(password, salt, iterations, this.#crypto);
+      if (this.#derived.has(id)) this.#derived.set(id, keys);
+      return keys;
     } catch (error) {
-      if (this.#derived.get(id) === derived) this.#derived.delete(id);
+      this.#derived.delete(id);
       throw error;
     }
   }

@@ -3,7 +3,6 @@ import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { gate } from "../test-support/gate.ts";
 import { countPbkdf2 } from "../test-support/pbkdf2-runs.ts";
 import { decodeBase64 } from "../util/base64.ts";
 import { ScramClient, ScramServer } from "./scram.ts";
@@ -53,7 +52,7 @@ const wrongPassword: unknown = expect.objectContaining({ code: ErrorCode.AUTH_FA
 /** The code of the error that this server answers a client-final-message with; null: it accepts it. */
 async function refusalOf(server: ScramServer, clientFinal: string): Promise<number | null> {
   try {
-    await server.final(clientFinal);
+    server.final(clientFinal);
     return null;
   } catch (error) {
     if (error instanceof ConduitError) return error.code;
@@ -78,7 +77,7 @@ describe("the example of RFC 7677", () => {
   test("is what the server says", async () => {
     const server = await rfcServer();
     expect(server.first(rfc.clientFirst)).toBe(rfc.serverFirst);
-    expect(await server.final(rfc.clientFinal)).toBe(rfc.serverFinal);
+    expect(server.final(rfc.clientFinal)).toBe(rfc.serverFinal);
   });
 });
 
@@ -87,7 +86,7 @@ describe("a login", () => {
   async function login(serverPassword: string, clientPassword: string): Promise<void> {
     const server = new ScramServer(await deriveServerKeys(serverPassword, iterations, crypto), crypto);
     const client = new ScramClient(clientPassword, crypto);
-    client.verify(await server.final(await client.challenge(server.first(client.clientFirst))));
+    client.verify(server.final(await client.challenge(server.first(client.clientFirst))));
   }
 
   const password = fc.oneof(fc.string({ minLength: 1 }), fc.string({ minLength: 1, unit: "binary" }));
@@ -141,32 +140,30 @@ describe("ScramClient", () => {
     ["a nonce that does not extend its own", `r=X${nonce},s=${salt},i=4096`],
     ["its own nonce, not extended", `r=${rfc.clientNonce},s=${salt},i=4096`],
   ])("does not trust a server that sends %s", async (_, serverFirst) => {
-    await expect(rfcClient().challenge(serverFirst)).rejects.toEqual(untrusted);
+    expect(() => rfcClient().challenge(serverFirst)).toThrow(untrusted);
   });
 
   test("does not derive keys for a challenge that it refuses", async () => {
     const own = fakeRuntime().crypto;
     const count = countPbkdf2(own);
     for (const asked of [1, 4095, 1_000_001]) {
-      await expect(rfcClient(rfc.password, own).challenge(`r=${nonce},s=${salt},i=${asked}`)).rejects.toEqual(
-        untrusted,
-      );
+      expect(() => rfcClient(rfc.password, own).challenge(`r=${nonce},s=${salt},i=${asked}`)).toThrow(untrusted);
     }
     expect(count.runs).toBe(0);
   });
 
   test.each([16, 256])("takes a server's part of the nonce of %i characters", async (chars) => {
     const whole = rfc.clientNonce + "x".repeat(chars);
-    await expect(rfcClient().challenge(`r=${whole},s=${salt},i=4096`)).resolves.toMatch(/^c=biws,r=/);
+    expect(await rfcClient().challenge(`r=${whole},s=${salt},i=4096`)).toMatch(/^c=biws,r=/);
   });
 
   test.each([15, 257])("does not trust a server's part of the nonce of %i characters", async (chars) => {
     const whole = rfc.clientNonce + "x".repeat(chars);
-    await expect(rfcClient().challenge(`r=${whole},s=${salt},i=4096`)).rejects.toEqual(untrusted);
+    expect(() => rfcClient().challenge(`r=${whole},s=${salt},i=4096`)).toThrow(untrusted);
   });
 
   test.each([4096, 4097])("takes %i iterations", async (asked) => {
-    await expect(rfcClient().challenge(`r=${nonce},s=${salt},i=${asked}`)).resolves.toMatch(/^c=biws,r=/);
+    expect(await rfcClient().challenge(`r=${nonce},s=${salt},i=${asked}`)).toMatch(/^c=biws,r=/);
   });
 
   test.each([
@@ -189,11 +186,11 @@ describe("ScramClient", () => {
     ["a nonce beyond ASCII", `r=${nonce}ä,s=${salt},i=4096`],
     ["a NUL", `r=${nonce},s=${salt},i=4096,x=\0`],
   ])("refuses a challenge with %s", async (_, serverFirst) => {
-    await expect(rfcClient().challenge(serverFirst)).rejects.toEqual(badShape);
+    expect(() => rfcClient().challenge(serverFirst)).toThrow(badShape);
   });
 
   test("ignores an optional extension of the challenge, as RFC 5802 wants it", async () => {
-    await expect(rfcClient().challenge(`${rfc.serverFirst},x=y`)).resolves.toMatch(/^c=biws,r=/);
+    expect(await rfcClient().challenge(`${rfc.serverFirst},x=y`)).toMatch(/^c=biws,r=/);
   });
 
   test("does not trust a server whose signature is wrong in any place", async () => {
@@ -299,12 +296,14 @@ describe("ScramServer", () => {
     ["a space behind the proof", `${rfc.clientFinal} `],
     ["a line break behind the proof", `${rfc.clientFinal}\n`],
   ])("refuses an answer with %s as malformed", async (_, clientFinal) => {
-    await expect((await challenged()).final(clientFinal)).rejects.toEqual(badShape);
+    const server = await challenged();
+    expect(() => server.final(clientFinal)).toThrow(badShape);
   });
 
   test("refuses a proof for a message without the optional extension that stands before it", async () => {
     const clientFinal = rfc.clientFinal.replace(",p=", ",x=y,p=");
-    await expect((await challenged()).final(clientFinal)).rejects.toEqual(wrongPassword);
+    const server = await challenged();
+    expect(() => server.final(clientFinal)).toThrow(wrongPassword);
   });
 
   test.each([
@@ -312,16 +311,18 @@ describe("ScramServer", () => {
     ["the client's part alone", rfc.clientFinal.replace(/r=[^,]*/, `r=${rfc.clientNonce}`)],
     ["another client part", rfc.clientFinal.replace("r=r", "r=R")],
   ])("refuses a nonce with %s", async (_, clientFinal) => {
-    await expect((await challenged()).final(clientFinal)).rejects.toMatchObject({
+    const server = await challenged();
+    const error: unknown = expect.objectContaining({
       code: ErrorCode.AUTH_FAILED,
       message: expect.stringContaining("nonce"),
     });
+    expect(() => server.final(clientFinal)).toThrow(error);
   });
 
   test("refuses the proof for a challenge that was changed on its way", async () => {
     const server = await challenged();
     const proof = await rfcClient().challenge(rfc.serverFirst.replace("i=4096", "i=4097"));
-    await expect(server.final(proof)).rejects.toEqual(wrongPassword);
+    expect(() => server.final(proof)).toThrow(wrongPassword);
   });
 
   test("refuses the replay of a login that it saw succeed", async () => {
@@ -329,17 +330,17 @@ describe("ScramServer", () => {
     const observed = new ScramServer(keys, crypto);
     const client = rfcClient();
     const clientFinal = await client.challenge(observed.first(client.clientFirst));
-    await expect(observed.final(clientFinal)).resolves.toMatch(/^v=/);
+    expect(observed.final(clientFinal)).toMatch(/^v=/);
     const replayed = new ScramServer(keys, crypto);
     replayed.first(client.clientFirst);
-    await expect(replayed.final(clientFinal)).rejects.toEqual(refused);
+    expect(() => replayed.final(clientFinal)).toThrow(refused);
   });
 
   test("refuses an observed proof with its nonce put in place of the old one", async () => {
     const server = new ScramServer(await rfcKeys, crypto);
     const nonce = server.first(rfc.clientFirst).split(",")[0] ?? "";
     const forged = rfc.clientFinal.replace(/r=[^,]*/, () => nonce);
-    await expect(server.final(forged)).rejects.toEqual(wrongPassword);
+    expect(() => server.final(forged)).toThrow(wrongPassword);
   });
 
   test.each([
@@ -349,31 +350,12 @@ describe("ScramServer", () => {
   ])("lets a challenge be answered once: %s uses it up", async (_, answer) => {
     const server = await challenged();
     await refusalOf(server, answer);
-    await expect(server.final(rfc.clientFinal)).rejects.toEqual(refused);
-  });
-
-  test("lets a challenge be answered once, also while the first answer is judged", async () => {
-    const held = gate();
-    const server = new ScramServer(
-      await rfcKeys,
-      {
-        ...crypto,
-        hmacSha256: async (key, data) => {
-          await held.promise;
-          return crypto.hmacSha256(key, data);
-        },
-      },
-      rfc.serverNonce,
-    );
-    server.first(rfc.clientFirst);
-    const first = server.final(rfc.clientFinal);
-    await expect(server.final(rfc.clientFinal)).rejects.toEqual(refused);
-    held.open();
-    expect(await first).toBe(rfc.serverFinal);
+    expect(() => server.final(rfc.clientFinal)).toThrow(refused);
   });
 
   test("refuses an answer to a challenge it did not send", async () => {
-    await expect((await rfcServer()).final(rfc.clientFinal)).rejects.toEqual(refused);
+    const server = await rfcServer();
+    expect(() => server.final(rfc.clientFinal)).toThrow(refused);
   });
 
   test("refuses any other answer, always with the same error", async () => {
@@ -462,7 +444,7 @@ describe("ScramKeyCache", () => {
     Object.assign(own, { pbkdf2Sha256: () => Promise.reject(failure) });
     await expect(cache.get("password", salt, iterations)).rejects.toBe(failure);
     Object.assign(own, { pbkdf2Sha256 });
-    await expect(cache.get("password", salt, iterations)).resolves.toHaveProperty("clientKey");
+    expect(await cache.get("password", salt, iterations)).toHaveProperty("clientKey");
   });
 
   test("holds 16 keys and drops the least recently used", async () => {

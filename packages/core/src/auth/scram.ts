@@ -13,7 +13,13 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { encodeBase64 } from "../util/base64.ts";
 import { utf8 } from "../util/utf8.ts";
-import { constantTimeEqual, keyCacheOf, normalizePassword, type ScramServerKeys } from "./scram-keys.ts";
+import {
+  constantTimeEqual,
+  keyCacheOf,
+  normalizePassword,
+  type ScramKeys,
+  type ScramServerKeys,
+} from "./scram-keys.ts";
 import {
   CHANNEL_BINDING,
   escapeUsername,
@@ -56,22 +62,27 @@ export class ScramClient {
 
   /**
    * Answers the server-first-message.
-   * @returns the client-final-message.
+   * @returns the client-final-message; a promise if the keys of the password must be derived first.
    * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed message or an unknown mandatory extension;
    *   SERVER_NOT_TRUSTED for a nonce that doesn't extend ours, or iterations out of range
    */
-  async challenge(serverFirst: string): Promise<string> {
+  challenge(serverFirst: string): string | Promise<string> {
     const { nonce, salt, iterations } = parseServerFirst(serverFirst);
     if (!nonce.startsWith(this.#nonce) || !isNoncePart(nonce.slice(this.#nonce.length))) {
       const message = "SCRAM: the server's nonce does not extend the client's by an allowed number of characters";
       throw new ConduitError(ErrorCode.SERVER_NOT_TRUSTED, message);
     }
+    const keys = keyCacheOf(this.#crypto).get(this.#password, salt, iterations);
+    if (keys instanceof Promise) return keys.then((derived) => this.#answer(derived, serverFirst, nonce));
+    return this.#answer(keys, serverFirst, nonce);
+  }
+
+  #answer({ clientKey, storedKey, serverKey }: ScramKeys, serverFirst: string, nonce: string): string {
     const crypto = this.#crypto;
-    const { clientKey, storedKey, serverKey } = await keyCacheOf(crypto).get(this.#password, salt, iterations);
     const withoutProof = `c=${CHANNEL_BINDING},r=${nonce}`;
     const authMessage = utf8(`${this.#bare},${serverFirst},${withoutProof}`);
-    const clientSignature = await crypto.hmacSha256(storedKey, authMessage);
-    this.#serverSignature = await crypto.hmacSha256(serverKey, authMessage);
+    const clientSignature = crypto.hmacSha256(storedKey, authMessage);
+    this.#serverSignature = crypto.hmacSha256(serverKey, authMessage);
     return `${withoutProof},p=${encodeBase64(xor(clientKey, clientSignature))}`;
   }
 
@@ -129,7 +140,7 @@ export class ScramServer {
    * @throws ConduitError INVALID_PAYLOAD_SHAPE for a malformed message; AUTH_FAILED for a wrong proof, another
    *   challenge's nonce, or an unexpected message. The error's message is for logs, not for the peer
    */
-  async final(clientFinal: string): Promise<string> {
+  final(clientFinal: string): string {
     const challenge = this.#challenge;
     this.#challenge = null;
     if (challenge === null) throw new ConduitError(ErrorCode.AUTH_FAILED, "SCRAM: no challenge is open");
@@ -140,12 +151,12 @@ export class ScramServer {
     const crypto = this.#crypto;
     const { storedKey, serverKey } = this.#keys;
     const authMessage = utf8(`${challenge.signed},${withoutProof}`);
-    const clientSignature = await crypto.hmacSha256(storedKey, authMessage);
-    const provenKey = await crypto.sha256(xor(proof, clientSignature));
+    const clientSignature = crypto.hmacSha256(storedKey, authMessage);
+    const provenKey = crypto.sha256(xor(proof, clientSignature));
     if (!constantTimeEqual(provenKey, storedKey)) {
       throw new ConduitError(ErrorCode.AUTH_FAILED, "Invalid password");
     }
-    return `v=${encodeBase64(await crypto.hmacSha256(serverKey, authMessage))}`;
+    return `v=${encodeBase64(crypto.hmacSha256(serverKey, authMessage))}`;
   }
 }
 

@@ -8,7 +8,7 @@ import { countPbkdf2 } from "../test-support/pbkdf2-runs.ts";
 import { FrameType } from "../wire/constants.ts";
 import { ScramClient } from "./scram.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-handshake.ts";
-import { NOBODY } from "./user.ts";
+import { type Identity, NOBODY } from "./user.ts";
 
 const { crypto } = fakeRuntime();
 const transport = { remote: { kind: "memory", name: "peer" }, tls: null } as const;
@@ -77,7 +77,7 @@ describe("a netconduit client", () => {
   const clientInfo = { name: "conduit_client", version: "1.0.0" };
 
   test("sends the hash that this library computes", async () => {
-    expect(await passwordHash(password, crypto)).toBe(hash);
+    expect(passwordHash(password, crypto)).toBe(hash);
   });
 
   test("is let in by its hash where that is allowed, and offers nothing", async () => {
@@ -196,19 +196,23 @@ describe("ServerHandshake", () => {
     expect(again).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
   });
 
-  test("uses up its challenge with the first answer: a second right one is refused while the first is checked", async () => {
-    const own = fakeRuntime().crypto;
-    const options = { password, crypto: own, iterations, allowPasswordHash: false };
-    const { handshake, data } = await challenged({ authenticator: await ServerAuthenticator.create(options) });
+  test("judges a proof at once, so no guess is under way while another login comes", async () => {
+    const [right, wrong] = [await challenged(), await challenged({ secret: "guess" })];
+    expect(right.handshake.guess(FrameType.AUTH_RESPONSE, { data: right.data })).toMatchObject({ kind: "accepted" });
+    expect(wrong.handshake.guess(FrameType.AUTH_RESPONSE, { data: wrong.data })).toMatchObject({ kind: "refused" });
+  });
+
+  test("uses up its challenge with the first answer: a second token is refused while the first is checked", async () => {
     const held = gate();
-    const { hmacSha256 } = own;
-    const holding: typeof hmacSha256 = async (key, message) => {
+    const token = async (): Promise<Identity> => {
       await held.promise;
-      return hmacSha256(key, message);
+      return { name: "ada", roles: [] };
     };
-    Object.assign(own, { hmacSha256: holding });
-    const first = handshake.receive(FrameType.AUTH_RESPONSE, { data });
-    const second = await handshake.receive(FrameType.AUTH_RESPONSE, { data });
+    const options = { password: null, token, crypto, iterations, allowPasswordHash: false };
+    const handshake = new ServerHandshake(await ServerAuthenticator.create(options), transport);
+    await handshake.receive(FrameType.AUTH_REQUEST, { methods: ["token"] });
+    const first = handshake.receive(FrameType.AUTH_RESPONSE, { token: "one" });
+    const second = await handshake.receive(FrameType.AUTH_RESPONSE, { token: "two" });
     expect(second).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
     held.open();
     expect((await first).kind).toBe("accepted");
@@ -233,12 +237,15 @@ describe("ServerHandshake", () => {
     });
   });
 
-  test("rejects when the runtime's cryptography does, and then accepts nothing", async () => {
+  test("fails when the runtime's cryptography does, and then accepts nothing", async () => {
     const broken = { ...crypto };
     const options = { password, crypto: broken, iterations, allowPasswordHash: false };
     const { handshake, data } = await challenged({ authenticator: await ServerAuthenticator.create(options) });
-    Object.assign(broken, { hmacSha256: () => Promise.reject(new Error("out of memory")) });
-    await expect(handshake.receive(FrameType.AUTH_RESPONSE, { data })).rejects.toThrow("out of memory");
+    const hmacSha256 = (): never => {
+      throw new Error("out of memory");
+    };
+    Object.assign(broken, { hmacSha256 });
+    expect(() => handshake.receive(FrameType.AUTH_RESPONSE, { data })).toThrow("out of memory");
     Object.assign(broken, { hmacSha256: crypto.hmacSha256 });
     const again = await handshake.receive(FrameType.AUTH_RESPONSE, { data });
     expect(again).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });

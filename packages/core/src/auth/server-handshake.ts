@@ -105,7 +105,7 @@ export class ServerAuthenticator {
     const { password, crypto, iterations, allowPasswordHash } = options;
     if (password === null) return new ServerAuthenticator(options, null, null);
     const keys = await deriveServerKeys(password, iterations, crypto);
-    const hash = allowPasswordHash ? await passwordHash(password, crypto) : null;
+    const hash = allowPasswordHash ? passwordHash(password, crypto) : null;
     return new ServerAuthenticator(options, keys, hash);
   }
 
@@ -215,11 +215,17 @@ export class ServerHandshake {
     return awaits === "request" && payload?.scram == null && payload?.password_hash != null;
   }
 
+  /** Processes a frame that is a guess: digests judge it at once. */
+  guess(frameType: number, payload: Record<string, unknown> | null): ServerStep {
+    return this.receive(frameType, payload) as ServerStep;
+  }
+
   /**
-   * Processes one frame. Rejects only if the runtime's cryptography fails; any input from the peer leads to a step.
+   * Processes one frame. Returns a promise if your functions or users are asked, which no guess does. Fails only if they
+   * do, or the runtime's cryptography; any input from the peer leads to a step.
    * @param payload the decoded payload; null if it isn't a valid map
    */
-  async receive(frameType: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
+  receive(frameType: number, payload: Record<string, unknown> | null): ServerStep | Promise<ServerStep> {
     const stage = this.#stage;
     // Until this frame is processed, another one is out of turn.
     this.#stage = { awaits: "nothing" };
@@ -231,7 +237,7 @@ export class ServerHandshake {
     return refused(ErrorCode.UNEXPECTED_FRAME, message);
   }
 
-  async #request(payload: Record<string, unknown> | null): Promise<ServerStep> {
+  #request(payload: Record<string, unknown> | null): ServerStep | Promise<ServerStep> {
     if (payload === null) return malformed("The payload of AUTH_REQUEST must be a MessagePack map");
     const { client_info, extensions: offer, resume } = payload;
     const scram = payload.scram ?? undefined;
@@ -242,16 +248,14 @@ export class ServerHandshake {
     }
     const peer = this.#authenticator.sharedPeerInfo(parsePeerInfo(client_info, offer));
     const introduction = { peer, offer, resume };
-    if (scram !== undefined && this.#authenticator.takesPasswords) {
-      return await this.#issueChallenge(scram, introduction);
-    }
+    if (scram !== undefined && this.#authenticator.takesPasswords) return this.#findKeys(scram, introduction);
     if (scram !== undefined) return this.#refuseMethod("passwords");
     if (password_hash !== undefined) return this.#judgeHash(password_hash, introduction);
-    if (Array.isArray(payload.methods)) return await this.#startMethod(payload.methods, introduction);
+    if (Array.isArray(payload.methods)) return this.#startMethod(payload.methods, introduction);
     return refused(ErrorCode.AUTH_REQUIRED, "AUTH_REQUEST carries neither scram nor password_hash");
   }
 
-  async #issueChallenge(clientFirst: string, introduction: Introduction): Promise<ServerStep> {
+  #findKeys(clientFirst: string, introduction: Introduction): ServerStep | Promise<ServerStep> {
     let username: string;
     try {
       username = parseClientFirst(clientFirst).username;
@@ -259,11 +263,14 @@ export class ServerHandshake {
       if (error instanceof ConduitError) return refused(error.code, error.message);
       throw error;
     }
-    const { keys, user } = await this.#authenticator.credentialOf(username);
-    const scram = new ScramServer(keys, this.#authenticator.crypto);
-    // A name that doesn't exist is challenged, too.
-    this.#stage = { awaits: "proof", introduction, scram, user, username: user === NOBODY.scram ? null : username };
-    return { kind: "challenge", payload: { data: scram.first(clientFirst) } };
+    const challenge = ({ keys, user }: Credential): ServerStep => {
+      const scram = new ScramServer(keys, this.#authenticator.crypto);
+      // A name that doesn't exist is challenged, too.
+      this.#stage = { awaits: "proof", introduction, scram, user, username: user === NOBODY.scram ? null : username };
+      return { kind: "challenge", payload: { data: scram.first(clientFirst) } };
+    };
+    const credential = this.#authenticator.credentialOf(username);
+    return credential instanceof Promise ? credential.then(challenge) : challenge(credential);
   }
 
   /** The client can log in by one of these methods, and has sent no secret yet. */
@@ -311,16 +318,16 @@ export class ServerHandshake {
     return { kind: "accepted", user: NOBODY["password-hash"], ...introduction, payload: {} };
   }
 
-  async #judgeProof(
+  #judgeProof(
     payload: Record<string, unknown> | null,
     { introduction, scram, user }: Stage & { readonly awaits: "proof" },
-  ): Promise<ServerStep> {
+  ): ServerStep {
     const data = payload?.data;
     if (typeof data !== "string") {
       return malformed("The payload of AUTH_RESPONSE must be a MessagePack map with a string data");
     }
     try {
-      const serverFinal = await scram.final(data);
+      const serverFinal = scram.final(data);
       if (user === null) return wrongPassword("There is no such user");
       return { kind: "accepted", user, ...introduction, payload: { scram: serverFinal } };
     } catch (error) {

@@ -109,7 +109,7 @@ export class Users {
    * table are looked up, too. Rejects if the lookup does.
    */
   async find(name: string): Promise<Credential> {
-    const madeUp = await this.#madeUp(name);
+    const madeUp = this.#madeUp(name);
     const { lookup, wallClock } = this.#settings;
     const found = lookup === null || usernameProblem(name) !== null ? null : await lookup(name);
     const known = this.#table.get(name);
@@ -122,14 +122,11 @@ export class Users {
     return user.expiresAt !== undefined && user.expiresAt <= wallClock() ? madeUp : { keys, user };
   }
 
-  async #madeUp(name: string): Promise<Credential> {
+  #madeUp(name: string): Credential {
     const { crypto, secret, iterations } = this.#settings;
-    const derive = async (what: string): Promise<Uint8Array> => crypto.hmacSha256(secret, utf8(`${what},${name}`));
-    const salt = (await derive("salt")).slice(0, SALT_BYTES);
-    return {
-      keys: { salt, iterations, storedKey: await derive("stored"), serverKey: await derive("server") },
-      user: null,
-    };
+    const derive = (what: string): Uint8Array => crypto.hmacSha256(secret, utf8(`${what},${name}`));
+    const salt = derive("salt").slice(0, SALT_BYTES);
+    return { keys: { salt, iterations, storedKey: derive("stored"), serverKey: derive("server") }, user: null };
   }
 }
 

@@ -316,18 +316,24 @@ export class ClientConnections<Peer>
   }
 
   /** @throws ConduitError if a session can't be resumed as the server says */
-  async accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): Promise<void> {
+  accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void | Promise<void> {
     const hadSession = this.#waiting.connection !== null;
     const resumable = this.#waiting.answered(answer);
     if (resumable !== null) {
       this.#resume(connection, resumable, answer.sessionToken);
       return;
     }
-    if (hadSession) {
-      // It has ended, and its messages with ack take their places in the queue.
-      await new Promise<void>((resolve) => this.#core.runtimeContext.runtime.defer(resolve));
-      if (connection.isOver || !this.#login.isFor(connection)) return;
+    if (!hadSession) {
+      this.#loggedIn(connection, answer);
+      return;
     }
+    // It has ended, and its messages with ack take their places in the queue.
+    return new Promise<void>((resolve) => this.#core.runtimeContext.runtime.defer(resolve)).then(() => {
+      if (!connection.isOver && this.#login.isFor(connection)) this.#loggedIn(connection, answer);
+    });
+  }
+
+  #loggedIn(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void {
     if (!this.#reconnector.keepsRunning) connection.stream.unref?.();
     const connectedAt = this.#core.runtimeContext.runtime.wallClock();
     this.#lastLogin = { connection, token: answer.sessionToken, connectedAt };

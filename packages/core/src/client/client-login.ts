@@ -22,7 +22,7 @@ export interface ClientLoginHost<Peer> {
   /** The stream is open: makes a connection of it. */
   streamOpened(stream: ByteStream): ProtocolConnection<Peer>;
   /** The server knows this client. `succeed` ends the attempt, and an error that is thrown fails it. */
-  accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): Promise<void>;
+  accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void | Promise<void>;
 }
 
 /** An attempt whose stream is open. */
@@ -72,7 +72,7 @@ export class ClientLogin<Peer> {
     const session = this.#host.session();
     const options = { credentials, info: this.#config, offer, allowPasswordHash, crypto: runtime.crypto };
     const handshake = new ClientHandshake({ ...options, ...(session === undefined ? {} : { resume: session }) });
-    const request = await handshake.start();
+    const request = handshake.start();
     const opened = await dial(runtime, targetOf(this.#config), abort);
     try {
       mustBePrivate(credentials, opened);
@@ -96,10 +96,14 @@ export class ClientLogin<Peer> {
   }
 
   /** A frame of the login arrived. */
-  async #receive(attempt: Attempt<Peer>, type: number, payload: Record<string, unknown> | null): Promise<void> {
-    const { connection, handshake } = attempt;
+  #receive(attempt: Attempt<Peer>, type: number, payload: Record<string, unknown> | null): void | Promise<void> {
     if (this.#attempt !== attempt) return;
-    const step = await handshake.receive(type, payload);
+    const step = attempt.handshake.receive(type, payload);
+    return step instanceof Promise ? step.then((late) => this.#act(attempt, late)) : this.#act(attempt, step);
+  }
+
+  #act(attempt: Attempt<Peer>, step: ClientStep): void | Promise<void> {
+    const { connection } = attempt;
     if (connection.isOver || this.#attempt !== attempt) return;
     if (step.kind === "send") {
       connection.sendPayload(step.type, step.payload);
@@ -109,7 +113,7 @@ export class ClientLogin<Peer> {
       // Destroy it immediately with this reason, before the server's close arrives as the reason.
       connection.destroy(error);
     } else {
-      await this.#host.accepted(connection, step);
+      return this.#host.accepted(connection, step);
     }
   }
 

@@ -86,16 +86,20 @@ describe("before login", () => {
   });
 
   test("more than 32 KiB, pipelined while the login is worked on, end the connection", async () => {
-    const { runtime, port, errors, server } = await bench();
+    const held = gate();
+    const scram = async (): Promise<null> => {
+      await held.promise;
+      return null;
+    };
+    const { runtime, port, errors, server } = await bench({ authenticate: { scram } });
     const peer = await rawDial(runtime, port);
-    const scram = peer.requestLogin({ password: PASSWORD });
-    const { payload } = await peer.next(FrameType.AUTH_CHALLENGE);
-    const response = frame(FrameType.AUTH_RESPONSE, { data: scram.answer(payload?.["data"] as string) });
+    const request = frame(FrameType.AUTH_REQUEST, { scram: "n,,n=ada,r=abcdefghijklmnop" });
     const filler = rawFrame(FrameType.MESSAGE, new Uint8Array(MAX_HANDSHAKE_BYTES));
-    peer.write(response, filler, filler, filler);
+    peer.write(request, filler, filler, filler);
     await runtime.settle();
     expect(errors).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE, stage: "login" }]);
     expect(server.connectionCount).toBe(0);
+    held.open();
   });
 
   test.each([

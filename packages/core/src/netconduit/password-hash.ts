@@ -8,6 +8,6 @@ import { toHex } from "../util/hex.ts";
 import { utf8 } from "../util/utf8.ts";
 
 /** `password_hash` of AUTH_REQUEST: lower-case hex SHA-256 of the password in UTF-8, without normalization. */
-export async function passwordHash(password: string, crypto: RuntimeCrypto): Promise<string> {
-  return toHex(await crypto.sha256(utf8(password)));
+export function passwordHash(password: string, crypto: RuntimeCrypto): string {
+  return toHex(crypto.sha256(utf8(password)));
 }

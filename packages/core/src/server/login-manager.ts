@@ -6,7 +6,6 @@
  * of the pending logins.
  */
 
-import { GuessQueue, type Verdict } from "../auth/guess-queue.ts";
 import {
   refused,
   ServerAuthenticator,
@@ -101,7 +100,7 @@ interface PendingLogin<Peer> extends ConnectionLogin {
 export class LoginManager<Peer> {
   readonly #host: LoginManagerHost<Peer>;
   readonly #pending = new PendingByAddress<PendingLogin<Peer>>();
-  readonly #guesses: GuessQueue;
+  readonly #throttle = new AuthThrottle();
   /** Null without functions of the application: then a check takes next to no time. */
   readonly #checks: LoginChecks | null;
   /** Logins that wait for the store, or for another node to end their session. */
@@ -113,7 +112,6 @@ export class LoginManager<Peer> {
 
   constructor(host: LoginManagerHost<Peer>) {
     this.#host = host;
-    this.#guesses = new GuessQueue(new AuthThrottle(), () => host.runtime.now());
     const { authenticate, maxPendingLogins } = host.config;
     this.#checks = authenticate === null ? null : new LoginChecks(maxPendingLogins);
     // The other half is for logins that need no store, however slow that is.
@@ -214,7 +212,7 @@ export class LoginManager<Peer> {
     const { runtime } = this.#host;
     const { crypto } = runtime;
     const given = authenticate?.secret;
-    const secret = given === undefined ? crypto.randomBytes(SECRET_BYTES) : await crypto.sha256(utf8(given));
+    const secret = given === undefined ? crypto.randomBytes(SECRET_BYTES) : crypto.sha256(utf8(given));
     const users = new Users({ crypto, iterations, lookup, secret, wallClock: () => runtime.wallClock() });
     for (const [name, options] of Object.entries(table ?? {})) await users.set(name, options);
     return users;
@@ -259,12 +257,22 @@ export class LoginManager<Peer> {
     login.onLeave();
   }
 
-  /** Processes a login frame. */
-  async #receive(login: PendingLogin<Peer>, type: number, payload: Record<string, unknown> | null): Promise<void> {
+  /** Processes a login frame. Returns a promise only if somebody is asked: the users, the application or the store. */
+  #receive(login: PendingLogin<Peer>, type: number, payload: Record<string, unknown> | null): void | Promise<void> {
+    if (type === FrameType.AUTH_REQUEST && this.#isRefused(login.connection, payload?.["resume"])) return;
+    const step = this.#step(login, type, payload);
+    return step instanceof Promise ? step.then((judged) => this.#judged(login, judged)) : this.#judged(login, step);
+  }
+
+  #judged(login: PendingLogin<Peer>, step: ServerStep): void | Promise<void> {
+    const asksForSession = step.kind === "accepted" && isPending(login.connection) && this.#host.mustRecall(step);
+    return asksForSession ? this.#recall(login, step).then((last) => this.#act(login, last)) : this.#act(login, step);
+  }
+
+  /** Does what the handshake says. A change of the user meanwhile ends the login. */
+  #act(login: PendingLogin<Peer>, judged: ServerStep): void {
     const { connection } = login;
-    if (type === FrameType.AUTH_REQUEST && this.#isRefused(connection, payload?.["resume"])) return;
-    const judged = await this.#step(login, type, payload);
-    const step = judged.kind === "accepted" && isPending(connection) ? await this.#recall(login, judged) : judged;
+    const step = judged.kind === "accepted" ? unlessChanged(login, judged) : judged;
     if (isAuthFailure(step)) this.#authFailures += 1;
     if (!isPending(connection)) return;
     if (step.kind === "challenge") {
@@ -316,41 +324,63 @@ export class LoginManager<Peer> {
   }
 
   /** Processes one frame of a login. A failing function of the application ends it. */
-  async #step(login: PendingLogin<Peer>, type: number, payload: Record<string, unknown> | null): Promise<ServerStep> {
+  #step(
+    login: PendingLogin<Peer>,
+    type: number,
+    payload: Record<string, unknown> | null,
+  ): ServerStep | Promise<ServerStep> {
+    const { handshake, addressKey } = login;
+    try {
+      if (addressKey !== null && handshake.isGuess(type, payload))
+        return this.#judge(handshake, addressKey, type, payload);
+      if (this.#checks !== null) return this.#check(login, this.#checks, type, payload);
+      const step = handshake.receive(type, payload);
+      return step instanceof Promise ? step.catch((error: unknown) => this.#failed(login, error)) : step;
+    } catch (error) {
+      return this.#failed(login, error);
+    }
+  }
+
+  #failed({ connection }: PendingLogin<Peer>, error: unknown): ServerStep {
+    this.#host.lookupFailed(error, connection.stream);
+    return refused(ErrorCode.INTERNAL, "Internal server error");
+  }
+
+  /** Processes a frame for which a function of the application may be called. */
+  async #check(
+    login: PendingLogin<Peer>,
+    checks: LoginChecks,
+    type: number,
+    payload: Record<string, unknown> | null,
+  ): Promise<ServerStep> {
     const address = login.addressKey ?? "";
-    if (this.#checks?.begin(address) === false) {
+    if (!checks.begin(address)) {
       return tryLater("Too many logins are being checked; try again later", BUSY_RETRY_MS);
     }
     try {
-      return await this.#judge(login, type, payload);
+      return await login.handshake.receive(type, payload);
     } catch (error) {
-      this.#host.lookupFailed(error, login.connection.stream);
-      return refused(ErrorCode.INTERNAL, "Internal server error");
+      return this.#failed(login, error);
     } finally {
-      this.#checks?.end(address);
+      checks.end(address);
     }
   }
 
   /**
-   * The client has proved who it is. If it asks for a session of another process, the login waits for that, at most half
-   * of the time that it has left. A change of its user meanwhile ends it.
+   * The client has proved who it is, and asks for a session of another process. The login waits for that, at most half of the
+   * time that it has left.
    */
   async #recall(login: PendingLogin<Peer>, step: AcceptedStep): Promise<ServerStep> {
     const address = login.addressKey ?? "";
-    if (this.#host.mustRecall(step)) {
-      if (!this.#recalls.begin(address)) {
-        return tryLater("Too many logins wait for the store of sessions; try again later", BUSY_RETRY_MS);
-      }
-      try {
-        login.recalled = await this.#recallOrLeave(login, step);
-      } finally {
-        this.#recalls.end(address);
-      }
+    if (!this.#recalls.begin(address)) {
+      return tryLater("Too many logins wait for the store of sessions; try again later", BUSY_RETRY_MS);
     }
-    const change = login.changes?.get(step.user.name);
-    if (change === undefined) return step;
-    if (change === "replaced") return tryLater("The user was changed during the login; try again", CHANGED_RETRY_MS);
-    return wrongPassword("The user was revoked during the login");
+    try {
+      login.recalled = await this.#recallOrLeave(login, step);
+    } finally {
+      this.#recalls.end(address);
+    }
+    return step;
   }
 
   /** Resolves with null once the connection has ended. */
@@ -363,23 +393,36 @@ export class LoginManager<Peer> {
     return await Promise.race([this.#host.recall(step, Math.max(1, Math.floor(remainingMs / 2))), ended]);
   }
 
-  /** Processes one frame of a login. A proof of the password needs a guess from the budgets of its address and user. */
-  async #judge(
-    { connection, handshake, addressKey }: PendingLogin<Peer>,
+  /**
+   * Judges a proof of the password, which needs a guess from the budgets of its address and user. All of that happens at once:
+   * a login never finds a guess taken by another one that is being judged.
+   */
+  #judge(
+    handshake: ServerHandshake,
+    address: string,
     type: number,
     payload: Record<string, unknown> | null,
-  ): Promise<ServerStep> {
-    if (addressKey === null || !handshake.isGuess(type, payload)) return await handshake.receive(type, payload);
-    const judge = (): Promise<ServerStep> => handshake.receive(type, payload);
-    const isGone = (): boolean => !isPending(connection);
-    const judged = await this.#guesses.judge(addressKey, handshake.username, judge, verdictOf, isGone);
-    return "result" in judged ? judged.result : tooManyGuesses(judged.waitMs);
+  ): ServerStep {
+    const now = this.#host.runtime.now();
+    const guess = this.#throttle.take(address, handshake.username, now);
+    if (guess.waitMs > 0) return tooManyGuesses(guess.waitMs);
+    let step: ServerStep | null = null;
+    try {
+      step = handshake.guess(type, payload);
+      return step;
+    } finally {
+      if (step?.kind === "accepted") guess.accepted(now);
+      else if (step === null || !isAuthFailure(step)) guess.giveBack(now);
+    }
   }
 }
 
-function verdictOf(step: ServerStep): Verdict {
-  if (step.kind === "accepted") return "right";
-  return isAuthFailure(step) ? "wrong" : "unjudged";
+/** The login, or its refusal if the user was changed since it began. */
+function unlessChanged<Peer>({ changes }: PendingLogin<Peer>, step: AcceptedStep): ServerStep {
+  const change = changes?.get(step.user.name);
+  if (change === undefined) return step;
+  if (change === "replaced") return tryLater("The user was changed during the login; try again", CHANGED_RETRY_MS);
+  return wrongPassword("The user was revoked during the login");
 }
 
 function isAuthFailure(step: ServerStep): boolean {

@@ -26,8 +26,8 @@ export type DialBehaviour = (dial: Dial) => Promise<ByteStream>;
 function syncCrypto(): RuntimeCrypto {
   return {
     randomBytes: (count) => new Uint8Array(randomBytes(count)),
-    sha256: async (data) => new Uint8Array(createHash("sha256").update(data).digest()),
-    hmacSha256: async (key, data) => new Uint8Array(createHmac("sha256", key).update(data).digest()),
+    sha256: (data) => new Uint8Array(createHash("sha256").update(data).digest()),
+    hmacSha256: (key, data) => new Uint8Array(createHmac("sha256", key).update(data).digest()),
     pbkdf2Sha256: async (password, salt, iterations) =>
       new Uint8Array(pbkdf2Sync(password, salt, iterations, 32, "sha256")),
   };

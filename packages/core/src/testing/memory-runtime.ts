@@ -226,8 +226,8 @@ export class MemoryRuntime implements Runtime {
     };
     return {
       randomBytes: (count) => crypto.randomBytes(count),
-      sha256: (data) => counted(crypto.sha256(data)),
-      hmacSha256: (key, data) => counted(crypto.hmacSha256(key, data)),
+      sha256: (data) => crypto.sha256(data),
+      hmacSha256: (key, data) => crypto.hmacSha256(key, data),
       pbkdf2Sha256: (password, salt, iterations) => counted(crypto.pbkdf2Sha256(password, salt, iterations)),
     };
   }

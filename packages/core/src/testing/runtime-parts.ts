@@ -1,5 +1,6 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Runtime, RuntimeCrypto } from "../runtime.ts";
+import { hmacSha256, sha256 } from "./sha256.ts";
 
 /**
  * The parts of a runtime that tests in memory use: all but its sockets, clock and turns. A `Runtime` such as
@@ -11,15 +12,10 @@ export type RuntimeParts = Pick<
 > &
   Partial<Pick<Runtime, "warn">>;
 
-const HMAC = { name: "HMAC", hash: "SHA-256" } as const;
-
 const webCrypto: RuntimeCrypto = {
   randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
-  sha256: async (data) => new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(data))),
-  async hmacSha256(key, data) {
-    const imported = await crypto.subtle.importKey("raw", new Uint8Array(key), HMAC, false, ["sign"]);
-    return new Uint8Array(await crypto.subtle.sign("HMAC", imported, new Uint8Array(data)));
-  },
+  sha256,
+  hmacSha256,
   async pbkdf2Sha256(password, salt, iterations) {
     const key = await crypto.subtle.importKey("raw", new Uint8Array(password), "PBKDF2", false, ["deriveBits"]);
     const parameters = { name: "PBKDF2", hash: "SHA-256", salt, iterations };

@@ -1,7 +1,7 @@
 /**
  * Splits the chunks of one connection into frames and dispatches them.
  *
- * Until the login is complete, frames go to `login` one at a time: each waits until the previous promise settles.
+ * Until the login is complete, frames go to `login` one at a time: each waits until the one before has been judged.
  *
  * A connection with much to do works for a slice of a turn of the event loop. Then its stream pauses and it waits in the
  * `TurnQueue`, so that other connections are served in between.
@@ -20,8 +20,8 @@ import type { ReadControl } from "./read-control.ts";
 
 /** A login that is under way. */
 export interface ConnectionLogin {
-  /** A frame of it arrived. Later frames wait until the promise settles. */
-  receive(type: number, payload: Record<string, unknown> | null): Promise<void>;
+  /** A frame of it arrived. If it returns a promise, later frames wait until that settles. */
+  receive(type: number, payload: Record<string, unknown> | null): void | Promise<void>;
 }
 
 /** The receiver's connection. */
@@ -176,7 +176,7 @@ export class FrameReceiver implements Continuable {
     try {
       while (host.isReading && !this.#isWaiting && !this.#isHandshaking && host.isReceiving && decoder.next()) {
         if (host.isAuthenticated) host.frame(decoder);
-        else void this.#handshake(decoder.type, this.#loginPayload(decoder));
+        else this.#handshake(decoder);
         if (host.context.slice.frameDone(workBytes(decoder))) this.#passTurn();
       }
     } catch (error) {
@@ -239,11 +239,16 @@ export class FrameReceiver implements Continuable {
     }
   }
 
-  async #handshake(type: number, payload: Record<string, unknown> | null): Promise<void> {
+  #handshake(decoder: FrameDecoder): void {
+    const judged = this.#host.login?.receive(decoder.type, this.#loginPayload(decoder));
+    if (judged instanceof Promise) void this.#waitFor(judged);
+  }
+
+  async #waitFor(judged: Promise<void>): Promise<void> {
     const host = this.#host;
     this.#isHandshaking = true;
     try {
-      await host.login?.receive(type, payload);
+      await judged;
     } catch (error) {
       host.fail(asConduitError(error));
       return;
