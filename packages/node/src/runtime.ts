@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
 import { makeRuntime, nodeFiles, type Runtime } from "@netconduit/core/adapter";
+import { filesInTurns } from "./file-turns.ts";
 import { keepingLargeMemory } from "./large-memory.ts";
 import { transport } from "./transport.ts";
 
@@ -31,7 +32,7 @@ export const nodeRuntime: Runtime = makeRuntime({
   AsyncResource,
   keepsEnteredStores: keepsEnteredStores(),
   nodeCrypto: { hash, createHmac, createSecretKey },
-  files: nodeFiles(fileSystem, path, createHash),
+  files: nodeFiles(filesInTurns(fileSystem), path, createHash),
   zlib,
   allocate: process.platform === "linux" ? keepingLargeMemory(Buffer.allocUnsafeSlow) : Buffer.allocUnsafeSlow,
   // A socket converts anything but a Buffer on every write: a thousand times for a broadcast to a thousand clients.
