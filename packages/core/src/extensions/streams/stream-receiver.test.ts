@@ -21,22 +21,27 @@ const strings: Schema<string> = {
   },
 };
 
-/** A stream of strings, and the bytes that its connection counts as held for it. */
-function stringStream() {
-  const counted = { held: 0 };
+/** A stream of strings, and the bytes that its connection counts for it. */
+function stringStream(window: number = MIB) {
+  const counted = { held: 0, window, overdraft: 0 };
   const host = {
     reader: new RuntimeContext(fakeRuntime()).reader(MIB, false),
     maxReceivedItemBytes: MIB,
     takeWindow: () => 0,
-    returnWindow: () => undefined,
-    countReceivedOverdraft: () => false,
+    returnWindow: (bytes: number) => {
+      counted.window -= bytes;
+    },
+    countReceivedOverdraft: (change: number) => {
+      counted.overdraft += change;
+      return false;
+    },
     countHeld: (change: number) => {
       counted.held += change;
     },
     passTurn: () => null,
   };
   const stream = { name: "strings", returnCredit: () => undefined, stopped: () => undefined };
-  const receiver = new StreamReceiver(host, stream, MIB, new Validator(strings, "data"));
+  const receiver = new StreamReceiver(host, stream, window, new Validator(strings, "data"));
   receiver.granted();
   const receiveFrames = (...all: Uint8Array[]): void => {
     const frames = new FrameDecoder(MIB, anyFrameType);
@@ -96,5 +101,37 @@ describe("an item that fails its schema", () => {
     receive(1);
     await expect(step).rejects.toMatchObject({ code: ErrorCode.VALIDATION });
     expect([await receiver.next(), counted.held]).toEqual([{ done: true, value: undefined }, 0]);
+  });
+});
+
+describe("what the connection has granted", () => {
+  const NOTHING = { held: 0, window: 0, overdraft: 0 };
+
+  test("returns with the items that are taken after the peer's end", async () => {
+    const { receiver, counted, receive } = stringStream();
+    receive("one", "two");
+    receiver.end(null);
+    expect(counted.window).toBeLessThan(1000);
+    for (let n = 0; n < 3; n += 1) await receiver.next();
+    expect(counted).toEqual(NOTHING);
+  });
+
+  test("returns when the application leaves items behind after the peer's end, or before it", () => {
+    const [after, before] = [stringStream(), stringStream()];
+    for (const { receive } of [after, before]) receive("one", "two");
+    after.receiver.end(null);
+    after.receiver.stop();
+    before.receiver.stop();
+    before.receiver.end(null);
+    expect([after.counted, before.counted]).toEqual([NOTHING, NOTHING]);
+  });
+
+  test("returns with the overdraft of an item that was larger than the window", async () => {
+    const { receiver, counted, receive } = stringStream(1000);
+    receive("x".repeat(50_000));
+    expect(counted.overdraft).toBeGreaterThan(49_000);
+    receiver.end(null);
+    await receiver.next();
+    expect(counted).toEqual(NOTHING);
   });
 });
