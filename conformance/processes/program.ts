@@ -183,6 +183,22 @@ const roles: Readonly<Record<string, Role>> = {
   },
 
   /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */
+  /** What was sent reaches the server, although nothing else keeps the process running while its client and server close. */
+  async unrefClosing({ Server, Client }) {
+    const server = new Server({ host, port: 0, password, handleSignals: false });
+    const received: unknown[] = [];
+    server.on("last", (_connection: unknown, data: unknown) => void received.push(data));
+    await server.start();
+    const client = new Client({ host, port: server.address.port, password });
+    await client.connect();
+    server.unref();
+    client.unref();
+    client.send("last", "words");
+    await client.disconnect();
+    await server.stop();
+    print([received, client.state, server.state]);
+  },
+
   async unrefReconnecting({ Server, Client }) {
     const server = new Server({ host, port: 0, password, handleSignals: false });
     await server.start();

@@ -20,4 +20,9 @@ describe.each(RUNTIMES)("on %s", (runtime) => {
     program = new RunningProgram(runtime, ["unrefReconnecting"]);
     expect(await program.output).toEqual(["closed"]);
   });
+
+  test("a process waits for its client and its server to close, also after unref()", async () => {
+    program = new RunningProgram(runtime, ["unrefClosing"]);
+    expect(await program.output).toEqual([[["words"], "closed", "stopped"]]);
+  });
 });

@@ -97,6 +97,8 @@ export class ConnectionClosing {
     }
     host.machine.transition("close", { code: reason.code, message: reason.message });
     this.#startTimer();
+    // Else the process of a program that called `unref` would end before what was sent has left.
+    if (request.byPeer !== true) host.stream.ref?.();
     host.closingStarted(reason, request.started ?? null);
     if (mayFlush && host.mustFlush) this.#isFlushing = true;
     else this.#finish(reason, !mayFlush);
