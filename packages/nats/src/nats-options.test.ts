@@ -54,6 +54,15 @@ test.each([
   expect(problemOf(options)).toBe(problem);
 });
 
+test.each(["http://ada:secret@host", "nats://ada:secret@ho st", "wss://ada:secret@host", "ada:secret@host"])(
+  "the password in an unusable URL isn't shown: %s",
+  (servers) => {
+    expect(problemOf({ servers })).toBe(
+      "Invalid option servers: a URL has a user or password; give them as the options user and pass, or token",
+    );
+  },
+);
+
 test("an unknown option is refused, and so are no options", () => {
   expect(problemOf({ sevrers: "nats://host" })).toMatch(
     /^Unknown option sevrers of natsCluster; it has servers, name, user, /,

@@ -158,6 +158,13 @@ function parseServers(servers: string | readonly string[], isConnectGiven: boole
   const list = typeof servers === "string" ? [servers] : Array.isArray(servers) ? [...servers] : [];
   if (list.length === 0) throw invalid("servers", "must name at least one server", servers);
   for (const server of list) {
+    // First, because the other errors show the URL.
+    if (typeof server === "string" && server.includes("@")) {
+      throw new ConduitError(
+        ErrorCode.INVALID_CONFIG,
+        "Invalid option servers: a URL has a user or password; give them as the options user and pass, or token",
+      );
+    }
     const url = typeof server === "string" && URL.canParse(server) ? new URL(server) : null;
     const isKnown = ["nats:", "tls:"].includes(url?.protocol ?? "") || isWebSocket(server);
     if (url === null || !isKnown || url.hostname === "") {
@@ -172,12 +179,6 @@ function parseServers(servers: string | readonly string[], isConnectGiven: boole
     }
     if (isWebSocket(server) !== isWebSocket(list[0])) {
       throw invalid("servers", "must all be WebSockets, or none", server);
-    }
-    if (url.username !== "" || url.password !== "") {
-      throw new ConduitError(
-        ErrorCode.INVALID_CONFIG,
-        "Invalid option servers: a URL has a user or password; give them as the options user and pass, or token",
-      );
     }
   }
   return list;

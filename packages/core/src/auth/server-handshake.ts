@@ -140,12 +140,13 @@ export class ServerAuthenticator {
     return user.expiresAt !== undefined && user.expiresAt <= now ? null : user;
   }
 
-  /** The keys that check a login by SCRAM. A promise only if there are users. Rejects if your lookup of users does. */
-  credentialOf(username: string): Credential | Promise<Credential> {
-    const shared = this.#keys === null ? null : { keys: this.#keys, user: NOBODY.scram };
-    if (shared !== null && (this.#users === null || isNobody(username))) return shared;
-    // A server has a password or users.
-    return (this.#users as Users).find(username);
+  /** The keys that check a login by SCRAM, and whose they are. Rejects if your lookup of users does. */
+  async credentialOf(username: string): Promise<Credential> {
+    if (this.#keys !== null && (this.#users === null || isNobody(username))) {
+      return { keys: this.#keys, user: NOBODY.scram };
+    }
+    // A server that takes passwords has a shared one or users.
+    return await (this.#users as Users).find(username);
   }
 
   /** Clients of one program send the same info. One object for all of them saves 0.15 KiB per connection. */
