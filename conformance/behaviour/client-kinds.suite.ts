@@ -110,9 +110,9 @@ export function describeClientKinds(subject: Subject): void {
       staged(async (stage) => {
         const { server, device, operator } = await fleetOn(stage);
         const heard = new EventLog<string>();
-        // As programs without types might.
-        for (const type of ["alarm", "news"] as "news"[]) {
-          device.on(type, (text) => heard.add(`device ${type} ${text}`));
+        device.on("news", (text) => heard.add(`device news ${text}`));
+        device.onUnknown((_client, type, text) => heard.add(`device ${type} ${String(text)}`));
+        for (const type of ["alarm", "news"] as const) {
           operator.on(type, (text) => heard.add(`operator ${type} ${text}`));
         }
         const idOf = (name: string): string => server.connections.find(({ user }) => user.name === name)?.id ?? "";

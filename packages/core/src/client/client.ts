@@ -121,7 +121,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   constructor(options: ClientInit<C>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
     const { contract, config } = parseInit(options);
     super();
-    const sides = { own: contract?.client, peer: contract?.server };
+    const sides = { own: contract === null ? undefined : (contract.client ?? {}), peer: contract?.server };
     const settings = { ...config, renewsCredentials: config.credentials !== undefined };
     this.#core = new EndpointCore(runtime, settings, sides, extensions);
     this.config = config;

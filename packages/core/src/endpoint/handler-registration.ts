@@ -2,6 +2,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { type Access, accessOf } from "../rpc/access.ts";
 import type { MethodContract, SideContract } from "../rpc/contract.ts";
 import { MiddlewareList } from "../rpc/middleware.ts";
+import { didYouMean } from "../rpc/nearest-name.ts";
 import type { Items, MessageEntry, MethodEntry, Registry } from "../rpc/registry.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { describeParams, describeResult } from "../rpc/type-names.ts";
@@ -61,6 +62,7 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
   ): Disposer {
     const definition: MethodDefinition = definitionOf(method, RPC, 'rpc("name", (params) => …)');
     const { name } = definition;
+    this.#mustList("method", this.#contract?.methods, name);
     const agreed = agreedOn(this.#contract?.methods, name);
     const form = `rpc(${JSON.stringify(name)}, (params) => …)`;
     return this.#add(definition, agreed, splitHandler(name, form, schemaOrHandler, maybeHandler), scope);
@@ -75,6 +77,7 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
   ): Disposer {
     const definition: StreamDefinition = definitionOf(stream, STREAM, 'stream("name", async function* (params) { … })');
     const { name } = definition;
+    this.#mustList("stream", this.#contract?.streams, name);
     const agreed = agreedOn(this.#contract?.streams, name);
     const form = `stream(${JSON.stringify(name)}, async function* (params) { … })`;
     const output = checkedSchema(definition.output === undefined ? agreed?.output : definition.output, name);
@@ -155,6 +158,7 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
     const form = `on(${JSON.stringify(type)}, (${takesPeer ? "connection, data" : "data"}) => …)`;
     const { schema, handler } = splitHandler(String(type), form, schemaOrHandler, maybeHandler);
     const types = typeof type === "string" ? [type] : type;
+    for (const one of types) this.#mustList("message", this.#contract?.messages, one);
     const disposers = types.map((one) => {
       const entry = agreedOn(this.#contract?.messages, one);
       const agreed = entry === undefined ? undefined : agreedData(entry);
@@ -170,6 +174,14 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
       } as MessageEntry<Peer>);
     });
     return () => disposeAll(disposers);
+  }
+
+  /** @throws ConduitError INVALID_CONFIG if there is a contract without this name: nobody could call it, but by a mistake */
+  #mustList(what: string, entries: Readonly<Record<string, unknown>> | undefined, name: string): void {
+    if (this.#contract === undefined || (entries !== undefined && Object.hasOwn(entries, name))) return;
+    const side = this.#isServer ? "server" : "client";
+    const message = `The contract lists no ${what} '${name}' of the ${side}${didYouMean(name, Object.keys(entries ?? {}))}`;
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
 
   #accessOf(name: string, ...roles: (readonly string[] | undefined)[]): Access | null {

@@ -165,3 +165,31 @@ describe("option complete", () => {
     );
   });
 });
+
+describe("a name that the contract lacks is refused, with the nearest one, at", () => {
+  const handler = (): null => null;
+  const contract = {
+    server: { methods: { add: {} }, streams: { tail: {} }, messages: { order: v.string() } },
+  };
+  const server = new Server({ ...target, contract }, fakeRuntime());
+  const client = new Client({ ...target, contract }, fakeRuntime());
+
+  test.for([
+    ["rpc", () => server.rpc("ad" as "add", handler), "no method 'ad' of the server (did you mean 'add'?)"],
+    ["rpc of a stream", () => server.rpc("tail" as "add", handler), "no method 'tail' of the server"],
+    ["stream", () => server.stream("tai" as "tail", () => []), "no stream 'tai' of the server (did you mean 'tail'?)"],
+    ["on", () => server.on("ordr" as "order", handler), "no message 'ordr' of the server (did you mean 'order'?)"],
+    ["on of several", () => server.on(["order", "x"] as "order"[], handler), "no message 'x' of the server"],
+    ["a group", () => server.group().rpc("ad" as "add", handler), "no method 'ad' of the server"],
+    [
+      "implement",
+      () => server.implement({ add: handler, tail: () => [], subtract: handler } as never),
+      "no method 'subtract' of the server",
+    ],
+    ["a side that it leaves out", () => client.rpc("mood" as never, handler), "no method 'mood' of the client"],
+  ] as const)("%s", ([, register, message]) => {
+    expect(register).toThrow(
+      expect.objectContaining({ code: ErrorCode.INVALID_CONFIG, message: expect.stringContaining(message) }),
+    );
+  });
+});

@@ -94,8 +94,8 @@ const CALLS: readonly [called: string, run: () => unknown, message: string][] = 
   ["group.on", () => pair.server.group().on("m", rpc, { role: ["a"] } as Any), 'role of on("m"); did you mean roles?'],
   [
     "server.send",
-    () => pair.server.send("id", "m", 1, { ack: true } as Any),
-    'ack of server.send("id"); it takes meta',
+    () => pair.server.send("id", "m", 1, { timeoutMs: 5 } as Any),
+    'timeoutMs of server.send("id"); it takes meta, ack',
   ],
   [
     "broadcast",

@@ -129,7 +129,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       const message = `Invalid option connectionData: must be a function, got ${describeValue(connectionData)}`;
       throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
-    const sides = { own: contract?.server, peer: contract === null ? undefined : anyClientSide(contract) };
+    const sides = contract === null ? {} : { own: contract.server ?? {}, peer: anyClientSide(contract) };
     const settings = {
       ...config,
       renewsCredentials: config.authenticate?.token !== undefined,
