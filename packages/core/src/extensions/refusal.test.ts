@@ -21,3 +21,23 @@ test("a peer that claims 2^53 - 1 refused messages is reported with 1,000,000", 
   await runtime.settle();
   expect(counts).toEqual([1_000_000, 1_000_000]);
 });
+
+test("control characters in texts of REFUSED, which could pass for lines of a log, are shown as spaces", async () => {
+  const runtime = fakeRuntime();
+  const failures: unknown[] = [];
+  const { port } = await testServer(runtime, {}, (server) => server.onError((failure) => failures.push(failure)));
+  const peer = await rawClient(runtime, port, {
+    extensions: Object.fromEntries([...EXTENSIONS, "refusal"].map((name) => [name, true])),
+  });
+  peer.send(REFUSED_FRAME, {
+    name: "a\nb",
+    code: 1,
+    error: "no\r\n[root] logged in\u001b[2J",
+    failure_id: "x\ny",
+    count: 1,
+  });
+  await runtime.settle();
+  expect(failures).toMatchObject([
+    { message: "no  [root] logged in [2J", method: "a b", details: { failure_id: "x y" } },
+  ]);
+});

@@ -6,7 +6,7 @@
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 import { asConduitError, codeOf, ErrorCode, failureIdOf, messageOf, RpcError } from "../errors.ts";
 import { REPORT_WINDOW_MS } from "../limits.ts";
-import { clipToKeep } from "../text/describe-value.ts";
+import { clipToKeep, oneLine } from "../text/describe-value.ts";
 import { ReportWindows } from "../util/report-windows.ts";
 
 /** `{name: str, code: int, error: str, failure_id?: str, count: int}`. */
@@ -50,9 +50,10 @@ export const refusal: Extension<true, State> = {
     const { connection } = state;
     const { name, code: given, error, failure_id, count: many } = connection.readMap(frame) ?? {};
     const code = Number.isSafeInteger(given) ? (given as number) : ErrorCode.UNKNOWN;
-    const method = typeof name === "string" ? clipToKeep(name, MAX_TEXT_CHARS) : "";
-    const text = typeof error === "string" ? clipToKeep(error, MAX_TEXT_CHARS) : "";
-    const details = typeof failure_id === "string" ? { failure_id: clipToKeep(failure_id, MAX_TEXT_CHARS) } : undefined;
+    const method = textOf(name) ?? "";
+    const text = textOf(error) ?? "";
+    const failureId = textOf(failure_id);
+    const details = failureId === null ? undefined : { failure_id: failureId };
     const refused = new RpcError(code, text, { method, details });
     const stands = Number.isSafeInteger(many) && (many as number) > 0 ? (many as number) : 1;
     state.received ??= new ReportWindows(REPORT_WINDOW_MS);
@@ -69,6 +70,11 @@ export const refusal: Extension<true, State> = {
     }
   },
 };
+
+/** A peer's text as it is kept and shown; null if it isn't one. */
+function textOf(value: unknown): string | null {
+  return typeof value === "string" ? oneLine(clipToKeep(value, MAX_TEXT_CHARS)) : null;
+}
 
 function refusalOf(name: string, error: RpcError): Refusal {
   const failureId = failureIdOf(error);

@@ -597,6 +597,17 @@ describe("a server that offers topics", () => {
     expect([await subscription.next(), client.isConnected]).toEqual([{ done: true, value: undefined }, true]);
   });
 
+  test("that the server can't continue fails with the reason on one line", async () => {
+    const { runtime, client, peer, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    const next = subscription.next().catch((error: unknown) => error);
+    const reason = "gone\r\n[root] logged in\u001b[2J";
+    peer.send(TOPIC_END_FRAME, { code: ErrorCode.CLUSTER_UNAVAILABLE, reason }, { id: 1 });
+    await runtime.settle();
+    expect(await next).toMatchObject({ codeName: "CLUSTER_UNAVAILABLE", message: "gone  [root] logged in [2J" });
+  });
+
   const start = { topic: "news", epoch: "e", offset: 0, presence: false };
   const presence = { reset: true, joined: [], left: [] };
   const tooLong = "x".repeat(257);

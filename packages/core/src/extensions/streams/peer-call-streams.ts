@@ -5,6 +5,7 @@ import { MAX_CHUNK_BYTES } from "../../limits.ts";
 import type { ItemStream, RequestStreams } from "../../rpc/request-streams.ts";
 import { noItems, StreamItems } from "../../rpc/stream-items.ts";
 import type { Validator } from "../../rpc/validation.ts";
+import { oneLine } from "../../text/describe-value.ts";
 import type { StreamKeys } from "../../wire/stream-keys.ts";
 import type { ConnectionStreams, PeerCall } from "./connection-streams.ts";
 import { StreamFrame } from "./stream-frames.ts";
@@ -147,6 +148,6 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
 
 /** The error that a handler's loop throws for the one at the end of an input. */
 export function inputError(name: string, { error, code }: Record<string, unknown>): RpcError {
-  const text = typeof error === "string" ? error : `The input of '${name}' failed`;
+  const text = typeof error === "string" ? oneLine(error) : `The input of '${name}' failed`;
   return new RpcError(Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN, text, { method: name });
 }

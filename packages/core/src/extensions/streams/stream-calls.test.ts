@@ -251,6 +251,18 @@ describe("an input", () => {
     });
   });
 
+  test("whose end has an error with line breaks fails with a text on one line", async () => {
+    const { peer, open } = await called((server) =>
+      server.rpc({ name: "read", input: true }, async (_params, { input }) =>
+        input.next().catch((reason: unknown) => (reason as Error).message),
+      ),
+    );
+    open(5, "read", { input: true });
+    await peer.next(StreamFrame.INPUT_CREDIT);
+    peer.send(StreamFrame.INPUT_END, { error: "no\r\n[root] logged in\u001b[2J", code: 1 }, { id: 5 });
+    expect((await peer.next(Type.RPC_RESPONSE)).payload).toMatchObject({ result: "no  [root] logged in [2J" });
+  });
+
   test("is read in order by calls of next at the same time", async () => {
     const { client } = await connected((server) =>
       server.rpc({ name: "read", input: true }, async (_params, { input }) => {

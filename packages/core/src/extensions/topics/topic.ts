@@ -9,6 +9,7 @@
 import type { Extension, ExtensionHost, ReceivedFrame } from "../../connection/extension.ts";
 import { wireBytes } from "../../connection/receive/queued-frame.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../../errors.ts";
+import { oneLine } from "../../text/describe-value.ts";
 import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { ReservedMethod } from "../../wire/called-as.ts";
@@ -128,7 +129,7 @@ function pass(connection: ExtensionHost, receiver: TopicReceiver, frame: Receive
     default: {
       const { code, reason } = payload;
       const known = isCount(code) ? code : ErrorCode.UNKNOWN;
-      receiver.topicEnded(number, new ConduitError(known, typeof reason === "string" ? reason : ""));
+      receiver.topicEnded(number, new ConduitError(known, typeof reason === "string" ? oneLine(reason) : ""));
     }
   }
 }
