@@ -313,7 +313,7 @@ export const loginChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "AUTH_FAILURE",
     sentence:
-      "| 3001 | `AUTH_FAILED` | wrong password, or a client-final-message in `AUTH_RESPONSE` that is malformed or doesn't match the challenge |",
+      "| 3001 | `AUTH_FAILED` | wrong password, invalid token, a certificate that stands for no user, or a client-final-message in `AUTH_RESPONSE` that is malformed or doesn't match the challenge |",
     async run(server) {
       await (await guess(server)).send();
       for (const data of ["", "hello", `c=biws,r=${NONCE},p=${"A".repeat(43)}=`]) {

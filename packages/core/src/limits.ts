@@ -48,7 +48,7 @@ export const DEFAULT_CONNECT_TIMEOUT_MS = 10_000;
 export const DEFAULT_RPC_TIMEOUT_MS = 30_000;
 /**
  * A connection that ends sooner than this after its login counts as a failed attempt to reconnect. Otherwise a server
- * that accepts a client and drops it again would be dialed forever without backoff.
+ * that accepts a client and drops it again would be dialled forever without backoff.
  */
 export const STABLE_CONNECTION_MS = 5_000;
 /** How long `disconnect()` and `stop()` wait for the other side before they abort the connection. */

@@ -30,10 +30,12 @@ test("defaults are filled in, of the pool and of its clients", () => {
   expect(config).not.toHaveProperty("path");
 });
 
-test("the password can be read but isn't printed", () => {
+test("the password and the private key can be read but aren't printed", () => {
   const config = parsePoolOptions(least);
   expect(config.password).toBe("secret");
   expect(JSON.stringify(config)).not.toContain("secret");
+  const { tls } = parsePoolOptions({ ...least, tls: { cert: "chain", key: "private" } });
+  expect([tls?.key, JSON.stringify(tls)]).toEqual(["private", '{"cert":"chain"}']);
 });
 
 describe("refused are", () => {
