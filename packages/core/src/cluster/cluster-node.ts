@@ -159,6 +159,7 @@ export class ClusterNode implements Cluster {
         this.#counts.unknown += 1;
         return null;
       },
+      cannotRead: (error) => this.#report(error),
       entryFailed: (topic, offset, error) => {
         this.#losses.add({ direction: "received", count: 1, reason: "unreadable", topic });
         const { code, message } = asConduitError(error);

@@ -55,6 +55,7 @@ function scene(own: readonly PresenceEntry[] = []) {
       link: () => null,
       encode: (body) => body,
       decode: () => null,
+      cannotRead: () => undefined,
       entryFailed: () => undefined,
     }),
   );

@@ -27,6 +27,26 @@ test("A durable topic needs an engine with logs", async () => {
   await expect(client.publish("orders", 1)).rejects.toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
 });
 
+test("A server reports that a durable topic can't be read, except while its link is down", async () => {
+  const all = clusterScene({ isDurable: false });
+  const reports: unknown[] = [];
+  const a = await all.node("a", {}, (server) => {
+    orders(server);
+    server.onError((error, { stage }) => reports.push([stage, error.message]));
+  });
+  const client = await a.join();
+  all.cluster.cut("a");
+  const { ready } = client.subscribe("orders");
+  const subscribed = outcome(ready);
+  await all.runtime.advance(3000);
+  expect(reports).toEqual([]);
+  all.cluster.heal("a");
+  await all.runtime.advance(3000);
+  expect(reports[0]).toEqual(["cluster", "Cannot use the durable topic 'orders': the engine of the cluster has no logs"]);
+  // Its client goes on asking.
+  expect(subscribed.state).toBe("pending");
+});
+
 test("Subscribers on all nodes get one order, and a client that publishes hears when it is stored", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, {}, orders);
@@ -209,6 +229,7 @@ function waiting(newest = 1) {
     link: () => ({ logs: { open: async () => log } }) as unknown as ClusterLink,
     encode: (body) => body,
     decode: () => null,
+    cannotRead: () => undefined,
     entryFailed: () => undefined,
   });
   const topic: DurableTopic = {

@@ -34,6 +34,8 @@ export interface DurableTopicsHost {
   encode(body: Uint8Array): Uint8Array;
   /** Null if the entry can't be read. */
   decode(payload: Uint8Array): EncodedValue | null;
+  /** A topic can't be read although the link is connected. Its subscribers ask again. */
+  cannotRead(error: unknown): void;
   /** An entry couldn't be sent to the subscribers: they continue after it. */
   entryFailed(topic: string, offset: number, error: unknown): void;
 }
@@ -110,6 +112,7 @@ export class DurableTopics {
       reading.log = log;
       await this.#readUntilNewest(reading, log);
     } catch (error) {
+      if (!reading.isOver && this.#host.link()?.state === "connected") this.#host.cannotRead(error);
       if (this.#readings.get(topic.name) === reading) this.close(topic);
       throw error;
     }

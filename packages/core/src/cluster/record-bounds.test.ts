@@ -107,6 +107,7 @@ function topicsOfANode() {
     link: () => ({ logs: { open: async (name: string) => log(name) } }) as unknown as ClusterLink,
     encode: (body) => body,
     decode: () => null,
+    cannotRead: () => undefined,
     entryFailed: () => undefined,
   });
   const log = (name: string): ClusterLog => ({
