@@ -99,6 +99,7 @@ export class ClusterTopics {
   start(): void {
     // Messages that others published since the last run ended are missing.
     if (this.#hasStopped) this.interrupted();
+    this.durable.start();
     for (const entry of this.#entries.values()) this.#subscribe(entry);
   }
 

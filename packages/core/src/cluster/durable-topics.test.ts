@@ -27,6 +27,28 @@ test("A durable topic needs an engine with logs", async () => {
   await expect(client.publish("orders", 1)).rejects.toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
 });
 
+test("A client of a node that has left the cluster isn't subscribed to durable topics until that starts again", async () => {
+  const all = clusterScene();
+  const first = await all.node("same", {}, orders);
+  const client = await first.join();
+  await all.runtime.advance(10);
+  const second = await all.node("same", {}, orders);
+  await all.runtime.settle();
+  expect(first.server.cluster?.state).toBe("disconnected");
+  const refused = outcome(client.subscribe("orders").ready);
+  await all.runtime.settle();
+  expect(refused.error).toMatchObject({
+    code: ErrorCode.CLUSTER_UNAVAILABLE,
+    message: expect.stringContaining("the node has left the cluster: Another node has started with the id 'same'"),
+  });
+  await second.server.stop({ drainMs: 0 });
+  await first.server.stop({ drainMs: 0 });
+  await first.server.start();
+  const again = outcome((await first.join()).subscribe("orders").ready);
+  await all.runtime.settle();
+  expect(again.state).toBe("resolved");
+});
+
 test("A server reports that a durable topic can't be read, except while its link is down", async () => {
   const all = clusterScene({ isDurable: false });
   const reports: unknown[] = [];
@@ -42,7 +64,10 @@ test("A server reports that a durable topic can't be read, except while its link
   expect(reports).toEqual([]);
   all.cluster.heal("a");
   await all.runtime.advance(3000);
-  expect(reports[0]).toEqual(["cluster", "Cannot use the durable topic 'orders': the engine of the cluster has no logs"]);
+  expect(reports[0]).toEqual([
+    "cluster",
+    "Cannot use the durable topic 'orders': the engine of the cluster has no logs",
+  ]);
   // Its client goes on asking.
   expect(subscribed.state).toBe("pending");
 });

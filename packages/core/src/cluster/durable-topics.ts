@@ -68,12 +68,25 @@ export class DurableTopics {
   /** Logs for publishing, least recently used first. */
   readonly #logs = new Map<string, Promise<ClusterLog>>();
 
+  /** Why this node has left the cluster, for the rest of its run. */
+  #left: ConduitError | null = null;
+
   constructor(host: DurableTopicsHost) {
     this.#host = host;
   }
 
+  /** Whether nothing can be read or appended until the server starts again. */
+  get hasLeft(): boolean {
+    return this.#left !== null;
+  }
+
+  start(): void {
+    this.#left = null;
+  }
+
   /** The link ends. @param reason null if this node leaves by itself, which ends no subscriptions */
   stop(reason: ConduitError | null): void {
+    this.#left = reason;
     const readings = [...this.#readings.values()];
     for (const reading of readings) {
       reading.isOver = true;
@@ -82,8 +95,7 @@ export class DurableTopics {
     this.#readings.clear();
     this.#logs.clear();
     if (reason === null) return;
-    for (const { topic } of readings)
-      topic.logLost(unavailable(topic.name, `the node has left the cluster: ${reason.message}`));
+    for (const { topic } of readings) topic.logLost(unavailable(topic.name, leftBecause(reason)));
   }
 
   /**
@@ -221,6 +233,7 @@ export class DurableTopics {
 
   async #openLog({ name, limits }: Pick<DurableTopic, "name" | "limits">): Promise<ClusterLog> {
     const link = this.#host.link();
+    if (this.#left !== null) throw unavailable(name, leftBecause(this.#left));
     if (link === null) throw unavailable(name, "the server isn't running");
     if (link.logs === null) throw unavailable(name, "the engine of the cluster has no logs");
     return link.logs.open(name, limits, this.#host.answerTimeoutMs);
@@ -229,4 +242,8 @@ export class DurableTopics {
 
 function unavailable(name: string, why: string): ConduitError {
   return new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, `Cannot use the durable topic '${name}': ${why}`);
+}
+
+function leftBecause({ message }: ConduitError): string {
+  return `the node has left the cluster: ${message}`;
 }

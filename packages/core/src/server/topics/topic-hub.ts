@@ -266,7 +266,7 @@ export class TopicHub {
     try {
       return await this.#admitLater(name, rules, member, token, opened(), join);
     } catch (error) {
-      throw asRpcError(error);
+      throw this.#asRpcError(error);
     } finally {
       const held = (this.#held.get(channel) ?? 1) - 1;
       if (held > 0) this.#held.set(channel, held);
@@ -357,7 +357,7 @@ export class TopicHub {
     try {
       this.#host.chargeDeliveries(this.publish(name, rules, data, null));
     } catch (error) {
-      throw asRpcError(error);
+      throw this.#asRpcError(error);
     }
     return null;
   }
@@ -366,7 +366,7 @@ export class TopicHub {
     try {
       await this.append(name, rules, data, crypto.randomUUID());
     } catch (error) {
-      throw asRpcError(error);
+      throw this.#asRpcError(error);
     }
     return null;
   }
@@ -426,6 +426,15 @@ export class TopicHub {
       ErrorCode.INVALID_STATE,
       `Topic '${rules.name}' has ended: make it again by topic() or topics() of the server`,
     );
+  }
+
+  /**
+   * The error of a client's call: its own fault, or one after which it may try again, but no internal one of this server.
+   */
+  #asRpcError(error: unknown): unknown {
+    if (isInstance(error, RpcError) || !isInstance(error, ConduitError)) return error;
+    const isForNow = error.code === ErrorCode.CLUSTER_UNAVAILABLE && this.#host.cluster?.durable.hasLeft !== true;
+    return new RpcError(error.code, error.message, { details: isForNow ? { retry_after: 1 } : error.details });
   }
 
   #mustBeMember(connection: AnyConnection, name: string): Member {
@@ -557,15 +566,6 @@ function checkedUser(user: unknown, { peer }: Member): string | null {
   if (user === null) return null;
   if (typeof user === "string" && user.length <= MAX_PRESENCE_CHARS) return user;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, `user must be a string of at most ${MAX_PRESENCE_CHARS} characters`);
-}
-
-/**
- * The error of a client's call: its own fault, or one after which it may try again, but no internal one of this server.
- */
-function asRpcError(error: unknown): unknown {
-  if (isInstance(error, RpcError) || !isInstance(error, ConduitError)) return error;
-  const isForNow = error.code === ErrorCode.CLUSTER_UNAVAILABLE;
-  return new RpcError(error.code, error.message, { details: isForNow ? { retry_after: 1 } : error.details });
 }
 
 function mayNotPublish(name: string): RpcError {
