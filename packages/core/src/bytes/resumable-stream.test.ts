@@ -55,3 +55,17 @@ test("a session goes on at its byte after more than 4 GiB", { timeout: 60_000 },
   expect(got).toEqual({ bytes: 2 ** 32 + CHUNK_BYTES + 1, last: 7 });
   expect([sender.sent.end, receiver.received]).toEqual([got.bytes, got.bytes]);
 });
+
+test("its owner hears of a sender that goes on although the peer acknowledges nothing, and not of one that waits", () => {
+  const [near] = memoryPair({ highWaterMark: CHUNK_BYTES, maxChunkBytes: CHUNK_BYTES, schedule: (task) => task() });
+  const stream = new ResumableStream(near);
+  let overflows = 0;
+  stream.keep({ ...owner, overflowed: () => (overflows += 1) }, 1000, 0);
+  stream.open({ data: () => undefined, drained: () => undefined, closed: () => undefined });
+  const write = (): boolean => stream.write(new Uint8Array(100));
+  while (write());
+  write();
+  expect([stream.sent.length, overflows]).toEqual([1100, 0]);
+  for (let n = 0; n < 100; n += 1) write();
+  expect(overflows).toBeGreaterThan(0);
+});

@@ -7,6 +7,17 @@ function kept(sent: SentBytes): number[] {
   return [...sent.unacknowledged()].flatMap((bytes) => [...bytes]);
 }
 
+test("an acknowledgement of less than before, or of more than was sent, is refused and changes nothing", () => {
+  const sent = new SentBytes();
+  sent.append(Uint8Array.of(1, 2, 3, 4));
+  expect(sent.acknowledge(2)).toBe(true);
+  expect([1, 5].map((received) => [sent.isPossible(received), sent.acknowledge(received)])).toEqual([
+    [false, false],
+    [false, false],
+  ]);
+  expect([sent.acknowledged, kept(sent)]).toEqual([2, [3, 4]]);
+});
+
 describe("the memory of what was sent", () => {
   test("is 8 KiB at most, however much was sent, when only a short write isn't acknowledged", () => {
     const sent = new SentBytes();

@@ -97,6 +97,13 @@ export class NodeStreams {
     this.#host = host;
   }
 
+  /** Number of calls with streams that are under way, in both directions. */
+  get size(): number {
+    let size = 0;
+    for (const { size: ofNode } of this.#streams.values()) size += ofNode;
+    return size;
+  }
+
   // --- calls of this node -------------------------------------------------------------------------------------------
 
   /** Calls a connection on another node with an input, or hears of its progress. Rejects like a call, and with the input's own error. */

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { describe, expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
 import { memoryStore } from "../store/memory-store.ts";
@@ -39,6 +40,23 @@ describe("a wait before another attempt", () => {
     expect(called.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
     await server.stop();
     expect(runtime.timers.keepingAlive).toBe(0);
+  });
+
+  test("leaves nothing on the signal of its message", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    const counts: (number | undefined)[] = [];
+    server.on("order", (_connection, _data, { delivery }) => {
+      counts.push(delivery?.count);
+      if (counts.length < 3) fail();
+    });
+    const { client } = testClient(runtime);
+    await client.connect();
+    const { signal } = new AbortController();
+    const sent = outcome(client.send("order", 1, { ack: { deliveries: 3, delayMs: 100, signal } }));
+    await runtime.settle();
+    await runtime.advance(1000);
+    expect([sent.state, counts, getEventListeners(signal, "abort")]).toEqual(["resolved", [1, 2, 3], []]);
   });
 
   test("of a client ends when it gives up reconnecting", async () => {

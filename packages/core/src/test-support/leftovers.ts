@@ -8,6 +8,8 @@
 
 import { DialController } from "../client/dial-controller.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
+import { NodeRequests } from "../cluster/node-requests.ts";
+import { NodeStreams } from "../cluster/node-streams.ts";
 import { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { FrameReceiver } from "../connection/receive/frame-receiver.ts";
 import { RequestIds } from "../connection/receive/request-ids.ts";
@@ -39,6 +41,8 @@ const streams = new Set<ConnectionStreams>();
 /** Those whose connection ended before their streams did. */
 const cutStreams = new WeakSet<ConnectionStreams>();
 const streamReceivers = new Set<StreamReceiver>();
+/** Calls between nodes. */
+const between = new Set<NodeRequests | NodeStreams>();
 const listeners = new Map<{ readonly aborted: boolean }, Set<unknown>>();
 const wrongs: string[] = [];
 /** Memory lent by pools, by its buffer. */
@@ -50,7 +54,7 @@ const turns = new WeakMap<Slab, { bytes: Uint8Array; start: number; end: number;
 export function watchFromNow(): void {
   for (const seen of [timers, connections, ids, pending, offline, receivers, budgets, channels, listeners])
     seen.clear();
-  for (const seen of [streams, streamReceivers]) seen.clear();
+  for (const seen of [streams, streamReceivers, between]) seen.clear();
   wrongs.length = 0;
 }
 
@@ -96,6 +100,7 @@ export function leftovers(): string[] {
   for (const set of ids) requests += set.size;
   count(requests - runningHandlers, "ids of requests that aren't running");
   for (const set of pending) count(set.size + set.addresses, "pending logins or handshakes, and their addresses");
+  for (const calls of between) count(calls.size, "calls between nodes");
   for (const queue of offline) count(queue.size, "messages queued offline");
   for (const [signal, set] of listeners) {
     // A timer that has fired keeps none.
@@ -131,6 +136,8 @@ watch(ProtocolConnection, "start", "before", (connection) => connections.add(con
 watch(RequestIds, "add", "before", (set) => ids.add(set as RequestIds<never>));
 watch(PendingByAddress, "add", "before", (set) => pending.add(set));
 watch(OfflineQueue, "add", "before", (queue) => offline.add(queue));
+for (const name of ["ask", "call"] as const) watch(NodeRequests, name, "before", (calls) => between.add(calls));
+for (const name of ["call", "open", "run"] as const) watch(NodeStreams, name, "before", (calls) => between.add(calls));
 
 watch(FrameReceiver, "data", "before", (receiver) => receivers.add(receiver));
 watch(TopicChannel, "join", "before", (channel) => channels.add(channel));

@@ -242,6 +242,20 @@ describe("a subscription that is closed", () => {
     expect([await methodsOf(peer), errors]).toEqual([[TOPIC_UNSUBSCRIBE], []]);
   });
 
+  test("while the server is too busy isn't closed on the next connection, which knows nothing of it", async () => {
+    const { runtime, client, peer, admit, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    await start();
+    subscription.close();
+    peer.send(Type.RPC_ERROR, busy, { id: (await peer.next(Type.RPC_REQUEST)).id });
+    await runtime.settle();
+    peer.reset();
+    await runtime.advance(150);
+    const next = await admit();
+    await runtime.advance(3000);
+    expect(await methodsOf(next)).toEqual([]);
+  });
+
   test.each([
     ["before the server answers", 0],
     ["after the server was too busy", 100],
@@ -419,6 +433,18 @@ describe("a subscription that the server begins", () => {
     expect(client.isConnected).toBe(true);
     peer.send(TOPIC_START_FRAME, news, { id: 20_001 });
     expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
+  });
+
+  test("isn't one too many when the hooks of those that have ended are over, too", async () => {
+    const { runtime, client, peer } = await rawScene();
+    client.onSubscribed(async () => undefined);
+    const end = { code: ErrorCode.CANCELLED, reason: "over" };
+    for (let number = 1; number <= 20_001; number += 1) {
+      peer.send(TOPIC_START_FRAME, { ...news, topic: `news ${number}` }, { id: number });
+      peer.send(TOPIC_END_FRAME, end, { id: number });
+    }
+    await runtime.settle();
+    expect(client.isConnected).toBe(true);
   });
 
   test("isn't one too many if earlier ones have ended", async () => {

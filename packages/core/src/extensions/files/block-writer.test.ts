@@ -63,6 +63,28 @@ test("bytes may change once they are taken, and the next block fills while one i
   await flushed;
 });
 
+test("one block at a time is written, so that none is filled again while it is", async () => {
+  const { file, writes } = slowFile();
+  const writer = new BlockWriter(file, 0);
+  const all = Uint8Array.from({ length: 1024 * KIB }, (_, i) => i >>> 12);
+  const content = new Uint8Array(all.length);
+  const written = writer.write(all).then(() => writer.flush());
+  for (let done = 0; done * 128 * KIB < all.length || done < writes.length; ) {
+    await Promise.resolve();
+    if (writes.length === done) continue;
+    expect(writes.length).toBe(done + 1);
+    const { bytes, position, end } = writes[done] as Write;
+    // The filling of the next one has begun.
+    for (let n = 0; n < 10; n += 1) await Promise.resolve();
+    content.set(bytes, position);
+    done += 1;
+    end();
+    for (let n = 0; n < 10; n += 1) await Promise.resolve();
+  }
+  await written;
+  expect(content).toEqual(all);
+});
+
 test("a failed write rejects the flush, and the end waits for it without an error", async () => {
   const { file, writes } = slowFile();
   const writer = new BlockWriter(file, 0);

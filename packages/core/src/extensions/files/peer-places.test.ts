@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { expect, test } from "vitest";
 import { microtasks } from "../../test-support/microtasks.ts";
 import { PeerPlaces } from "./peer-places.ts";
@@ -60,4 +61,19 @@ test("a peer that gave up waiting leaves its turn to the next one", async () => 
   release();
   await microtasks();
   expect(served).toEqual(["a", "b gave up", "c"]);
+});
+
+test("nothing stays on a signal when a place was taken, or was given up", async () => {
+  const places = new PeerPlaces(1);
+  const { take, release, served } = taker(places);
+  const [lasting, ending] = [new AbortController(), new AbortController()];
+  take("a", lasting.signal);
+  take("a", lasting.signal);
+  take("a", ending.signal);
+  await microtasks();
+  ending.abort();
+  release();
+  await microtasks();
+  expect(served).toEqual(["a", "a gave up", "a"]);
+  expect([lasting, ending].map(({ signal }) => getEventListeners(signal, "abort").length)).toEqual([0, 0]);
 });
