@@ -1,4 +1,4 @@
 import { nodeSubject } from "../support/node-subject.ts";
-import { describeBehaviour } from "./suites.ts";
+import { describeFeatures } from "./suites.ts";
 
-describeBehaviour(nodeSubject);
+describeFeatures(nodeSubject);

@@ -48,6 +48,12 @@ import { describeValues } from "./values.suite.ts";
 
 /** Everything that a server and a client on a runtime must do, over TCP. Each runtime calls it from a test file. */
 export function describeBehaviour(subject: Subject): void {
+  describeFeatures(subject);
+  describeLoad(subject);
+}
+
+/** Suites that work little. */
+export function describeFeatures(subject: Subject): void {
   describeLifecycle(subject);
   describeDrain(subject);
   describeDrainSeenByClients(subject);
@@ -81,17 +87,21 @@ export function describeBehaviour(subject: Subject): void {
   describeFileReconnects(subject);
   describeFileRefusals(subject);
   describeBroadcast(subject);
-  describeTopics(subject);
-  describeFlow(subject);
-  describeChunks(subject);
-  describeStreams(subject);
   describeHeartbeats(subject);
   describeCompression(subject);
   describeReconnect(subject);
   describePool(subject);
+  describeInMemory(subject);
+}
+
+/** Suites that send much, or are sent much. */
+export function describeLoad(subject: Subject): void {
+  describeTopics(subject);
+  describeFlow(subject);
+  describeChunks(subject);
+  describeStreams(subject);
   describeLimits(subject);
   describeHostile(subject);
   describeHostileValues(subject);
   describeChaos(subject);
-  describeInMemory(subject);
 }

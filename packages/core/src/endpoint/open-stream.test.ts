@@ -20,7 +20,7 @@ const EXTENSIONS = {
 /** A server's connection whose client reads nothing, until it goes on. */
 async function congested() {
   const runtime = fakeRuntime();
-  const { server, port } = await testServer(runtime);
+  const { server, port } = await testServer(runtime, { sendQueueSize: 20 });
   const peer = await rawClient(runtime, port, { extensions: EXTENSIONS });
   const [connection] = server.connections;
   if (connection === undefined) throw new Error("There is no connection");
