@@ -16,9 +16,6 @@ export interface Delivery {
   readonly count: number;
 }
 
-/** A property with the variance of a method: a function that takes any handler's context takes one with typed progress. */
-type ProgressReporter<Progress> = { report(value: Progress): void }["report"];
-
 /** A running handler's view of its call or message. */
 export interface HandlerContext<Peer, Item = unknown, Progress = unknown> {
   /** The caller: on a server the connection, on a client its connection to the server. */
@@ -48,7 +45,8 @@ export interface HandlerContext<Peer, Item = unknown, Progress = unknown> {
    * is sent.
    * @throws ConduitError INVALID_RESULT (the schema refuses it), UNSERIALIZABLE, MESSAGE_TOO_LARGE (64 KiB)
    */
-  readonly progress: ProgressReporter<Progress>;
+  // The type of a method: a function that takes any handler's context takes one with typed progress.
+  readonly progress: { report(value: Progress): void }["report"];
 }
 
 /** The clock for deadlines. */

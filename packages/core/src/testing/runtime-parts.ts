@@ -1,6 +1,7 @@
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 } from "@noble/hashes/sha2.js";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Runtime, RuntimeCrypto } from "../runtime.ts";
-import { hmacSha256, sha256 } from "./sha256.ts";
 
 /**
  * The parts of a runtime that tests in memory use: all but its sockets, clock and turns. A `Runtime` such as
@@ -14,8 +15,9 @@ export type RuntimeParts = Pick<
 
 const webCrypto: RuntimeCrypto = {
   randomBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
-  sha256,
-  hmacSha256,
+  // Web Crypto has digests only as promises.
+  sha256: (data) => sha256(data),
+  hmacSha256: (key, data) => hmac(sha256, key, data),
   async pbkdf2Sha256(password, salt, iterations) {
     const key = await crypto.subtle.importKey("raw", new Uint8Array(password), "PBKDF2", false, ["deriveBits"]);
     const parameters = { name: "PBKDF2", hash: "SHA-256", salt, iterations };
