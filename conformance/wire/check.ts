@@ -41,6 +41,11 @@ export async function frameOf(peer: RawPeer, type?: number): Promise<ReceivedFra
   return Promise.race([peer.next(type), ended]);
 }
 
+/** The frames that came from peers, for a report. */
+export function receivedBy(peers: readonly RawPeer[]): string {
+  return peers.map(({ frames }) => frames.all.map(typeName).join(", ") || "nothing").join("; ") || "nothing";
+}
+
 /** The next frame with this id. */
 export async function answerTo(peer: RawPeer, id: bigint): Promise<ReceivedFrame> {
   for (;;) {

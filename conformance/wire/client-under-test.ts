@@ -9,7 +9,7 @@ import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
-import { frameOf, Skipped } from "./check.ts";
+import { frameOf, receivedBy, Skipped } from "./check.ts";
 import { outsideAddress } from "./outside.ts";
 
 /** The password of the raw server. */
@@ -59,15 +59,22 @@ export class ClientUnderTest extends Cleanups {
 
   /** Starts a client. Resolves when it has connected. */
   async connect(acts: ClientActs = {}): Promise<RawPeer> {
+    let refused: (skipped: Skipped) => void = () => undefined;
+    const noTls = new Promise<never>((_resolve, reject) => {
+      refused = reject;
+    });
+    noTls.catch(() => undefined);
     const listener = await (acts.certificate === true
-      ? tlsListener(await tlsOptions(), this.#peers.add)
+      ? tlsListener(await tlsOptions(), this.#peers.add, ({ code }) => {
+          if (code === "ERR_SSL_WRONG_VERSION_NUMBER") refused(new Skipped("the client doesn't speak TLS"));
+        })
       : socketListener(this.#peers.add, acts.host));
     this.defer(() => listener.close());
     this.defer(async () => {
       for (const peer of this.#peers.all) await peer.dispose();
     });
     this.defer(await this.#start(listener.port, acts));
-    return this.nextConnection();
+    return Promise.race([this.nextConnection(), noTls]);
   }
 
   /** Starts a client of a server that seems to be on another machine. Skips the check if there is no way to one. */
@@ -80,6 +87,11 @@ export class ClientUnderTest extends Cleanups {
   /** The client's next connection that wasn't returned yet. */
   nextConnection(): Promise<RawPeer> {
     return this.#peers.next();
+  }
+
+  /** The frames that came, by connection. */
+  received(): string {
+    return receivedBy(this.#peers.all);
   }
 
   /** Starts a client. Resolves with its AUTH_REQUEST. */

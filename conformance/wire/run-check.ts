@@ -14,6 +14,8 @@ export interface Outcome {
 /** The target of a check, of its own. */
 export interface Disposable {
   dispose(): Promise<void>;
+  /** What came from it. */
+  received(): string;
 }
 
 /** Runs a check on a target of its own. */
@@ -25,7 +27,8 @@ export async function runCheck<Target extends Disposable>(
   const timeoutMs = Math.max(usualTimeoutMs, patienceMs);
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`Nothing more came within ${timeoutMs} ms`)), timeoutMs);
+    const report = (): string => `Nothing more came within ${timeoutMs} ms; received: ${target.received()}`;
+    timer = setTimeout(() => reject(new Error(report())), timeoutMs);
   });
   const outcome = (result: Outcome["result"], reason: string): Outcome => ({ section, sentence, result, reason });
   try {

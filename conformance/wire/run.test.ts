@@ -119,6 +119,21 @@ test("a server that is silent fails sentences for that", async () => {
   expect([code, lines.at(-1)]).toEqual([1, "0 passed, 1 failed, 0 skipped"]);
 });
 
+test("a check that waits in vain says what came", async () => {
+  const listener = await socketListener(() => undefined);
+  const only = ["--only", "7014 | `UNEXPECTED_FRAME` | a frame", "--timeout-ms", "200"];
+  const { lines } = await run("--server", `127.0.0.1:${listener.port}`, ...only);
+  await listener.close();
+  expect(lines).toContain("         Nothing more came within 200 ms; received: nothing");
+});
+
+test("a client that doesn't speak TLS isn't asked for certificates", async () => {
+  const program = `const socket = require("node:net").connect({port}, "127.0.0.1"); socket.on("error", () => {}); socket.write("CNDT" + "x".repeat(60))`;
+  const command = `"${process.execPath}" -e '${program}'`;
+  const { lines } = await run("--client", command, "--only", "`AUTH_SUCCESS` follows, or", "--timeout-ms", "5000");
+  expect(lines).toContain("         the client doesn't speak TLS");
+});
+
 test("conformance:wire on a client program starts it for each sentence, and ends with 0", async () => {
   const command = `"${process.execPath}" ${NODE_SOURCES.join(" ")} conformance/wire/client.ts {port}`;
   const { code, lines } = await run("--client", command, "--only", "RPC_ERROR: ", "--timeout-ms", "60000");

@@ -6,7 +6,7 @@ import { frame, type ReceivedFrame, Type } from "../../packages/core/src/testing
 import { isLoopback } from "../../packages/core/src/util/ip-address.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { Login } from "./both/login.ts";
-import { answerTo, frameOf, Skipped } from "./check.ts";
+import { answerTo, frameOf, receivedBy, Skipped } from "./check.ts";
 import { isReachable, outsideAddress } from "./outside.ts";
 
 export interface ServerAddress {
@@ -110,6 +110,11 @@ export class ServerUnderTest extends Cleanups {
       await peer.over;
     }
     await restart();
+  }
+
+  /** The frames that came, by connection. */
+  received(): string {
+    return receivedBy(this.#peers);
   }
 
   override async dispose(): Promise<void> {

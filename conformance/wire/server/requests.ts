@@ -248,6 +248,18 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "Deadlines",
     sentence:
+      "If it has finished because of that, the answer is `TIMEOUT`: its result may be incomplete, and the caller may still wait, by its own clock.",
+    async run(server) {
+      await (await server.loginFor("wait")).dispose();
+      await server.needsExtension("deadline");
+      const peer = await server.login({ ...EXTENSIONS, deadline: true });
+      peer.write(frame(Type.RPC_REQUEST, { method: "wait", params: {}, timeout_ms: 50 }, { id: 5n }));
+      assert.equal((await answerTo(peer, 5n)).payload?.["code"], 5001);
+    },
+  },
+  {
+    section: "Deadlines",
+    sentence:
       "A request whose deadline has passed before its handler starts isn't started; it is answered with `TIMEOUT` (5001).",
     async run(server) {
       await (await server.loginFor("wait")).dispose();

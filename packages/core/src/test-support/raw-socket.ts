@@ -85,8 +85,14 @@ export async function socketListener(accepted: (peer: RawPeer) => void, host?: s
 }
 
 /** The same over TLS. */
-export async function tlsListener(options: TlsOptions, accepted: (peer: RawPeer) => void): Promise<SocketListener> {
-  return listening(createTlsServer(options, (socket) => accepted(new RawPeer(new RawSocket(socket)))));
+export async function tlsListener(
+  options: TlsOptions,
+  accepted: (peer: RawPeer) => void,
+  refused: (error: Error & { readonly code?: string }) => void = () => undefined,
+): Promise<SocketListener> {
+  const server = createTlsServer(options, (socket) => accepted(new RawPeer(new RawSocket(socket))));
+  server.on("tlsClientError", refused);
+  return listening(server);
 }
 
 async function listening(server: NetServer, host = "127.0.0.1"): Promise<SocketListener> {
