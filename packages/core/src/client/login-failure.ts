@@ -43,12 +43,14 @@ const REMEDIES: ReadonlyMap<number, string> = new Map([
 
 /** Adds the server's address and what to do to the error of a login that either side refused. */
 export function refusedLogin(error: ConduitError, config: ClientConfig): ConduitError {
-  const remedy = error.code === ErrorCode.AUTH_FAILED ? passwordHint(config) : REMEDIES.get(error.code);
+  const remedy = error.code === ErrorCode.AUTH_FAILED ? authHint(error, config) : REMEDIES.get(error.code);
   const where = `server ${endpointOf(config)}${remedy === undefined ? "" : `; ${remedy}`}`;
   return new ConduitError(error.code, `${error.message} (${where})`, { details: error.details, cause: error });
 }
 
-function passwordHint({ username, credentials }: ClientConfig): string {
+function authHint({ details }: ConduitError, { username, credentials }: ClientConfig): string | undefined {
+  // Another code is that of a hook, which has nothing against the password.
+  if (details?.["code"] !== undefined) return undefined;
   if (credentials !== undefined) return "check the option credentials";
   return username === undefined ? "check the option password" : "check the options username and password";
 }

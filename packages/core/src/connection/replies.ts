@@ -73,8 +73,8 @@ export class Replies<Peer> implements RequestReplies<Peer> {
     this.#sendError(idHi, idLo, "", error);
   }
 
-  sendRefusalOfFrame(error: RpcError): void {
-    this.#host.requestRefused("", error);
+  sendRefusalOfFrame(error: RpcError, name: string): void {
+    this.#host.requestRefused(name, error);
   }
 
   sendDiscovery(idHi: number, idLo: number): void {

@@ -216,8 +216,11 @@ test.each(["onClientConnect", "onClientResume"] as const)(
     if (name === "onClientConnect") {
       await expect(made.network.client().connect()).rejects.toMatchObject({ code: ErrorCode.PERMISSION_DENIED });
     } else {
+      const gaveUp = new Promise((resolve) => made.client.onError(resolve));
       await made.network.cut();
       await made.clock.advance(20);
+      // The password is right.
+      expect(String(await gaveUp)).not.toContain("password");
     }
     expect(await refused).toMatchObject({
       code: ErrorCode.PERMISSION_DENIED,
@@ -225,6 +228,23 @@ test.each(["onClientConnect", "onClientResume"] as const)(
     });
   },
 );
+
+test("parameters that aren't a map are reported to the caller with the method's name, without a reply, too", async () => {
+  await using made = await connectedPair<Any, Any>({ prepare: (own) => void own.rpc("add", () => 3) });
+  const failed = new Promise((resolve) => made.client.onError((...report: unknown[]) => resolve(report)));
+  made.client.callNoWait("add", 5);
+  await made.clock.settle();
+  expect(await failed).toMatchObject([{ code: ErrorCode.INVALID_PARAMS }, { stage: "send", name: "add" }]);
+});
+
+test("a raw client refuses an option of its login that it doesn't know", async () => {
+  await using made = await connectedPair<Any, Any>();
+  const raw = await made.network.rawClient();
+  await expect(raw.login({ pasword: "secret" } as Any)).rejects.toMatchObject({
+    code: ErrorCode.INVALID_CONFIG,
+    message: expect.stringContaining("did you mean password?"),
+  });
+});
 
 test("a client that subscribes to a pattern, or publishes there, is told so: nothing would ever arrive", async () => {
   await using made = await connectedPair<Any, Any>({

@@ -1,6 +1,7 @@
 import { ScramClient } from "../auth/scram.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
+import { KnownOptions } from "../util/known-options.ts";
 import { frame, type HeaderFields, Type, type TypeName, typeNumber } from "./raw-frames.ts";
 import { extensionsOf, payloadOf, type RawExtensions, RawPeer } from "./raw-peer.ts";
 
@@ -18,6 +19,13 @@ export interface RawClientLogin {
   /** Default `{ name: "raw", version: "1.0.0" }`. */
   readonly info?: Readonly<Record<string, unknown>> | undefined;
 }
+
+const LOGIN = new KnownOptions<RawClientLogin>("login", {
+  password: true,
+  username: true,
+  extensions: true,
+  info: true,
+});
 
 /**
  * A client that misbehaves on demand. It sends the frames and bytes that it is told to, and nothing else: it answers no
@@ -40,6 +48,7 @@ export class RawClient extends RawPeer<ByteStream> {
    * @throws Error with the server's answer if that isn't AUTH_SUCCESS
    */
   async login(login: RawClientLogin = {}): Promise<Readonly<Record<string, unknown>>> {
+    LOGIN.check(login);
     const { password = this.#password, username, extensions, info = { name: "raw", version: "1.0.0" } } = login;
     const scram = new ScramClient(password, this.#crypto, { username });
     this.send(Type.AUTH_REQUEST, { client_info: info, scram: scram.clientFirst, ...extensionsOf(extensions) });

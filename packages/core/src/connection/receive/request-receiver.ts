@@ -27,7 +27,8 @@ export interface RequestReplies<Peer> extends ReplySender<Peer> {
   sendDiscovery(idHi: number, idLo: number): void;
   sendErrorOfFrame(idHi: number, idLo: number, error: RpcError): void;
   /** Tells the sender of a message or call without a reply, whose name wasn't read, that it failed. */
-  sendRefusalOfFrame(error: RpcError): void;
+  /** @param name of the method or message, as far as it is known */
+  sendRefusalOfFrame(error: RpcError, name: string): void;
 }
 
 /** The receiver's connection. */
@@ -252,7 +253,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     } catch (error) {
       if (type !== FrameType.RPC_LIST) this.#chargeInflated(frame);
       if (this.#reportsRefusal(frame)) this.handledMessages?.nextRefused();
-      this.refusePayload(frame, asConduitError(error));
+      this.refusePayload(frame, asConduitError(error), reader.name);
       return;
     }
     this.#chargeInflated(frame);
@@ -357,15 +358,18 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     if (this.#reportsRefusal(frame)) this.handledMessages?.lastRefused();
   }
 
-  #refuse(frame: RequestFrame, error: RpcError): void {
+  #refuse(frame: RequestFrame, error: RpcError, name = ""): void {
     if (this.wantsReply(frame)) this.#host.replies.sendErrorOfFrame(frame.correlationHi, frame.correlationLo, error);
-    else if (this.#reportsRefusal(frame)) this.#host.replies.sendRefusalOfFrame(error);
+    else if (this.#reportsRefusal(frame)) this.#host.replies.sendRefusalOfFrame(error, name);
   }
 
-  /** A complete frame has an invalid payload: answers and reports it. The connection continues. */
-  refusePayload(frame: RequestFrame, error: ConduitError): void {
+  /**
+   * A complete frame has an invalid payload: answers and reports it. The connection continues.
+   * @param name of the method or message, as far as it could be read
+   */
+  refusePayload(frame: RequestFrame, error: ConduitError, name = ""): void {
     this.#host.countError();
-    this.#refuse(frame, new RpcError(error.code, error.message));
+    this.#refuse(frame, new RpcError(error.code, error.message), name);
     this.#host.report(error);
   }
 
