@@ -1,6 +1,7 @@
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -17,6 +18,32 @@ const UNCOVERED = [
 
 /** Suites on Node.js that run in the tests' own process, and work little. With the unit tests they reach what the coverage must be. */
 const COVERED_SUITES = "conformance/{behaviour,transports}/node.test.ts";
+
+/** The files that take longest begin first, so that no core is idle in the end: vitest takes the largest for them. */
+const LONGEST = [
+  "conformance/nats/node.test.ts",
+  "attacks/attacks.test.ts",
+  "examples/fleet.test.ts",
+  "scripts/install.test.ts",
+  "fuzz/fuzz.test.ts",
+  "conformance/behaviour/node-load.test.ts",
+  "conformance/wire/node.test.ts",
+  "docs-tests/code-blocks.test.ts",
+  "docs-tests/three-runtimes.test.ts",
+  "conformance/nats/nodes-under-load.test.ts",
+  "chaos/chaos.test.ts",
+  "conformance/nats/websocket.test.ts",
+].map(source);
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const at = LONGEST.indexOf(moduleId);
+      return at < 0 ? LONGEST.length : at;
+    };
+    return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));
+  }
+}
 
 export default defineConfig({
   resolve: {
@@ -35,6 +62,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     // By default one core is left free, which on two cores means one file at a time; most files wait for their programs.
     maxWorkers: Math.max(2, availableParallelism()),
+    sequence: { sequencer: LongestFirst },
     // Programs that tests start run from the sources; compiled code that is kept halves the time they take.
     env: { NODE_COMPILE_CACHE: source("node_modules/.cache/node-compile") },
     projects: [

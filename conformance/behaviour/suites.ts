@@ -87,6 +87,7 @@ export function describeFeatures(subject: Subject): void {
   describeFileReconnects(subject);
   describeFileRefusals(subject);
   describeBroadcast(subject);
+  describeStreams(subject);
   describeHeartbeats(subject);
   describeCompression(subject);
   describeReconnect(subject);
@@ -99,7 +100,6 @@ export function describeLoad(subject: Subject): void {
   describeTopics(subject);
   describeFlow(subject);
   describeChunks(subject);
-  describeStreams(subject);
   describeLimits(subject);
   describeHostile(subject);
   describeHostileValues(subject);

@@ -1,0 +1,4 @@
+import { nodeSubject } from "../support/node-subject.ts";
+import { describeLoad } from "./suites.ts";
+
+describeLoad(nodeSubject);
