@@ -24,6 +24,7 @@ const strings: Schema<string> = {
 /** A stream of strings, and the bytes that its connection counts for it. */
 function stringStream(window: number = MIB) {
   const counted = { held: 0, window, overdraft: 0 };
+  const returned: number[] = [];
   const host = {
     reader: new RuntimeContext(fakeRuntime()).reader(MIB, false),
     maxReceivedItemBytes: MIB,
@@ -40,7 +41,7 @@ function stringStream(window: number = MIB) {
     },
     passTurn: () => null,
   };
-  const stream = { name: "strings", returnCredit: () => undefined, stopped: () => undefined };
+  const stream = { name: "strings", returnCredit: (bytes: number) => returned.push(bytes), stopped: () => undefined };
   const receiver = new StreamReceiver(host, stream, window, new Validator(strings, "data"));
   receiver.granted();
   const receiveFrames = (...all: Uint8Array[]): void => {
@@ -50,7 +51,7 @@ function stringStream(window: number = MIB) {
   };
   const receive = (...values: unknown[]): void =>
     receiveFrames(...values.map((value) => rawFrame(StreamFrame.INPUT, encode(value))));
-  return { receiver, counted, receive, receiveFrames };
+  return { receiver, counted, returned, receive, receiveFrames };
 }
 
 /** The first part of an item that goes on in another frame. */
@@ -133,5 +134,16 @@ describe("what the connection has granted", () => {
     receiver.end(null);
     await receiver.next();
     expect(counted).toEqual(NOTHING);
+  });
+
+  test("is granted again when half of it has been taken, so that the peer needn't stop", async () => {
+    const { receiver, returned, receive } = stringStream(1000);
+    // With their headers, they take 94 bytes each.
+    receive(...Array.from({ length: 10 }, () => "x".repeat(60)));
+    for (let n = 0; n < 4; n += 1) await receiver.next();
+    expect(returned).toEqual([]);
+    for (let n = 4; n < 8; n += 1) await receiver.next();
+    expect(returned.length).toBe(1);
+    expect(returned[0]).toBeGreaterThanOrEqual(500);
   });
 });
