@@ -288,6 +288,32 @@ test("a file that exceeds maxBytes isn't fetched into memory", async () => {
   expect(openStreams()).toBe(0);
 });
 
+test("a file in memory takes memory as it arrives, however much was announced", async () => {
+  const used: number[] = [process.memoryUsage().arrayBuffers];
+  function* items() {
+    yield { ...HEADER, bytes: 64 * 1024 * 1024 };
+    for (let n = 0; n < 3; n += 1) {
+      yield CONTENT;
+      used.push(process.memoryUsage().arrayBuffers);
+    }
+    throw new RpcError(ErrorCode.CANCELLED, "Cancelled");
+  }
+  const { box } = sending(items() as Iterable<unknown> as unknown[]);
+  await expect(box.bytes("a.bin")).rejects.toMatchObject({ codeName: "CANCELLED" });
+  expect(used).toHaveLength(4);
+  expect(Math.max(...used) - (used[0] as number)).toBeLessThan(1024 * 1024);
+});
+
+test("a file in memory that arrives in many parts is as it was sent", async () => {
+  const content = Uint8Array.from({ length: 300_001 }, (_, at) => at % 251);
+  const parts = [1, 2, 65_536, 65_540, 200_000, 300_001].map((end, n, ends) => content.subarray(ends[n - 1] ?? 0, end));
+  const end = { at: content.length, sha256: sha256Of(content), end: true };
+  const { box } = sending([{ ...HEADER, bytes: content.length }, ...parts, end]);
+  const received = await box.bytes("a.bin");
+  expect(Buffer.from(received).equals(content)).toBe(true);
+  expect(received.buffer.byteLength).toBe(content.length);
+});
+
 test.each([
   ["more", CONTENT],
   ["fewer", CONTENT.subarray(0, 8)],

@@ -107,9 +107,10 @@ export class RemoteFiles {
     let at = 0;
     const open = ({ bytes }: DownloadHeader): Sink => {
       mustFit(name, bytes, maxBytes, "; download() writes it to a file");
-      content = new Uint8Array(bytes);
       return {
         bytes(chunk) {
+          // With what arrives: a peer may announce more than it sends.
+          if (at + chunk.length > content.length) content = grown(content, at + chunk.length, bytes);
           content.set(chunk, at);
           at += chunk.length;
         },
@@ -171,4 +172,11 @@ function tooManyFiles(folder: string, count: number): ConduitError {
     ErrorCode.MESSAGE_TOO_LARGE,
     `The list of '${folder}' would take too much memory: it has more than ${count} files; stat(name) asks for one of them`,
   );
+}
+
+/** The content in memory of at least `needed` bytes, and at most `limit`. */
+function grown(content: Uint8Array<ArrayBuffer>, needed: number, limit: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(Math.min(limit, Math.max(needed, 2 * content.length)));
+  larger.set(content);
+  return larger;
 }
