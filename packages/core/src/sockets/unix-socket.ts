@@ -6,7 +6,7 @@ import type { SocketErrors } from "./socket-errors.ts";
 export interface SocketFiles {
   readText(path: string): Promise<string>;
   /** Facts about the file, links not followed. */
-  stat(path: string): Promise<FileFacts>;
+  stat(path: string): Promise<SocketFileFacts>;
   remove(path: string): Promise<void>;
   /** Makes a second name for a file. Rejects with EEXIST if `name` exists. */
   link(path: string, name: string): Promise<void>;
@@ -17,7 +17,7 @@ export interface SocketFiles {
 }
 
 /** Facts about a file; null where the system can't tell. */
-export interface FileFacts {
+export interface SocketFileFacts {
   readonly isSocket: boolean | null;
   readonly inode: number | null;
 }

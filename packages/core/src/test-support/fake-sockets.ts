@@ -8,7 +8,7 @@ import type { BindAddress, BoundSocket, Sockets } from "../sockets/sockets.ts";
 import type { StreamFacts } from "../sockets/stream-facts.ts";
 import type { PemCrypto } from "../sockets/tls-material.ts";
 import type { TlsSession } from "../sockets/tls-settings.ts";
-import type { FileFacts } from "../sockets/unix-socket.ts";
+import type { SocketFileFacts } from "../sockets/unix-socket.ts";
 import { StubStream } from "./stub-stream.ts";
 
 /** A socket that only has properties. */
@@ -37,7 +37,7 @@ export class FakeSockets implements Sockets<FakeSocket> {
   readonly errors: SocketErrors = new SocketErrors((cause) => (cause as { code?: string } | null)?.code ?? "");
   readonly files = {
     readText: (path: string): Promise<string> => Promise.reject(new Error(`no file ${path}`)),
-    stat: async (): Promise<FileFacts> => ({ isSocket: true, inode: 1 }),
+    stat: async (): Promise<SocketFileFacts> => ({ isSocket: true, inode: 1 }),
     remove: async (): Promise<void> => undefined,
     link: async (): Promise<void> => undefined,
     create: async (): Promise<void> => undefined,

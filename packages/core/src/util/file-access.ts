@@ -45,8 +45,10 @@ export interface OpenFile {
   close(): Promise<void>;
 }
 
+/** Facts about a file or folder. */
 export interface FileFacts {
   readonly kind: "file" | "folder" | "other";
+  /** Size in bytes. */
   readonly bytes: number;
   /** Unix milliseconds, an integer; 0 for times before 1970. */
   readonly modifiedMs: number;
