@@ -197,8 +197,14 @@ export class OutgoingCalls {
   /** A call's deadline has passed. */
   timedOut(call: OutgoingCall): void {
     if (call.pausesWithoutStream && this.#host.resumption?.isSuspended === true) return;
-    const message = `${quoted(call.called)} timed out after ${call.timeoutMs} ms: ${this.#peer} has not replied`;
-    this.abandon(call, new ConduitError(ErrorCode.TIMEOUT, message));
+    const timedOut = (why: string, details?: Readonly<Record<string, unknown>>): ConduitError => {
+      const message = `${quoted(call.called)} timed out after ${call.timeoutMs} ms: ${why}`;
+      return new ConduitError(ErrorCode.TIMEOUT, message, { details });
+    };
+    const unsent = "it could not be sent, because the send queue was full";
+    this.#abandon(call, (isSent) =>
+      isSent ? timedOut(`${this.#peer} has not replied`) : timedOut(unsent, { started: false }),
+    );
   }
 
   /** The connection goes on over another stream. */
@@ -338,9 +344,14 @@ export class OutgoingCalls {
 
   /** The caller abandoned the call, by deadline or signal. */
   abandon(call: OutgoingCall, error: Error): void {
+    this.#abandon(call, () => error);
+  }
+
+  #abandon(call: OutgoingCall, errorOf: (isSent: boolean) => Error): void {
     if (!call.isPending) return;
     this.#remove(call);
     const isSent = this.#host.callAbandoned(call);
+    const error = errorOf(isSent);
     if (call.streams !== null) {
       if (isSent) {
         this.#resting ??= new Map();

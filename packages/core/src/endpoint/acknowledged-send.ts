@@ -207,6 +207,8 @@ export async function sendAcknowledged(
   const message = new OnceMessage(sender.context, key, type, data);
   let delivery = 1;
   if (deliveries > 1) message.setDelivery(delivery, deliveries);
+  // Attempts that waited in the send queue for all of their time: the peer saw nothing of them.
+  let unsent = 0;
   // Whether an attempt was started; undefined if that isn't known.
   let started: boolean | undefined = false;
   const isGivenUp = (): boolean => signal?.aborted === true;
@@ -227,13 +229,14 @@ export async function sendAcknowledged(
       const waitMs = retryAfterMs(error, backOff(delayMs, Math.max(1, calls.sent)));
       if (calls.sent === sent) {
         if (!isInstance(error, ConduitError) || REFUSED_HERE.has(codeOf(error))) throw error;
-        throw notDelivered(type, sent, started, error);
+        throw notDelivered(type, sent - unsent, started, error);
       }
+      if (isUnsent(error)) unsent += 1;
       const startedNow = startedIn(error);
       if (started !== true && startedNow !== false) started = startedNow === true ? true : undefined;
       if (waitMs !== null) {
-        if (calls.sent >= attempts || sender.isOver()) {
-          throw notDelivered(type, calls.sent, started, asConduitError(error));
+        if (calls.sent - unsent >= attempts || sender.isOver()) {
+          throw notDelivered(type, calls.sent - unsent, started, asConduitError(error));
         }
         const isUnanswered = !isInstance(error, RpcError);
         if (!calls.mustWait) await sender.pauses.wait(sender.context, waitMs, signal, isUnanswered);
@@ -365,6 +368,12 @@ function retryAfterMs(error: unknown, bound: number): number | null {
     default:
       return null;
   }
+}
+
+/** Whether an attempt's time was over before it left this side. */
+function isUnsent(error: unknown): boolean {
+  const isOurs = isInstance(error, ConduitError) && !isInstance(error, RpcError);
+  return isOurs && codeOf(error) === ErrorCode.TIMEOUT && startedIn(error) === false;
 }
 
 /** Whether handlers were started, as far as that is known. */

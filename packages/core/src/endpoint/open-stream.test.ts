@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { testServer } from "../test-support/peers.ts";
+import { outcome, testServer } from "../test-support/peers.ts";
 import { rawClient } from "../test-support/raw-memory.ts";
 import { Type } from "../testing/raw-frames.ts";
 
@@ -41,6 +41,24 @@ function source() {
   });
   return { facts, stream };
 }
+
+test("a call that waits in a full send queue for all of its time says so, and such attempts of a message don't count", async () => {
+  const { runtime, peer, connection } = await congested();
+  const called = outcome(connection.call("late", {}, { timeoutMs: 1000 }));
+  const sent = outcome(connection.send("order", 1, { ack: { attempts: 2, timeoutMs: 1000, delayMs: 0 } }));
+  await runtime.advance(5000);
+  expect(called.error).toMatchObject({
+    code: ErrorCode.TIMEOUT,
+    message: "'late' timed out after 1000 ms: it could not be sent, because the send queue was full",
+    details: { started: false },
+  });
+  expect(sent.state).toBe("pending");
+  peer.stream.resume();
+  await runtime.settle();
+  await runtime.advance(1000);
+  await runtime.advance(1000);
+  expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 2 } });
+});
 
 describe("a stream that is opened while the send queue is full", () => {
   test("ends when its time is up, and nothing of it is sent", async () => {
