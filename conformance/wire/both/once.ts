@@ -54,6 +54,16 @@ export const onceChecks = <Target>(login: Login<Target>): readonly Check<Target>
   },
   {
     section: ONCE,
+    sentence: "With both `method` and `type`, it is a call.",
+    async run(target) {
+      const peer = await loggedIn(login, target);
+      const both = { key: freshKey(), method: "echo", params: { a: 1 }, type: "nobody_has_this", data: 2 };
+      const { payload } = await once(peer, both);
+      assert.deepEqual(payload?.["result"], { a: 1 });
+    },
+  },
+  {
+    section: ONCE,
     sentence: "Its answer is that of the method, or of a `MESSAGE` with an id.",
     async run(target) {
       const peer = await loggedIn(login, target);

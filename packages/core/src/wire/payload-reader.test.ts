@@ -137,6 +137,27 @@ describe("PayloadReader, of an RPC_REQUEST", () => {
   });
 });
 
+describe("PayloadReader, of a plain peer", () => {
+  const extensions = { timeout_ms: "5", meta: [1], output: true, input: 7, progress: "yes" };
+
+  test("ignores keys of extensions, whatever their values", () => {
+    const reader = newReader();
+    reader.readRpcRequest(source(encode({ method: "m", params: { a: 1 }, ...extensions })), true);
+    expect([reader.name, reader.value]).toEqual(["m", { a: 1 }]);
+    expect([reader.timeoutMs, reader.streams, reader.meta]).toEqual([0, null, null]);
+    reader.readMessage(source(encode({ type: "t", data: 1, ...extensions })), true);
+    expect([reader.name, reader.value, reader.timeoutMs, reader.meta]).toEqual(["t", 1, 0, null]);
+  });
+
+  test.each([250, -1, "5"])("ignores a timeout of %s in its usual place", (timeout_ms) => {
+    const reader = newReader();
+    reader.readRpcRequest(source(encode({ method: "m", params: {}, timeout_ms })), true);
+    expect(reader.timeoutMs).toBe(0);
+    reader.readMessage(source(encode({ type: "t", data: 1, timeout_ms })), true);
+    expect(reader.timeoutMs).toBe(0);
+  });
+});
+
 describe("PayloadReader, of an RPC_RESPONSE or RPC_ERROR", () => {
   test.each([
     ["in the usual form", { success: true, result: 5 }, 5],

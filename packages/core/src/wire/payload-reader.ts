@@ -94,14 +94,17 @@ export class PayloadReader {
     this.reader = new ValueReader(memory);
   }
 
-  /** MESSAGE: `name`, its data in `value` (null if absent), and `timeoutMs`. */
-  readMessage(source: PayloadSource): void {
+  /**
+   * MESSAGE: `name`, its data in `value` (null if absent), and `timeoutMs`.
+   * @param isPlain whether it is of a plain peer: keys of extensions, of whatever value, are ignored
+   */
+  readMessage(source: PayloadSource, isPlain = false): void {
     this.name = "";
     this.value = null;
     this.timeoutMs = 0;
     this.meta = null;
     if ((source.flags & Flag.COMPRESSED) !== 0) {
-      this.readMessage(this.inflated(source));
+      this.readMessage(this.inflated(source), isPlain);
       return;
     }
     const reader = this.open(source);
@@ -112,29 +115,31 @@ export class PayloadReader {
         const timeout = plain ? 0 : reader.readValue(INSIDE_ENVELOPE);
         this.close(source);
         this.value = data;
-        this.timeoutMs = milliseconds(timeout, "MESSAGE");
+        this.timeoutMs = isPlain ? 0 : milliseconds(timeout, "MESSAGE");
         return;
       }
     }
     const map = this.readWhole(source, "MESSAGE");
     this.name = text(map, "type", "MESSAGE");
-    this.meta = metadata(map, "MESSAGE");
     this.value = map["data"] ?? null;
+    if (isPlain) return;
+    this.meta = metadata(map, "MESSAGE");
     this.timeoutMs = milliseconds(map["timeout_ms"], "MESSAGE");
   }
 
   /**
    * RPC_REQUEST: `name`, its params in `value`, and `timeoutMs`.
+   * @param isPlain as that of `readMessage`
    * @throws ConduitError INVALID_PARAMS if params isn't a map (absent and nil count as an empty one)
    */
-  readRpcRequest(source: PayloadSource): void {
+  readRpcRequest(source: PayloadSource, isPlain = false): void {
     this.name = "";
     this.value = null;
     this.timeoutMs = 0;
     this.streams = null;
     this.meta = null;
     if ((source.flags & Flag.COMPRESSED) !== 0) {
-      this.readRpcRequest(this.inflated(source));
+      this.readRpcRequest(this.inflated(source), isPlain);
       return;
     }
     const reader = this.open(source);
@@ -145,15 +150,16 @@ export class PayloadReader {
         const timeout = plain ? 0 : reader.readValue(INSIDE_ENVELOPE);
         this.close(source);
         this.value = paramsMap(params);
-        this.timeoutMs = milliseconds(timeout, "RPC_REQUEST");
+        this.timeoutMs = isPlain ? 0 : milliseconds(timeout, "RPC_REQUEST");
         return;
       }
     }
     const map = this.readWhole(source, "RPC_REQUEST");
     this.name = text(map, "method", "RPC_REQUEST");
+    this.value = paramsMap(map["params"]);
+    if (isPlain) return;
     this.streams = streamKeys(map);
     this.meta = metadata(map, "RPC_REQUEST");
-    this.value = paramsMap(map["params"]);
     this.timeoutMs = milliseconds(map["timeout_ms"], "RPC_REQUEST");
   }
 

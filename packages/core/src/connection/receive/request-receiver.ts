@@ -245,8 +245,8 @@ export class RequestReceiver<Peer> implements SchedulerHost {
         host.replies.sendDiscovery(idHi, idLo);
         return;
       }
-      if (isCall) reader.readRpcRequest(frame);
-      else reader.readMessage(frame);
+      if (isCall) reader.readRpcRequest(frame, host.hasNetconduitPeer);
+      else reader.readMessage(frame, host.hasNetconduitPeer);
       timeoutMs = reader.timeoutMs > 0 ? this.#agreedTimeout(reader.timeoutMs) : 0;
       if (isCall && reader.streams !== null) this.#mustHaveStreams(idHi, idLo);
       if (reader.meta !== null) this.#mustCarryMetadata();
@@ -272,7 +272,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       isReported,
     );
     if (isReported) this.handledMessages?.started(request);
-    if (meta !== null && host.features.carriesMetadata) request.meta = meta;
+    if (meta !== null) request.meta = meta;
     if (queuedAtMs !== null && request.isExpired) {
       this.handledMessages?.settled(request);
       const message = `The deadline of ${quoted(calledOf(request))} passed before it started`;
@@ -300,26 +300,24 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   }
 
   /**
-   * Returns the deadline that a request contains. A plain peer's is ignored.
+   * Returns the deadline that a request contains.
    * @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `deadline` isn't in force
    */
   #agreedTimeout(timeoutMs: number): number {
     if (this.#host.features.usesDeadlines) return timeoutMs;
-    if (this.#host.hasNetconduitPeer) return 0;
     const message = "timeout_ms belongs to the extension 'deadline', which was not agreed on at login";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
   }
 
-  /** A plain peer's key `meta` is ignored. @throws ConduitError INVALID_PAYLOAD_SHAPE */
+  /** @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `meta` isn't in force */
   #mustCarryMetadata(): void {
-    if (this.#host.features.carriesMetadata || this.#host.hasNetconduitPeer) return;
+    if (this.#host.features.carriesMetadata) return;
     const message = "meta belongs to the extension 'meta', which was not agreed on at login";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
   }
 
   /** @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `stream` isn't in force, or nothing can end the streams */
   #mustHaveStreams(idHi: number, idLo: number): void {
-    if (this.#host.hasNetconduitPeer) return;
     const hasId = idHi !== 0 || idLo !== 0;
     if (hasId && this.#host.streamLimits !== null) return;
     const message = hasId
