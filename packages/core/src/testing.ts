@@ -19,6 +19,7 @@ export {
 export type { RawExtensions, RawPeer, RawStream } from "./testing/raw-peer.ts";
 export type { RuntimeParts } from "./testing/runtime-parts.ts";
 export {
+  type RawClientOptions,
   type TestClientOptions,
   type TestClock,
   TestNetwork,

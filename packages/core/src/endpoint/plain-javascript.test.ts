@@ -237,8 +237,12 @@ test("parameters that aren't a map are reported to the caller with the method's 
   expect(await failed).toMatchObject([{ code: ErrorCode.INVALID_PARAMS }, { stage: "send", name: "add" }]);
 });
 
-test("a raw client refuses an option of its login that it doesn't know", async () => {
+test("a raw client refuses an option that it doesn't know, of its own and of its login", async () => {
   await using made = await connectedPair<Any, Any>();
+  await expect(made.network.rawClient({ prot: 1 } as Any)).rejects.toMatchObject({
+    code: ErrorCode.INVALID_CONFIG,
+    message: expect.stringContaining("did you mean port?"),
+  });
   const raw = await made.network.rawClient();
   await expect(raw.login({ pasword: "secret" } as Any)).rejects.toMatchObject({
     code: ErrorCode.INVALID_CONFIG,

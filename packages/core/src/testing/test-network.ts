@@ -40,7 +40,14 @@ export interface TestNetworkOptions {
   readonly maxChunkBytes?: number | undefined;
 }
 
+/** Options of `rawClient`. */
+export interface RawClientOptions {
+  /** Port of a server. Default: that of the last server. */
+  readonly port?: number | undefined;
+}
+
 const KNOWN = new KnownOptions<TestNetworkOptions>("new TestNetwork", { runtime: true, maxChunkBytes: true });
+const RAW_CLIENT = new KnownOptions<RawClientOptions>("rawClient", { port: true });
 
 /** Options of a server, all of them optional: it has a password and a port already. */
 export type TestServerOptions<C extends Contract, D extends object> = Partial<ServerInit<C, D>>;
@@ -153,9 +160,11 @@ export class TestNetwork {
 
   /**
    * Connects a client that misbehaves on demand to the last server, or to that of `port`. It isn't logged in.
-   * @throws ConduitError CONNECTION_REFUSED
+   * @throws ConduitError CONNECTION_REFUSED, INVALID_CONFIG
    */
-  async rawClient({ port = this.#port }: { readonly port?: number | undefined } = {}): Promise<RawClient> {
+  async rawClient(options: RawClientOptions = {}): Promise<RawClient> {
+    RAW_CLIENT.check(options);
+    const { port = this.#port } = options;
     const stream = await this.#memory.connect(
       { host: HOST, port, family: 0, tls: null, bufferSize: 65_536 },
       new AbortController().signal,
