@@ -157,7 +157,7 @@ export function describeReplies(subject: Subject): void {
     );
 
     test(
-      "an unserialisable reply gives the requester an error and the connection lives",
+      "an unserializable reply gives the requester an error and the connection lives",
       staged(async (stage) => {
         const server = await stage.listen();
         const cycle: { self?: unknown } = {};

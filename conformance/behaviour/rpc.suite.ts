@@ -238,7 +238,7 @@ export function describeRpc(subject: Subject): void {
       );
 
       test(
-        "an unserialisable result gives the caller an error and the connection lives",
+        "an unserializable result gives the caller an error and the connection lives",
         staged(async (stage) => {
           const server = await stage.listen();
           const errors = new EventLog<Error>();

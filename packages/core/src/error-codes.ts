@@ -31,7 +31,7 @@ export const ErrorCode = {
   /** A result fails the `result` schema of the call or of the method. */
   INVALID_RESULT: 2011,
 
-  // 3xxx: authentication and authorisation
+  // 3xxx: authentication and authorization
   /** Authentication required. */
   AUTH_REQUIRED: 3000,
   /** Authentication failed: the password or token is wrong, or the certificate stands for no user. */

@@ -3,7 +3,7 @@ import type { ConduitError } from "./errors.ts";
 import type { Clock } from "./util/clock.ts";
 import type { FileAccess } from "./util/file-access.ts";
 
-/** TLS material: PEM text, or a path that the adapter reads. PEM is recognised by `-----BEGIN`. */
+/** TLS material: PEM text, or a path that the adapter reads. PEM is recognized by `-----BEGIN`. */
 export interface TlsServerOptions {
   /** Certificate chain: PEM text or path. */
   readonly cert: string;

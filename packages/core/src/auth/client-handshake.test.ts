@@ -95,7 +95,7 @@ describe("a netconduit server", () => {
     });
   });
 
-  test("that refuses a client which sent no hash is recognised, and the option is named", async () => {
+  test("that refuses a client which sent no hash is recognized, and the option is named", async () => {
     const client = await started(false);
     const step = await client.receive(FrameType.AUTH_FAILURE, { reason: "Invalid password" });
     expect(step).toEqual(failure(ErrorCode.PASSWORD_HASH_REFUSED));

@@ -185,7 +185,7 @@ export class ClientConnections<Peer>
     else if (this.current === null && !this.#reconnector.isConnecting) this.#host.gaveUp(() => asError(error));
   }
 
-  /** Stops dialing, and gives up what waits; `closeAll` follows. Returns the end of the current attempt; null for none. */
+  /** Stops dialling, and gives up what waits; `closeAll` follows. Returns the end of the current attempt; null for none. */
   callOff(): Promise<void> | null {
     const dial = this.#reconnector.callOff(calledOff);
     this.#messages.giveUp(calledOff);
@@ -260,7 +260,7 @@ export class ClientConnections<Peer>
     this.#core.reportError(error, stage, undefined, name);
   }
 
-  // --- dialing ------------------------------------------------------------------------------------------------------
+  // --- dialling ------------------------------------------------------------------------------------------------------
 
   async dial(abort: DialController): Promise<void> {
     const connection = this.#connection;

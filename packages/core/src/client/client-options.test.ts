@@ -80,13 +80,13 @@ describe("parseClientOptions", () => {
     expect(parseClientOptions(base).reconnect).not.toBe(parseClientOptions(base).reconnect);
   });
 
-  test("keeps the password readable, and out of logs and serialised forms", () => {
+  test("keeps the password readable, and out of logs and serialized forms", () => {
     const config = parseClientOptions(base);
     expect(config.password).toBe("secret");
     expect(JSON.stringify(config)).not.toContain("secret");
   });
 
-  test("keeps the private key readable, and out of logs and serialised forms", () => {
+  test("keeps the private key readable, and out of logs and serialized forms", () => {
     const config = parseClientOptions({ ...base, tls: { cert: "chain", key: "private" } });
     expect(config.tls?.key).toBe("private");
     expect(JSON.stringify(config)).not.toContain("private");

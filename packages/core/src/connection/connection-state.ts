@@ -6,7 +6,7 @@
  * unexpected transition is an error and never a silent overwrite. The table is data: the code looks transitions up,
  * `toMermaid` generates the diagram in ARCHITECTURE.md, and the tests walk it.
  *
- *   disconnected    a client that has not dialed, or a server's connection before it is accepted
+ *   disconnected    a client that has not dialled, or a server's connection before it is accepted
  *   connecting      a client dials (name lookup, TCP, TLS); there is no stream
  *   authenticating  the stream is open and carries the login; a server's connection begins here
  *   connected       logged in; the connect hooks run, and the application's frames wait

@@ -320,7 +320,7 @@ describe("a call", () => {
     expect(await call()).toMatchObject([{ code: 4010 }]);
   });
 
-  test("whose result cannot be serialised is INTERNAL outside and told to the host inside", async () => {
+  test("whose result cannot be serialized is INTERNAL outside and told to the host inside", async () => {
     const { method, call, peer, reports } = bench();
     method(() => 1);
     peer.refuse = new ConduitError(ErrorCode.UNSERIALIZABLE, "result.f is a function");

@@ -62,7 +62,7 @@ export interface TopicOptions<S extends Schema = Schema, Peer = AnyConnection> {
   /** Messages that wait for a slow subscriber with `drop-oldest`. Default 1,000. */
   readonly slowBuffer?: number | undefined;
   /**
-   * Authorises a subscription: false refuses with PERMISSION_DENIED, an RpcError with its own code. May return the subscriber's
+   * Authorizes a subscription: false refuses with PERMISSION_DENIED, an RpcError with its own code. May return the subscriber's
    * user. Default: every client may subscribe.
    */
   readonly authorize?: ((connection: Peer, topic: string) => Awaitable<boolean | Admission>) | undefined;
