@@ -1,13 +1,13 @@
 /**
- * Which way imports go, checked by `pnpm lint`: in no circle anywhere, and in the core only to rooms below. Imports of
+ * Which way imports go, checked by `pnpm lint`: in no circle anywhere, and in the core only to earlier rooms. Imports of
  * types count.
  */
 
 /**
- * The rooms of packages/core/src, from the ground up. A file imports from its own room and those below it. Rooms on one
- * floor don't import each other.
+ * The rooms of packages/core/src, in order: a file imports from its own room and earlier ones. Rooms on one line don't
+ * import each other.
  */
-const FLOORS = [
+const LINES = [
   ["text/", "error-codes.ts"],
   ["errors.ts", "limits.ts"],
   ["util/"],
@@ -41,13 +41,13 @@ function filesOf(rooms) {
   return `${CORE}(${paths.join("|")})`;
 }
 
-function ruleOfRoom(room, floor) {
-  const beside = FLOORS[floor].filter((other) => other !== room);
+function ruleOfRoom(room, line) {
+  const beside = LINES[line].filter((other) => other !== room);
   return {
-    name: `${room} imports only from rooms below it`,
+    name: `${room} imports only from earlier rooms`,
     severity: "error",
     from: { path: filesOf([room]), pathNot: TESTS },
-    to: { path: filesOf([...beside, ...FLOORS.slice(floor + 1).flat()]) },
+    to: { path: filesOf([...beside, ...LINES.slice(line + 1).flat()]) },
   };
 }
 
@@ -60,12 +60,12 @@ export default {
       from: {},
       to: { circular: true },
     },
-    ...FLOORS.flatMap((rooms, floor) => rooms.map((room) => ruleOfRoom(room, floor))),
+    ...LINES.flatMap((rooms, line) => rooms.map((room) => ruleOfRoom(room, line))),
     {
       name: "every file of the core is in a room",
       severity: "error",
       from: {},
-      to: { path: CORE, pathNot: [filesOf(FLOORS.flat()), TESTS] },
+      to: { path: CORE, pathNot: [filesOf(LINES.flat()), TESTS] },
     },
     {
       name: "sources don't import tests",
