@@ -182,8 +182,7 @@ const roles: Readonly<Record<string, Role>> = {
     await server.stop({ drainMs: 0 });
   },
 
-  /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */
-  /** What was sent reaches the server, although nothing else keeps the process running while its client and server close. */
+  /** The last message reaches the server although nothing else keeps the process running while both ends close. */
   async unrefClosing({ Server, Client }) {
     const server = new Server({ host, port: 0, password, handleSignals: false });
     const received: unknown[] = [];
@@ -199,6 +198,7 @@ const roles: Readonly<Record<string, Role>> = {
     print([received, client.state, server.state]);
   },
 
+  /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */
   async unrefReconnecting({ Server, Client }) {
     const server = new Server({ host, port: 0, password, handleSignals: false });
     await server.start();

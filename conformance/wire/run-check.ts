@@ -14,7 +14,7 @@ export interface Outcome {
 /** The target of a check, of its own. */
 export interface Disposable {
   dispose(): Promise<void>;
-  /** What came from it. */
+  /** A description of everything that it has sent. */
   received(): string;
 }
 

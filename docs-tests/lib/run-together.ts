@@ -10,10 +10,10 @@ import { executable, type RuntimeName, sourceArguments } from "./runtimes.ts";
 /** Time limit for all of them. */
 const MAX_RUN_MS = 240_000;
 
-/** What one program did. */
+/** Output of one program. */
 export interface ProgramResult {
   readonly stdout: string;
-  /** What it threw; null for nothing. */
+  /** The error that it threw, as text; null if none. */
   readonly error: string | null;
 }
 

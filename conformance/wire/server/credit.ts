@@ -46,7 +46,7 @@ export const serverCreditChecks: readonly Check<ServerUnderTest>[] = [
       await isAlive(peer);
       const id = BigInt(grant.frames);
       peer.send(Type.CANCEL, undefined, { id });
-      // Of a handler that runs already, the answer may be a result.
+      // A handler that runs already may still answer with a result.
       const { type, payload } = await answerTo(peer, id);
       assert.ok(type === Type.RPC_RESPONSE || payload?.["code"] === 1003, `The answer is ${JSON.stringify(payload)}`);
     },

@@ -148,7 +148,7 @@ export const MAX_RETRY_AFTER_MS = 86_400_000;
 
 /** Memory of large messages that is kept to be used again: so much for what arrives, and so much for what leaves. */
 export const MAX_SPARE_BYTES: number = 8 * 1024 * 1024;
-/** How often that memory is checked. What wasn't used since the last check is released. */
+/** Interval of checks that release the part of that memory which wasn't used since the last one. */
 export const SPARE_MEMORY_MS = 5000;
 
 /** How long the key of a call with `once`, or of a message with `ack`, is remembered. */

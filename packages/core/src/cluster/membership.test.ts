@@ -108,7 +108,7 @@ test("A gap in the numbers of heartbeats shows that messages are missing; answer
   membership.stop();
 });
 
-test("Of two runs with one id the later one counts, on all nodes alike, and one that has left doesn't come back", () => {
+test("the later of two runs with one id counts, on all nodes alike, and one that has left doesn't come back", () => {
   const { events, heard, membership } = stoppableScene();
   heard("b", "b2", 2);
   heard("b", "b1", 1);

@@ -2,7 +2,7 @@
  * Which nodes are alive.
  *
  * Theory of operation. Each node says that it is alive every `heartbeatMs`, to all; one that wasn't heard for
- * `nodeTimeoutMs` is gone. A run of a node is its id and its epoch, a random text. Of two runs with one id, the one
+ * `nodeTimeoutMs` is gone. A run of a node is its id and its epoch, a random text. If two runs have the same id, the one
  * that started later counts. Messages of the earlier one are dropped from then on, so late messages from before a
  * restart have no effect, and of two nodes with the same id one leaves. A run that seems earlier counts once the other
  * one isn't heard any more, because a machine may restart with its clock behind. A node that was gone and is heard

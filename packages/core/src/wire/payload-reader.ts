@@ -108,11 +108,11 @@ export class PayloadReader {
       return;
     }
     const reader = this.open(source);
-    const plain = reader.skip(MESSAGE_HEAD);
-    if ((plain || reader.skip(TIMED_MESSAGE_HEAD)) && this.readName() && reader.skip(KEY_DATA)) {
+    const isUntimed = reader.skip(MESSAGE_HEAD);
+    if ((isUntimed || reader.skip(TIMED_MESSAGE_HEAD)) && this.readName() && reader.skip(KEY_DATA)) {
       const data = reader.readValue(INSIDE_ENVELOPE);
-      if (plain || reader.skip(KEY_TIMEOUT)) {
-        const timeout = plain ? 0 : reader.readValue(INSIDE_ENVELOPE);
+      if (isUntimed || reader.skip(KEY_TIMEOUT)) {
+        const timeout = isUntimed ? 0 : reader.readValue(INSIDE_ENVELOPE);
         this.close(source);
         this.value = data;
         this.timeoutMs = isPlain ? 0 : milliseconds(timeout, "MESSAGE");
@@ -143,11 +143,11 @@ export class PayloadReader {
       return;
     }
     const reader = this.open(source);
-    const plain = reader.skip(REQUEST_HEAD);
-    if ((plain || reader.skip(TIMED_REQUEST_HEAD)) && this.readName() && reader.skip(KEY_PARAMS)) {
+    const isUntimed = reader.skip(REQUEST_HEAD);
+    if ((isUntimed || reader.skip(TIMED_REQUEST_HEAD)) && this.readName() && reader.skip(KEY_PARAMS)) {
       const params = reader.readValue(INSIDE_ENVELOPE);
-      if (plain || reader.skip(KEY_TIMEOUT)) {
-        const timeout = plain ? 0 : reader.readValue(INSIDE_ENVELOPE);
+      if (isUntimed || reader.skip(KEY_TIMEOUT)) {
+        const timeout = isUntimed ? 0 : reader.readValue(INSIDE_ENVELOPE);
         this.close(source);
         this.value = paramsMap(params);
         this.timeoutMs = isPlain ? 0 : milliseconds(timeout, "RPC_REQUEST");
