@@ -79,8 +79,8 @@ server.on("move", Step, ({ data: { player } }, { dx, dy }) => {
 
 server.rpc("look", () => ({ phase, tick }));
 
-server.onSlowConsumer(({ data: { name } }, { queuedMessages }) => {
-  console.log(`${name} missed a tick: ${queuedMessages} messages are queued for it`);
+server.onSlowConsumer(({ data: { name } }, { count, queuedMessages }) => {
+  console.log(`${name} missed ${count} ticks: ${queuedMessages} messages are queued for it`);
 });
 
 server.onError((error, { stage, client }) => {

@@ -34,8 +34,10 @@ export interface Selected<C extends Contract, D extends object> {
 
 /** Report about a client that reads too slowly. */
 export interface SlowConsumer {
-  /** Whether the message was dropped for this client, or the client was disconnected. */
+  /** Whether messages were dropped for this client, or the client was disconnected. */
   readonly action: "dropped" | "disconnected";
+  /** Messages that the client missed since the last report, at least 1. */
+  readonly count: number;
   /** Number of messages in the send queue. */
   readonly queuedMessages: number;
   readonly bufferedBytes: number;

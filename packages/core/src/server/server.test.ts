@@ -219,8 +219,8 @@ describe("broadcast", () => {
     test("drop: it misses messages, the others get all, and the hook tells the queue's depth", async () => {
       const { server, peers, reports, reached } = await slow("drop");
       expect(reached).toEqual([3, 3, 3, 3, 3, 3, 2, 2, 2, 2]);
-      expect(reports).toHaveLength(4);
-      expect(reports[0]?.[1]).toMatchObject({ action: "dropped", queuedMessages: 5 });
+      expect(reports).toHaveLength(1);
+      expect(reports[0]?.[1]).toMatchObject({ action: "dropped", queuedMessages: 5, count: 1 });
       expect(reports[0]?.[1].bufferedBytes).toBeGreaterThan(5 * 70_000);
       expect(server.connections.map((connection) => connection.stats.dropped)).toEqual([0, 4, 0]);
       expect(await peers[0]?.received()).toHaveLength(10);
@@ -228,10 +228,23 @@ describe("broadcast", () => {
       expect(await peers[1]?.received()).toHaveLength(6);
     });
 
+    test("drop: the hook runs once a second, with the number of messages since the last time, and at the end for the rest", async () => {
+      const { runtime, server, peers, reports } = await slow("drop");
+      const counts = (): number[] => reports.map(([, { count }]) => count);
+      await runtime.advance(1000);
+      expect(counts()).toEqual([1]);
+      server.broadcast("news");
+      server.broadcast("news");
+      expect(counts()).toEqual([1, 4]);
+      peers[1]?.reset();
+      await runtime.settle();
+      expect(counts()).toEqual([1, 4, 1]);
+    });
+
     test("disconnect: it is cut off with SLOW_CONSUMER, the others get all", async () => {
       const { server, peers, reports, reached } = await slow("disconnect");
       expect(reached).toEqual([3, 3, 3, 3, 3, 3, 2, 2, 2, 2]);
-      expect(reports.map(([, report]) => report.action)).toEqual(["disconnected"]);
+      expect(reports.map(([, { action, count }]) => [action, count])).toEqual([["disconnected", 1]]);
       expect([server.connectionCount, await peers[2]?.received()]).toMatchObject([2, { length: 10 }]);
       expect(peers[1]?.ended).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
     });

@@ -146,7 +146,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     this.#contract = contract;
     this.#kinds = contract?.clients === undefined ? null : new ClientKinds(contract.clients);
     this.#listener = new ServerListener(runtime, config);
-    this.#slow = new SlowConsumers((error, connection) => this.#core.hookFailed("onSlowConsumer", error, connection));
+    this.#slow = new SlowConsumers({
+      now: () => this.#core.now(),
+      hookFailed: (error, connection) => this.#core.hookFailed("onSlowConsumer", error, connection),
+    });
     this.#store = new ServerStore(this.#core, runtime, config.resume, () => this.#nodes.place);
     this.#connections = new ServerConnections(this.#connectionsHost(runtime, connectionData));
     this.#core.onceOwner = ({ user }) => identityOf(user);
@@ -436,7 +439,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#core.deadLetterHooks.add(hook);
   }
 
-  /** Runs when a broadcast found a client's send queue full. Returns a function that removes the hook. */
+  /**
+   * Runs when a broadcast, or a message of a topic, found a client's send queue full: once per connection and second for
+   * broadcasts, and for each topic, with the number of messages that were dropped. Returns a function that removes the hook.
+   */
   onSlowConsumer(hook: (connection: Connection<C, D>, report: SlowConsumer) => unknown): Disposer {
     return this.#slow.hooks.add(this.#core.registration.middlewares.around("onSlowConsumer", hook));
   }
@@ -668,6 +674,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       clientAdmitted: (protocol) => this.#nodes.clientAdmitted(protocol),
       clientEnded: (protocol) => {
         this.#topics.connectionEnded(protocol);
+        this.#slow.ended(protocol);
         this.#nodes.clientEnded(protocol);
       },
       storedSessions: this.#store.sessions,

@@ -1,15 +1,27 @@
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { HookList } from "../endpoint/hook-list.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
+import { REPORT_WINDOW_MS } from "../limits.ts";
+import { ReportWindows } from "../util/report-windows.ts";
 import type { SlowConsumer } from "./broadcast.ts";
 
-/** Handles clients whose send queues are full: they miss messages, or are disconnected, and the hooks run. */
+export interface SlowConsumersHost<Peer> {
+  /** Milliseconds on a monotonic clock. */
+  now(): number;
+  hookFailed(error: unknown, connection: Peer): void;
+}
+
+/**
+ * Handles clients whose send queues are full: they miss messages, or are disconnected, and the hooks run. For messages that
+ * are dropped, they run once per window for broadcasts and for each topic, and when the connection has ended for the rest.
+ */
 export class SlowConsumers<Peer> {
   readonly hooks: HookList<[connection: Peer, report: SlowConsumer]> = new HookList();
-  readonly #hookFailed: (error: unknown, connection: Peer) => void;
+  readonly #host: SlowConsumersHost<Peer>;
+  readonly #dropped = new WeakMap<ProtocolConnection<Peer>, ReportWindows<SlowConsumer>>();
 
-  constructor(hookFailed: (error: unknown, connection: Peer) => void) {
-    this.#hookFailed = hookFailed;
+  constructor(host: SlowConsumersHost<Peer>) {
+    this.#host = host;
   }
 
   /** Messages don't fit into a client's send queue. */
@@ -21,12 +33,33 @@ export class SlowConsumers<Peer> {
     const queuedMessages = sendQueue.queuedFrames;
     const { bufferedBytes } = sendQueue;
     protocol.sender.missedBroadcast(missed);
+    const report = { queuedMessages, bufferedBytes, count: missed, ...(topic === undefined ? {} : { topic }) };
     if (disconnect) {
       const message = `The client reads too slowly: ${queuedMessages} messages, ${bufferedBytes} bytes are queued`;
       protocol.destroy(new ConduitError(ErrorCode.SLOW_CONSUMER, message));
+      this.#notify(peer, { action: "disconnected", ...report });
+    } else if (!this.hooks.isEmpty) this.#addDropped(protocol, { action: "dropped", ...report });
+  }
+
+  /** The connection has ended: reports the rest. May be called again. */
+  ended(protocol: ProtocolConnection<Peer>): void {
+    for (const { report, count } of this.#dropped.get(protocol)?.end() ?? []) {
+      this.#notify(protocol.peer, { ...report, count });
     }
-    const action = disconnect ? "disconnected" : "dropped";
-    const report = { action, queuedMessages, bufferedBytes, ...(topic === undefined ? {} : { topic }) } as const;
-    this.hooks.notify((error) => this.#hookFailed(error, peer), peer, report);
+  }
+
+  #addDropped(protocol: ProtocolConnection<Peer>, report: SlowConsumer): void {
+    let windows = this.#dropped.get(protocol);
+    if (windows === undefined) {
+      windows = new ReportWindows(REPORT_WINDOW_MS);
+      this.#dropped.set(protocol, windows);
+    }
+    // No topic is named 0.
+    const count = windows.add(report.topic ?? 0, report, this.#host.now(), report.count);
+    if (count > 0) this.#notify(protocol.peer, { ...report, count });
+  }
+
+  #notify(peer: Peer, report: SlowConsumer): void {
+    this.hooks.notify((error) => this.#host.hookFailed(error, peer), peer, report);
   }
 }

@@ -45,12 +45,40 @@ describe("a subscriber that doesn't read", () => {
     const { server, runtime, news, sleeper, reports, numbers } = await slowScene("drop-newest");
     const { dropped } = news.stats;
     expect(dropped).toBeGreaterThan(0);
-    expect(reports.length).toBe(dropped);
+    expect(reports).toMatchObject([{ action: "dropped", topic: "news", count: 1 }]);
     expect(server.connections.some(({ stats }) => stats.dropped === dropped)).toBe(true);
     sleeper.resume();
     await runtime.settle();
     const got = await numbers();
     expect(got).toEqual(Array.from({ length: 20 - dropped }, (_, n) => n));
+    sleeper.reset();
+    await runtime.settle();
+    expect(reports.map(({ count }) => count)).toEqual([1, dropped - 1]);
+  });
+
+  test("is reported for each topic", async () => {
+    const { server, runtime, raw } = await topicScene({ sendQueueSize: 5 });
+    const reports: unknown[] = [];
+    server.onSlowConsumer((_connection, { topic, count }) => reports.push([topic, count]));
+    const [news, other] = [
+      server.topic("news", { slow: "drop-newest" }),
+      server.topic("other", { slow: "drop-newest" }),
+    ];
+    const sleeper = await raw("news");
+    sleeper.call(TOPIC_SUBSCRIBE, { topic: "other" }, 2);
+    await runtime.settle();
+    sleeper.pause();
+    while (reports.length === 0) news.publish(KIB_70);
+    for (let n = 0; n < 3; n += 1) other.publish(n);
+    await runtime.advance(1000);
+    news.publish(1);
+    other.publish(3);
+    expect(reports).toEqual([
+      ["news", 1],
+      ["other", 1],
+      ["news", 1],
+      ["other", 3],
+    ]);
   });
 
   test("misses the oldest, and gets the last ones when it reads", async () => {
