@@ -63,6 +63,18 @@ test("a peer that gave up waiting leaves its turn to the next one", async () => 
   expect(served).toEqual(["a", "b gave up", "c"]);
 });
 
+test("whoever gives up gets the signal's reason, and no error is made", async () => {
+  const places = new PeerPlaces(1);
+  const reason = new Error("given up");
+  const controller = new AbortController();
+  const peer = {};
+  await places.take(peer, undefined);
+  const waiting = places.take(peer, controller.signal);
+  controller.abort(reason);
+  await expect(waiting).rejects.toBe(reason);
+  await expect(places.take(peer, controller.signal)).rejects.toBe(reason);
+});
+
 test("nothing stays on a signal when a place was taken, or was given up", async () => {
   const places = new PeerPlaces(1);
   const { take, release, served } = taker(places);

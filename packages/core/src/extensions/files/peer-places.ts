@@ -1,5 +1,3 @@
-import { ErrorCode, RpcError } from "../../errors.ts";
-
 interface Peer {
   taken: number;
   /** In the order in which they came. */
@@ -27,12 +25,12 @@ export class PeerPlaces {
   /**
    * Resolves when the peer has a free place, with a function that frees it.
    * @param signal gives up; what has given up waits no longer
-   * @throws RpcError CANCELLED
+   * @throws the signal's reason: an error for each of thousands that end with their connection would take time
    */
   async take(peer: object, signal: AbortSignal | undefined): Promise<() => void> {
     const known = this.#peers.get(peer) ?? { taken: 0, waiting: new Set() };
     this.#peers.set(peer, known);
-    if (signal?.aborted === true) throw givenUp();
+    signal?.throwIfAborted();
     if (this.#mayTake(known)) this.#count(known, 1);
     else await this.#turnOf(known, signal);
     return () => {
@@ -78,15 +76,11 @@ export class PeerPlaces {
       };
       const giveUp = (): void => {
         end();
-        reject(givenUp());
+        reject(signal?.reason);
       };
       waiting.add(begin);
       this.#waiting.add(peer);
       signal?.addEventListener("abort", giveUp, { once: true });
     });
   }
-}
-
-export function givenUp(): RpcError {
-  return new RpcError(ErrorCode.CANCELLED, "The transfer was given up before its turn came");
 }

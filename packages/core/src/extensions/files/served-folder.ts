@@ -15,7 +15,6 @@ import { FolderExpiry } from "./folder-expiry.ts";
 import type { FileRequest, FolderConfig } from "./folder-options.ts";
 import { existsError, type PartialFile, type ReceivedIdentity } from "./partial-file.ts";
 import { isSameVersion } from "./partial-state.ts";
-import { givenUp } from "./peer-places.ts";
 import { PeerTurns } from "./peer-turns.ts";
 import { Quota } from "./quota.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
@@ -228,7 +227,7 @@ export class ServedFolder<Peer> {
     }
   }
 
-  /** Resolves when the peer may open one more file, with a function that ends that. @throws RpcError CANCELLED */
+  /** Resolves when the peer may open one more file, with a function that ends that. @throws the reason of its signal */
   async #openOneMore({ client, signal }: FolderContext<Peer>): Promise<() => void> {
     return await this.#host.transfers.openFiles.take(client as object, signal);
   }
@@ -366,7 +365,7 @@ export class ServedFolder<Peer> {
     await withFileErrors(`measure '${this.name}'`, () =>
       this.#quota.begin(identity, identity.bytes ?? 0, files, [folder, partials], isCounted),
     );
-    if (signal?.aborted === true) throw givenUp();
+    signal?.throwIfAborted();
   }
 
   #mustNotExceed(name: string, bytes: number): void {
