@@ -74,7 +74,7 @@ export class LogFollower {
       mem_storage: true,
       num_replicas: 1,
     });
-    this.#heard();
+    this.#restartSilenceTimer();
   }
 
   stop(): void {
@@ -89,7 +89,7 @@ export class LogFollower {
     this.#host.interrupted();
   }
 
-  #heard(): void {
+  #restartSilenceTimer(): void {
     if (this.#isStopped) return;
     if (this.#silenceTimer !== null) this.#clock.clearTimer(this.#silenceTimer);
     this.#silenceTimer = this.#clock.setTimer(() => this.#interrupt(), SILENCE_MS, false);
@@ -97,7 +97,7 @@ export class LogFollower {
 
   #received(message: Msg): void {
     if (this.#isStopped) return;
-    this.#heard();
+    this.#restartSilenceTimer();
     const status = message.headers?.code ?? 0;
     if (status === CONTROL) this.#control(message);
     // The consumer or the stream was deleted.

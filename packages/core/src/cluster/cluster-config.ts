@@ -9,7 +9,7 @@ import { isNodeId } from "./envelope.ts";
 
 /** Options with defaults filled in. */
 export interface ClusterConfig extends Filled<ClusterOptions, "nodeId"> {
-  /** Undefined: random for each start. */
+  /** Undefined for a random id at each start. */
   readonly nodeId: string | undefined;
 }
 

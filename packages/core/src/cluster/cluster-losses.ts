@@ -10,12 +10,12 @@ export interface ClusterLossesHost {
   hookFailed(error: unknown): void;
 }
 
-/** Counts messages between nodes that were lost, and tells the application: at once, then once a second for each reason. */
+/** Counts lost messages between nodes. Reports the first loss immediately, then at most once a second for each reason. */
 export class ClusterLosses {
   readonly hooks: HookList<[loss: ClusterLoss]> = new HookList();
   readonly #host: ClusterLossesHost;
   readonly #windows = new ReportWindows<ClusterLoss>(LOSS_WINDOW_MS);
-  /** Messages that the link had accepted. */
+  /** Number of messages lost after the link had accepted them. */
   #lostSent = 0;
   #lostReceived = 0;
 
@@ -32,15 +32,15 @@ export class ClusterLosses {
     else if (loss.reason === "dropped") this.#lostSent += loss.count;
     const kind = `${loss.direction} ${loss.reason}`;
     const count = this.#windows.add(kind, loss, this.#host.now(), Math.max(1, loss.count));
-    if (count > 0) this.#tell({ ...loss, count: loss.count === 0 ? 0 : count });
+    if (count > 0) this.#notify({ ...loss, count: loss.count === 0 ? 0 : count });
   }
 
-  /** Tells the rest. */
+  /** Reports the losses counted since the last report. */
   end(): void {
-    for (const { report, count } of this.#windows.end()) this.#tell({ ...report, count });
+    for (const { report, count } of this.#windows.end()) this.#notify({ ...report, count });
   }
 
-  #tell(loss: ClusterLoss): void {
+  #notify(loss: ClusterLoss): void {
     this.hooks.notify((error) => this.#host.hookFailed(error), loss);
   }
 }

@@ -1,9 +1,9 @@
 /**
- * A server as a node of a cluster: its link, who else is there, what it sends to the others and does for them.
+ * A server as a node of a cluster: owns the link, tracks the other nodes, sends messages to them and handles theirs.
  *
- * The server is asked for what concerns its own connections (`LocalNode`), the driver carries bytes (`ClusterLink`). Messages
- * of other nodes are checked here: those of an unknown version or kind are counted and dropped, as are those that can't be
- * read or come from a run of a node that is over.
+ * Operations on local connections go through `LocalNode`; the driver carries bytes (`ClusterLink`). Messages from
+ * other nodes are validated here. Those with an unknown version or kind, those that can't be decoded, and those from
+ * an ended run of a node are counted and dropped.
  */
 
 import { HookList } from "../endpoint/hook-list.ts";
@@ -48,7 +48,7 @@ import { UserInterest } from "./user-interest.ts";
 
 const EPOCH_BYTES = 6;
 const NODE_ID_BYTES = 8;
-/** A driver is to close its link in half this time. */
+/** A driver should close its link in half this time. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
 export class ClusterNode implements Cluster {
@@ -64,7 +64,7 @@ export class ClusterNode implements Cluster {
   readonly #joinedHooks = new HookList<[node: ClusterNodeInfo]>();
   readonly #leftHooks = new HookList<[node: ClusterNodeInfo, why: NodeEnd]>();
   readonly #losses: ClusterLosses;
-  /** Merges reports of failed messages and of the link, by code. */
+  /** Merges reports of failed messages and link faults by error code. */
   readonly #failures = new ReportWindows<unknown>(REPORT_WINDOW_MS);
   readonly #counts = { refused: 0, unknown: 0, malformed: 0, stale: 0 };
   #identity: NodeIdentity & { readonly startedAt: number };
@@ -74,8 +74,8 @@ export class ClusterNode implements Cluster {
   #state: ClusterState = "disconnected";
   /** Identifies the current start; null while stopped. */
   #run: object | null = null;
-  #beats = 0;
-  /** When every node that is alive has been heard, because it has answered or sent a heartbeat of its own. */
+  #heartbeats = 0;
+  /** The time by which every live node has answered or sent a heartbeat. */
   #hasMetAtMs = 0;
 
   constructor(driver: ClusterDriver, config: ClusterConfig, local: LocalNode) {
@@ -213,13 +213,13 @@ export class ClusterNode implements Cluster {
 
   // --- life ---------------------------------------------------------------------------------------------------------
 
-  /** Connects, or begins to. @throws ConduitError as the driver does */
+  /** Starts the link. @throws ConduitError as the driver does */
   async start(): Promise<void> {
     await this.stop();
     const { runtime } = this.#local.context;
     const run = {};
     this.#run = run;
-    this.#beats = 0;
+    this.#heartbeats = 0;
     const id = this.config.nodeId ?? toHex(runtime.crypto.randomBytes(NODE_ID_BYTES));
     const epoch = toHex(runtime.crypto.randomBytes(EPOCH_BYTES));
     this.#identity = { id, epoch, link: 0, startedAt: runtime.wallClock() };
@@ -238,7 +238,7 @@ export class ClusterNode implements Cluster {
         },
       });
     } catch (error) {
-      if (this.#run === run) this.#over(asConduitError(error));
+      if (this.#run === run) this.#endRun(asConduitError(error));
       throw error;
     }
     if (this.#run !== run) {
@@ -256,13 +256,13 @@ export class ClusterNode implements Cluster {
         throw new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, "The link of the cluster ended while the node started");
       }
     } catch (error) {
-      this.#over(asConduitError(error));
+      this.#endRun(asConduitError(error));
       await this.#close(link);
       throw error;
     }
     this.#membership.start();
     this.#setState(link.state, null);
-    this.#beatToAll(true);
+    this.#sendHeartbeatToAll(true);
   }
 
   /** Leaves the cluster. Never rejects. */
@@ -270,7 +270,7 @@ export class ClusterNode implements Cluster {
     const link = this.#link;
     if (this.#run === null) return;
     this.#publish(ALL, EnvelopeKind.LEAVE, {});
-    this.#over(null);
+    this.#endRun(null);
     if (link !== null) await this.#close(link);
   }
 
@@ -293,8 +293,8 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** The current run ends. */
-  #over(reason: ConduitError | null): void {
+  /** Ends the current run. */
+  #endRun(reason: ConduitError | null): void {
     this.#run = null;
     this.#link = null;
     this.#membership.stop();
@@ -316,32 +316,32 @@ export class ClusterNode implements Cluster {
         heartbeatMs,
         nodeTimeoutMs,
         now: () => runtime.now(),
-        beat: () => {
-          this.topics.sayPositions(this.#beats);
-          this.#beatToAll(false);
+        sendHeartbeat: () => {
+          this.topics.publishPositions(this.#heartbeats);
+          this.#sendHeartbeatToAll(false);
           this.calls.endForgotten((epoch) => this.#membership.byEpoch(epoch) !== undefined, nodeTimeoutMs);
         },
         joined: (node, isBack) => {
-          if (isBack) this.questions.isBack(node);
-          this.topics.presence.meet(node);
+          if (isBack) this.questions.nodeReturned(node);
+          this.topics.presence.nodeJoined(node);
           this.#joinedHooks.notify((error) => this.#local.hookFailed("onNodeJoined", error), infoOf(node));
         },
-        gone: (node, why) => {
-          this.#requests.nodeGone(node);
-          this.calls.nodeGone(node);
-          if (why !== "timeout") this.questions.over(node);
-          this.topics.gone(node, why);
+        left: (node, why) => {
+          this.#requests.nodeLeft(node);
+          this.calls.nodeLeft(node);
+          if (why !== "timeout") this.questions.runEnded(node);
+          this.topics.nodeLeft(node, why);
           this.#leftHooks.notify((error) => this.#local.hookFailed("onNodeLeft", error), infoOf(node), why);
         },
         missedFrom: (node, heardAtMs) => {
-          this.questions.isBack(node);
+          this.questions.nodeReturned(node);
           this.topics.missedFrom(node, heardAtMs);
         },
         replaced: () => {
           const link = this.#link;
           const message = `Another node has started with the id '${this.nodeId}': this one has left the cluster`;
           const error = new ConduitError(ErrorCode.NODE_REPLACED, message);
-          this.#over(error);
+          this.#endRun(error);
           this.#local.report(error);
           if (link !== null) void this.#close(link);
         },
@@ -350,14 +350,14 @@ export class ClusterNode implements Cluster {
     );
   }
 
-  #beatToAll(asks: boolean): void {
-    this.#beats += 1;
+  #sendHeartbeatToAll(asks: boolean): void {
+    this.#heartbeats += 1;
     if (asks) this.#hasMetAtMs = this.#local.context.runtime.now() + this.config.heartbeatMs;
-    this.#beat(ALL, this.#beats, asks);
+    this.#sendHeartbeat(ALL, this.#heartbeats, asks);
   }
 
-  /** @param asks whether the others are asked to say that they are alive, too */
-  #beat(to: ClusterAddress, sequence: number, asks: boolean): void {
+  /** @param asks whether the other nodes should answer with a heartbeat */
+  #sendHeartbeat(to: ClusterAddress, sequence: number, asks: boolean): void {
     const { startedAt } = this.#identity;
     const head = { at: startedAt, c: this.#local.connectionCount, i: sequence, ...(asks ? { hello: true } : {}) };
     this.#publish(to, EnvelopeKind.HEARTBEAT, head);
@@ -372,12 +372,12 @@ export class ClusterNode implements Cluster {
     }
     this.#setState(state, reason);
     if (state === "disconnected") {
-      this.#over(reason);
+      this.#endRun(reason);
       return;
     }
     if (state !== "connected") return;
     this.#identity = { ...this.#identity, link: this.#identity.link + 1 };
-    this.#beatToAll(true);
+    this.#sendHeartbeatToAll(true);
     this.topics.interrupted();
     this.topics.presence.reconnected();
   }
@@ -400,7 +400,7 @@ export class ClusterNode implements Cluster {
 
   // --- sending ------------------------------------------------------------------------------------------------------
 
-  /** @param isCounted whether it is a message of the application, whose loss counts */
+  /** @param isCounted whether this is an application message, whose loss is counted */
   #publish(
     address: ClusterAddress,
     kind: EnvelopeKind,
@@ -420,7 +420,7 @@ export class ClusterNode implements Cluster {
     return result;
   }
 
-  /** Presence and positions: one that can't be encoded must stop neither heartbeats nor the driver. Reports it. */
+  /** Publishes presence and positions. Reports one that can't be encoded, so that heartbeats go on. */
   #tryPublish(
     address: ClusterAddress,
     kind: EnvelopeKind,
@@ -435,7 +435,7 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** A driver that throws must not stop heartbeats, or leave a call unsettled. */
+  /** Guards against drivers that throw, so that heartbeats go on and calls settle. */
   #publishOn(link: ClusterLink, address: ClusterAddress, payload: Uint8Array): PublishResult {
     try {
       return link.publish(address, payload);
@@ -445,7 +445,7 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** A message of the application that must not be lost in silence. @throws ConduitError CLUSTER_UNAVAILABLE, MESSAGE_TOO_LARGE */
+  /** Publishes an application message, or throws. @throws ConduitError CLUSTER_UNAVAILABLE, MESSAGE_TOO_LARGE */
   #mustPublish(
     name: string,
     address: ClusterAddress,
@@ -462,7 +462,7 @@ export class ClusterNode implements Cluster {
     throw new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, `Cannot send '${name}' to another node: ${why}`);
   }
 
-  /** @throws ConduitError MESSAGE_TOO_LARGE if the link takes no message of this size */
+  /** @throws ConduitError MESSAGE_TOO_LARGE if the message exceeds the link's limit */
   mustFit(name: string, body: Uint8Array): void {
     const limit = this.#link?.maxPayloadBytes ?? Number.POSITIVE_INFINITY;
     if (body.length + HEAD_RESERVE_BYTES > limit) this.#tooLarge(name, body.length);
@@ -495,7 +495,7 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** The node that a connection's id was made on. */
+  /** The node that made a connection's id. */
   #nodeOf(connection: string): Node | undefined {
     const epoch = epochIn(connection);
     return epoch === null ? undefined : this.#membership.byEpoch(epoch);
@@ -510,18 +510,18 @@ export class ClusterNode implements Cluster {
       throw new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, message);
     }
     if (this.mayBeElsewhere(connection)) {
-      const message = `Cannot send '${name}': the node that has the connection ${connection} isn't heard`;
+      const message = `Cannot send '${name}': the node that has the connection ${connection} is unreachable`;
       throw new ConduitError(ErrorCode.NODE_UNAVAILABLE, message);
     }
     throw noConnection(connection, name);
   }
 
-  /** Whether the link is down, and the driver goes on trying. */
+  /** Whether the link is down and the driver keeps retrying. */
   get mayConnect(): boolean {
     return this.#state === "connecting" || this.#state === "reconnecting";
   }
 
-  /** Whether a connection that isn't on this node may be on another: one that is alive, cut off, or not met yet. */
+  /** Whether a connection that isn't on this node may be on another one that is alive, unreachable, or not known yet. */
   mayBeElsewhere(connection: string): boolean {
     const epoch = epochIn(connection);
     if (epoch === null || epoch === this.epoch || this.#state === "disconnected") return false;
@@ -542,7 +542,7 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** This node can't carry out an envelope of another one. */
+  /** Counts and reports an envelope that this node failed to handle. */
   #failed({ kind, from, head }: Envelope, error: unknown): void {
     if (FOR_CLIENTS.has(kind)) {
       const topic = kind === EnvelopeKind.PUBLISH ? { topic: head.text("topic") } : {};
@@ -551,13 +551,13 @@ export class ClusterNode implements Cluster {
     this.#report(error);
   }
 
-  /** Reports a message or a link that has failed: at once, then once a second for each code. */
+  /** Reports a failed message or link: the first immediately, then at most once a second for each code. */
   #report(error: unknown): void {
     const count = this.#failures.add(asConduitError(error).code, error, this.#local.context.runtime.now());
     if (count > 0) this.#local.report(error, count);
   }
 
-  /** Null, and counted, if it can't be read or is of another version. */
+  /** Returns null, and counts the message, if it can't be decoded or has another version. */
   #read(payload: Uint8Array): Envelope | null {
     const envelope = decodeEnvelope(this.#local.reader, payload);
     if (typeof envelope !== "string") return envelope;
@@ -571,10 +571,10 @@ export class ClusterNode implements Cluster {
     if (this.#run === null) return;
     if (kind === EnvelopeKind.HEARTBEAT) {
       const heartbeat = heartbeatIn(head);
-      if (heartbeat.sequence > 0) this.#isAlive(from);
-      this.#membership.heard(from, heartbeat);
+      if (heartbeat.sequence > 0) this.#heartbeatReceived(from);
+      this.#membership.heartbeatReceived(from, heartbeat);
       const isAsked = head.raw("hello") === true && from.epoch !== this.epoch;
-      if (isAsked) this.#beat({ kind: "node", name: from.id }, 0, false);
+      if (isAsked) this.#sendHeartbeat({ kind: "node", name: from.id }, 0, false);
       return;
     }
     if (!this.#membership.isCurrent(from)) {
@@ -583,7 +583,7 @@ export class ClusterNode implements Cluster {
     }
     switch (kind) {
       case EnvelopeKind.LEAVE:
-        this.#membership.left(from);
+        this.#membership.leaveReceived(from);
         return;
       case EnvelopeKind.BROADCAST: {
         const [exclude, include] = [head.texts("exclude"), head.texts("include")];
@@ -618,14 +618,14 @@ export class ClusterNode implements Cluster {
     }
   }
 
-  /** A node says that it is alive: it is asked again for answers that it owes this node, and what else may have been lost. */
-  #isAlive({ id, epoch }: NodeIdentity): void {
+  /** On a node's heartbeat, repeats requests to it whose answers are missing, and other messages that may have been lost. */
+  #heartbeatReceived({ id, epoch }: NodeIdentity): void {
     const node = this.#membership.nodes.get(id);
     if (node?.epoch !== epoch) return;
-    this.topics.presence.heard(node);
-    this.questions.heard(node);
+    this.topics.presence.heartbeatReceived(node);
+    this.questions.heartbeatReceived(node);
     this.questions.checkCalls(node);
-    this.calls.streams.heard(node);
+    this.calls.streams.heartbeatReceived(node);
   }
 
   async #answerQuestion(from: NodeIdentity, id: number, question: string, params: unknown): Promise<void> {
@@ -636,25 +636,25 @@ export class ClusterNode implements Cluster {
   #driverLost(direction: "sent" | "received", count: number): void {
     this.#losses.add({ direction, count, reason: "dropped" });
     if (direction === "sent") {
-      this.topics.presence.mayBeBehind();
+      this.topics.presence.resendAll();
       return;
     }
     this.topics.interrupted();
-    for (const node of this.#membership.nodes.values()) this.topics.presence.meet(node);
+    for (const node of this.#membership.nodes.values()) this.topics.presence.nodeJoined(node);
   }
 }
 
-/** Messages of the application for clients, to which nobody replies. */
+/** Application messages to clients that have no reply. */
 const FOR_CLIENTS: ReadonlySet<EnvelopeKind> = new Set([
   EnvelopeKind.BROADCAST,
   EnvelopeKind.MESSAGE,
   EnvelopeKind.PUBLISH,
 ]);
 const ALL: ClusterAddress = { kind: "all", name: "" };
-/** Room for the head of a message whose body is checked before. */
+/** Bytes reserved for the head of a message when only its body is checked. */
 const HEAD_RESERVE_BYTES = 1024;
 
-/** Only nodes that have such connections need to hear of it. */
+/** The narrowest address that covers all nodes with matching connections. */
 function addressFor(where: ConnectionFilter | null): ClusterAddress {
   const { topic, user } = where ?? {};
   if (typeof topic === "string" && isAddressName(topic)) return { kind: "topic", name: topic };

@@ -1,17 +1,17 @@
-/** Options of a node, which an application gives to its driver. Times are in whole milliseconds. */
+/** Options of a node, passed to its driver. Times are in whole milliseconds. */
 export interface ClusterOptions {
   /**
-   * This node's id: 1 to 64 characters `A-Z a-z 0-9 _ -`, unique in the cluster. A node that starts with the id of another one
-   * takes its place. Default: random for each start.
+   * This node's id: 1 to 64 characters `A-Z a-z 0-9 _ -`, unique in the cluster. A node that starts with the id of a
+   * running node replaces it. Default: random at each start.
    */
   readonly nodeId?: string | undefined;
-  /** How often a node says that it is alive. Default 1,000. */
+  /** Interval between a node's heartbeats. Default 1,000. */
   readonly heartbeatMs?: number | undefined;
   /**
-   * A node that wasn't heard for so long is gone, with its connections and its part of presence; the others notice it at most
-   * one `heartbeatMs` later. At least twice `heartbeatMs`. Default 5,000.
+   * A node that sends nothing for this long is considered dead, and its connections and presence are removed. The
+   * other nodes detect this within one more `heartbeatMs`. At least twice `heartbeatMs`. Default 5,000.
    */
   readonly nodeTimeoutMs?: number | undefined;
-  /** How long a question to other nodes, or to the engine, waits for an answer. Default 2,000. */
+  /** Timeout of requests to other nodes and to the engine. Default 2,000. */
   readonly answerTimeoutMs?: number | undefined;
 }

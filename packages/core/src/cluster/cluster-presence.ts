@@ -1,12 +1,12 @@
 /**
  * Presence of topics across nodes.
  *
- * Theory of operation. Each node tells the others who has joined and left on it, gathered for a moment and numbered,
- * and sends the whole list when asked. It is asked by a node that begins to receive the topic, that has missed
- * something, or that meets it (again). A question to one node is repeated at its next heartbeats until it is answered.
- * One to all that receive a topic is repeated once, since the number of answers isn't known; those whose changes have
- * all arrived don't answer again. The changes that a node has told count while that run of it is alive, or until it
- * says that it has no subscribers of the topic.
+ * Theory of operation. Each node batches the joins and leaves of its own subscribers for a moment, numbers each batch
+ * and sends it to the others. It sends a snapshot to a node that queries it: one that has just subscribed to the
+ * topic, has missed a change, or has just joined the cluster. A query to one node is repeated at that node's next
+ * heartbeats until it is answered. A query to all nodes is repeated once, because the number of answers is unknown;
+ * nodes whose changes have all arrived don't answer again. A node's presence is kept while that run of it is alive,
+ * or until it reports that it has no subscribers left.
  */
 
 import { MAX_PRESENCE_CHARS } from "../extensions/topics/topic.ts";
@@ -18,7 +18,7 @@ import type { ClusterAddress, PublishResult } from "./driver.ts";
 import { type EnvelopeHead, EnvelopeKind, malformed, type NodeIdentity } from "./envelope.ts";
 import type { Node } from "./membership.ts";
 
-/** Somebody in a topic: id of the connection, and the user. */
+/** A member of a topic: connection id and user. */
 export type PresenceEntry = readonly [id: string, user: string | null];
 
 /** A topic on this node. */
@@ -27,75 +27,76 @@ export interface PresenceTopic {
   readonly hasPresence: boolean;
   /** Subscribers on this node. */
   ownPresence(): Iterable<PresenceEntry>;
-  /** Others have joined and left on a run of a node. `isAll`: nobody else is there. */
+  /** Members of another node have joined and left. `isAll`: `joined` is the node's whole list. */
   othersChanged(epoch: string, joined: readonly PresenceEntry[], left: readonly string[], isAll: boolean): void;
-  /** A run of a node is gone, with its part of presence. */
-  othersGone(epoch: string): void;
+  /** A run of a node has ended: removes its members. */
+  othersLeft(epoch: string): void;
 }
 
 export interface ClusterPresenceHost {
   readonly wheel: TimerWheel;
-  /** Time between two signs of life of a node. */
+  /** Interval between a node's heartbeats. */
   readonly heartbeatMs: number;
   /** Monotonic milliseconds. */
   now(): number;
   publish(address: ClusterAddress, kind: EnvelopeKind, head: Readonly<Record<string, unknown>>): PublishResult;
-  /** The epoch of this run of this node. */
+  /** This node's epoch. */
   epoch(): string;
-  /** The run of this id that is alive. */
+  /** The live run with this node id. */
   node(id: string): Node | undefined;
 }
 
-/** Changes of presence on a run of a node. */
-interface Told {
+/** How far a remote run's changes have arrived. */
+interface RemotePresence {
   /** Number of the last change. */
   readonly number: number;
-  /** The part of it that comes next; null if it is complete. */
+  /** The next expected part of it; null if it is complete. */
   readonly nextPart: number | null;
 }
 
 interface Entry {
   readonly topic: PresenceTopic;
   /** By epoch. */
-  readonly changes: Map<string, Told>;
+  readonly changes: Map<string, RemotePresence>;
   /** Number of this node's last change. */
   ownChange: number;
-  /** Connections that have joined (with the user) or left (null) since the last change was sent. */
-  readonly untold: Map<string, PresenceEntry | null>;
-  /** Whether a change couldn't be sent. */
-  isBehind: boolean;
+  /** Connections that have joined (with the user) or left (null) since changes were last sent. */
+  readonly pending: Map<string, PresenceEntry | null>;
+  /** Whether a change couldn't be sent, so that the other nodes need a snapshot. */
+  hasUnsent: boolean;
 }
 
-/** People in one message. */
+/** Members in one message. */
 const MAX_PART = 500;
-/** Closed topics that others still have to hear of. */
-const MAX_UNSAID = 10_000;
+/** Closed topics to remember until the other nodes can be notified. */
+const MAX_CLOSED_UNSENT = 10_000;
 
 export class ClusterPresence {
   readonly #host: ClusterPresenceHost;
   readonly #entries = new Map<string, Entry>();
-  /** Numbers of this node's last changes, of topics with changes since its last heartbeat. */
-  readonly #told = new Map<string, number>();
-  /** Topics about which a node was asked and hasn't answered, by epoch. */
-  readonly #asked = new Map<string, Set<string>>();
-  /** Topics about which all were asked since the last heartbeat of this node, and since the one before it. */
-  #askedAll = new Set<string>();
-  #askedAllBefore = new Set<string>();
+  /** Number of this node's last change by topic, for topics that changed since its last heartbeat. */
+  readonly #changeNumbers = new Map<string, number>();
+  /** Topics of unanswered queries, by the epoch of the queried node. */
+  readonly #pendingQueries = new Map<string, Set<string>>();
+  /** Topics of queries to all nodes since this node's last heartbeat, and between the last two. */
+  #queriedAll = new Set<string>();
+  #queriedAllBefore = new Set<string>();
   readonly #changed = new Set<Entry>();
   readonly #timer: CallbackTimer;
   /**
-   * When nodes were last told who is in a topic, oldest first, and their questions since: they wait for the time of a
-   * heartbeat. A node asks whenever its only client in a topic has left and come back, and the answer may be half a megabyte.
+   * When a snapshot was last sent, by node and topic, oldest first, and a query that came since, which waits for one
+   * heartbeat interval. A node queries each time that its only subscriber leaves and returns, and a snapshot can take
+   * half a megabyte.
    */
   readonly #answers = new Map<string, { readonly atMs: number; again: { name: string; from: NodeIdentity } | null }>();
   readonly #answerTimer: CallbackTimer;
-  /** Names of closed topics in which others may still see people of this node. */
-  readonly #unsaid = new Set<string>();
+  /** Closed topics of which other nodes may still show members of this node. */
+  readonly #closedUnsent = new Set<string>();
 
   constructor(host: ClusterPresenceHost) {
     this.#host = host;
-    this.#timer = new CallbackTimer(() => this.#tell());
-    this.#answerTimer = new CallbackTimer(() => this.#answerAgain());
+    this.#timer = new CallbackTimer(() => this.#flush());
+    this.#answerTimer = new CallbackTimer(() => this.#sendDelayedAnswers());
   }
 
   /** The link ends. */
@@ -103,182 +104,182 @@ export class ClusterPresence {
     this.#host.wheel.cancel(this.#timer);
     this.#host.wheel.cancel(this.#answerTimer);
     this.#answers.clear();
-    this.#unsaid.clear();
-    this.#told.clear();
-    this.#asked.clear();
-    this.#askedAll.clear();
-    this.#askedAllBefore.clear();
+    this.#closedUnsent.clear();
+    this.#changeNumbers.clear();
+    this.#pendingQueries.clear();
+    this.#queriedAll.clear();
+    this.#queriedAllBefore.clear();
     for (const { topic, changes } of this.#entries.values()) {
-      for (const epoch of changes.keys()) topic.othersGone(epoch);
+      for (const epoch of changes.keys()) topic.othersLeft(epoch);
       changes.clear();
     }
   }
 
-  /** This node receives the topic from now on. */
+  /** This node has subscribed to the topic. */
   open(topic: PresenceTopic): void {
-    const isBehind = this.#unsaid.delete(topic.name);
-    this.#entries.set(topic.name, { topic, changes: new Map(), ownChange: 0, untold: new Map(), isBehind });
+    const isBehind = this.#closedUnsent.delete(topic.name);
+    this.#entries.set(topic.name, { topic, changes: new Map(), ownChange: 0, pending: new Map(), hasUnsent: isBehind });
   }
 
-  /** This node doesn't receive the topic any more. */
+  /** This node has unsubscribed from the topic. */
   close(topic: PresenceTopic): void {
     const entry = this.#entries.get(topic.name);
     if (entry === undefined) return;
-    this.#tellOf(entry);
+    this.#sendChanges(entry);
     this.#changed.delete(entry);
     this.#entries.delete(topic.name);
-    if (entry.isBehind) this.#leaveUnsaid(topic.name);
-    for (const epoch of entry.changes.keys()) topic.othersGone(epoch);
+    if (entry.hasUnsent) this.#keepClosedUnsent(topic.name);
+    for (const epoch of entry.changes.keys()) topic.othersLeft(epoch);
   }
 
-  /** Somebody has joined the topic on this node, has another user, or has left. */
+  /** A local member has joined, has changed its user, or has left (null). */
   changed(topic: PresenceTopic, id: string, entry: PresenceEntry | null): void {
     const known = this.#entries.get(topic.name);
     if (known === undefined) return;
-    known.untold.set(id, entry);
+    known.pending.set(id, entry);
     this.#changed.add(known);
     if (!this.#timer.isScheduled) this.#host.wheel.schedule(this.#timer, PRESENCE_WINDOW_MS);
   }
 
-  /** Numbers of this node's last changes since this was last called, by topic. */
-  takeTold(): ReadonlyMap<string, number> {
-    const told = new Map(this.#told);
-    this.#told.clear();
-    return told;
+  /** Returns and clears the change numbers of topics that changed since the last call. */
+  takeChangeNumbers(): ReadonlyMap<string, number> {
+    const numbers = new Map(this.#changeNumbers);
+    this.#changeNumbers.clear();
+    return numbers;
   }
 
-  /** Asks all nodes that receive the topic who is there. */
-  ask({ name, hasPresence }: PresenceTopic): void {
+  /** Queries all nodes that are subscribed to the topic. */
+  queryAll({ name, hasPresence }: PresenceTopic): void {
     if (!hasPresence) return;
-    this.#askedAll.add(name);
+    this.#queriedAll.add(name);
     this.#host.publish({ kind: "topic", name }, EnvelopeKind.PRESENCE_QUESTION, { topics: [name] });
   }
 
-  /** This node says that it is alive: questions to all that were asked a heartbeat ago or more are repeated. */
-  askAgain(): void {
-    for (const name of this.#askedAllBefore) {
+  /** On this node's heartbeat, repeats the queries to all that are at least one interval old. */
+  repeatQueries(): void {
+    for (const name of this.#queriedAllBefore) {
       const entry = this.#entries.get(name);
       if (entry === undefined) continue;
       const complete = [...entry.changes].filter(([, { nextPart }]) => nextPart === null);
       const known = Object.fromEntries(complete.map(([epoch, { number }]) => [epoch, number]));
       this.#host.publish({ kind: "topic", name }, EnvelopeKind.PRESENCE_QUESTION, { topics: [name], known });
     }
-    this.#askedAllBefore = this.#askedAll;
-    this.#askedAll = new Set();
+    this.#queriedAllBefore = this.#queriedAll;
+    this.#queriedAll = new Set();
   }
 
-  /** This node's messages may not have arrived: all who are here are told again. */
-  mayBeBehind(): void {
+  /** Sends all snapshots again, because this node's messages may have been lost. */
+  resendAll(): void {
     for (const entry of this.#entries.values()) {
-      if (entry.topic.hasPresence) this.#tellAll(entry, { kind: "topic", name: entry.topic.name });
+      if (entry.topic.hasPresence) this.#sendSnapshot(entry, { kind: "topic", name: entry.topic.name });
     }
   }
 
-  /** The link works again. */
+  /** The link is connected again. */
   reconnected(): void {
-    this.#sayUnsaid();
+    this.#sendClosedUnsent();
     for (const entry of this.#entries.values()) {
       if (!entry.topic.hasPresence) continue;
       // Changes made without a link haven't been sent.
-      if (entry.isBehind) this.#tellAll(entry, { kind: "topic", name: entry.topic.name });
-      this.ask(entry.topic);
+      if (entry.hasUnsent) this.#sendSnapshot(entry, { kind: "topic", name: entry.topic.name });
+      this.queryAll(entry.topic);
     }
   }
 
   // --- from other nodes ---------------------------------------------------------------------------------------------
 
-  /** A node asks. @throws ConduitError MALFORMED_PAYLOAD */
-  questionArrived(from: NodeIdentity, head: EnvelopeHead): void {
+  /** Answers a node's query. @throws ConduitError MALFORMED_PAYLOAD */
+  queryReceived(from: NodeIdentity, head: EnvelopeHead): void {
     const known = head.raw("known");
     const number = isMap(known) ? known[this.#host.epoch()] : undefined;
     const unknown = (head.texts("topics") ?? []).filter((name) => !this.#answer(name, from, number));
-    if (unknown.length > 0) this.#sayNobody({ kind: "node", name: from.id }, unknown);
+    if (unknown.length > 0) this.#sendEmpty({ kind: "node", name: from.id }, unknown);
   }
 
-  /** A node tells. @throws ConduitError MALFORMED_PAYLOAD */
+  /** Handles a node's changes or snapshot. @throws ConduitError MALFORMED_PAYLOAD */
   received(from: NodeIdentity, head: EnvelopeHead): void {
     if (head.raw("nobody") !== undefined) {
-      for (const name of head.texts("nobody") ?? []) this.#nobodyAt(name, from);
+      for (const name of head.texts("nobody") ?? []) this.#emptyReceived(name, from);
       return;
     }
     const entry = this.#entries.get(head.text("topic"));
-    if (entry !== undefined) this.#changesArrived(entry, from, presencePartIn(head));
+    if (entry !== undefined) this.#changesReceived(entry, from, presencePartIn(head));
   }
 
-  /** A node says the number of its last change in a topic. */
-  positionArrived(from: NodeIdentity, name: string, change: number): void {
+  /** Queries a node if its last change number shows that changes are missing. */
+  changeNumberReceived(from: NodeIdentity, name: string, change: number): void {
     const entry = this.#entries.get(name);
     if (entry?.topic.hasPresence !== true) return;
-    const told = entry.changes.get(from.epoch);
-    if (told?.number !== change || told.nextPart !== null) this.#askOnce(name, from);
+    const known = entry.changes.get(from.epoch);
+    if (known?.number !== change || known.nextPart !== null) this.#queryOnce(name, from);
   }
 
-  /** A run of a node was heard for the first time, or again, or messages of it are missing. */
-  meet(node: Node): void {
+  /** A node has joined or returned, or messages from it were missed: queries all its topics. */
+  nodeJoined(node: Node): void {
     const topics = [...this.#entries.values()].filter(({ topic }) => topic.hasPresence).map(({ topic }) => topic.name);
-    if (topics.length > 0) this.#asked.set(node.epoch, new Set(topics));
-    this.#ask(node, topics);
+    if (topics.length > 0) this.#pendingQueries.set(node.epoch, new Set(topics));
+    this.#query(node, topics);
   }
 
-  /** A heartbeat of a node has arrived: it is asked again for what it hasn't answered. */
-  heard(node: NodeIdentity): void {
-    const asked = this.#asked.get(node.epoch);
+  /** On a node's heartbeat, repeats the queries that it hasn't answered. */
+  heartbeatReceived(node: NodeIdentity): void {
+    const asked = this.#pendingQueries.get(node.epoch);
     if (asked === undefined) return;
     for (const name of asked) if (this.#entries.get(name)?.topic.hasPresence !== true) asked.delete(name);
-    if (asked.size === 0) this.#asked.delete(node.epoch);
-    this.#ask(node, [...asked]);
+    if (asked.size === 0) this.#pendingQueries.delete(node.epoch);
+    this.#query(node, [...asked]);
   }
 
-  /** A run of a node is gone. */
-  gone({ epoch }: Pick<NodeIdentity, "epoch">): void {
-    this.#asked.delete(epoch);
-    for (const { topic, changes } of this.#entries.values()) if (changes.delete(epoch)) topic.othersGone(epoch);
+  /** A node has left. */
+  nodeLeft({ epoch }: Pick<NodeIdentity, "epoch">): void {
+    this.#pendingQueries.delete(epoch);
+    for (const { topic, changes } of this.#entries.values()) if (changes.delete(epoch)) topic.othersLeft(epoch);
   }
 
   // --- helpers ------------------------------------------------------------------------------------------------------
 
-  #ask({ id }: Pick<NodeIdentity, "id">, topics: readonly string[]): void {
+  #query({ id }: Pick<NodeIdentity, "id">, topics: readonly string[]): void {
     for (let from = 0; from < topics.length; from += MAX_PART) {
       const head = { topics: topics.slice(from, from + MAX_PART) };
       this.#host.publish({ kind: "node", name: id }, EnvelopeKind.PRESENCE_QUESTION, head);
     }
   }
 
-  /** Asks a node who is in a topic, unless it is being asked already. */
-  #askOnce(name: string, node: NodeIdentity): void {
-    const asked = this.#asked.get(node.epoch) ?? new Set();
+  /** Queries a node about a topic, unless a query is pending. */
+  #queryOnce(name: string, node: NodeIdentity): void {
+    const asked = this.#pendingQueries.get(node.epoch) ?? new Set();
     if (asked.has(name)) return;
-    this.#asked.set(node.epoch, asked.add(name));
-    this.#ask(node, [name]);
+    this.#pendingQueries.set(node.epoch, asked.add(name));
+    this.#query(node, [name]);
   }
 
-  #answered(name: string, epoch: string): void {
-    const asked = this.#asked.get(epoch);
+  #queryAnswered(name: string, epoch: string): void {
+    const asked = this.#pendingQueries.get(epoch);
     asked?.delete(name);
-    if (asked?.size === 0) this.#asked.delete(epoch);
+    if (asked?.size === 0) this.#pendingQueries.delete(epoch);
   }
 
-  #changesArrived({ topic, changes }: Entry, from: NodeIdentity, arrived: PresencePart): void {
+  #changesReceived({ topic, changes }: Entry, from: NodeIdentity, arrived: PresencePart): void {
     const { number, part, parts, joined, left, isAll } = arrived;
     const { id, epoch } = from;
-    // A run that isn't known to be alive is asked when it is.
+    // Runs that aren't known to be alive are queried when they join.
     if (!topic.hasPresence || this.#host.node(id)?.epoch !== epoch) return;
     const { number: last, nextPart } = changes.get(epoch) ?? { number: 0, nextPart: null };
     const isNext = nextPart === null ? part === 0 && (number === last || number === last + 1) : false;
     const isRest = number === last && part === nextPart;
     if (!isNext && !isRest && !(isAll && part === 0)) {
-      this.#askOnce(topic.name, from);
+      this.#queryOnce(topic.name, from);
       return;
     }
     const isComplete = part + 1 >= parts;
     changes.set(epoch, { number, nextPart: isComplete ? null : part + 1 });
-    if (isComplete && isAll) this.#answered(topic.name, epoch);
+    if (isComplete && isAll) this.#queryAnswered(topic.name, epoch);
     topic.othersChanged(epoch, joined, left, isAll && part === 0);
   }
 
   /**
-   * Returns false if this node has nobody there.
-   * @param known number of this node's last change that the other one has
+   * Answers a query with a snapshot. Returns false if this node has no members in the topic.
+   * @param known number of this node's last change that the other node has
    */
   #answer(name: string, from: NodeIdentity, known: unknown): boolean {
     const entry = this.#entries.get(name);
@@ -293,14 +294,14 @@ export class ClusterPresence {
     this.#answers.set(key, { atMs: this.#host.now(), again: null });
     const { heartbeatMs, wheel } = this.#host;
     if (!this.#answerTimer.isScheduled) wheel.schedule(this.#answerTimer, heartbeatMs);
-    this.#tellOf(entry);
+    this.#sendChanges(entry);
     this.#changed.delete(entry);
-    this.#tellAll(entry, { kind: "node", name: from.id });
+    this.#sendSnapshot(entry, { kind: "node", name: from.id });
     return true;
   }
 
-  /** Answers what was asked too soon after an answer. */
-  #answerAgain(): void {
+  /** Answers queries that came too soon after a snapshot. */
+  #sendDelayedAnswers(): void {
     const { heartbeatMs, wheel } = this.#host;
     const now = this.#host.now();
     const asked: { readonly name: string; readonly from: NodeIdentity }[] = [];
@@ -315,59 +316,60 @@ export class ClusterPresence {
     }
     if (nextMs !== null) wheel.schedule(this.#answerTimer, nextMs);
     for (const { name, from } of asked) {
-      if (!this.#answer(name, from, undefined)) this.#sayNobody({ kind: "node", name: from.id }, [name]);
+      if (!this.#answer(name, from, undefined)) this.#sendEmpty({ kind: "node", name: from.id }, [name]);
     }
   }
 
-  #sayNobody(to: ClusterAddress, nobody: readonly string[]): boolean {
+  #sendEmpty(to: ClusterAddress, nobody: readonly string[]): boolean {
     return this.#host.publish(to, EnvelopeKind.PRESENCE, { nobody }) === "sent";
   }
 
-  /** A node has nobody in the topic, and numbers its changes anew. */
-  #nobodyAt(name: string, { epoch }: NodeIdentity): void {
-    this.#answered(name, epoch);
+  /** A node has no members in the topic, and will number its changes from the start. */
+  #emptyReceived(name: string, { epoch }: NodeIdentity): void {
+    this.#queryAnswered(name, epoch);
     const entry = this.#entries.get(name);
-    if (entry?.changes.delete(epoch) === true) entry.topic.othersGone(epoch);
+    if (entry?.changes.delete(epoch) === true) entry.topic.othersLeft(epoch);
   }
 
-  #leaveUnsaid(name: string): void {
-    this.#unsaid.add(name);
-    if (this.#unsaid.size > MAX_UNSAID) this.#unsaid.delete(this.#unsaid.keys().next().value as string);
+  #keepClosedUnsent(name: string): void {
+    this.#closedUnsent.add(name);
+    if (this.#closedUnsent.size > MAX_CLOSED_UNSENT)
+      this.#closedUnsent.delete(this.#closedUnsent.keys().next().value as string);
   }
 
-  #sayUnsaid(): void {
-    const names = [...this.#unsaid];
+  #sendClosedUnsent(): void {
+    const names = [...this.#closedUnsent];
     for (let from = 0; from < names.length; from += MAX_PART) {
       const part = names.slice(from, from + MAX_PART);
-      if (!this.#sayNobody({ kind: "all", name: "" }, part)) return;
-      for (const name of part) this.#unsaid.delete(name);
+      if (!this.#sendEmpty({ kind: "all", name: "" }, part)) return;
+      for (const name of part) this.#closedUnsent.delete(name);
     }
   }
 
-  #tell(): void {
-    this.#sayUnsaid();
-    for (const entry of this.#changed) this.#tellOf(entry);
+  #flush(): void {
+    this.#sendClosedUnsent();
+    for (const entry of this.#changed) this.#sendChanges(entry);
     this.#changed.clear();
   }
 
-  /** Sends the gathered changes to the other nodes. */
-  #tellOf(entry: Entry): void {
-    if (entry.untold.size === 0) return;
-    const joined = [...entry.untold.values()].filter((one) => one !== null);
-    const left = [...entry.untold].filter(([, one]) => one === null).map(([id]) => id);
-    entry.untold.clear();
+  /** Sends the pending changes to the other nodes. */
+  #sendChanges(entry: Entry): void {
+    if (entry.pending.size === 0) return;
+    const joined = [...entry.pending.values()].filter((one) => one !== null);
+    const left = [...entry.pending].filter(([, one]) => one === null).map(([id]) => id);
+    entry.pending.clear();
     entry.ownChange += 1;
-    this.#told.set(entry.topic.name, entry.ownChange);
-    if (!this.#send(entry, { kind: "topic", name: entry.topic.name }, joined, left, false)) entry.isBehind = true;
+    this.#changeNumbers.set(entry.topic.name, entry.ownChange);
+    if (!this.#send(entry, { kind: "topic", name: entry.topic.name }, joined, left, false)) entry.hasUnsent = true;
   }
 
-  /** Sends everybody who is here to the others or to one node. */
-  #tellAll(entry: Entry, to: ClusterAddress): void {
+  /** Sends all local members to the other nodes, or to one. */
+  #sendSnapshot(entry: Entry, to: ClusterAddress): void {
     const isTold = this.#send(entry, to, [...entry.topic.ownPresence()], [], true);
-    if (to.kind === "topic") entry.isBehind = !isTold;
+    if (to.kind === "topic") entry.hasUnsent = !isTold;
   }
 
-  /** In numbered parts, with the number of the change. Returns whether all were sent. */
+  /** Sends a change in numbered parts. Returns whether all of them were sent. */
   #send(
     { topic, ownChange }: Entry,
     to: ClusterAddress,
@@ -393,14 +395,14 @@ export class ClusterPresence {
   }
 }
 
-/** A part of a change of presence. */
+/** One part of a change. */
 interface PresencePart {
   readonly number: number;
   readonly part: number;
   readonly parts: number;
   readonly joined: readonly PresenceEntry[];
   readonly left: readonly string[];
-  /** Whether all parts together are everybody who is there. */
+  /** Whether all parts together are a snapshot. */
   readonly isAll: boolean;
 }
 

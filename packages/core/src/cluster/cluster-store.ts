@@ -1,26 +1,27 @@
 /**
- * A store that all nodes share, in the records of their engine: keys of `ack` and `once`, their answers, and dead letters hold on
- * whatever node a client comes back to.
+ * A store shared by all nodes, kept in the engine's records. The keys and answers of `ack` and `once`, and dead
+ * letters, are valid on whichever node a client reconnects to.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Store } from "../store/store.ts";
 import type { ClusterRecordSet, ClusterRecords } from "./driver.ts";
 
-/** A set of records has one time to live, so there is one for short times and one for long ones. */
+/** A set of records has a fixed TTL, so one set holds short-lived values and the other long-lived ones. */
 const SETS = [
   { name: "short", ttlMs: 3_600_000 },
   { name: "long", ttlMs: 31 * 86_400_000 },
 ] as const;
-/** Indices of the sets. */
+/** Indices into SETS. */
 const [SHORT, LONG] = [0, 1] as const;
-/** Unix milliseconds at which a value ends, in front of it. */
+/** Length of the expiry time (Unix milliseconds) that precedes each value. */
 const EXPIRY_BYTES = 8;
 
 /**
- * A store for `resume: { store: clusterStore() }` of a server that has the option `cluster`; each server has one of its own. It
- * needs an engine with records. While the link is down, its methods reject with CLUSTER_UNAVAILABLE. A value that is put for an
- * hour at most over one that was put for longer hides that, which comes back behind it: `delete` it first.
+ * Creates a store for `resume: { store: clusterStore() }` of a server with the option `cluster`. Each server needs
+ * its own, and the engine must have records. While the link is down, the store's methods reject with
+ * CLUSTER_UNAVAILABLE. To replace a value whose TTL exceeds an hour by one with a shorter TTL, `delete` it first;
+ * otherwise the old value reappears when the new one expires.
  */
 export function clusterStore(): Store {
   return new ClusterStore();
@@ -43,11 +44,11 @@ interface Found {
 export class ClusterStore implements Store {
   readonly isShared: boolean = true;
   #host: ClusterStoreHost | null = null;
-  /** The records that the sets were opened with: others after each start. */
+  /** The records that the sets were opened from; they change at each start. */
   #openedWith: ClusterRecords | null = null;
   #sets: Promise<ClusterRecordSet>[] = [];
 
-  /** @throws ConduitError INVALID_CONFIG if it is another server's */
+  /** @throws ConduitError INVALID_CONFIG if the store belongs to another server */
   bind(host: ClusterStoreHost): void {
     if (this.#host !== null) {
       throw new ConduitError(ErrorCode.INVALID_CONFIG, "A clusterStore() belongs to one server: make one for each");
@@ -66,7 +67,7 @@ export class ClusterStore implements Store {
   async create(key: string, value: Uint8Array, ttlMs: number): Promise<boolean> {
     const index = indexFor(ttlMs);
     const [set, other] = await Promise.all([this.#set(index), this.#set(otherThan(index))]);
-    // At the same time, since only nodes with other settings keep this key in the other set.
+    // In parallel, because the key is only in the other set if a node has other settings.
     const [isCreated, elsewhere] = await Promise.all([this.#createIn(set, key, value, ttlMs), this.#find(other, key)]);
     if (!isCreated || elsewhere === null || elsewhere.isExpired) return isCreated;
     await set.delete(recordKey(key));
@@ -85,9 +86,9 @@ export class ClusterStore implements Store {
     const index = indexFor(ttlMs);
     const set = await this.#set(index);
     await set.put(recordKey(key), this.#recordOf(value, ttlMs), null);
-    // It hides a value in the long set, which comes back behind it; looking there each time would cost a request per write.
+    // A value in the long set stays, and reappears later. Deleting it would cost a request for each write.
     if (index === SHORT) return;
-    // `get` would find an earlier value there first.
+    // `get` would find an older value there first.
     const short = await this.#set(SHORT);
     if ((await short.get(recordKey(key))) !== null) await short.delete(recordKey(key));
   }
@@ -151,7 +152,7 @@ function otherThan(index: number): number {
   return index === SHORT ? LONG : SHORT;
 }
 
-/** Keys of records have no slashes. */
+/** Record keys can't contain slashes. */
 function recordKey(key: string): string {
   return key.replaceAll("/", ".");
 }

@@ -12,7 +12,7 @@ const A = {
   epoch: "ea",
   startedAt: 1,
   connections: 0,
-  heardAtMs: 0,
+  lastHeardAtMs: 0,
   sequence: 1,
   formerBeatAtMs: 0,
   beatAtMs: 0,
@@ -72,7 +72,7 @@ function scene(own: readonly PresenceEntry[] = []) {
       for (const [id] of joined) others.add(id);
       for (const id of left) others.delete(id);
     },
-    othersGone: () => others.clear(),
+    othersLeft: () => others.clear(),
   };
   topics.open(topic);
   sent.length = 0;
@@ -108,16 +108,16 @@ test.each([0, 1, 2])(
   (lost) => {
     const parts = answerInParts();
     const { topics, sent, others, receive } = scene();
-    topics.presence.meet(B);
+    topics.presence.nodeJoined(B);
     sent.length = 0;
     for (const { kind, head } of parts.filter((_, index) => index !== lost)) receive(kind, head);
     expect(sent).toEqual([]);
-    topics.presence.heard(B);
-    topics.presence.heard(B);
+    topics.presence.heartbeatReceived(B);
+    topics.presence.heartbeatReceived(B);
     expect(sent).toEqual([QUESTION, QUESTION]);
     for (const { kind, head } of parts) receive(kind, head);
     expect(others.size).toBe(1200);
-    topics.presence.heard(B);
+    topics.presence.heartbeatReceived(B);
     expect(sent).toHaveLength(2);
   },
 );
@@ -218,13 +218,13 @@ test("Subscribers hear again of a node that was heard after they had heard of an
 test("The question who is in a topic is repeated once, behind the second heartbeat, with what is known already", () => {
   const { topics, sent, receive } = scene();
   const C = { ...A, id: "c", epoch: "ec" };
-  topics.sayPositions(1);
+  topics.publishPositions(1);
   expect(sent).toEqual([]);
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 4, joined: [["x", null]], all: true });
   // From a run that isn't known, and with half of a list.
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 2, joined: [], all: true }, C);
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 3, joined: [["y", null]], all: true, part: 0, parts: 2 }, A);
-  topics.sayPositions(2);
+  topics.publishPositions(2);
   expect(sent).toEqual([
     {
       to: { kind: "topic", name: "t" },
@@ -232,15 +232,15 @@ test("The question who is in a topic is repeated once, behind the second heartbe
       head: { topics: ["t"], known: { eb: 4 } },
     },
   ]);
-  topics.sayPositions(3);
+  topics.publishPositions(3);
   expect(sent).toHaveLength(1);
 });
 
 test("The question isn't repeated for a topic that isn't received any more", () => {
   const { topics, topic, sent } = scene();
-  topics.sayPositions(1);
+  topics.publishPositions(1);
   topics.close(topic);
-  topics.sayPositions(2);
+  topics.publishPositions(2);
   expect(sent).toEqual([]);
 });
 

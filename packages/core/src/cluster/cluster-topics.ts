@@ -1,11 +1,11 @@
 /**
- * Topics across nodes: which this node receives, and its messages to the others.
+ * Topics across nodes: subscribes this node to topics, and publishes its messages to the other nodes.
  *
- * Theory of operation. A node receives a topic while it has subscribers of it, or keeps its history. Its own messages go to
- * its subscribers at once and to the other nodes that receive the topic. Each node numbers its messages of a topic, so the
- * others notice when some are missing: then they tell their subscribers that messages were missed. Before each heartbeat, a
- * node also says its number to those that receive a topic to which it has published since the last one: that shows a loss
- * of its first and last messages. {@link ClusterPresence} has who is there on which node.
+ * Theory of operation. A node is subscribed to a topic while it has subscribers or keeps the topic's history. It
+ * delivers its own messages to local subscribers directly, and publishes them to the other subscribed nodes. Each
+ * node numbers its messages per topic, so that the others detect a gap and notify their subscribers that messages
+ * were missed. Before each heartbeat, a node also publishes its position in the topics that it has published to since
+ * the previous one, which reveals lost first and last messages. {@link ClusterPresence} handles presence.
  */
 
 import type { ConduitError } from "../errors.ts";
@@ -16,7 +16,7 @@ import type { DurableTopics } from "./durable-topics.ts";
 import { type Envelope, type EnvelopeHead, EnvelopeKind, type NodeIdentity } from "./envelope.ts";
 import type { Node, NodeEnd } from "./membership.ts";
 
-/** Recipients among the subscribers. */
+/** A selection of subscribers. */
 export interface TopicSelection {
   readonly exclude: ReadonlySet<string> | null;
   readonly include: ReadonlySet<string> | null;
@@ -24,15 +24,15 @@ export interface TopicSelection {
 
 /** A topic on this node. */
 export interface ClusterTopic extends PresenceTopic {
-  /** Another node has published. */
+  /** Delivers another node's message to local subscribers. */
   deliver(data: EncodedValue, selection: TopicSelection | null): void;
-  /** Messages from other nodes were or may have been missed. */
+  /** Notifies local subscribers that messages from other nodes may have been missed. */
   interrupted(): void;
 }
 
 export interface ClusterTopicsHost extends ClusterPresenceHost {
   subscribe(address: ClusterAddress): ClusterSubscription | null;
-  /** `isCounted`: a message of the application, whose loss counts. */
+  /** `isCounted`: whether this is an application message, whose loss is counted. */
   publish(
     address: ClusterAddress,
     kind: EnvelopeKind,
@@ -42,33 +42,33 @@ export interface ClusterTopicsHost extends ClusterPresenceHost {
   ): PublishResult;
   /** @throws ConduitError MESSAGE_TOO_LARGE */
   mustFit(name: string, body: Uint8Array): void;
-  /** Messages of a node to a topic are missing. */
+  /** A node's messages to a topic were missed. */
   missed(topic: string, nodeId: string, count: number): void;
 }
 
-/** Messages of a run of a node. */
+/** The messages received from a run. */
 interface Received {
-  /** Number of the last one. */
+  /** Number of the last message. */
   last: number;
-  /** Number of the first one, as long as it isn't known whether there were others before it; else null. */
+  /** Number of the first message while it is unknown whether earlier ones were missed; null otherwise. */
   readonly first: number | null;
 }
 
-/** A topic that this node receives. */
+/** A topic that this node is subscribed to. */
 interface Entry {
   readonly topic: ClusterTopic;
   subscription: ClusterSubscription | null;
-  /** Messages that others publish after this time arrive, or count as lost; monotonic milliseconds. */
+  /** Messages published by others after this time arrive or count as lost; monotonic milliseconds. */
   receivesSinceMs: number;
-  /** By epoch; also of runs that aren't heard any more: they may return. */
+  /** By epoch. Includes runs that have timed out, which may return. */
   readonly messages: Map<string, Received>;
-  /** When subscribers last heard that messages may be missing. */
+  /** When subscribers were last notified of missed messages. */
   interruptedAtMs: number;
 }
 
-/** Runs of nodes whose messages to a topic are counted. */
+/** Runs to keep track of per topic. */
 const MAX_COUNTED = 1000;
-/** Topics whose messages are numbered. A node that numbers a topic anew looks like a new publisher. */
+/** Topics to keep numbers for. If numbering restarts, the node looks like a new publisher. */
 const MAX_NUMBERED = 10_000;
 
 export class ClusterTopics {
@@ -76,11 +76,11 @@ export class ClusterTopics {
   readonly presence: ClusterPresence;
   readonly #host: ClusterTopicsHost;
   readonly #entries = new Map<string, Entry>();
-  /** Number of the last message of this node, by topic. */
+  /** Number of this node's last message, by topic. */
   readonly #numbers = new Map<string, number>();
-  /** Number of messages of this node since its last heartbeat, by topic. */
+  /** How many messages this node has published since its last heartbeat, by topic. */
   readonly #published = new Map<string, number>();
-  /** When the subscribers of all topics last heard that messages may be missing. */
+  /** When the subscribers of all topics were last notified of missed messages. */
   #interruptedAtMs = Number.NEGATIVE_INFINITY;
   #hasStopped = false;
 
@@ -90,20 +90,20 @@ export class ClusterTopics {
     this.presence = new ClusterPresence(host);
   }
 
-  /** Number of topics that this node receives. */
+  /** Number of topics that this node is subscribed to. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** The link exists now: topics that are received already are subscribed to. */
+  /** Subscribes over a new link to all open topics. */
   start(): void {
-    // Messages that others published since the last run ended are missing.
+    // Messages published since the last run ended were missed.
     if (this.#hasStopped) this.interrupted();
     this.durable.start();
     for (const entry of this.#entries.values()) this.#subscribe(entry);
   }
 
-  /** The link ends. @param reason null if this node leaves; then its subscribers come back elsewhere */
+  /** The link has ended. @param reason null if this node leaves, so that its subscribers reconnect elsewhere */
   stop(reason: ConduitError | null): void {
     this.#hasStopped = true;
     this.durable.stop(reason);
@@ -116,7 +116,7 @@ export class ClusterTopics {
     this.interrupted();
   }
 
-  /** This node receives the topic from now on. Does nothing if it does. */
+  /** Subscribes this node to the topic. Does nothing if it is subscribed already. */
   open(topic: ClusterTopic): void {
     if (this.#entries.has(topic.name)) return;
     const entry: Entry = {
@@ -131,28 +131,28 @@ export class ClusterTopics {
     this.#subscribe(entry);
   }
 
-  /** Resolves when messages that other nodes publish from now on arrive. */
+  /** Resolves when messages published by other nodes from then on arrive. */
   ready(name: string): Promise<void> {
     return this.#entries.get(name)?.subscription?.ready ?? Promise.resolve();
   }
 
-  /** This node doesn't receive the topic any more. */
+  /** Unsubscribes this node from the topic. */
   close(topic: ClusterTopic): void {
     const entry = this.#entries.get(topic.name);
     if (entry?.topic !== topic) return;
     this.#entries.delete(topic.name);
     this.presence.close(topic);
     entry.subscription?.unsubscribe();
-    // If the topic is received again, messages that others publish until then are missing.
+    // If this node subscribes again, it will have missed the messages in between.
     topic.interrupted();
   }
 
-  /** @throws ConduitError MESSAGE_TOO_LARGE if the link takes no message of this size */
+  /** @throws ConduitError MESSAGE_TOO_LARGE if the message exceeds the link's limit */
   mustFit(topic: string, { bytes }: EncodedValue): void {
     this.#host.mustFit(topic, bytes);
   }
 
-  /** This node has published. */
+  /** Publishes this node's message to the other nodes. */
   publish(topic: string, data: EncodedValue, selection: TopicSelection | null): void {
     const number = (this.#numbers.get(topic) ?? 0) + 1;
     this.#numbers.delete(topic);
@@ -174,14 +174,14 @@ export class ClusterTopics {
   }
 
   /**
-   * Says where this node is in the topics that it has published to, or whose presence has changed, since its last heartbeat.
-   * Call it before the next one.
-   * @param sequence number of the last heartbeat
+   * Publishes this node's position in the topics that it has published to, or whose presence has changed, since its
+   * last heartbeat. Call this before the next heartbeat.
+   * @param sequence sequence number of the last heartbeat
    */
-  sayPositions(sequence: number): void {
-    const told = this.presence.takeTold();
-    for (const topic of new Set([...this.#published.keys(), ...told.keys()])) {
-      const change = told.get(topic);
+  publishPositions(sequence: number): void {
+    const changes = this.presence.takeChangeNumbers();
+    for (const topic of new Set([...this.#published.keys(), ...changes.keys()])) {
+      const change = changes.get(topic);
       const head = {
         topic,
         i: this.#numbers.get(topic) ?? 0,
@@ -192,15 +192,15 @@ export class ClusterTopics {
       this.#host.publish({ kind: "topic", name: topic }, EnvelopeKind.POSITION, head);
     }
     this.#published.clear();
-    this.presence.askAgain();
+    this.presence.repeatQueries();
   }
 
   // --- from other nodes ---------------------------------------------------------------------------------------------
 
-  /** @throws ConduitError MALFORMED_PAYLOAD; MESSAGE_TOO_LARGE if subscribers here can't be sent a message */
+  /** @throws ConduitError MALFORMED_PAYLOAD; MESSAGE_TOO_LARGE if a message exceeds the limit of local subscribers */
   received({ kind, from, head, body }: Envelope): void {
     if (kind === EnvelopeKind.PRESENCE_QUESTION) {
-      this.presence.questionArrived(from, head);
+      this.presence.queryReceived(from, head);
       return;
     }
     if (kind === EnvelopeKind.PRESENCE) {
@@ -210,7 +210,7 @@ export class ClusterTopics {
     const entry = this.#entries.get(head.text("topic"));
     if (entry === undefined) return;
     if (kind === EnvelopeKind.POSITION) {
-      this.#positionArrived(entry, from, head);
+      this.#positionReceived(entry, from, head);
       return;
     }
     this.#countMessage(entry, from, head.count("i"));
@@ -223,33 +223,33 @@ export class ClusterTopics {
     try {
       entry.topic.deliver(new EncodedValue(body), selection);
     } catch (error) {
-      this.#tellOf(entry);
+      this.#notifyInterrupted(entry);
       throw error;
     }
   }
 
   /**
-   * Messages of a node may be missing. Subscribers hear of an outage once: if they have heard of it since the node fell silent,
-   * what is missing of it lies before and behind that, too.
-   * @param heardAtMs when it was heard before
+   * Messages from a node may have been missed. Subscribers are notified once for each outage: if they were notified
+   * after the node fell silent, that notification covers these messages as well.
+   * @param heardAtMs when the node's previous message arrived
    */
   missedFrom(node: Node, heardAtMs: number): void {
-    this.presence.meet(node);
-    // After its last heartbeat, it may have been heard until the next one was due.
+    this.presence.nodeJoined(node);
+    // The node was reachable until its next heartbeat was due, at the latest.
     const fellSilentAtMs = heardAtMs + this.#host.heartbeatMs;
     for (const entry of [...this.#entries.values()]) {
       if (fellSilentAtMs > entry.interruptedAtMs) this.#interrupt(entry);
     }
   }
 
-  gone(node: Node, why: NodeEnd): void {
-    this.presence.gone(node);
-    // A node that was only cut off goes on with its numbers, which show what is missing.
+  nodeLeft(node: Node, why: NodeEnd): void {
+    this.presence.nodeLeft(node);
+    // A node that was only unreachable continues its numbers, which reveal missed messages.
     if (why === "timeout") return;
     for (const { messages } of this.#entries.values()) messages.delete(node.epoch);
   }
 
-  /** Messages of other nodes may have been lost. */
+  /** Messages from other nodes may have been lost. */
   interrupted(): void {
     this.#interruptedAtMs = this.#host.now();
     for (const entry of [...this.#entries.values()]) this.#interrupt(entry);
@@ -261,7 +261,7 @@ export class ClusterTopics {
     const now = this.#host.now();
     entry.messages.clear();
     entry.interruptedAtMs = now;
-    // Losses before this have been told.
+    // Earlier losses have been reported.
     if (entry.receivesSinceMs < now) entry.receivesSinceMs = now;
     entry.topic.interrupted();
   }
@@ -272,7 +272,7 @@ export class ClusterTopics {
     void subscription?.ready.then(() => {
       if (entry.subscription === subscription) entry.receivesSinceMs = this.#host.now();
     });
-    this.presence.ask(entry.topic);
+    this.presence.queryAll(entry.topic);
   }
 
   #countMessage(entry: Entry, { id, epoch }: NodeIdentity, number: number): void {
@@ -294,17 +294,17 @@ export class ClusterTopics {
 
   #missed(entry: Entry, nodeId: string, count: number): void {
     this.#host.missed(entry.topic.name, nodeId, count);
-    this.#tellOf(entry);
+    this.#notifyInterrupted(entry);
   }
 
-  /** Subscribers hear that they have missed something. */
-  #tellOf(entry: Entry): void {
+  /** Notifies the topic's subscribers that they have missed messages. */
+  #notifyInterrupted(entry: Entry): void {
     entry.interruptedAtMs = this.#host.now();
     entry.topic.interrupted();
   }
 
-  /** A node says how many messages of a topic there were until now, and since its last heartbeat. */
-  #positionArrived(entry: Entry, from: NodeIdentity, head: EnvelopeHead): void {
+  /** Handles a node's position in a topic: its last number, and the count since its last heartbeat. */
+  #positionReceived(entry: Entry, from: NodeIdentity, head: EnvelopeHead): void {
     const { topic, messages, receivesSinceMs } = entry;
     const { id, epoch } = from;
     const node = this.#host.node(id);
@@ -312,14 +312,13 @@ export class ClusterTopics {
     const [last, count] = [head.count("i"), head.count("count")];
     const known = messages.get(epoch);
     this.#received(entry, epoch, { last, first: null });
-    // This node received the topic already when it heard the heartbeat before that one, which may have been sent earlier: so
-    // all messages since that one are for it.
+    // This node was subscribed when the heartbeat before that one arrived, so it should have received all messages since.
     const areAllHere = node.sequence === head.count("beat") && node.formerBeatAtMs > receivesSinceMs;
     const before = last - count;
     let missing = known === undefined ? 0 : Math.max(0, last - known.last);
     if (areAllHere && known === undefined) missing = count;
     else if (areAllHere && known?.first != null) missing += Math.max(0, known.first - before - 1);
     if (missing > 0) this.#missed(entry, id, missing);
-    if (head.raw("change") !== undefined) this.presence.positionArrived(from, topic.name, head.count("change"));
+    if (head.raw("change") !== undefined) this.presence.changeNumberReceived(from, topic.name, head.count("change"));
   }
 }

@@ -3,10 +3,10 @@ import type { ConduitError } from "../errors.ts";
 import type { ClusterState } from "./driver.ts";
 import type { NodeEnd } from "./membership.ts";
 
-/** A node of the cluster. */
+/** A node in the cluster. */
 export interface ClusterNodeInfo {
   readonly id: string;
-  /** Identifies this run of the node; changes with each start. */
+  /** Identifies the node's current run; changes at each start. */
   readonly epoch: string;
   /** Unix milliseconds, by its own clock. */
   readonly startedAt: number;
@@ -19,56 +19,56 @@ export interface ClusterNodeInfo {
 export interface ClusterStateChange {
   readonly from: ClusterState;
   readonly to: ClusterState;
-  /** Why the link was lost, couldn't be made or is over; null if there is nothing to tell. */
+  /** Why the link was lost, couldn't be established or was closed; null if there is no error. */
   readonly reason: ConduitError | null;
 }
 
-/** Messages of the application that were lost. */
+/** A loss of application messages. */
 export interface ClusterLoss {
-  /** `sent`: this node's, to other nodes. `received`: other nodes', to this one. */
+  /** `sent`: from this node to others. `received`: from others to this node. */
   readonly direction: "sent" | "received";
-  /** How many this report stands for; 0 if that isn't known. */
+  /** Number of lost messages; 0 if unknown. */
   readonly count: number;
   /**
-   * `disconnected`, `full`, `too-large`: as the driver refused them. `dropped`: the driver lost them. `gap`: the numbers of a
-   * node's messages to a topic showed it. `unreadable`: a message couldn't be given to clients here, for example because it
-   * exceeds `maxMessageBytes` of this node. `no-connection`: the connection here that a message was for
-   * has ended; the node that sent it isn't told.
+   * `disconnected`, `full`, `too-large`: rejected by the driver. `dropped`: lost by the driver. `gap`: detected from
+   * the sequence numbers of a node's messages to a topic. `unreadable`: couldn't be delivered to clients here, for
+   * example because it exceeds this node's `maxMessageBytes`. `no-connection`: the target connection on this node has
+   * ended; the sending node isn't notified.
    */
   readonly reason: "disconnected" | "full" | "too-large" | "dropped" | "gap" | "unreadable" | "no-connection";
-  /** The node that sent them, if known. */
+  /** The sending node, if known. */
   readonly node?: string;
   readonly topic?: string;
 }
 
-/** Counters of a node since its server was made. */
+/** Counters of a node since its server was created. */
 export interface ClusterStats {
-  /** Messages between nodes, and their bytes, as the driver counts them since the last start. */
+  /** Messages and bytes exchanged with other nodes since the last start, as counted by the driver. */
   readonly sentMessages: number;
   readonly sentBytes: number;
   readonly receivedMessages: number;
   readonly receivedBytes: number;
-  /** Messages that were refused, because the link was down or full, or they were too large. */
+  /** Messages rejected because the link was down or full, or because they were too large. */
   readonly refused: number;
-  /** Accepted messages that were lost on their way, as far as their number is known. */
+  /** Accepted messages that were lost in transit, as far as known. */
   readonly lostSent: number;
-  /** Messages of other nodes that didn't arrive, or whose connection has ended, as far as their number is known. */
+  /** Messages from other nodes that didn't arrive, or whose connection had ended, as far as known. */
   readonly lostReceived: number;
-  /** Messages dropped because of an unknown version or kind: of nodes with another version of this library. */
+  /** Messages dropped because of an unknown version or kind, sent by nodes with another version of this library. */
   readonly unknown: number;
-  /** Messages dropped because they couldn't be read. */
+  /** Messages dropped because they couldn't be decoded. */
   readonly malformed: number;
-  /** Messages dropped because a later run of their node is known, or that run has left. */
+  /** Messages dropped because they came from a run that has been replaced or has left. */
   readonly stale: number;
-  /** Topics that this node receives. */
+  /** Number of topics that this node is subscribed to. */
   readonly topics: number;
 }
 
-/** A server's cluster, as the application sees it. */
+/** A server's view of its cluster. */
 export interface Cluster {
   /** This node's id. Before the first start, the id from the options, or empty. */
   readonly nodeId: string;
-  /** Identifies this run; changes with each start. Ids of connections begin with it. */
+  /** Identifies this run; changes at each start. Connection ids start with it. */
   readonly epoch: string;
   /** `disconnected` while the server is stopped. */
   readonly state: ClusterState;
@@ -77,19 +77,19 @@ export interface Cluster {
   readonly stats: ClusterStats;
   /** Runs when the state of the link changes. Returns a function that removes the hook. */
   onStateChange(hook: (change: ClusterStateChange) => unknown): Disposer;
-  /** Runs when another node is heard for the first time, or again. Returns a function that removes the hook. */
+  /** Runs when another node joins, or rejoins after a timeout. Returns a function that removes the hook. */
   onNodeJoined(hook: (node: ClusterNodeInfo) => unknown): Disposer;
-  /** Runs when another node is gone. Returns a function that removes the hook. */
+  /** Runs when another node has left or timed out. Returns a function that removes the hook. */
   onNodeLeft(hook: (node: ClusterNodeInfo, why: NodeEnd) => unknown): Disposer;
-  /** Runs when messages were lost: at once, then at most once a second for each reason. Returns a function that removes the hook. */
+  /** Runs when messages were lost: immediately, then at most once a second for each reason. Returns a function that removes the hook. */
   onLoss(hook: (loss: ClusterLoss) => unknown): Disposer;
 }
 
-/** An answer of the whole cluster. */
+/** An answer gathered from all nodes. */
 export interface ClusterAnswer {
-  /** Ids of nodes that didn't answer in time: their part is missing. */
+  /** Ids of the nodes that didn't answer in time, whose part is missing. */
   readonly missing: readonly string[];
-  /** Whether it may be more than `missing` says: this node's link is down, so it doesn't know who there is. */
+  /** Whether more nodes may be missing, because this node's link is down. */
   readonly isAlone: boolean;
 }
 
@@ -99,12 +99,12 @@ export interface ConnectionCount extends ClusterAnswer {
   readonly count: number;
 }
 
-/** A connection, on whatever node. */
+/** A connection on any node. */
 export interface ConnectionDescription {
   readonly id: string;
-  /** Id of its node; empty without the option `cluster`. */
+  /** Its node's id; empty without the option `cluster`. */
   readonly node: string;
-  /** Name of its user; empty for the shared password. */
+  /** Its user's name; empty for the shared password. */
   readonly user: string;
   readonly roles: readonly string[];
   /** Unix milliseconds. */
@@ -116,12 +116,12 @@ export interface ConnectionDescription {
 /** A page of connections. */
 export interface ConnectionPage extends ClusterAnswer {
   readonly connections: readonly ConnectionDescription[];
-  /** For the option `after` of the next page; null at the end. */
+  /** Pass this as the option `after` to get the next page; null on the last page. */
   readonly next: string | null;
 }
 
 /** The result of `server.revoke`. */
 export interface Revocation extends ClusterAnswer {
-  /** Connections that end, on all nodes that answered. */
+  /** Number of connections that were closed, on all nodes that answered. */
   readonly connections: number;
 }

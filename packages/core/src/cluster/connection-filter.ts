@@ -1,4 +1,4 @@
-/** A selection of connections as data, so that other nodes can apply it. */
+/** A filter for connections that can be sent to other nodes. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
@@ -6,15 +6,15 @@ import { malformed } from "./envelope.ts";
 
 /** Selects connections that match every given field. */
 export interface ConnectionFilter {
-  /** Name of the user, or names. */
+  /** One or more user names. */
   readonly user?: string | readonly string[] | undefined;
-  /** Role of the user, or roles of which it has one. */
+  /** One or more roles, at least one of which the user has. */
   readonly role?: string | readonly string[] | undefined;
-  /** Topic to which it is subscribed, or topics. */
+  /** One or more topics, at least one of which the connection is subscribed to. */
   readonly topic?: string | readonly string[] | undefined;
 }
 
-/** The fields of a connection that a filter compares. */
+/** The fields of a connection that filters use. */
 export interface FilteredConnection {
   readonly user: { readonly name: string; readonly roles: readonly string[] };
   isSubscribed(topic: string): boolean;
@@ -23,14 +23,14 @@ export interface FilteredConnection {
 const KEYS: readonly string[] = ["user", "role", "topic"];
 const MAX_VALUES = 1000;
 
-/** @throws ConduitError INVALID_CONFIG if it isn't a filter */
+/** @throws ConduitError INVALID_CONFIG if the value isn't a filter */
 export function checkFilter(value: unknown): ConnectionFilter {
   const problem = filterProblem(value);
   if (problem === null) return value as ConnectionFilter;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option where: ${problem}`);
 }
 
-/** A filter that another node sent; null for all connections. @throws ConduitError MALFORMED_PAYLOAD */
+/** Reads a filter from another node; null for all connections. @throws ConduitError MALFORMED_PAYLOAD */
 export function readFilter(value: unknown): ConnectionFilter | null {
   if (value === undefined || value === null) return null;
   const problem = filterProblem(value);

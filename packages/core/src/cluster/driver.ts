@@ -1,9 +1,9 @@
 /**
- * The interface between a server and the engine that connects it with the other nodes of its cluster.
+ * The interface between a server and the engine that connects it to the other nodes of its cluster.
  *
- * Theory of operation. A driver carries bytes and keeps logs and records. It knows nothing of connections, topics'
- * members, presence or who is alive: all of that is in this room, once for all drivers, and made of what is here.
- * `docs/cluster-drivers.md` says how to write one, and `conformance/many-nodes` checks it.
+ * Theory of operation. A driver carries bytes, and stores logs and records. Connections, topic members, presence and
+ * membership are implemented in this folder, on top of this interface, once for all drivers.
+ * `docs/cluster-drivers.md` explains how to write a driver, and `conformance/many-nodes` tests one.
  */
 
 import type { ConduitError } from "../errors.ts";
@@ -11,8 +11,9 @@ import type { Clock } from "../util/clock.ts";
 import type { ClusterOptions } from "./cluster-options.ts";
 
 /**
- * Where a message goes: to all nodes, to one, or to those that have subscribers of a topic or connections of a user. `name` is
- * the node's id, the topic or the user; of `all` it is empty. Names are any text of at most 256 characters without half surrogates, so a driver encodes them for its engine.
+ * The recipients of a message: all nodes, one node, or the nodes that have subscribers to a topic or connections of a
+ * user. `name` is the node's id, the topic or the user, and empty for `all`. A name is any text of up to 256
+ * characters without lone surrogates; the driver encodes it for its engine.
  */
 export interface ClusterAddress {
   readonly kind: "all" | "node" | "topic" | "user";
@@ -21,56 +22,58 @@ export interface ClusterAddress {
 
 const MAX_NAME_CHARS = 256;
 
-/** Whether an address can have this name. */
+/** Whether this is a valid name of an address. */
 export function isAddressName(name: string): boolean {
   return name.length <= MAX_NAME_CHARS && !/\p{Surrogate}/u.test(name);
 }
 
 /**
- * State of a node's link to the engine.
+ * The state of a node's link to the engine.
  *
- * `connecting`: it was never connected. `connected`. `reconnecting`: it was lost, and the driver goes on trying, for ever.
- * `disconnected`: it is over, since `close` or because the engine refuses this node.
+ * `connecting`: not connected yet. `connected`. `reconnecting`: the link was lost, and the driver keeps retrying
+ * without limit. `disconnected`: final, after `close` or because the engine rejects this node.
  */
 export type ClusterState = "connecting" | "connected" | "reconnecting" | "disconnected";
 
 /**
- * Result of a publish. `disconnected`, `full` (the driver holds as many bytes in flight as it may) and `too-large`
- * (more than `maxPayloadBytes`, or a name that the engine can't take) mean that nothing was or will be sent.
+ * Result of a publish. `disconnected`, `full` (the driver's limit of bytes in flight is reached) and `too-large`
+ * (more than `maxPayloadBytes`, or a name that the engine doesn't accept) mean that the message was not sent and
+ * won't be.
  */
 export type PublishResult = "sent" | "disconnected" | "full" | "too-large";
 
-/** Makes a node's link. An application makes one for each server: `new Server({ cluster: driver })`. */
+/** Creates a node's link. Each server needs a driver of its own: `new Server({ cluster: driver })`. */
 export interface ClusterDriver {
   /** Name of the engine, for logs, e.g. `memory`. */
   readonly name: string;
-  /** The application's options for this node, without those of the engine. The server checks them. */
+  /** The application's options for this node, without the engine's. The server validates them. */
   readonly options: ClusterOptions;
   /**
-   * Begins to connect. A server calls it when it starts, again after each `stop`, and closes the link when it stops.
+   * Starts connecting. A server calls this each time it starts, and closes the link when it stops.
    *
-   * Resolves when the link is connected, or when the engine couldn't be reached at first: then the state is `connecting`
-   * and the driver goes on trying, while the server serves its own clients.
-   * @throws ConduitError with a specific code if trying again is useless: INVALID_CONFIG, AUTH_FAILED, TLS_ERROR, …
+   * Resolves when the link is connected, or when the first attempt to reach the engine has failed. In the latter case
+   * the state is `connecting` and the driver keeps retrying while the server serves its own clients.
+   * @throws ConduitError with a specific code if retrying can't help: INVALID_CONFIG, AUTH_FAILED, TLS_ERROR, …
    */
   start(host: ClusterHost): Promise<ClusterLink>;
 }
 
-/** The server of a link, as its driver sees it. Callbacks don't throw. */
+/** The server side of a link, for its driver. Callbacks don't throw. */
 export interface ClusterHost {
   /** This node's id: text of 1 to 64 characters `A-Z a-z 0-9 _ -`, unique in the cluster. */
   readonly nodeId: string;
-  /** For timers, so that tests can move the time. */
+  /** The clock to use for timers, so that tests can control time. */
   readonly clock: Clock;
   /**
-   * The state has changed since `start` resolved. `reason`: why the link was lost, or couldn't be made. Not called once `close`
-   * was called. With the present state and a reason, it reports a fault that changes nothing, such as a lost permission.
+   * Call this when the state changes after `start` has resolved, with the reason why the link was lost or couldn't be
+   * established. Don't call it after `close`. A call with the current state and a reason reports a fault that doesn't
+   * change the state, such as a lost permission.
    */
   stateChanged(state: ClusterState, reason: ConduitError | null): void;
   /**
-   * Messages were lost that had been accepted, or that were for this node: messages in flight when the link broke, or
-   * dropped by the engine because this node read too slowly. Call it as soon as that is known.
-   * @param count 0 if the number isn't known
+   * Call this as soon as the driver learns that accepted messages, or messages to this node, were lost: because the
+   * link broke while they were in flight, or because the engine dropped them when this node read too slowly.
+   * @param count 0 if the number is unknown
    */
   messagesLost(direction: "sent" | "received", count: number): void;
 }
@@ -78,29 +81,29 @@ export interface ClusterHost {
 /**
  * A node's link to the engine.
  *
- * Order: messages of one node arrive at each other node in the order of its calls, over all addresses together.
- * Messages of different nodes have no order. At most once: a message that is lost isn't sent again.
+ * Order: each node receives another node's messages in the order in which they were published, across all addresses.
+ * Messages from different nodes are unordered. Delivery is at most once: a lost message isn't sent again.
  */
 export interface ClusterLink {
   readonly state: ClusterState;
-  /** Largest payload of `publish`, in bytes. May change with each connection. A log may take less. */
+  /** Largest payload of `publish`, in bytes. May change when the link reconnects. A log's limit may be lower. */
   readonly maxPayloadBytes: number;
   readonly stats: ClusterLinkStats;
   /**
-   * Sends a payload to the other nodes that have subscribed to the address, never to this one. Doesn't wait, doesn't throw,
-   * and never keeps messages while disconnected. Nobody changes the bytes afterwards.
+   * Sends a payload to the other nodes that have subscribed to the address, never to this one. Doesn't wait or throw,
+   * and doesn't queue messages while disconnected. The bytes don't change afterwards.
    */
   publish(address: ClusterAddress, payload: Uint8Array): PublishResult;
   /**
-   * Receives messages published to an address from now on. Called at most once for each address. The driver subscribes
-   * again after it has reconnected, before it says `connected`. `onMessage` doesn't throw, and owns the bytes.
+   * Subscribes to an address. Called at most once for each address. After a reconnect, the driver restores its
+   * subscriptions before it reports `connected`. `onMessage` doesn't throw, and owns the bytes it is given.
    */
   subscribe(address: ClusterAddress, onMessage: (payload: Uint8Array) => void): ClusterSubscription;
   /** Logs of durable topics; null if the engine has none. */
   readonly logs: ClusterLogs | null;
-  /** Records that outlive their node; null if the engine keeps none. */
+  /** Records that outlive their node; null if the engine has none. */
   readonly records: ClusterRecords | null;
-  /** Sends published messages, then ends everything. Never rejects, and settles within five seconds. */
+  /** Flushes published messages, then closes the link. Never rejects, and settles within five seconds. */
   close(): Promise<void>;
 }
 
@@ -115,9 +118,9 @@ export interface ClusterLinkStats {
 /** A subscription of a node to one address. */
 export interface ClusterSubscription {
   /**
-   * Resolves when the engine knows of it: messages that other nodes publish later arrive. In an engine of several servers, the
-   * one that this node is connected to has to know, and others may learn of it later. Resolves also when the link is lost or
-   * the subscription ends first. Never rejects.
+   * Resolves when the engine has registered the subscription, so that messages published by other nodes from then on
+   * arrive. If the engine consists of several servers, registration with the server that this node is connected to is
+   * enough. Also resolves if the link is lost or the subscription ends first. Never rejects.
    */
   readonly ready: Promise<void>;
   unsubscribe(): void;
@@ -128,13 +131,13 @@ export interface ClusterSubscription {
 /** Logs of topics, shared by all nodes. */
 export interface ClusterLogs {
   /**
-   * Opens the log of a topic, and makes it if there is none. All nodes give the same limits.
+   * Opens the log of a topic, creating it if it doesn't exist. All nodes pass the same limits.
    * @throws ConduitError CLUSTER_UNAVAILABLE if the engine doesn't answer within `timeoutMs`
    */
   open(topic: string, limits: ClusterLogLimits, timeoutMs: number): Promise<ClusterLog>;
 }
 
-/** Messages that a log keeps, at least; the engine may keep some more. */
+/** The messages that a log keeps at least. The engine may keep more. */
 export interface ClusterLogLimits {
   readonly messages: number;
   /** Bytes of payloads. */
@@ -143,32 +146,33 @@ export interface ClusterLogLimits {
 }
 
 /**
- * The messages of a topic in one order for all nodes, with offsets that grow by 1. Within an epoch, the message at an
- * offset never changes.
+ * A topic's messages in one order for all nodes, with consecutive offsets. Within an epoch, the message at an offset
+ * never changes.
  */
 export interface ClusterLog {
   /**
-   * Appends a message. Resolves with its place when it is stored, as safely as the engine was told to store.
-   * @param id a message with an id that was appended within the last two minutes, or `ageMs` if that is shorter, isn't appended again;
-   *   its place is returned
+   * Appends a message. Resolves with its place once it is stored, with the durability that the engine is configured
+   * for.
+   * @param id a message whose id was appended within the last two minutes (or `ageMs`, if shorter) isn't appended
+   *   again: the place of the first one is returned
    * @throws ConduitError CLUSTER_UNAVAILABLE if the engine is unreachable or doesn't answer within `timeoutMs` (the message may
    *   be stored, or may be stored later), MESSAGE_TOO_LARGE
    */
   append(id: string, payload: Uint8Array, timeoutMs: number): Promise<LogPlace>;
   /**
-   * Reads the messages after a place, and then each new one, including this node's own. It continues after disconnects
-   * without gaps. One reader at a time.
-   * @param last number of the newest messages to read; all of them if there are fewer
+   * Reads the newest messages, then each new one, including this node's own. Resumes without gaps after a disconnect.
+   * One reader at a time.
+   * @param last how many of the stored messages to read; all of them if there are fewer
    */
   read(last: number, reader: LogReader): void;
-  /** Ends reading. The log stays. */
+  /** Stops reading. The log is kept. */
   close(): void;
 }
 
 /** A place in a log: that of a message, or the one before its first message. */
 export interface LogPlace {
   /**
-   * Text of at most 64 characters, without `:`. Changes when offsets begin anew, for example after the engine lost its
+   * Text of up to 64 characters without `:`. Changes when offsets restart, for example after the engine has lost its
    * data.
    */
   readonly epoch: string;
@@ -179,24 +183,24 @@ export interface LogPlace {
 /** Receives the messages of a log. Callbacks don't throw. */
 export interface LogReader {
   /**
-   * The next message comes after this offset. Called before the first message, and again if messages were removed
-   * before they could be read (even if there are no later ones) or if the log began anew.
-   * @param newest the newest offset in the log now: the reader is up to date once `entry` has been called for it, or
-   *   `starts` with a place at or after it
+   * The next message is the one after this place. Called before the first message, and again if messages were removed
+   * before they could be read (even if none follow) or if the log restarted.
+   * @param newest the newest offset in the log at this time. The reader has caught up once `entry` was called for it,
+   *   or `starts` with a place at or after it
    */
   starts(after: LogPlace, newest: number): void;
-  /** The next message: its offset is 1 more than that of the one before. */
+  /** The next message. Its offset is the previous one plus 1. */
   entry(offset: number, payload: Uint8Array): void;
 }
 
 // --- records ----------------------------------------------------------------------------------------------------------
 
-/** Records of all nodes that outlive them, for `clusterStore()`. */
+/** Records shared by all nodes, which outlive them. Used by `clusterStore()`. */
 export interface ClusterRecords {
   /**
-   * Opens a set of records, and makes it if there is none. All nodes give the same `ttlMs`.
+   * Opens a set of records, creating it if it doesn't exist. All nodes pass the same `ttlMs`.
    * @param name letters and digits
-   * @param ttlMs a record that hasn't been put for this long is removed, at the latest after twice that
+   * @param ttlMs a record is removed this long after its last `put`, or up to twice as long
    * @throws ConduitError CLUSTER_UNAVAILABLE
    */
   open(name: string, ttlMs: number): Promise<ClusterRecordSet>;
@@ -204,23 +208,23 @@ export interface ClusterRecords {
 
 /** All methods throw ConduitError CLUSTER_UNAVAILABLE if the engine doesn't answer. */
 export interface ClusterRecordSet {
-  /** Resolves with null if there is none. */
+  /** Resolves with null if the key doesn't exist. */
   get(key: string): Promise<ClusterRecord | null>;
   /**
    * @param key text of at most 256 characters `A-Z a-z 0-9 _ -` and `.`, with no `.` at its ends or beside another
-   * @param revision the revision to replace; 0 if there must be none; null to replace any
-   * @returns the new revision; null if the record has another revision, and then nothing has changed
-   * @throws ConduitError MESSAGE_TOO_LARGE if the engine takes no value of this size
+   * @param revision the revision to replace; 0 if the key must not exist; null to replace any
+   * @returns the new revision; null, without a change, if the record's revision is another one
+   * @throws ConduitError MESSAGE_TOO_LARGE if the value exceeds the engine's limit
    */
   put(key: string, value: Uint8Array, revision: number | null): Promise<number | null>;
   delete(key: string): Promise<void>;
-  /** At most `limit` keys that begin with this prefix, which ends with `.` or is empty, in ascending order. */
+  /** Up to `limit` keys with this prefix, in ascending order. The prefix ends with `.` or is empty. */
   keys(prefix: string, limit: number): Promise<string[]>;
 }
 
-/** A record as the engine has it. */
+/** A stored record. */
 export interface ClusterRecord {
   readonly value: Uint8Array;
-  /** At least 1. Each `put` gives the record another one. */
+  /** At least 1. Changes with each `put`. */
   readonly revision: number;
 }

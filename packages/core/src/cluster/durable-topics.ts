@@ -1,9 +1,9 @@
 /**
- * Topics whose history is a log of the engine, in one order for all nodes.
+ * Topics whose history is a log in the engine, with one order for all nodes.
  *
- * Theory of operation. A published message is only appended to the log; each node that has subscribers reads the log
- * and sends them its messages. So all nodes have the same order and the same positions, a subscriber that comes back to
- * another node continues there, and an acknowledged message isn't lost as long as the log keeps it.
+ * Theory of operation. Publishing only appends to the log. Each node that has subscribers reads the log and forwards
+ * its messages. So all nodes have the same order and positions, a subscriber that reconnects to another node
+ * continues there, and an acknowledged message isn't lost while the log keeps it.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -16,11 +16,11 @@ import type { ClusterLink, ClusterLog, ClusterLogLimits, LogPlace } from "./driv
 export interface DurableTopic {
   readonly name: string;
   readonly limits: ClusterLogLimits;
-  /** The next message comes after this place. */
+  /** The next message is the one after this place. */
   logStarts(place: LogPlace): void;
-  /** The next message; null if it can't be read. */
+  /** The next message; null if it can't be decoded. */
   logEntry(offset: number, data: EncodedValue | null): void;
-  /** This node has lost the log: its subscriptions end. */
+  /** This node can no longer read the log: its subscriptions end. */
   logLost(reason: ConduitError): void;
 }
 
@@ -29,33 +29,33 @@ export interface DurableTopicsHost {
   readonly answerTimeoutMs: number;
   /** Monotonic milliseconds. */
   now(): number;
-  /** Null while there is none. */
+  /** Null while there is no link. */
   link(): ClusterLink | null;
   encode(body: Uint8Array): Uint8Array;
-  /** Null if the entry can't be read. */
+  /** Null if the entry can't be decoded. */
   decode(payload: Uint8Array): EncodedValue | null;
-  /** A topic can't be read although the link is connected. Its subscribers ask again. */
+  /** A topic can't be read although the link is connected. Its subscribers retry. */
   cannotRead(error: unknown): void;
-  /** An entry couldn't be sent to the subscribers: they continue after it. */
+  /** An entry couldn't be sent to the subscribers, and is skipped. */
   entryFailed(topic: string, offset: number, error: unknown): void;
 }
 
-/** A topic that is read. */
+/** A topic that this node reads. */
 interface Reading {
   readonly topic: DurableTopic;
-  /** Resolves when the reader is up to date. */
+  /** Resolves when the reader has caught up. */
   ready: Promise<void>;
   log: ClusterLog | null;
   isOver: boolean;
-  /** Rejects `ready`, if it is pending. */
+  /** Rejects `ready` if it is pending. */
   fail: (reason: ConduitError) => void;
 }
 
-/** Logs that are kept open for publishing. */
+/** Logs to keep open for publishing. */
 const MAX_OPEN_LOGS = 1000;
 /**
- * A node whose only client in a topic leaves and comes back reads the newest messages of the log again, which may be
- * many. It does so immediately this many times in a row, and after that once per `READ_EVERY_MS`.
+ * When a node's only subscriber leaves and returns, the node reads the newest messages of the log again, which may be
+ * many. It does so immediately this many times in a row, then at most once per `READ_EVERY_MS`.
  */
 const READS_IN_A_ROW = 5;
 const READ_EVERY_MS = 1000;
@@ -63,19 +63,19 @@ const READ_EVERY_MS = 1000;
 export class DurableTopics {
   readonly #host: DurableTopicsHost;
   readonly #readings = new Map<string, Reading>();
-  /** When topics were last begun to be read, oldest first, and how often in a row. */
+  /** When each topic's reader was last started, oldest first, and how many times in a row. */
   readonly #begun = new Map<string, { readonly atMs: number; readonly inARow: number }>();
   /** Logs for publishing, least recently used first. */
   readonly #logs = new Map<string, Promise<ClusterLog>>();
 
-  /** Why this node has left the cluster, for the rest of its run. */
+  /** Why this node has left the cluster for the rest of its run; null if it hasn't. */
   #left: ConduitError | null = null;
 
   constructor(host: DurableTopicsHost) {
     this.#host = host;
   }
 
-  /** Whether nothing can be read or appended until the server starts again. */
+  /** Whether logs are unavailable until the server restarts. */
   get hasLeft(): boolean {
     return this.#left !== null;
   }
@@ -84,7 +84,7 @@ export class DurableTopics {
     this.#left = null;
   }
 
-  /** The link ends. @param reason null if this node leaves by itself, which ends no subscriptions */
+  /** The link has ended. @param reason null if this node leaves on its own, which ends no subscriptions */
   stop(reason: ConduitError | null): void {
     this.#left = reason;
     const readings = [...this.#readings.values()];
@@ -99,7 +99,7 @@ export class DurableTopics {
   }
 
   /**
-   * Reads the topic from now on. Resolves when it is up to date.
+   * Starts reading the topic. Resolves when the reader has caught up.
    * @throws ConduitError CLUSTER_UNAVAILABLE
    */
   open(topic: DurableTopic): Promise<void> {
@@ -130,7 +130,7 @@ export class DurableTopics {
     }
   }
 
-  /** Resolves when the topic may be read. Rejects if that isn't wanted any more. */
+  /** Resolves when the topic may be read. Rejects if it is closed first. */
   #untilDue(reading: Reading): Promise<void> {
     const { name } = reading.topic;
     const { wheel } = this.#host;
@@ -140,7 +140,7 @@ export class DurableTopics {
       this.#begun.delete(oldest);
     }
     const { atMs = now, inARow = 0 } = this.#begun.get(name) ?? {};
-    // A reading that was closed before its turn leaves that to the next one.
+    // A reader that was closed before its turn leaves its turn to the next one.
     const nextMs = atMs > now ? atMs : atMs + READ_EVERY_MS;
     const dueMs = inARow < READS_IN_A_ROW ? now : nextMs;
     this.#begun.delete(name);
@@ -180,7 +180,7 @@ export class DurableTopics {
     });
   }
 
-  /** Never throws: the driver's reader goes on for all topics. */
+  /** Never throws, so that the driver's reader continues. */
   #give(topic: DurableTopic, offset: number, payload: Uint8Array): void {
     try {
       topic.logEntry(offset, this.#host.decode(payload));
@@ -190,7 +190,7 @@ export class DurableTopics {
     }
   }
 
-  /** This node doesn't read the topic any more. */
+  /** Stops reading the topic. */
   close(topic: DurableTopic): void {
     const reading = this.#readings.get(topic.name);
     if (reading?.topic !== topic) return;
@@ -201,8 +201,8 @@ export class DurableTopics {
   }
 
   /**
-   * Appends a message. Resolves with its place when it is stored.
-   * @throws ConduitError CLUSTER_UNAVAILABLE (it may be stored nevertheless), MESSAGE_TOO_LARGE
+   * Appends a message. Resolves with its place once it is stored.
+   * @throws ConduitError CLUSTER_UNAVAILABLE (the message may have been stored), MESSAGE_TOO_LARGE
    */
   async append(name: string, limits: ClusterLogLimits, id: string, data: EncodedValue): Promise<LogPlace> {
     const payload = this.#host.encode(data.bytes);

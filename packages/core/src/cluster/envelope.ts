@@ -1,6 +1,6 @@
 /**
- * A message between nodes: a version, a kind, a head (a map) and a body, which is an encoded value that a node hands on to its
- * clients as it came.
+ * A message between nodes: a version, a kind, a head (a map) and a body. The body is an encoded value that is
+ * forwarded to clients unchanged.
  *
  * | Offset | Size | Field |
  * | --- | --- | --- |
@@ -10,8 +10,8 @@
  * | 6 | … | head: a MessagePack map; `n`, `e` and `l` are the sender's id, its epoch, and the number of its link, if not 0 |
  * | … | … | body, to the end |
  *
- * Unknown keys of the head are ignored. A message of an unknown version or kind is dropped and counted, so nodes of different
- * versions may run side by side.
+ * Unknown keys in the head are ignored, and messages of an unknown version or kind are counted and dropped, so that
+ * nodes of different versions can run side by side.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -19,52 +19,52 @@ import { isCount } from "../util/is-count.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 import type { PayloadReader } from "../wire/payload-reader.ts";
 
-/** Version of the envelope. */
+/** Version of the envelope format. */
 const ENVELOPE_VERSION = 1;
 const PREFIX_BYTES = 6;
 const MAX_ID_CHARS = 64;
-/** Longest name of a topic or user, or id of a connection. */
+/** Maximum length of a topic name, user name or connection id. */
 const MAX_NAME_CHARS = 256;
 
 export const EnvelopeKind = {
-  /** A node is alive. */
+  /** A node's heartbeat. */
   HEARTBEAT: 1,
   /** A node leaves, with its connections. */
   LEAVE: 2,
-  /** A message for the clients that a filter selects. */
+  /** A message for the clients selected by a filter. */
   BROADCAST: 3,
-  /** A message for one connection, or for those of a user. */
+  /** A message for one connection, or for all connections of a user. */
   MESSAGE: 4,
-  /** A call or request for a connection. */
+  /** A call or request to a connection. */
   CALL: 5,
-  /** The caller gave up. */
+  /** The caller cancels a call. */
   CANCEL: 6,
-  /** A question to a node itself. */
+  /** A question to the node itself. */
   QUESTION: 7,
   /** The answer to a call, request or question. */
   ANSWER: 8,
-  /** A topic's message. */
+  /** A message to a topic. */
   PUBLISH: 9,
-  /** Changes of a topic's presence on a node, or the whole list. */
+  /** Changes to a topic's presence on a node, or a snapshot of it. */
   PRESENCE: 10,
-  /** Asks nodes who is in a topic. */
+  /** A query for a snapshot of topics' presence. */
   PRESENCE_QUESTION: 11,
   /** A message in the log of a durable topic. */
   LOG_ENTRY: 12,
-  /** How many messages a node has published to a topic, and which change of presence was its last. */
+  /** The numbers of a node's last message to a topic and of its last presence change. */
   POSITION: 13,
-  /** An item of a stream, or a word about it between its two ends. */
+  /** A stream's item, or a control message of the stream. */
   STREAM: 14,
 } as const;
 export type EnvelopeKind = (typeof EnvelopeKind)[keyof typeof EnvelopeKind];
 
 const KINDS: ReadonlySet<number> = new Set(Object.values(EnvelopeKind));
 
-/** One run of a node: its id, and a random text for each start. */
+/** Identifies one run of a node: its id, and an epoch that is random at each start. */
 export interface NodeIdentity {
   readonly id: string;
   readonly epoch: string;
-  /** Grows each time that the run has connected again. */
+  /** Increases with each reconnect of the run. */
   readonly link: number;
 }
 
@@ -96,7 +96,7 @@ export function encodeEnvelope(
   return bytes;
 }
 
-/** Why a message wasn't read. */
+/** Why a message couldn't be decoded. */
 export type EnvelopeProblem = "unknown-version" | "unknown-kind" | "malformed";
 
 /** Decodes a message; its body is a view of `bytes`. Never throws. */
@@ -127,12 +127,12 @@ export function decodeEnvelope(reader: PayloadReader, bytes: Uint8Array): Envelo
   return { kind: kind as EnvelopeKind, from: { id, epoch, link }, head, body: bytes.subarray(headEnd) };
 }
 
-/** Whether it is the id of a node. */
+/** Whether the value is a valid node id. */
 export function isNodeId(value: unknown): value is string {
   return typeof value === "string" && value.length > 0 && value.length <= MAX_ID_CHARS && /^[\w-]+$/.test(value);
 }
 
-/** The fields of a head. Each getter throws MALFORMED_PAYLOAD if the field has another type. */
+/** Typed access to the fields of a head. Each getter throws MALFORMED_PAYLOAD if the field has the wrong type. */
 export class EnvelopeHead {
   readonly #values: Readonly<Record<string, unknown>>;
 
@@ -173,7 +173,7 @@ export class EnvelopeHead {
   }
 }
 
-/** The value in a body. @throws ConduitError MALFORMED_PAYLOAD */
+/** Decodes a body. @throws ConduitError MALFORMED_PAYLOAD */
 export function valueIn(reader: PayloadReader, body: Uint8Array): unknown {
   const value = reader.readItem(body, 0, body.length);
   if (reader.itemEnd !== body.length) throw malformed("body", "one value");

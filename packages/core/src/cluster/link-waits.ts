@@ -1,6 +1,6 @@
 import { type Called, cancelledError } from "../errors.ts";
 
-/** Further messages use their attempts meanwhile. */
+/** Messages beyond this limit don't wait, and use up attempts. */
 const MAX_WAITING = 10_000;
 
 /** Messages with `ack` that wait until this node's link is connected. */
@@ -11,24 +11,24 @@ export class LinkWaits {
     return this.#ends.size < MAX_WAITING;
   }
 
-  /** Resolves by `end`. Rejects with CANCELLED. */
+  /** Resolves when `release` is called. Rejects with CANCELLED. */
   wait(called: Called, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
-      const end = (): void => {
-        this.#ends.delete(end);
+      const release = (): void => {
+        this.#ends.delete(release);
         signal?.removeEventListener("abort", onAbort);
         resolve();
       };
       const onAbort = (): void => {
         reject(cancelledError(called, signal?.reason));
-        end();
+        release();
       };
-      this.#ends.add(end);
+      this.#ends.add(release);
       signal?.addEventListener("abort", onAbort, { once: true });
     });
   }
 
-  /** The link is connected, or over. */
+  /** The link is connected or closed. */
   end(): void {
     for (const end of this.#ends) end();
   }

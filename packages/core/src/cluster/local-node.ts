@@ -8,14 +8,14 @@ import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { ConnectionDescription } from "./cluster.ts";
 import type { ConnectionFilter } from "./connection-filter.ts";
 
-/** Recipients of a broadcast, as data. */
+/** The recipients of a broadcast, in a form that can be sent to other nodes. */
 export interface Recipients {
   readonly exclude: ReadonlySet<string> | null;
   readonly include: ReadonlySet<string> | null;
   readonly where: ConnectionFilter | null;
 }
 
-/** A connection of this node, as calls from other nodes use it. */
+/** A connection of this node that other nodes can call. */
 export interface LocalConnection {
   sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean;
   callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean;
@@ -41,15 +41,15 @@ export interface LocalNode {
   /** Sends a message to the selected connections. Returns their number. */
   broadcast(type: string, data: EncodedValue, recipients: Recipients): number;
   count(where: ConnectionFilter | null): number;
-  /** The first connections after this id, in the order of their ids. */
+  /** Up to `limit` connections whose ids come after this one, in ascending order. */
   describe(where: ConnectionFilter | null, after: string, limit: number): ConnectionDescription[];
   /** Adds or replaces a user. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
   setUser(name: string, user: VerifiedUser): void;
-  /** Ends a user's connections, and doesn't let it in again. Returns their number. */
+  /** Closes a user's connections and rejects its logins from then on. Returns the number of closed connections. */
   revoke(user: string): number;
-  /** Ends a session, because another node has it from now on. Resolves with whether it was here. */
+  /** Ends a session that another node takes over. Resolves with whether this node had it. */
   release(key: string): Promise<boolean>;
-  /** @param count how many this report stands for; missing for one */
+  /** @param count number of errors that this report stands for; 1 by default */
   report(error: unknown, count?: number): void;
   hookFailed(name: string, error: unknown): void;
 }

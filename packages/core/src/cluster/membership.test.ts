@@ -14,9 +14,9 @@ function scene() {
       heartbeatMs: HEARTBEAT_MS,
       nodeTimeoutMs: 3 * HEARTBEAT_MS,
       now: () => runtime.now(),
-      beat: () => undefined,
+      sendHeartbeat: () => undefined,
       joined: ({ id, epoch }) => events.push(`${id} ${epoch} joined`),
-      gone: ({ id, epoch }, why) => events.push(`${id} ${epoch} ${why}`),
+      left: ({ id, epoch }, why) => events.push(`${id} ${epoch} ${why}`),
       missedFrom: () => undefined,
       replaced: () => events.push("replaced"),
     },
@@ -26,7 +26,7 @@ function scene() {
   let sequence = 0;
   const hear = (id: string, epoch: string, startedAt: number): void => {
     sequence += 1;
-    membership.heard({ id, epoch, link: 0 }, { startedAt, connections: 0, sequence });
+    membership.heartbeatReceived({ id, epoch, link: 0 }, { startedAt, connections: 0, sequence });
   };
   return { runtime, events, membership, hear };
 }
@@ -65,9 +65,9 @@ function stoppableScene() {
       heartbeatMs: 100,
       nodeTimeoutMs: 500,
       now: () => runtime.now() + lateMs,
-      beat: () => undefined,
+      sendHeartbeat: () => undefined,
       joined: ({ id }) => events.push(`${id} joined`),
-      gone: ({ id }, why) => events.push(`${id} ${why}`),
+      left: ({ id }, why) => events.push(`${id} ${why}`),
       missedFrom: ({ id }) => events.push(`${id} missed`),
       replaced: () => events.push("replaced"),
     },
@@ -75,7 +75,7 @@ function stoppableScene() {
   );
   membership.start();
   const heard = (id: string, epoch: string, startedAt: number, sequence = 0, link = 0): void =>
-    membership.heard({ id, epoch, link }, { startedAt, connections: 0, sequence });
+    membership.heartbeatReceived({ id, epoch, link }, { startedAt, connections: 0, sequence });
   const standStill = (ms: number): void => {
     lateMs += ms;
   };
@@ -115,7 +115,7 @@ test("the later of two runs with one id counts, on all nodes alike, and one that
   expect(membership.nodes.get("b")?.epoch).toBe("b2");
   heard("b", "b3", 2);
   expect(membership.nodes.get("b")?.epoch).toBe("b3");
-  membership.left({ id: "b", epoch: "b3", link: 0 });
+  membership.leaveReceived({ id: "b", epoch: "b3", link: 0 });
   heard("b", "b3", 2);
   expect(membership.nodes.size).toBe(0);
   expect(events).toEqual(["b joined", "b replaced", "b joined", "b left"]);

@@ -1,16 +1,16 @@
 /**
- * Which nodes are alive.
+ * Tracks which nodes are alive.
  *
- * Theory of operation. Each node says that it is alive every `heartbeatMs`, to all; one that wasn't heard for
- * `nodeTimeoutMs` is gone. A run of a node is its id and its epoch, a random text. If two runs have the same id, the one
- * that started later counts. Messages of the earlier one are dropped from then on, so late messages from before a
- * restart have no effect, and of two nodes with the same id one leaves. A run that seems earlier counts once the other
- * one isn't heard any more, because a machine may restart with its clock behind. A node that was gone and is heard
- * again, after a partition or a pause, has joined anew; the numbers of its heartbeats go on, and tell whether it has
- * sent anything meanwhile that didn't arrive.
+ * Theory of operation. Each node sends a heartbeat to all others every `heartbeatMs`. A node that sends nothing for
+ * `nodeTimeoutMs` is removed. Each run of a node (from start to stop) is identified by the node's id and an epoch,
+ * which is random text. If two runs have the same id, the one that started later wins and messages of the other are
+ * dropped. So late messages from before a restart have no effect, and of two nodes with the same id one leaves. The
+ * run that seems older is accepted once the other one is silent, because a machine may restart with its clock behind.
+ * A node that was removed and is heard from again, after a partition or a pause, joins again. Its heartbeat numbers
+ * continue, and show whether any of its messages were missed in between.
  *
- * A node numbers its links to the engine, too. A message over an earlier link than is known, which the network kept back
- * while the node reconnected, is dropped: it would be out of order.
+ * A node numbers its links to the engine as well. A message over an older link, delayed in the network while the node
+ * reconnected, is dropped because it would be out of order.
  */
 
 import { CallbackTimer } from "../util/time.ts";
@@ -23,7 +23,7 @@ export interface Heartbeat {
   readonly startedAt: number;
   /** Number of logged-in clients. */
   readonly connections: number;
-  /** Grows by 1 with each heartbeat to all; 0 for one that answers another. */
+  /** Increases by 1 with each heartbeat to all; 0 for one that answers another. */
   readonly sequence: number;
 }
 
@@ -32,17 +32,17 @@ export interface Node extends NodeIdentity {
   readonly startedAt: number;
   connections: number;
   /** Monotonic milliseconds. */
-  heardAtMs: number;
-  /** Number of its last heartbeat to all. */
+  lastHeardAtMs: number;
+  /** Sequence number of its last heartbeat to all. */
   sequence: number;
-  /** When the one before that was heard, in monotonic milliseconds. */
+  /** When the heartbeat before the last one arrived, in monotonic milliseconds. */
   formerBeatAtMs: number;
-  /** When that was heard, in monotonic milliseconds. */
+  /** When its last heartbeat to all arrived, in monotonic milliseconds. */
   beatAtMs: number;
   link: number;
 }
 
-/** Why a node is gone. */
+/** Why a node was removed. */
 export type NodeEnd = "left" | "timeout" | "replaced";
 
 export interface MembershipHost {
@@ -51,36 +51,36 @@ export interface MembershipHost {
   readonly nodeTimeoutMs: number;
   /** Monotonic milliseconds. */
   now(): number;
-  /** Says that this node is alive. */
-  beat(): void;
-  /** @param isBack whether it is the same run of a node that had been gone by timeout */
+  /** Sends this node's heartbeat. */
+  sendHeartbeat(): void;
+  /** @param isBack whether this run had been removed by timeout before */
   joined(node: Node, isBack: boolean): void;
-  gone(node: Node, why: NodeEnd): void;
+  left(node: Node, why: NodeEnd): void;
   /**
-   * Heartbeats of a node are missing, so other messages may be missing too.
-   * @param heardAtMs when it was heard before
+   * Heartbeats of a node were missed, so other messages may have been missed too.
+   * @param heardAtMs when its previous message arrived
    */
   missedFrom(node: Node, heardAtMs: number): void;
-  /** A later run of this node's id was heard. */
+  /** A later run with this node's id has appeared. */
   replaced(): void;
 }
 
-/** Former runs that are remembered. */
+/** Number of replaced runs to remember. */
 const MAX_FORMER = 10_000;
-/** Nodes gone by timeout that are remembered. */
+/** Number of timed-out nodes to remember. */
 const MAX_LOST = 1000;
-/** For this many times `nodeTimeoutMs`, a node gone by timeout counts as lost: it may come back after a partition. */
+/** For this many times `nodeTimeoutMs`, a timed-out node counts as lost: it may return after a partition. */
 const LOST_TIMEOUTS = 12;
 
 export class Membership {
   readonly #host: MembershipHost;
   readonly #self: NodeIdentity & { readonly startedAt: number };
   readonly #nodes = new Map<string, Node>();
-  /** The same by epoch. */
+  /** The same nodes by epoch. */
   readonly #byEpoch = new Map<string, Node>();
   /** Epochs of runs that a later one has replaced; oldest first. */
   readonly #former = new Set<string>();
-  /** Runs that are gone by timeout, by epoch; oldest first. */
+  /** Timed-out runs by epoch; oldest first. */
   readonly #lost = new Map<string, { readonly node: Node; readonly untilMs: number }>();
   readonly #timer: CallbackTimer;
   #dueAtMs = 0;
@@ -96,7 +96,7 @@ export class Membership {
     return this.#nodes;
   }
 
-  /** Nodes that timed out a short time ago: they may be alive but cut off. */
+  /** Nodes that timed out recently, and may be alive but unreachable. */
   get lost(): Node[] {
     const now = this.#host.now();
     return [...this.#lost.values()].filter(({ untilMs }) => untilMs > now).map(({ node }) => node);
@@ -126,8 +126,8 @@ export class Membership {
     this.#host.wheel.cancel(this.#timer);
   }
 
-  /** A heartbeat arrived. */
-  heard(from: NodeIdentity, { startedAt, connections, sequence }: Heartbeat): void {
+  /** Handles a node's heartbeat. */
+  heartbeatReceived(from: NodeIdentity, { startedAt, connections, sequence }: Heartbeat): void {
     const { id, epoch, link } = from;
     if (id === this.#self.id) {
       if (epoch !== this.#self.epoch && isLater({ epoch, startedAt }, this.#self)) this.#host.replaced();
@@ -136,8 +136,7 @@ export class Membership {
     if (this.#former.has(epoch)) return;
     const known = this.#nodes.get(id);
     if (known !== undefined && known.epoch !== epoch) {
-      // Don't remember it as replaced: on a machine whose clock is behind, it may be the later one. Then the other one
-      // ends.
+      // Don't remember it as replaced: if its machine's clock is behind, it may be the newer run, and the other one ends.
       if (!isLater({ epoch, startedAt }, known)) return;
       this.#remember(known.epoch);
       this.#remove(known, "replaced");
@@ -149,26 +148,26 @@ export class Membership {
       startedAt,
       connections,
       sequence: 0,
-      heardAtMs: 0,
+      lastHeardAtMs: 0,
       formerBeatAtMs: 0,
       beatAtMs: 0,
       link,
     };
-    // The network delayed it.
+    // Delayed in the network.
     if (link < node.link) return;
     const isMissing = sequence > 0 && node.sequence > 0 && sequence > node.sequence + 1;
-    const { heardAtMs } = node;
-    node.heardAtMs = this.#host.now();
+    const { lastHeardAtMs: heardAtMs } = node;
+    node.lastHeardAtMs = this.#host.now();
     node.connections = connections;
     node.link = link;
     if (sequence > 0) {
       node.sequence = sequence;
       node.formerBeatAtMs = node.beatAtMs;
-      node.beatAtMs = node.heardAtMs;
+      node.beatAtMs = node.lastHeardAtMs;
     }
     if (known?.epoch !== epoch) {
       const isBack = this.#lost.has(epoch);
-      this.#found(id);
+      this.#runSeen(id);
       this.#nodes.set(id, node);
       this.#byEpoch.set(epoch, node);
       this.#host.joined(node, isBack);
@@ -176,8 +175,8 @@ export class Membership {
     if (isMissing) this.#host.missedFrom(node, heardAtMs);
   }
 
-  /** A node says that it leaves. */
-  left({ id, epoch }: NodeIdentity): void {
+  /** Handles a node's announcement that it leaves. */
+  leaveReceived({ id, epoch }: NodeIdentity): void {
     this.#remember(epoch);
     this.#lost.delete(epoch);
     const node = this.#nodes.get(id);
@@ -187,14 +186,14 @@ export class Membership {
   #tick(): void {
     const host = this.#host;
     const now = host.now();
-    // This process stood still: heartbeats that arrived meanwhile haven't been read.
+    // This process was paused: heartbeats that arrived during the pause haven't been read yet.
     const isLate = now - this.#dueAtMs > host.heartbeatMs;
-    // First, since anything below may fail, or end this run.
+    // First, because the code below may fail or end this run.
     this.#schedule();
-    host.beat();
+    host.sendHeartbeat();
     for (const node of [...this.#nodes.values()]) {
-      if (isLate) node.heardAtMs = Math.max(node.heardAtMs, now - host.nodeTimeoutMs + host.heartbeatMs);
-      if (now - node.heardAtMs > host.nodeTimeoutMs) this.#remove(node, "timeout");
+      if (isLate) node.lastHeardAtMs = Math.max(node.lastHeardAtMs, now - host.nodeTimeoutMs + host.heartbeatMs);
+      if (now - node.lastHeardAtMs > host.nodeTimeoutMs) this.#remove(node, "timeout");
     }
   }
 
@@ -208,7 +207,7 @@ export class Membership {
     this.#nodes.delete(node.id);
     this.#byEpoch.delete(node.epoch);
     if (why === "timeout") this.#lose(node);
-    this.#host.gone(node, why);
+    this.#host.left(node, why);
   }
 
   #lose(node: Node): void {
@@ -219,8 +218,8 @@ export class Membership {
     }
   }
 
-  /** A run of this node is alive: no other run of it is missed. */
-  #found(id: string): void {
+  /** A run of this id is alive, so its other runs no longer count as lost. */
+  #runSeen(id: string): void {
     for (const [epoch, { node }] of this.#lost) if (node.id === id) this.#lost.delete(epoch);
   }
 

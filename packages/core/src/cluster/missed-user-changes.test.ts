@@ -7,16 +7,16 @@ const AT = { ms: 1, node: "x" };
 const LATER = { ms: 2, node: "x" };
 
 function usersOf(missed: MissedUserChanges, epoch: string): string[] {
-  return missed.ask(epoch, 100_000, true).map(({ user }) => user);
+  return missed.take(epoch, 100_000, true).map(({ user }) => user);
 }
 
 test("A change is asked about once, again when it is unanswered, and no more once it is confirmed", () => {
   const missed = new MissedUserChanges();
   const number = missed.add("ada", USER, AT, ["a", "b"]);
-  expect(missed.ask("a", 10, false)).toEqual([]);
+  expect(missed.take("a", 10, false)).toEqual([]);
   missed.unanswered("a", "ada", number);
-  expect(missed.ask("a", 10, false)).toMatchObject([{ user: "ada", revokedAt: null, set: USER, at: AT, number }]);
-  expect(missed.ask("a", 10, false)).toEqual([]);
+  expect(missed.take("a", 10, false)).toMatchObject([{ user: "ada", revokedAt: null, set: USER, at: AT, number }]);
+  expect(missed.take("a", 10, false)).toEqual([]);
   missed.confirmed("a", "ada", number);
   expect([usersOf(missed, "a"), usersOf(missed, "b")]).toEqual([[], ["ada"]]);
 });
@@ -26,10 +26,10 @@ test("An answer about an earlier change doesn't concern a later one, which has t
   const revoked = missed.add("ada", null, AT, ["a"]);
   missed.add("ada", USER, LATER, ["a"]);
   missed.unanswered("a", "ada", revoked);
-  expect(missed.ask("a", 10, false)).toEqual([]);
+  expect(missed.take("a", 10, false)).toEqual([]);
   missed.confirmed("a", "ada", revoked);
   missed.confirmed("x", "ada", revoked);
-  expect(missed.ask("a", 10, true)).toMatchObject([{ user: "ada", revokedAt: AT, set: USER, at: LATER }]);
+  expect(missed.take("a", 10, true)).toMatchObject([{ user: "ada", revokedAt: AT, set: USER, at: LATER }]);
 });
 
 test("Changes of a run that is over are forgotten, and of too many the oldest; a run is asked about some at a time", () => {
@@ -40,5 +40,5 @@ test("Changes of a run that is over are forgotten, and of too many the oldest; a
   expect([usersOf(missed, "a"), usersOf(missed, "b"), missed.revokedAt("a", "ada")]).toEqual([[], ["ada"], null]);
   for (let n = 0; n < 10_000; n += 1) missed.add(`user ${n}`, null, AT, ["c"]);
   expect([usersOf(missed, "b").length, usersOf(missed, "c").length]).toEqual([0, 10_000]);
-  expect(missed.ask("c", 3, true).map(({ user }) => user)).toEqual(["user 0", "user 1", "user 2"]);
+  expect(missed.take("c", 3, true).map(({ user }) => user)).toEqual(["user 0", "user 1", "user 2"]);
 });

@@ -1,19 +1,19 @@
 /**
- * Changes of users that other nodes haven't confirmed. A run of a node is told the last one of each user until it has answered.
- * A node that starts anew has the users that its program gives it.
+ * User changes that other nodes haven't confirmed. The last change of each user is repeated to a run until it
+ * answers. A restarted node gets its users from its own program.
  */
 
 import type { VerifiedUser } from "../auth/users.ts";
 import type { ChangeTime } from "./user-changes.ts";
 
-/** A change that a run of a node may not know of. */
+/** A change that a run may have missed. */
 export interface MissedUserChange {
   readonly user: string;
-  /** When the user was revoked; null if it wasn't. The run is told this first. */
+  /** When the user was revoked; null if it wasn't. Sent to the run first. */
   readonly revokedAt: ChangeTime | null;
-  /** The user from then on; null if there is none any more. */
+  /** The user after the change; null if it was removed. */
   readonly set: VerifiedUser | null;
-  /** When it was set, or revoked. */
+  /** When the user was set or revoked. */
   readonly at: ChangeTime;
   /** For {@link MissedUserChanges.confirmed}. */
   readonly number: number;
@@ -21,23 +21,23 @@ export interface MissedUserChange {
 
 interface Entry extends MissedUserChange {
   readonly epoch: string;
-  /** Whether the run's answer is awaited. */
+  /** Whether the change was sent and the run's answer is pending. */
   isAsked: boolean;
 }
 
-/** Changes that are kept, for all nodes together. */
+/** Changes to keep, for all nodes together. */
 const MAX_CHANGES = 10_000;
 
 export class MissedUserChanges {
   /** By run and user, oldest first. */
   readonly #entries = new Map<string, Entry>();
-  /** Keys of entries, by epoch. */
+  /** Keys of the entries, by epoch. */
   readonly #keys = new Map<string, Set<string>>();
   #number = 0;
 
   /**
-   * A user is set, or revoked (null), and the runs with these epochs are asked to confirm it.
-   * @returns its number, for {@link confirmed}
+   * Adds a change that the runs with these epochs are asked to confirm: the user is set, or revoked (null).
+   * @returns the change's number, for {@link confirmed}
    */
   add(user: string, set: VerifiedUser | null, at: ChangeTime, epochs: Iterable<string>): number {
     this.#number += 1;
@@ -56,28 +56,28 @@ export class MissedUserChanges {
     return this.#number;
   }
 
-  /** A run knows of this change. Later ones of the user stay. */
+  /** A run has confirmed this change. Later changes of the user are kept. */
   confirmed(epoch: string, user: string, number: number): void {
     const key = keyOf(epoch, user);
     if (this.#entries.get(key)?.number === number) this.#delete(key);
   }
 
-  /** A run hasn't answered: it is to be asked again. */
+  /** A run hasn't answered in time: the change will be sent again. */
   unanswered(epoch: string, user: string, number: number): void {
     const entry = this.#entries.get(keyOf(epoch, user));
     if (entry?.number === number) entry.isAsked = false;
   }
 
-  /** When the user was revoked, if a run hasn't confirmed that; else null. */
+  /** When the user was revoked, if the run hasn't confirmed it; null otherwise. */
   revokedAt(epoch: string, user: string): ChangeTime | null {
     return this.#entries.get(keyOf(epoch, user))?.revokedAt ?? null;
   }
 
   /**
-   * Returns the first `limit` changes that a run is to be asked about now.
-   * @param all also those that it was asked about without an answer so far
+   * Returns the first `limit` changes to send to a run now, and marks them as sent.
+   * @param all include changes that were sent and aren't answered yet
    */
-  ask(epoch: string, limit: number, all: boolean): MissedUserChange[] {
+  take(epoch: string, limit: number, all: boolean): MissedUserChange[] {
     const asked: Entry[] = [];
     for (const key of this.#keys.get(epoch) ?? []) {
       const entry = this.#entries.get(key) as Entry;
@@ -89,7 +89,7 @@ export class MissedUserChanges {
     return asked;
   }
 
-  /** A run is over. */
+  /** A run has ended. */
   forget(epoch: string): void {
     for (const key of [...(this.#keys.get(epoch) ?? [])]) this.#delete(key);
   }

@@ -1,4 +1,4 @@
-/** Calls between nodes: those of this node to connections of others, and those of others to connections here. */
+/** Calls between nodes, from this node to remote connections and from other nodes to local ones. */
 
 import { asConduitError, ConduitError, ErrorCode, isInstance, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
@@ -12,13 +12,13 @@ import type { NodeAnswer, NodeRun } from "./node-requests.ts";
 import { NodeStreams, type NodeStreamsHost, type PassedCall, wholeMs } from "./node-streams.ts";
 import { OpenCalls } from "./open-calls.ts";
 
-/** How another node's connection is called. */
+/** A call to a connection on another node. */
 export interface RemoteCall {
   /** Id of the connection. */
   readonly to: string;
   readonly what: "call" | "request";
   readonly name: string;
-  /** For messages. */
+  /** The called method, for error messages. */
   readonly called: string;
   readonly body: Uint8Array;
   readonly timeoutMs: number;
@@ -35,7 +35,7 @@ export interface NodeCallsHost extends NodeStreamsHost {
 export class NodeCalls {
   readonly streams: NodeStreams;
   readonly #host: NodeCallsHost;
-  /** Calls from other nodes that run here, by epoch and id. */
+  /** Running calls from other nodes, by epoch and id. */
   readonly #running = new Map<string, AbortController>();
   readonly #open: OpenCalls;
 
@@ -52,14 +52,15 @@ export class NodeCalls {
     this.#open.clear();
   }
 
-  /** A node is gone: nobody waits for the answers to its calls. */
-  nodeGone({ epoch }: Node): void {
+  /** A node has left: aborts its calls. */
+  nodeLeft({ epoch }: Node): void {
     for (const [key, controller] of [...this.#running]) if (key.startsWith(`${epoch}/`)) controller.abort();
   }
 
   /**
-   * Ends calls of runs that aren't known to be alive: they came late, so `nodeGone` doesn't follow.
-   * @param ageMs a younger one may have come before its node's next sign of life
+   * Aborts calls from runs that aren't known to be alive. They arrived after the run had left, so `nodeLeft` won't be
+   * called.
+   * @param ageMs keeps younger calls, which may have arrived before the first heartbeat of their node
    */
   endForgotten(isAlive: (epoch: string) => boolean, ageMs: number): void {
     for (const epoch of this.#open.epochs) {
@@ -102,7 +103,7 @@ export class NodeCalls {
 
   // --- of other nodes -----------------------------------------------------------------------------------------------
 
-  /** A message for a connection here. Returns false if that has ended meanwhile; if it can't take the message, throws. */
+  /** Delivers a message to a local connection. Returns false if the connection has ended; throws if it rejects the message. */
   deliver(head: EnvelopeHead, body: Uint8Array): boolean {
     const connection = this.#host.local.connection(head.text("to"));
     const name = nameIn(head, "name");
@@ -115,7 +116,7 @@ export class NodeCalls {
     return true;
   }
 
-  /** A call for a connection here. */
+  /** Runs another node's call to a local connection. */
   async run(from: NodeIdentity, head: EnvelopeHead, body: Uint8Array): Promise<void> {
     const controller = new AbortController();
     let id = 0;
@@ -161,22 +162,22 @@ export class NodeCalls {
     );
   }
 
-  /** Calls of a run of a node that have run here this long, or since they were last returned here. */
+  /** Calls from a run that started, or were last returned from here, at least this long ago. */
   callsToCheck(epoch: string, runMs: number): number[] {
     return this.#open.takeDue(epoch, runMs);
   }
 
-  /** Whether a call of a run of a node is under way here. */
+  /** Whether a call from a run is still running. */
   isRunning(epoch: string, id: number): boolean {
     return this.#running.has(`${epoch}/${id}`);
   }
 
-  /** The caller gave up. */
+  /** Cancels another node's call. */
   cancel({ epoch }: NodeRun, id: number): void {
     this.#running.get(`${epoch}/${id}`)?.abort();
   }
 
-  /** Answers another node. An answer that can't be sent is replaced by its error. Never throws. */
+  /** Sends an answer to another node. If it can't be sent, sends the error instead. Never throws. */
   answer(to: NodeIdentity, id: number, answer: NodeAnswer): void {
     const address = { kind: "node", name: to.id } as const;
     if ("error" in answer) {
@@ -192,7 +193,7 @@ export class NodeCalls {
     }
   }
 
-  /** Encodes an error: its code alone if it can't be encoded or is too large. */
+  /** Sends an error; only its code if it can't be encoded or is too large. */
   #answerError(address: ClusterAddress, id: number, given: ConduitError): void {
     const { code, message, details } = given;
     const kind = isInstance(given, RpcError) ? { rpc: true } : {};
@@ -209,7 +210,7 @@ export class NodeCalls {
     }
   }
 
-  /** An answer of another node. @throws ConduitError MALFORMED_PAYLOAD */
+  /** Decodes another node's answer. @throws ConduitError MALFORMED_PAYLOAD */
   answerIn(head: EnvelopeHead, body: Uint8Array): NodeAnswer {
     const error = head.raw("error");
     if (error === undefined) return { value: valueIn(this.#host.local.reader, body) };
@@ -228,7 +229,7 @@ export function noConnection(id: string, name: string): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send '${name}': no node has a connection ${id}`);
 }
 
-/** Type of a message or name of a method; any text. @throws ConduitError MALFORMED_PAYLOAD */
+/** Reads a message type or method name, which may be any text. @throws ConduitError MALFORMED_PAYLOAD */
 export function nameIn(head: EnvelopeHead, key: string): string {
   const name = head.raw(key);
   if (typeof name === "string") return name;

@@ -38,14 +38,14 @@ export interface NodePeerHost {
   readonly cluster: ClusterNode | null;
   /** A connection of this node. */
   connection(id: string): Outgoing | undefined;
-  /** They end with the server. */
+  /** Waits of redelivery, which end with the server. */
   readonly pauses: Pauses;
 }
 
 /**
- * A client by the id of its connection, on whatever node it is. Sends and calls as `Connection` does. To a client of another
- * node, `send` and `callNoWait` hand the message to the cluster, which isn't told whether it arrives: use `call`, `request` or
- * `send` with `ack` to hear.
+ * A client on any node, by the id of its connection. Sends and calls like `Connection`. If the client is on another
+ * node, `send` and `callNoWait` pass the message to the cluster without confirmation; use `call`, `request` or `send`
+ * with `ack` to learn whether it arrived.
  */
 export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "client"> {
   /** Id of the connection. */
@@ -111,7 +111,7 @@ export class NodePeer<C extends Contract = Contract> extends RemoteCaller<C, "cl
   }
 }
 
-/** The attempts of a message. While this node's link is down, and the client may be on another node, they wait. */
+/** The attempts of a message. They wait while the link is down and the client may be on another node. */
 class NodeAttempts implements MessageAttempts {
   readonly #attempts: ImmediateAttempts;
   readonly #sender: NodeSender;
@@ -135,11 +135,11 @@ class NodeAttempts implements MessageAttempts {
   }
 }
 
-/** Sends to a connection: directly if it is on this node, else through the cluster. */
+/** Sends to a connection: directly if it is on this node, through the cluster otherwise. */
 class NodeSender implements Outgoing {
   readonly #host: NodePeerHost;
   readonly #id: string;
-  /** Whether the node of the connection has said that it has ended. */
+  /** Whether the connection's node has answered that the connection has ended. */
   #isGone = false;
 
   constructor(host: NodePeerHost, id: string) {
@@ -158,7 +158,7 @@ class NodeSender implements Outgoing {
     return cluster.mayConnect && cluster.linkWaits.hasRoom;
   }
 
-  /** Resolves when the link is connected, or over. Rejects with CANCELLED. */
+  /** Resolves when the link is connected or closed. Rejects with CANCELLED. */
   linkConnected(params: EncodedValue, signal: AbortSignal | undefined): Promise<void> {
     const called = calledAs(ONCE_METHOD, params);
     return this.#cluster(String(called)).linkWaits.wait(called, signal);
@@ -217,7 +217,7 @@ class NodeSender implements Outgoing {
     return this.#ask("request", type, type, () => this.#host.writer.encodeData(type, data), options, validator);
   }
 
-  /** Messages to other nodes don't wait here. */
+  /** Messages to other nodes aren't queued here. */
   waitForRoom(): Promise<void> {
     return this.#host.connection(this.#id)?.waitForRoom() ?? Promise.resolve();
   }

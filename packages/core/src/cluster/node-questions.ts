@@ -1,4 +1,4 @@
-/** Questions to other nodes about their connections, and the answers to theirs. */
+/** Sends questions to other nodes about their connections, and answers theirs. */
 
 import type { VerifiedUser } from "../auth/users.ts";
 import { asConduitError, ConduitError, ErrorCode } from "../errors.ts";
@@ -22,22 +22,22 @@ export interface NodeQuestionsHost {
   readonly nodeTimeoutMs: number;
   readonly calls: NodeCalls;
   readonly nodeId: string;
-  /** Milliseconds until this node has heard every other one that is alive; 0 or less if it has. */
+  /** Milliseconds until all live nodes should be known to this one; 0 or less if that time has passed. */
   readonly meetingMs: number;
   /** Whether the link is down. */
   readonly isAlone: boolean;
   /** The other nodes, by id. */
   nodes(): ReadonlyMap<string, Node>;
-  /** Nodes that were lost a short time ago: they may be alive but cut off. */
+  /** Nodes that timed out recently, and may be alive but unreachable. */
   lost(): readonly Node[];
   publish(address: ClusterAddress, kind: EnvelopeKind, head: Readonly<Record<string, unknown>>): PublishResult;
 }
 
 const MAX_PAGE = 1000;
-/** Calls in one question: it and its answer fit into the smallest `maxMessageBytes`. */
+/** Calls in one question, so that it and its answer fit into the smallest `maxMessageBytes`. */
 const MAX_CALLS = 64;
-/** Changes of users that a node is told at one heartbeat. */
-const MAX_TOLD = 1000;
+/** User changes sent to a node at one heartbeat. */
+const MAX_USER_CHANGES = 1000;
 const ALL: ClusterAddress = { kind: "all", name: "" };
 
 export class NodeQuestions {
@@ -71,25 +71,25 @@ export class NodeQuestions {
     return [...new Set([...missing, ...lost.filter((id) => !answers.has(id))])];
   }
 
-  /** A user was revoked here, and is on all other nodes. Those that don't answer are told again while they are alive, or when they are back. */
+  /** Revokes a user on all other nodes. Repeated for nodes that don't answer, while they are alive or once they return. */
   revoke(user: string): Promise<NodeAnswers & ClusterAnswer> {
     return this.#changeUser(user, null);
   }
 
-  /** A user was set here, and is on all other nodes. Those that don't answer are told again while they are alive, or when they are back. */
+  /** Sets a user on all other nodes. Repeated for nodes that don't answer, while they are alive or once they return. */
   setUser(user: string, set: VerifiedUser): Promise<NodeAnswers & ClusterAnswer> {
     return this.#changeUser(user, set);
   }
 
   async #changeUser(user: string, set: VerifiedUser | null): Promise<NodeAnswers & ClusterAnswer> {
     const missed = this.#missedUserChanges;
-    const at = this.#userChanges.made(user, set);
+    const at = this.#userChanges.record(user, set);
     const asked = [...this.#host.nodes().values(), ...this.#host.lost()];
-    // A revocation that may be lost comes first, so that it doesn't end connections that this change lets in.
+    // Unconfirmed revocations go first, so that they don't close connections that this change admits.
     const first = new Map<string, Promise<boolean>>();
     for (const node of asked) {
       const revokedAt = set === null ? null : missed.revokedAt(node.epoch, user);
-      if (revokedAt !== null) first.set(node.epoch, this.#tellUser(node, user, null, revokedAt));
+      if (revokedAt !== null) first.set(node.epoch, this.#askForUserChange(node, user, null, revokedAt));
     }
     const epochs = asked.map(({ epoch }) => epoch);
     const number = missed.add(user, set, at, epochs);
@@ -103,56 +103,57 @@ export class NodeQuestions {
     return result;
   }
 
-  /** A node is heard again, in the same run, or may have missed messages: it is told at once what it hasn't confirmed. */
-  isBack(node: Node): void {
-    this.#tellUsers(node, true);
+  /** A node has returned with the same run, or may have missed messages: sends it all unconfirmed changes. */
+  nodeReturned(node: Node): void {
+    this.#sendUserChanges(node, true);
   }
 
-  /** A node is alive: it is told what it hasn't confirmed in time. */
-  heard(node: NodeRun): void {
-    this.#tellUsers(node, false);
+  /** Repeats changes that the node hasn't confirmed in time. */
+  heartbeatReceived(node: NodeRun): void {
+    this.#sendUserChanges(node, false);
   }
 
-  /** A run of a node is over. */
-  over({ epoch }: NodeRun): void {
+  /** A run of a node has ended. */
+  runEnded({ epoch }: NodeRun): void {
     this.#missedUserChanges.forget(epoch);
   }
 
-  #tellUsers(node: NodeRun, all: boolean): void {
-    for (const change of this.#missedUserChanges.ask(node.epoch, MAX_TOLD, all)) {
-      // A change that can't be encoded was refused when it was made.
-      this.#tellChange(node, change).catch((error: unknown) => this.#host.local.report(error));
+  #sendUserChanges(node: NodeRun, all: boolean): void {
+    for (const change of this.#missedUserChanges.take(node.epoch, MAX_USER_CHANGES, all)) {
+      // Changes that can't be encoded were rejected when they were made.
+      this.#sendUserChange(node, change).catch((error: unknown) => this.#host.local.report(error));
     }
   }
 
-  async #tellChange(node: NodeRun, { user, revokedAt, set, at, number }: MissedUserChange): Promise<void> {
+  async #sendUserChange(node: NodeRun, { user, revokedAt, set, at, number }: MissedUserChange): Promise<void> {
     const missed = this.#missedUserChanges;
-    const told: Promise<boolean>[] = [];
-    if (revokedAt !== null) told.push(this.#tellUser(node, user, null, revokedAt));
-    if (set !== null) told.push(this.#tellUser(node, user, set, at));
-    if ((await Promise.all(told)).every((isTold) => isTold)) missed.confirmed(node.epoch, user, number);
+    const confirmations: Promise<boolean>[] = [];
+    if (revokedAt !== null) confirmations.push(this.#askForUserChange(node, user, null, revokedAt));
+    if (set !== null) confirmations.push(this.#askForUserChange(node, user, set, at));
+    if ((await Promise.all(confirmations)).every((isConfirmed) => isConfirmed))
+      missed.confirmed(node.epoch, user, number);
     else missed.unanswered(node.epoch, user, number);
   }
 
-  /** Changes a user on one node. Resolves with whether it has answered. */
-  async #tellUser(node: NodeRun, user: string, set: VerifiedUser | null, at: ChangeTime): Promise<boolean> {
+  /** Changes a user on one node. Resolves with whether the node has answered. */
+  async #askForUserChange(node: NodeRun, user: string, set: VerifiedUser | null, at: ChangeTime): Promise<boolean> {
     const { requests, answerTimeoutMs } = this.#host;
     const { answers, failed } = await requests.ask([node], answerTimeoutMs, (id) => {
       const head = { id, ...userQuestion(user, set, at) };
       return this.#host.publish({ kind: "node", name: node.id }, EnvelopeKind.QUESTION, head) === "sent";
     });
-    // A node that refuses the change isn't asked again.
+    // Don't repeat a change that the node rejects.
     return answers.has(node.id) || failed.has(node.id);
   }
 
   /**
-   * Ends a session on the node that has it. Resolves with whether it was there; false if that node is gone, or doesn't answer
-   * in time.
+   * Ends a session on the node that has it. Resolves with whether it was there; false if the node has left or doesn't
+   * answer in time.
    */
   async release({ id, epoch }: NodeRun, session: string, timeoutMs: number): Promise<boolean> {
     const { answerTimeoutMs, meetingMs, nodeId } = this.#host;
     const isKnown = this.#host.nodes().get(id)?.epoch === epoch;
-    // A run that isn't heard while the nodes meet is gone, as is an earlier one of this node.
+    // Runs that stayed silent after all nodes should be known have ended, as have earlier runs of this node.
     if (!isKnown && (meetingMs <= 0 || id === nodeId)) return false;
     const limitMs = Math.min(timeoutMs, answerTimeoutMs, isKnown ? answerTimeoutMs : Math.ceil(meetingMs));
     const { answers } = await this.#host.requests.ask([{ id, epoch }], limitMs, (request) => {
@@ -163,8 +164,9 @@ export class NodeQuestions {
   }
 
   /**
-   * A node is alive: it is asked whether it still has the calls that it hasn't answered for long, and whether it still waits for
-   * those of its own that have run here for long, since what it sent about them may have been lost.
+   * On a node's heartbeat, asks whether it still runs the calls that it hasn't answered for a long time, and whether
+   * it still awaits its own calls that have been running here for a long time. Messages about them may have been
+   * lost.
    */
   checkCalls(node: NodeRun): void {
     const { requests, calls, nodeTimeoutMs } = this.#host;
@@ -196,7 +198,7 @@ export class NodeQuestions {
     if (Array.isArray(named)) for (const id of named) found(id);
   }
 
-  /** A page of connections, node after node in the order of their ids. */
+  /** A page of connections, ordered by node id and connection id. */
   async page(where: ConnectionFilter | null, limit: number, after: string): Promise<ConnectionPage> {
     const [afterNode, afterConnection] = readCursor(after);
     const nodes = [this.#host.nodeId, ...this.#host.nodes().keys()].sort();
@@ -216,7 +218,7 @@ export class NodeQuestions {
     return { connections, next, missing: lost, isAlone: this.#host.isAlone };
   }
 
-  /** Null if the node doesn't answer. */
+  /** Resolves with null if the node doesn't answer. */
   async #describe(
     nodeId: string,
     where: ConnectionFilter | null,
@@ -236,7 +238,7 @@ export class NodeQuestions {
     return answer.filter(isMap).map((one) => descriptionOf(one, nodeId));
   }
 
-  /** A question of another node. */
+  /** Answers another node's question. */
   async answerTo({ epoch }: NodeRun, question: string, params: unknown): Promise<NodeAnswer> {
     const given = isMap(params) ? params : {};
     try {

@@ -1,4 +1,4 @@
-/** Questions and calls to other nodes, from the question to the answers. */
+/** Pending questions and calls to other nodes. */
 
 import { ConduitError, cancelledError, ErrorCode } from "../errors.ts";
 import { CallbackTimer } from "../util/time.ts";
@@ -6,45 +6,45 @@ import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { Node } from "./membership.ts";
 import { OpenCalls } from "./open-calls.ts";
 
-/** Answers of other nodes. */
+/** The other nodes' answers to a question. */
 export interface NodeAnswers {
   /** By node id. */
   readonly answers: ReadonlyMap<string, unknown>;
-  /** Ids of nodes that didn't answer in time, were lost meanwhile, or answered with an error. */
+  /** Ids of nodes that didn't answer in time, left, or answered with an error. */
   readonly missing: readonly string[];
-  /** Ids of those that answered with an error. */
+  /** Ids of nodes that answered with an error. */
   readonly failed: ReadonlySet<string>;
 }
 
 /** A run of a node. */
 export type NodeRun = Pick<Node, "id" | "epoch">;
 
-/** The answer of one node. */
+/** One node's answer. */
 export type NodeAnswer = { readonly value: unknown } | { readonly error: ConduitError };
 
 interface Pending {
-  /** Nodes that haven't answered, by epoch. */
+  /** Ids of the nodes that haven't answered, by epoch. */
   readonly awaited: Map<string, string>;
-  /** Whether answers of unknown nodes count, too. */
+  /** Whether answers from unknown nodes count, too. */
   readonly isOpen: boolean;
   answered(nodeId: string, answer: NodeAnswer): void;
-  /** No more answers are awaited. */
+  /** All answers have arrived, or the time is up. */
   done(): void;
-  /** The node is gone. */
+  /** The node has left. */
   lost(nodeId: string): void;
-  /** The node is there, and doesn't have it: the request or its answer was lost. */
+  /** The node is alive but doesn't know the request: it or its answer was lost. */
   unknown(nodeId: string): void;
   readonly timer: CallbackTimer;
 }
 
 /** Options of a call to one node. */
 export interface NodeCallOptions {
-  /** Name of the called method, for errors. */
+  /** The method's name, for error messages. */
   readonly name: string;
-  /** 0: no limit. */
+  /** 0 for no limit. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
-  /** Tells the node that nobody waits any more. */
+  /** Notifies the node that the caller has given up. */
   cancel(id: number): void;
 }
 
@@ -60,14 +60,15 @@ export class NodeRequests {
     this.#calls = new OpenCalls(now);
   }
 
-  /** Number of requests that wait for answers. */
+  /** Number of pending requests. */
   get size(): number {
     return this.#pending.size;
   }
 
   /**
-   * Asks several nodes. Resolves when all have answered, are gone, or `timeoutMs` has passed.
-   * @param send sends the question with this id. Returns false if it can't be sent. Rejects with what it throws
+   * Asks several nodes. Resolves when each has answered or left, or after `timeoutMs`.
+   * @param send sends the question with this id; returns false if it can't. If it throws, the promise rejects with
+   *   that
    */
   ask(nodes: Iterable<NodeRun>, timeoutMs: number, send: (id: number) => boolean): Promise<NodeAnswers> {
     return new Promise((resolve) => {
@@ -97,7 +98,7 @@ export class NodeRequests {
         timer: new CallbackTimer(end),
       };
       this.#pending.set(id, pending);
-      // Also if no node is known: one that this node hasn't met may hear it.
+      // Send even if no node is known: nodes that this one hasn't met yet may receive it.
       let isSent = false;
       try {
         isSent = send(id);
@@ -111,9 +112,9 @@ export class NodeRequests {
   }
 
   /**
-   * Calls something on one node. Rejects with the RpcError that it answers, NODE_UNAVAILABLE if the node, the call
-   * or the answer is lost, TIMEOUT, CANCELLED
-   * @param send sends the call with this id. Throws if it can't be sent
+   * Sends a call to one node. Rejects with the RpcError from the node, NODE_UNAVAILABLE if the node, the call or the
+   * answer is lost, TIMEOUT, or CANCELLED.
+   * @param send sends the call with this id; throws if it can't
    */
   call(node: NodeRun, options: NodeCallOptions, send: (id: number) => void): Promise<unknown> {
     return new Promise((resolve, reject) => {
@@ -165,7 +166,7 @@ export class NodeRequests {
     });
   }
 
-  /** A node has answered. Returns whether the answer was awaited. */
+  /** Handles a node's answer. Returns whether it was expected. */
   answered(id: number, node: { readonly id: string; readonly epoch: string }, answer: NodeAnswer): boolean {
     const pending = this.#pending.get(id);
     if (pending === undefined) return false;
@@ -176,24 +177,24 @@ export class NodeRequests {
     return true;
   }
 
-  /** Calls to a run of a node that have waited this long since they were sent, or since they were last returned here. */
+  /** Calls to a run that were sent, or last returned from here, at least this long ago. */
   callsToCheck(epoch: string, waitedMs: number): number[] {
     return this.#calls.takeDue(epoch, waitedMs);
   }
 
-  /** Whether this node waits for a node's answer to this. */
+  /** Whether this node still awaits the node's answer to this request. */
   isAwaited(epoch: string, id: number): boolean {
     return this.#pending.get(id)?.awaited.has(epoch) === true;
   }
 
-  /** A node doesn't have this call, and has sent its answer before it said so, if there was one. */
+  /** A node doesn't have this call. If it had answered, the answer came first. */
   callUnknown(id: number, { epoch, id: nodeId }: NodeRun): void {
     const pending = this.#pending.get(id);
     if (pending?.awaited.delete(epoch) === true) pending.unknown(nodeId);
   }
 
-  /** A node is gone: nobody waits for it any more. */
-  nodeGone({ epoch, id }: NodeRun): void {
+  /** Stops waiting for a node that has left. */
+  nodeLeft({ epoch, id }: NodeRun): void {
     for (const pending of [...this.#pending.values()]) {
       if (!pending.awaited.delete(epoch)) continue;
       pending.lost(id);
@@ -201,10 +202,10 @@ export class NodeRequests {
     }
   }
 
-  /** This node leaves: nothing is answered any more. */
+  /** This node leaves: fails all pending requests. */
   stop(): void {
     for (const { awaited } of [...this.#pending.values()]) {
-      for (const [epoch, id] of [...awaited]) this.nodeGone({ epoch, id });
+      for (const [epoch, id] of [...awaited]) this.nodeLeft({ epoch, id });
     }
   }
 

@@ -1,13 +1,13 @@
-/** The two ends of a stream between nodes. Items are numbered from 1, so that the loss of one is noticed. */
+/** The two ends of a stream between nodes. Items are numbered from 1, so that a lost one is detected. */
 
 import { asConduitError, ConduitError, ErrorCode, withCallerStack } from "../errors.ts";
 import type { ItemSink } from "../extensions/streams/stream-source.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { Fifo } from "../util/fifo.ts";
 
-/** Bytes of items that are on their way or wait on the other node, and one item more. */
+/** Bytes of items that may be in transit or unread on the other node; the last item may exceed it. */
 const WINDOW_BYTES = 256 * 1024;
-/** An item that waits takes so many bytes besides its own: those of its message and objects. */
+/** Overhead of a waiting item, in bytes, for its message and objects. */
 const ITEM_BYTES = 256;
 
 /** Sends items to the other node. */
@@ -18,11 +18,11 @@ export class NodeItemSender implements ItemSink {
   #taken = 0;
   #reason: Error | null = null;
   #waiter: { resolve(): void; reject(error: Error): void } | null = null;
-  /** Number of items that were sent. */
+  /** Number of items sent. */
   count = 0;
   onAbort: (() => void) | null = null;
 
-  /** @param send sends an item. Returns its bytes. Throws if it can't be sent */
+  /** @param send sends an item and returns its size in bytes; throws if it can't */
   constructor(send: (number: number, item: unknown) => number) {
     this.#send = send;
   }
@@ -31,7 +31,7 @@ export class NodeItemSender implements ItemSink {
     return this.#reason;
   }
 
-  /** Whether the other node hasn't taken all of it. */
+  /** Whether the other node hasn't consumed all items. */
   get isWaiting(): boolean {
     return this.#taken < this.count;
   }
@@ -57,7 +57,7 @@ export class NodeItemSender implements ItemSink {
     return null;
   }
 
-  /** The other node's application has taken so many items. */
+  /** The other node's application has consumed this many items. */
   taken(count: number): void {
     while (this.#taken < Math.min(count, this.count)) {
       this.#taken += 1;
@@ -78,16 +78,16 @@ export class NodeItemSender implements ItemSink {
   }
 }
 
-/** The call of a {@link NodeItemReceiver}, which tells the other node what the application takes. */
+/** The call that a {@link NodeItemReceiver} belongs to. */
 export interface NodeItemReceiverHost {
-  /** The method, for errors. */
+  /** The method's name, for error messages. */
   readonly name: string;
   readonly check: Validator<unknown> | null;
   /** @throws ConduitError MALFORMED_PAYLOAD */
   decode(bytes: Uint8Array): unknown;
-  /** The application has taken so many items. With 0, it waits for the first one. */
+  /** The application has consumed this many items; 0 when it starts to read. */
   taken(count: number): void;
-  /** The application takes no more items. */
+  /** The application has stopped reading. */
   stopped(): void;
 }
 
@@ -100,8 +100,8 @@ export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefine
   readonly #items = new Fifo<Uint8Array>();
   #last = 0;
   #taken = 0;
-  /** Bytes that were taken since the other node was told. */
-  #untold = 0;
+  /** Bytes consumed since the last report to the other node. */
+  #unreported = 0;
   #isOpen = false;
   #hasEnded = false;
   #isStopped = false;
@@ -123,14 +123,14 @@ export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefine
     this.#wake();
   }
 
-  /** The other node has sent so many items, and waits; a message of either may be lost. */
+  /** The other node repeats its position. Fails the stream if items are missing, or repeats the acknowledgement. */
   sentSoFar(count: number, hasEnded: boolean): void {
     if (this.#isStopped || this.#hasEnded) this.#host.stopped();
     else if (count !== this.#last || hasEnded) this.#lost();
     else if (this.#isOpen) this.#host.taken(this.#taken);
   }
 
-  /** No more items come; those that are here come first. @param count how many there were; null if that isn't known */
+  /** Ends the stream after the items received so far. @param count total number of items; null if unknown */
   end(error: Error | null, count: number | null = null): void {
     if (this.#hasEnded) return;
     if (count !== null && count !== this.#last) {
@@ -142,7 +142,7 @@ export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefine
     this.#wake();
   }
 
-  /** The stream is given up: drops the items that are here. */
+  /** Aborts the stream and drops unread items. */
   abort(error: Error): void {
     if (this.#hasEnded || this.#isStopped) return;
     this.#items.clear();
@@ -181,9 +181,9 @@ export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefine
 
   #take(bytes: number): void {
     this.#taken += 1;
-    this.#untold += bytes;
-    if (2 * this.#untold < WINDOW_BYTES) return;
-    this.#untold = 0;
+    this.#unreported += bytes;
+    if (2 * this.#unreported < WINDOW_BYTES) return;
+    this.#unreported = 0;
     this.#host.taken(this.#taken);
   }
 
@@ -200,11 +200,11 @@ export class NodeItemReceiver implements AsyncIterableIterator<unknown, undefine
     if (this.#isStopped || this.#hasEnded) return;
     const message = `Items of '${this.#host.name}' were lost between the nodes`;
     this.end(new ConduitError(ErrorCode.NODE_UNAVAILABLE, message));
-    // The other node needn't go on.
+    // The other node can stop sending.
     this.#host.stopped();
   }
 
-  /** An error is thrown once. */
+  /** Throws the error once, then reports the end. */
   #finish(): Step {
     const error = this.#error;
     this.#error = null;

@@ -1,10 +1,10 @@
 /**
- * Streams of calls between nodes: of this node's calls to connections of others, and of theirs to connections here.
+ * Streams of calls between nodes, in both directions.
  *
- * Theory of operation. The call says which streams it has, and its items are messages of their own, each way. The node that has
- * the connection passes them on to a stream of the connection, and back. The end of the output is the call's answer. Any
- * message may be lost: items are numbered, so a stream that misses one fails, and at each heartbeat of the other node a
- * sender that waits says how far it is, so that a lost answer to that is repeated.
+ * Theory of operation. The call lists its streams, and each item travels in a message of its own. The node that has
+ * the connection forwards items to and from a stream of that connection. The call's answer ends the output. Messages
+ * may be lost: items are numbered, so that a stream with a missing item fails. At each heartbeat of the other node, a
+ * waiting sender repeats its position, so that a lost acknowledgement is sent again.
  */
 
 import { callWithStreams, openStream } from "../endpoint/open-stream.ts";
@@ -54,7 +54,7 @@ export interface RemoteStreamCall extends Pick<NodeCallOptions, "name" | "timeou
   readonly onProgress: ((value: unknown) => unknown) | undefined;
 }
 
-/** A call of another node for a connection here. */
+/** Another node's call to a local connection. */
 export interface PassedCall {
   readonly from: NodeRun;
   readonly id: number;
@@ -68,21 +68,21 @@ export interface PassedCall {
   };
 }
 
-/** The streams of one call, on either node. */
+/** One call's streams, on either node. */
 interface Streams {
   readonly node: NodeRun;
   readonly name: string;
-  /** Whether the call is this node's. */
+  /** Whether this node made the call. */
   readonly isOwn: boolean;
-  /** Of the call; 0 until it is sent. */
+  /** The call's id; 0 until it is sent. */
   id: number;
   sender: NodeItemSender | null;
   receiver: NodeItemReceiver | null;
-  /** Called when the other node wants items. */
+  /** Called when the other node requests the first item. */
   start: () => void;
-  /** Whether the end of this node's items was sent. */
+  /** Whether this node has sent the end of its items. */
   hasSentEnd: boolean;
-  /** Why the input failed; null if it didn't. */
+  /** The error of the input; null if it hasn't failed. */
   inputFailure: { readonly error: unknown } | null;
   isAbandoned: boolean;
   readonly progressed: (value: unknown) => void;
@@ -90,14 +90,14 @@ interface Streams {
 
 export class NodeStreams {
   readonly #host: NodeStreamsHost;
-  /** By epoch of the other node, then by whose call it is and its id. */
+  /** By the other node's epoch, then by direction and id of the call. */
   readonly #streams = new Map<string, Map<string, Streams>>();
 
   constructor(host: NodeStreamsHost) {
     this.#host = host;
   }
 
-  /** Number of calls with streams that are under way, in both directions. */
+  /** Number of running calls with streams, in both directions. */
   get size(): number {
     let size = 0;
     for (const { size: ofNode } of this.#streams.values()) size += ofNode;
@@ -106,12 +106,12 @@ export class NodeStreams {
 
   // --- calls of this node -------------------------------------------------------------------------------------------
 
-  /** Calls a connection on another node with an input, or hears of its progress. Rejects like a call, and with the input's own error. */
+  /** Calls a connection on another node with an input or progress. Rejects like a call, or with the input's own error. */
   call(node: NodeRun, call: RemoteStreamCall): Promise<unknown> {
     return this.#call(this.#streamsOf(node, call.name, true, call.onProgress), call, false);
   }
 
-  /** Opens a stream of a connection on another node. Reading it throws what a call rejects with. */
+  /** Opens a stream to a connection on another node. Reading it throws the errors that a call rejects with. */
   open(
     node: NodeRun,
     call: RemoteStreamCall,
@@ -124,7 +124,7 @@ export class NodeStreams {
     this.#call(streams, { ...call, signal }, true).then(
       (count) => receiver.end(null, Number(count)),
       (error: unknown) => {
-        // Items that are here come before an error, unless the caller gave up.
+        // Received items are delivered before an error, unless the caller has given up.
         if (streams.isAbandoned) receiver.abort(asError(error));
         else receiver.end(asError(error));
       },
@@ -166,7 +166,7 @@ export class NodeStreams {
     }
   }
 
-  /** Sends the input, once the handler wants it. Never rejects. */
+  /** Sends the input once the handler requests it. Never rejects. */
   async #sendInput(streams: Streams, input: unknown): Promise<void> {
     const { name } = streams;
     const sender = this.#sender(streams);
@@ -186,12 +186,12 @@ export class NodeStreams {
     }
     if (sender.reason !== null) return;
     streams.hasSentEnd = true;
-    this.#say(streams, "end", { i: sender.count, ...(failure === null ? {} : { error: failure }) });
+    this.#sendControl(streams, "end", { i: sender.count, ...(failure === null ? {} : { error: failure }) });
   }
 
   // --- calls of other nodes -----------------------------------------------------------------------------------------
 
-  /** Calls a connection here. Resolves with its result, or with the number of items that it has sent. */
+  /** Calls a local connection. Resolves with the result, or with the number of output items. */
   async run({ from, id, connection, name, value, options }: PassedCall, kinds: unknown): Promise<unknown> {
     const { input, output, progress } = isMap(kinds) ? kinds : {};
     const streams = this.#streamsOf(from, name, false);
@@ -199,9 +199,9 @@ export class NodeStreams {
     this.#add(streams);
     const given = {
       ...options,
-      ...(input === true ? { input: this.#receiver(streams, null, () => this.#say(streams, "stop", {})) } : {}),
+      ...(input === true ? { input: this.#receiver(streams, null, () => this.#sendControl(streams, "stop", {})) } : {}),
       ...(progress === true
-        ? { onProgress: (step: unknown) => this.#say(streams, "progress", {}, this.#encode(name, step)) }
+        ? { onProgress: (step: unknown) => this.#sendControl(streams, "progress", {}, this.#encode(name, step)) }
         : {}),
     };
     const { signal } = options;
@@ -252,13 +252,13 @@ export class NodeStreams {
     }
   }
 
-  /** A node is alive: it is told how far streams are that wait for it. */
-  heard({ epoch }: NodeRun): void {
+  /** On a node's heartbeat, repeats the positions of streams that wait for it. */
+  heartbeatReceived({ epoch }: NodeRun): void {
     for (const streams of this.#streams.get(epoch)?.values() ?? []) {
       const { sender, isOwn, hasSentEnd } = streams;
-      // The end of an input may be lost as well.
+      // The end of an input may have been lost as well.
       if (sender === null || sender.reason !== null || !(isOwn || sender.isWaiting)) continue;
-      this.#say(streams, "at", { i: sender.count, ...(hasSentEnd ? { end: true } : {}) });
+      this.#sendControl(streams, "at", { i: sender.count, ...(hasSentEnd ? { end: true } : {}) });
     }
   }
 
@@ -302,8 +302,8 @@ export class NodeStreams {
       check,
       decode: (bytes) => valueIn(this.#host.local.reader, bytes),
       taken: (count) => {
-        // An output needn't be asked for.
-        if (count > 0 || !streams.isOwn) this.#say(streams, "taken", { i: count });
+        // Outputs start without a request.
+        if (count > 0 || !streams.isOwn) this.#sendControl(streams, "taken", { i: count });
       },
       stopped,
     });
@@ -315,8 +315,8 @@ export class NodeStreams {
     return this.#host.local.writer.encodeData(name, value).bytes;
   }
 
-  /** Sends what is repeated if it is lost, or needn't arrive. */
-  #say(streams: Streams, is: string, fields: Record<string, unknown>, body?: Uint8Array): void {
+  /** Sends a control message, which may be lost: it is repeated later, or is dispensable. */
+  #sendControl(streams: Streams, is: string, fields: Record<string, unknown>, body?: Uint8Array): void {
     this.#host.publish(addressOf(streams), EnvelopeKind.STREAM, this.#headOf(streams, is, fields), body);
   }
 
@@ -345,7 +345,7 @@ function addressOf({ node }: Streams): ClusterAddress {
   return { kind: "node", name: node.id };
 }
 
-/** A time limit as nodes send it: a caller's own may have a fraction. 0 for none. */
+/** Rounds a time limit up to whole milliseconds; 0 for none. */
 export function wholeMs(timeoutMs: number): number {
   return Math.min(Math.ceil(timeoutMs), Number.MAX_SAFE_INTEGER);
 }

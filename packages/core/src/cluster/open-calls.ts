@@ -1,7 +1,7 @@
-/** Calls that are checked at one heartbeat of a node. */
+/** Calls to check at one heartbeat of a node. */
 const MAX_CHECKED = 1000;
 
-/** Calls to or from runs of nodes that haven't ended, with the time since when the other node wasn't asked about each. */
+/** Open calls to or from other runs, with the time when each was last checked. */
 export class OpenCalls {
   readonly #now: () => number;
   /** By epoch and id, oldest first. */
@@ -23,7 +23,7 @@ export class OpenCalls {
     if (calls?.size === 0) this.#sinceMs.delete(epoch);
   }
 
-  /** Runs of nodes that have any. */
+  /** Epochs of runs with open calls. */
   get epochs(): string[] {
     return [...this.#sinceMs.keys()];
   }
@@ -32,7 +32,7 @@ export class OpenCalls {
     this.#sinceMs.clear();
   }
 
-  /** Calls that are this old, or were last returned here that long ago. */
+  /** Returns calls that were started or last checked at least this long ago, and marks them as checked. */
   takeDue(epoch: string, ageMs: number): number[] {
     const calls = this.#sinceMs.get(epoch);
     const now = this.#now();

@@ -64,9 +64,9 @@ function membership() {
       heartbeatMs: 100,
       nodeTimeoutMs: 300,
       now: () => runtime.now(),
-      beat: ignore,
+      sendHeartbeat: ignore,
       joined: ignore,
-      gone: ignore,
+      left: ignore,
       missedFrom: ignore,
       replaced: ignore,
     },
@@ -79,14 +79,15 @@ function membership() {
 test("the last 10,000 runs of nodes that are over are remembered", () => {
   const { known } = membership();
   const runs = numbered(10_001, (n) => ({ id: "b", epoch: `${n}`, link: 0 }));
-  for (const run of runs) known.left(run);
+  for (const run of runs) known.leaveReceived(run);
   expect(runs.filter((run) => known.isCurrent(run))).toEqual([runs[0]]);
 });
 
 test("the last 1,000 nodes that were lost are remembered", async () => {
   const { runtime, known } = membership();
   const ids = numbered(1001, (n) => `node${n}`);
-  for (const id of ids) known.heard({ id, epoch: id, link: 0 }, { startedAt: 1, connections: 0, sequence: 1 });
+  for (const id of ids)
+    known.heartbeatReceived({ id, epoch: id, link: 0 }, { startedAt: 1, connections: 0, sequence: 1 });
   await runtime.advance(500);
   expect(known.nodes.size).toBe(0);
   expect(known.lost.map(({ id }) => id)).toEqual(ids.slice(1));
@@ -136,7 +137,7 @@ function topicsOfANode() {
     deliver: () => undefined,
     interrupted: () => undefined,
     othersChanged: () => undefined,
-    othersGone: () => undefined,
+    othersLeft: () => undefined,
   });
   return { topics: new ClusterTopics(host, durable), topic, link, published, missed, closed, runtime };
 }
@@ -245,9 +246,9 @@ test("a node is told 1,000 changes of users at a heartbeat, and the others at th
   for (const user of users) void questions.setUser(user, {} as VerifiedUser);
   await runtime.advance(200);
   asked.length = 0;
-  questions.heard(other);
+  questions.heartbeatReceived(other);
   expect(asked).toEqual(users.slice(0, 1000));
-  questions.heard(other);
+  questions.heartbeatReceived(other);
   expect(asked).toEqual(users);
 });
 

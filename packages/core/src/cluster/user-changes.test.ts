@@ -66,10 +66,10 @@ test("A user that was revoked twice isn't set by a change from before the first 
 test("A change of this node is later than all that it has heard of, whatever its clock says", () => {
   const { changes, clock } = scene();
   changes.set("ada", ONE, { ms: 5000, node: "a" });
-  expect(changes.made("ada", TWO)).toEqual({ ms: 5001, node: "m" });
-  expect(changes.made("bob", null)).toEqual({ ms: 5002, node: "m" });
+  expect(changes.record("ada", TWO)).toEqual({ ms: 5001, node: "m" });
+  expect(changes.record("bob", null)).toEqual({ ms: 5002, node: "m" });
   clock.now = 6000.5;
-  expect(changes.made("ada", null)).toEqual({ ms: 6000, node: "m" });
+  expect(changes.record("ada", null)).toEqual({ ms: 6000, node: "m" });
 });
 
 test("A change without a time, or with an impossible one, counts from its arrival", () => {

@@ -1,13 +1,13 @@
 /**
- * Changes of users by any node, in one order for all nodes: that of their times. So nodes that were cut off from each other
- * have the same users when they have heard of each other's changes, whichever came first.
+ * Merges changes to users from all nodes, ordered by time, so that nodes end up with the same users no matter in
+ * which order they receive the changes: last writer wins.
  */
 
 import type { VerifiedUser } from "../auth/users.ts";
 
-/** When a user was changed. Nodes don't make two changes in one millisecond; of two nodes, the id decides. */
+/** When a user was changed. A node never uses the same millisecond twice; ties between nodes are broken by node id. */
 export interface ChangeTime {
-  /** By the node's clock, or more if it has heard of later ones. */
+  /** Unix milliseconds by the node's clock, or later than any change it has received. */
   readonly ms: number;
   readonly node: string;
 }
@@ -23,19 +23,19 @@ export interface UserChangesHost {
 }
 
 interface Known {
-  /** The time of the last change, and the user since then; null: there is none any more. */
+  /** The time of the last change, and the user as of then; null if it was removed. */
   readonly at: ChangeTime;
   readonly set: VerifiedUser | null;
   /** The time of the last revocation; null if there was none. */
   readonly revokedAt: ChangeTime | null;
 }
 
-/** Users that are kept. An older change of one that was forgotten is taken for a new one. */
+/** Users to remember. Beyond this, an old change to a forgotten user is applied like a new one. */
 const MAX_USERS = 10_000;
 
 export class UserChanges {
   readonly #host: UserChangesHost;
-  /** By user, the one that was changed longest ago first. */
+  /** By user, least recently changed first. */
   readonly #known = new Map<string, Known>();
   #lastMs = 0;
 
@@ -43,15 +43,15 @@ export class UserChanges {
     this.#host = host;
   }
 
-  /** This node has set a user, or revoked it (null). Returns when. */
-  made(user: string, set: VerifiedUser | null): ChangeTime {
+  /** Records that this node has set a user, or revoked it (null). Returns the time of the change. */
+  record(user: string, set: VerifiedUser | null): ChangeTime {
     const at = this.#now();
     this.#keep(user, { at, set, revokedAt: set === null ? at : (this.#known.get(user)?.revokedAt ?? null) });
     return at;
   }
 
   /**
-   * Another node has set a user. Nothing happens if a later change is known.
+   * Applies a user that another node has set, unless a later change is known.
    * @throws ConduitError INVALID_CONFIG, INVALID_STATE
    */
   set(user: string, set: VerifiedUser, at: ChangeTime): void {
@@ -62,8 +62,8 @@ export class UserChanges {
   }
 
   /**
-   * Another node has revoked a user. Its connections end, and those to a user that was set since then may come back. Nothing
-   * happens if this or a later revocation is known. Returns the number of connections that were ended.
+   * Applies a revocation by another node, unless this or a later one is known: closes the user's connections, which
+   * may reconnect if the user was set again since. Returns the number of closed connections.
    */
   revoke(user: string, at: ChangeTime): number {
     const known = this.#known.get(user);
@@ -78,7 +78,7 @@ export class UserChanges {
     return count;
   }
 
-  /** The time that a node has stated, or that of its arrival if it is none. */
+  /** The time stated by a node, or the current time if it isn't valid. */
   readTime(stated: unknown): ChangeTime {
     const [ms, node] = Array.isArray(stated) ? stated : [];
     return Number.isSafeInteger(ms) && typeof node === "string" ? { ms, node } : this.#now();

@@ -1,28 +1,28 @@
 import { type ClusterAddress, type ClusterSubscription, isAddressName } from "./driver.ts";
 
-/** The users that have connections on this node, which receives messages for them. */
+/** Subscribes this node to the messages of users that have connections here. */
 export class UserInterest {
   readonly #subscribe: (address: ClusterAddress) => ClusterSubscription | null;
   readonly #users = new Map<string, { connections: number; subscription: ClusterSubscription | null }>();
 
-  /** @param subscribe null while there is no link */
+  /** @param subscribe returns null while there is no link */
   constructor(subscribe: (address: ClusterAddress) => ClusterSubscription | null) {
     this.#subscribe = subscribe;
   }
 
-  /** The link exists now. */
+  /** Subscribes over a new link. */
   start(): void {
     for (const [name, user] of this.#users) user.subscription = this.#subscribe({ kind: "user", name });
   }
 
-  /** The link ends, with all subscriptions. */
+  /** The link has ended, and all subscriptions with it. */
   stop(): void {
     for (const user of this.#users.values()) user.subscription = null;
   }
 
   /**
-   * A connection of this user has logged in; empty for no user. Messages for a name that no address can have go to all
-   * nodes.
+   * A connection of this user has logged in; the name is empty for no user. Messages to a name that isn't a valid
+   * address go to all nodes.
    */
   add(name: string): void {
     if (name === "" || !isAddressName(name)) return;

@@ -9,9 +9,9 @@ import { MemoryRecords } from "./memory-records.ts";
 export interface MemoryClusterOptions {
   /** Largest payload. Default 1 MiB. */
   readonly maxPayloadBytes?: number | undefined;
-  /** How long a message is on its way. Default 0: it arrives in a later microtask. */
+  /** Latency of messages in milliseconds. Default 0: they arrive in a later microtask. */
   readonly delayMs?: number | undefined;
-  /** Whether there are logs of durable topics, and records. Default true. */
+  /** Whether the cluster has logs and records. Default true. */
   readonly isDurable?: boolean | undefined;
 }
 
@@ -22,7 +22,7 @@ const KNOWN = new KnownOptions<MemoryClusterOptions>("new MemoryCluster", {
 });
 
 /**
- * Connects servers of one process, for tests: each is given a driver of this cluster. Faults are made on demand.
+ * Links several servers of one process, for tests, and injects faults on demand.
  *
  * ```ts
  * const cluster = new MemoryCluster();
@@ -34,17 +34,17 @@ const KNOWN = new KnownOptions<MemoryClusterOptions>("new MemoryCluster", {
  * ```
  */
 export class MemoryCluster {
-  /** Payloads above it are refused. */
+  /** Larger payloads are rejected. */
   maxPayloadBytes: number;
-  /** How long a message is on its way, in milliseconds. */
+  /** Latency of messages, in milliseconds. */
   delayMs: number;
-  /** Messages that each node has received, by its id. */
+  /** Number of messages received, by node id. */
   readonly received: Map<string, number> = new Map();
   readonly #isDurable: boolean;
   readonly #links = new Set<MemoryLink>();
-  /** Ids of nodes whose links are lost. */
+  /** Ids of nodes whose links are cut. */
   readonly #cut = new Set<string>();
-  /** Groups of nodes that reach each other; null for all. */
+  /** Groups of nodes that can reach each other; null if all can. */
   #groups: readonly ReadonlySet<string>[] | null = null;
   #dropping = 0;
   #refusing = 0;
@@ -59,7 +59,7 @@ export class MemoryCluster {
     this.#isDurable = isDurable;
   }
 
-  /** A driver for one server. */
+  /** Creates a driver for one server. */
   driver(options: ClusterOptions = {}): ClusterDriver {
     return {
       name: "memory",
@@ -79,7 +79,7 @@ export class MemoryCluster {
     };
   }
 
-  /** Cuts the link of a node, or keeps it from being made. The node notices. */
+  /** Cuts a node's link, or keeps it from connecting. The node is notified. */
   cut(nodeId: string): void {
     this.#cut.add(nodeId);
     for (const link of this.#links) if (link.nodeId === nodeId) link.cut();
@@ -91,22 +91,22 @@ export class MemoryCluster {
     for (const link of this.#links) if (link.nodeId === nodeId) link.heal();
   }
 
-  /** Only nodes of one group reach each other. Nobody notices. Without groups, all do again. */
+  /** Partitions the cluster: only nodes of the same group reach each other, and no node is notified. Call without groups to undo. */
   partition(...groups: readonly (readonly string[])[]): void {
     this.#groups = groups.length === 0 ? null : groups.map((group) => new Set(group));
   }
 
-  /** Loses the next messages. Nobody notices. */
+  /** Silently drops the next messages. */
   dropNext(count: number): void {
     this.#dropping = count;
   }
 
-  /** Refuses the next publishes, as a full link does. */
+  /** Rejects the next publishes with `full`. */
   refuseNext(count: number): void {
     this.#refusing = count;
   }
 
-  /** Has a node's link report that messages to it were lost. */
+  /** Makes a node's link report lost messages. */
   reportLost(nodeId: string, direction: "sent" | "received", count: number): void {
     for (const link of this.#links) if (link.nodeId === nodeId) link.reportLost(direction, count);
   }
@@ -124,7 +124,7 @@ export class MemoryCluster {
       return "full";
     }
     for (const link of this.#links) {
-      if (link === from || !link.hears(key) || !this.#reaches(from.nodeId, link.nodeId)) continue;
+      if (link === from || !link.isSubscribed(key) || !this.#reaches(from.nodeId, link.nodeId)) continue;
       if (this.#dropping > 0) {
         this.#dropping -= 1;
         continue;

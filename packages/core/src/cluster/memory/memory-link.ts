@@ -17,7 +17,7 @@ import type { MemoryRecords } from "./memory-records.ts";
 /** The cluster of a {@link MemoryLink}. */
 export interface MemoryLinkHost {
   readonly cluster: { readonly maxPayloadBytes: number; readonly received: Map<string, number> };
-  /** Null for none. */
+  /** Null if the cluster has no logs. */
   readonly logs: MemoryLogs | null;
   readonly records: MemoryRecords | null;
   isReachable(): boolean;
@@ -25,7 +25,7 @@ export interface MemoryLinkHost {
   closed(link: MemoryLink): void;
 }
 
-/** A message on its way to a node. */
+/** A message in transit. */
 interface Transit {
   readonly key: string;
   readonly payload: Uint8Array;
@@ -42,7 +42,7 @@ export class MemoryLink implements ClusterLink {
   readonly #cluster: MemoryLinkHost;
   readonly #listeners = new Map<string, (payload: Uint8Array) => void>();
   readonly #transit = new Fifo<Transit>();
-  /** When the last of them is due. */
+  /** When the last message in transit is due. */
   #lastDueAtMs = 0;
   #timer: unknown = null;
   #isDelivering = false;
@@ -101,13 +101,13 @@ export class MemoryLink implements ClusterLink {
 
   // --- for the cluster ----------------------------------------------------------------------------------------------
 
-  /** Whether it is subscribed to this address. */
-  hears(key: string): boolean {
+  /** Whether this link is subscribed to the address. */
+  isSubscribed(key: string): boolean {
     return this.#state === "connected" && this.#listeners.has(key);
   }
 
   receive(key: string, payload: Uint8Array, delayMs: number): void {
-    // Keep the order even if the delay becomes shorter.
+    // Keep the order if the delay is reduced.
     const dueAtMs = Math.max(this.#lastDueAtMs, this.#host.clock.now() + delayMs);
     this.#lastDueAtMs = dueAtMs;
     this.#transit.push({ key, payload, dueAtMs });

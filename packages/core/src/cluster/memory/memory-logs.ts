@@ -3,13 +3,13 @@ import type { ClusterLog, ClusterLogLimits, ClusterLogs, LogPlace, LogReader } f
 import { inMicrotask } from "./in-microtask.ts";
 import { unavailable } from "./unavailable.ts";
 
-/** The link that uses logs. */
+/** A link that uses the logs. */
 export interface MemoryLogUser {
   isConnected(): boolean;
   maxPayloadBytes(): number;
 }
 
-/** The stored log of a topic. */
+/** A topic's stored messages. */
 class StoredLog {
   epoch: string = newEpoch();
   /** Offset of the oldest message. */
@@ -52,12 +52,12 @@ class StoredLog {
   }
 }
 
-/** Logs of a `MemoryCluster`. Messages don't expire by age. */
+/** The logs of a `MemoryCluster`. Messages don't expire by age. */
 export class MemoryLogs {
   readonly #stored = new Map<string, StoredLog>();
   readonly #open = new Map<ClusterLogs, Set<OpenLog>>();
 
-  /** The logs as one link uses them. */
+  /** The view of one link. */
   of(user: MemoryLogUser): ClusterLogs {
     const open = new Set<OpenLog>();
     const logs: ClusterLogs = {

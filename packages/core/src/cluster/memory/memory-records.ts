@@ -8,12 +8,12 @@ interface StoredRecord {
   readonly untilMs: number;
 }
 
-/** Records of a `MemoryCluster`. */
+/** The records of a `MemoryCluster`. */
 export class MemoryRecords {
   readonly #sets = new Map<string, Map<string, StoredRecord>>();
   #revision = 0;
 
-  /** The records as one link uses them. */
+  /** The view of one link. */
   of(user: { isConnected(): boolean; now(): number }): ClusterRecords {
     return {
       open: async (name, ttlMs) => {

@@ -331,7 +331,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     this.#openPresence().othersChanged(epoch, joined, left, isAll);
   }
 
-  othersGone(epoch: string): void {
+  othersLeft(epoch: string): void {
     this.#presence?.othersChanged(epoch, [], [], true);
   }
 
