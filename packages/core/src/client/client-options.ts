@@ -61,8 +61,8 @@ export interface ReconnectOptions {
   /** Wait a random part of the delay, so that clients don't all reconnect at once. Default true. */
   readonly jitter?: boolean | undefined;
   /**
-   * Leave a server that is stopping as soon as nothing is under way, at a random moment, and reconnect at once: for several
-   * servers behind one address. Default false: the server closes the connection.
+   * Leave a stopping server at a random moment once no calls are pending, and reconnect immediately. Use this for
+   * several servers behind one address. Default false: the server closes the connection.
    */
   readonly leaveEarly?: boolean | undefined;
 }
@@ -89,11 +89,11 @@ export interface ClientSettings extends PeerOptions {
   /** The server's password, or a function that returns it, called at every connect. Required without `credentials`. */
   readonly password?: Password | undefined;
   /**
-   * Instead of `password` and `username`: what to log in with, or a function that returns it, called at every connect. A
-   * token is sent over TLS, Unix sockets and the loopback address alone.
+   * Credentials, or a function that returns them, called at every connect. Replaces `password` and `username`. A
+   * token is only sent over TLS, Unix sockets and the loopback address.
    */
   readonly credentials?: CredentialsSource | undefined;
-  /** Name of the user whose password it is. Default: none, and the password is the one that all share. */
+  /** Name of the user that `password` belongs to. Default: none, for the server's shared password. */
   readonly username?: string | undefined;
   /** Name of the client, sent to the server; at most 256 characters. Default `"conduit_client"`. */
   readonly name?: string | undefined;
@@ -107,8 +107,8 @@ export interface ClientSettings extends PeerOptions {
   /** Reconnect policy. Default: see {@link ReconnectOptions}. */
   readonly reconnect?: ReconnectOptions | undefined;
   /**
-   * When the stream is lost, log in again and go on where the connection was, if the server resumes sessions, too. `true`
-   * uses the defaults. Needs `reconnect`. Default: the connection ends with its stream.
+   * When the stream is lost, log in again and continue the connection where it was, if the server also has this
+   * option. `true` uses the defaults. Needs `reconnect`. Default: the connection ends with its stream.
    */
   readonly resume?: boolean | ClientResumeOptions | undefined;
   /**
@@ -133,11 +133,11 @@ export interface ClientConfig
   /** `null` for plain TCP. */
   readonly tls: TlsClientOptions | null;
   readonly reconnect: Filled<ReconnectOptions, never>;
-  /** `null` if a connection ends with its stream. `windowMs` is 0: the server says it. */
+  /** `null` if a connection ends with its stream. `windowMs` is 0, because the server decides it. */
   readonly resume: ResumeSettings | null;
 }
 
-/** Unlimited: a client that gives up after a minute stays away for good when its server is down for two. */
+/** Unlimited: a client that gave up after a minute would stay disconnected when its server is down for two. */
 const DEFAULT_RECONNECT_ATTEMPTS = 0;
 /** Delay and multiplier of netconduit's client; the longest delay is our own. */
 const DEFAULT_RECONNECT_DELAY_MS = 2000;
@@ -194,7 +194,7 @@ function isCredentialsSource(value: unknown): value is CredentialsSource {
   return typeof value === "function" || isCredentials(value);
 }
 
-/** @throws ConduitError INVALID_CONFIG if a function returned something else */
+/** @throws ConduitError INVALID_CONFIG if the value isn't valid credentials */
 export function checkedCredentials(value: unknown): Credentials {
   if (isCredentials(value)) return value;
   throw new ConduitError(ErrorCode.INVALID_CONFIG, `The result of the option credentials ${CREDENTIALS_RULE}`);

@@ -78,9 +78,9 @@ export interface ClientHealth {
   readonly authenticated: boolean;
   /** See {@link Client.isReconnecting}. */
   readonly reconnecting: boolean;
-  /** Attempts in the current series; 0 while connected. */
+  /** Number of attempts since the connection was lost; 0 while connected. */
   readonly reconnectAttempts: number;
-  /** As `info`: of the current or last connection; null before the first login. */
+  /** The server's info from the current or last connection; null before the first login. */
   readonly serverInfo: PeerInfo | null;
   /** Heartbeat round trips in milliseconds; null while disconnected. */
   readonly latency: Latency | null;
@@ -98,20 +98,20 @@ type OnHandler<D, Peer> = (data: D, context: HandlerContext<Peer>) => Awaitable<
 
 /**
  * A client. The runtime packages export it bound to their runtime; here it takes the runtime as its second argument.
- * `C` is the contract's type, inferred from the option `contract`; by default everything is allowed. A type without the
- * option validates nothing.
+ * `C` is the contract's type, inferred from the option `contract`; without one, any name and data are allowed. A
+ * contract type alone, without the option, validates nothing.
  */
 export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "server", null> {
   /** All options, with defaults filled in. */
   readonly config: ClientConfig;
   readonly #core: EndpointCore<Client<C>>;
   readonly #hooks: ClientHooks<this>;
-  /** Made with the first call of `connected` that waits. */
+  /** Created by the first call of `connected` that waits. */
   #readyWaits: ReadyWaits | null = null;
   readonly #connections: ClientConnections<Client<C>>;
   readonly #contract: C | null;
   #middlewares: OutgoingMiddlewares | null = null;
-  /** Made with the first subscription, or hook for those that servers begin. */
+  /** Created by the first subscription or `onSubscribed` hook. */
   #subscriptions: Subscriptions | null = null;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
@@ -142,8 +142,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /**
-   * Whether the client lost its connection, and keeps trying to connect again by itself: from just before `onDisconnect` to
-   * the next login, `disconnect()`, `connect()`, or when it gives up.
+   * Whether the client has lost its connection and is reconnecting automatically: from just before `onDisconnect`
+   * until the next login, `disconnect()` or `connect()`, or until it gives up.
    */
   get isReconnecting(): boolean {
     return this.#connections.isReconnecting;
@@ -217,8 +217,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   // --- registration -------------------------------------------------------------------------------------------------
 
   /**
-   * Adds a middleware around what this client sends from now on: calls, requests, messages and streams. They run in the
-   * order in which they were added. For handlers, see `group`.
+   * Adds a middleware around the calls, requests, messages and streams that this client sends after it. Middlewares
+   * run in the order in which they were added. For handlers, see `group`.
    * @throws ConduitError INVALID_CONFIG
    */
   use(middleware: OutgoingMiddleware): this {
@@ -227,14 +227,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this;
   }
 
-  /** Handlers of what the server calls and sends, with middleware of their own: `client.group().use(…)`. */
+  /** Creates a group of handlers with its own middleware: `client.group().use(…)`. */
   group(): HandlerGroup<C, "client", Client<C>> {
     const { registration } = this.#core;
     return new HandlerGroup<C, "client", Client<C>>(registration, registration).group();
   }
 
   /**
-   * Registers a method that the server may call. Handlers, schemas and errors are those of `Server.rpc`.
+   * Registers a method that the server may call. Handlers, schemas and errors work as in `Server.rpc`.
    *
    * @returns a function that removes the method.
    * @throws ConduitError INVALID_STATE if the name is taken; INVALID_CONFIG if a schema is invalid
@@ -264,7 +264,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /**
    * With a handler: registers a method that returns a stream of items, for `connection.stream`. Handlers, schemas and
-   * errors are those of `Server.stream`. Without one: calls such a method of the server.
+   * errors work as in `Server.stream`. Without a handler: calls such a method of the server.
    *
    * @returns a function that removes the method.
    * @throws ConduitError INVALID_STATE if the name is taken; INVALID_CONFIG if a schema is invalid
@@ -310,12 +310,13 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this._stream(stream as string, second, third as StreamOptions | undefined);
   }
 
-  /** A folder that the server serves. Nothing is asked until a method is called. */
+  /** A folder that the server serves. No request is sent until a method is called. */
   override files(name: FolderName<C, "server">): RemoteFiles;
   /**
-   * Lets the server use a folder of this side, by `connection.files(name)`. Only what the options allow is possible.
+   * Serves a folder of this side to the server, which accesses it by `connection.files(name)`, within the limits of
+   * the options.
    *
-   * @returns a function that ends that; transfers under way continue
+   * @returns a function that stops serving the folder; running transfers continue
    * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the name is taken
    */
   override files(name: FolderName<C, "client">, options: FolderOptions<Client<C>>): Disposer;
@@ -338,8 +339,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   /**
    * Registers a handler for one or more types of messages from the server. The handler's return value is the reply to
-   * `connection.request`; after `connection.send` it is dropped, except that a netconduit server receives it as a message
-   * of type `<type>_response`. Data is validated with the given schema, or else with that of the option `contract`.
+   * `connection.request`; after `connection.send` it is discarded, except that a netconduit server receives it as a
+   * message of type `<type>_response`. Data is validated with the given schema, or with the contract's by default.
    * @returns a function that removes the handler.
    */
   on<T extends NameBound<MessageType<C, "client">>>(
@@ -370,8 +371,8 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /**
-   * Runs when an attempt to reconnect has failed. With such a hook, `onError` hears only of the end of reconnecting.
-   * Returns a function that removes the hook.
+   * Runs when an attempt to reconnect has failed. With such a hook, `onError` is only called when the client gives up
+   * reconnecting. Returns a function that removes the hook.
    */
   onReconnectAttemptFailed(hook: (client: this, attempt: FailedAttempt) => unknown): Disposer {
     return this.#hooks.attemptFailed.add(hook);
@@ -383,33 +384,35 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /**
-   * Runs when the connection goes on over another stream, after its own was lost (option `resume`). Nothing was lost, and
-   * `onDisconnect`, `onConnect` and `onReconnect` don't run. Returns a function that removes the hook.
+   * Runs when the connection continues over a new stream after its stream was lost (option `resume`). No messages
+   * were lost, and `onDisconnect`, `onConnect` and `onReconnect` don't run. Returns a function that removes the hook.
    */
   onResume(hook: (session: ResumedSession) => unknown): Disposer {
     return this.#hooks.resume.add(hook);
   }
 
   /**
-   * Runs when a connection that waited for another stream has ended: the server wasn't reached in time, or doesn't know the
-   * session any more, or the client was closed. It says how much may be lost. Returns a function that removes the hook.
+   * Runs when a connection that waited for a new stream has ended: the server wasn't reached in time or no longer has
+   * the session, or the client was closed. The hook gets how much may be lost. Returns a function that removes the
+   * hook.
    */
   onSessionExpired(hook: (session: ExpiredSession) => unknown): Disposer {
     return this.#hooks.expired.add(hook);
   }
 
   /**
-   * Runs when the server is about to stop. It takes no more messages and calls, and finishes those it has. Returns a
-   * function that removes the hook.
+   * Runs when the server is about to stop: it accepts no more messages and calls, and finishes those it has. Returns
+   * a function that removes the hook.
    */
   onDrain(hook: (client: this, notice: DrainNotice) => unknown): Disposer {
     return this.#hooks.drain.add(hook);
   }
 
   /**
-   * Runs when the server says that this client's token expires, with the milliseconds left. Returns new credentials;
-   * without a hook, or if it returns nothing, the option `credentials` is asked. If no valid token comes in time, the
-   * connection ends with IDENTITY_EXPIRED. Replaces an earlier hook. Returns a function that removes the hook.
+   * Runs when the server announces that this client's token is about to expire, with the milliseconds left. The hook
+   * returns new credentials; without a hook, or if it returns nothing, the option `credentials` provides them. If the
+   * server gets no valid token in time, the connection ends with IDENTITY_EXPIRED. Replaces an earlier hook. Returns
+   * a function that removes the hook.
    */
   onCredentialsExpiring(hook: RenewalHook): Disposer {
     return this.#connections.renewal.setHook(hook);
@@ -420,20 +423,20 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.#core.fileReceivedHooks.add(hook);
   }
 
-  /** Runs when the server has fetched a file from a folder of this side. Returns a function that removes the hook. */
+  /** Runs when the server has downloaded a file from a folder of this side. Returns a function that removes the hook. */
   onFileSent(hook: (client: Client<C>, file: TransferredFile) => unknown): Disposer {
     return this.#core.fileSentHooks.add(hook);
   }
 
   /**
-   * Runs when a message of the server isn't delivered any more: its handlers here have failed as often as the server allows
-   * (`ack.deliveries`). Returns a function that removes the hook.
+   * Runs when the client stops delivering a message from the server: its handlers have failed as many times as the
+   * server allows (`ack.deliveries`). Returns a function that removes the hook.
    */
   onDeadLetter(hook: (letter: DeadLetter) => unknown): Disposer {
     return this.#core.deadLetterHooks.add(hook);
   }
 
-  /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
+  /** Runs on every error that no caller receives. Returns a function that removes the hook. */
   onError(hook: (error: Error, context: ErrorContext<Client<C>>) => unknown): Disposer {
     return this.#core.errorHooks.add(hook);
   }
@@ -451,10 +454,10 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   // --- topics -------------------------------------------------------------------------------------------------------
 
   /**
-   * Subscribes to a topic of the server. Before the client is connected, and after its connection is lost, the
-   * subscription waits; `ready` and the iteration say whether the server accepts it. Without a contract, `T` states the
-   * type of the data, which isn't validated. A client may have several subscriptions to one topic, each with a buffer of
-   * its own; the server counts one.
+   * Subscribes to a topic of the server. While the client isn't connected, the subscription waits; `ready` and the
+   * iteration reject if the server doesn't accept it. Without a contract, `T` states the type of the data, which
+   * isn't validated. A client may have several subscriptions to one topic, each with its own buffer; on the server
+   * they count as one.
    * @throws ConduitError INVALID_CONFIG
    */
   subscribe<T = unknown, N extends TopicName<C> = TopicName<C>>(
@@ -464,14 +467,14 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this._subscriptions.subscribe(name, options);
   }
 
-  /** Runs when the server has subscribed this client by itself, by `topic.add`. Returns a function that removes the hook. */
+  /** Runs when the server has subscribed this client to a topic by `topic.add`. Returns a function that removes the hook. */
   onSubscribed(hook: (subscription: Subscription) => unknown): Disposer {
     return this._subscriptions.onSubscribed(hook);
   }
 
   /**
-   * Publishes data to a topic, if the server allows it. Resolves when the server has passed it on. Rejects like `call`,
-   * with NOT_FOUND and PERMISSION_DENIED, and with PEER_UNSUPPORTED if the server has no topics.
+   * Publishes data to a topic, if the server allows it. Resolves when the server has published it. Rejects like
+   * `call`, with NOT_FOUND or PERMISSION_DENIED, and with PEER_UNSUPPORTED if the server doesn't support topics.
    */
   async publish<N extends TopicName<C>>(
     name: N,
@@ -508,14 +511,15 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   // --- life ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Connects and logs in. Resolves when the client is logged in and the `onConnect` hooks have finished, immediately if
-   * it is already connected. While the client waits to reconnect, this tries immediately.
-   * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECT_TIMEOUT, AUTH_FAILED, AUTH_TIMEOUT, SERVER_FULL,
-   *   SERVER_STOPPING, RATE_LIMITED (too many failed logins from this address), PASSWORD_HASH_REFUSED,
+   * Connects and logs in. Resolves when the client is logged in and the `onConnect` hooks have finished, or
+   * immediately if it is already connected. While the client waits to reconnect, this starts the next attempt
+   * immediately.
+   * @throws ConduitError CONNECTION_REFUSED, HOST_UNREACHABLE, CONNECT_TIMEOUT, AUTH_FAILED, AUTH_TIMEOUT,
+   *   SERVER_FULL, SERVER_STOPPING, RATE_LIMITED (too many failed logins from this address), PASSWORD_HASH_REFUSED,
    *   LOGIN_METHOD_REFUSED, INSECURE_CONNECTION (a token over plain TCP), SERVER_NOT_TRUSTED, CONNECTION_CLOSED and
-   *   CONNECTION_RESET (the server closed the connection), NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the other
-   *   TLS codes, INVALID_STATE (option `complete`), INVALID_CONFIG (what the function `credentials` returned, or the
-   *   files of `tls`); any error thrown by a function of the options
+   *   CONNECTION_RESET (the server closed the connection), NOT_NETCONDUIT, TLS_UNTRUSTED, TLS_WRONG_NAME and the
+   *   other TLS codes, INVALID_STATE (option `complete`), INVALID_CONFIG (the return value of the function
+   *   `credentials`, or the files of `tls`); any error thrown by a function in the options
    */
   async connect(): Promise<void> {
     if (this.#connections.isReady) return;
@@ -529,7 +533,7 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
   }
 
   /**
-   * Resolves when the client is connected: at once if it is, else after its next login. It doesn't connect by itself.
+   * Resolves when the client is connected: immediately, or after its next login. Doesn't start connecting.
    * @throws ConduitError CONNECTION_CLOSED when the client is closed or has given up, and until `connect` is called again;
    *   TIMEOUT, CANCELLED
    */
@@ -550,34 +554,35 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
     return this.connected({ signal });
   }
 
-  /** The same as `close`. */
+  /** Alias of `close`. */
   disconnect(reason?: string): Promise<void> {
     return this.close(reason);
   }
 
   /**
-   * Flushes the send queue, closes the connection and stops reconnecting. Pending calls reject with CONNECTION_CLOSED.
-   * Resolves when the connection has closed; it is aborted after `closeTimeoutMs`. The client can `connect` again.
+   * Flushes the send queue, closes the connection and stops reconnecting. Pending calls reject with
+   * CONNECTION_CLOSED. Resolves when the connection has closed; it is aborted after `closeTimeoutMs`. The client can
+   * be connected again.
    */
   async close(reason = "Closed by the client"): Promise<void> {
     const dial = this.#connections.callOff();
     this.#subscriptions?.endAll(null);
     this._endPauses();
     this.#readyWaits?.fail(calledOff);
-    // Meanwhile `connect` may be called.
+    // `connect` may have been called during the close.
     if (await this.#connections.closeAll(reason, dial)) this.#core.end();
   }
 
   /**
-   * The process may end while the client is connected or waits to reconnect. A login under way still keeps it running.
-   * Undone by `ref`.
+   * Lets the process exit while the client is connected or waits to reconnect. A login in progress still keeps it
+   * running. Undone by `ref`.
    */
   unref(): this {
     this.#connections.keepsRunning = false;
     return this;
   }
 
-  /** The client keeps the process running, as it does at first. */
+  /** Makes the client keep the process running, which is the default. */
   ref(): this {
     this.#connections.keepsRunning = true;
     return this;
@@ -590,12 +595,12 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 
   // --- for pools ----------------------------------------------------------------------------------------------------
 
-  /** @internal `connect` has failed: goes on as after a lost connection, or gives up. */
+  /** @internal `connect` has failed: reconnects as after a lost connection, or gives up. */
   protected _tryAgain(error: unknown): void {
     this.#connections.tryAgain(error);
   }
 
-  /** @internal The client won't connect again by itself. */
+  /** @internal The client won't reconnect automatically. */
   protected _gaveUp(reason: () => Error): void {
     this.#connections.giveUp(reason);
     this.#subscriptions?.endAll(asConduitError(reason()));

@@ -21,15 +21,15 @@ export interface CallOptions extends SendOptions {
    */
   readonly signal?: AbortSignal | undefined;
   /**
-   * The context of the handler that makes this call. The call ends when the handler's caller gives up, and its timeout is
-   * at most the time that this one still waits.
+   * The context of the handler that makes this call. The call is cancelled when the handler's caller cancels, and its
+   * timeout is at most the caller's remaining time.
    */
   readonly parent?: HandlerContext<unknown, unknown> | undefined;
 }
 
 /** Options of `send`. */
 export interface SendingOptions extends SendOptions {
-  /** Resolve when the peer's handler has returned, and reject with its error. The message is sent again until then. */
+  /** Resolve when the peer's handler has returned, and reject with its error. The message is resent until then. */
   readonly ack?: true | AckOptions | undefined;
 }
 
@@ -39,16 +39,16 @@ export type Sent<O, Queued = boolean> = [O] extends [{ readonly ack: true | AckO
 /** Options of `call` beside those of any call. */
 export interface OnceOptions {
   /**
-   * A key of 1 to 256 characters. The method is carried out once, however often it is called with this key within two minutes
-   * (with a store, `resume.onceMs`); each call gets the same answer. If the connection is lost, the call goes on over the next
-   * one. Keys are those of the user; clients with the shared password share theirs.
+   * A key of 1 to 256 characters. The method runs once for all calls with this key within two minutes (with a store,
+   * `resume.onceMs`), and each call gets the same answer. If the connection is lost, the call continues over the next
+   * one. Keys are scoped to the user; clients with the shared password share theirs.
    */
   readonly once?: string | undefined;
 }
 
 /**
- * Takes the values of a schema. Without one it has the type of a method, which lets a program state the type of the values,
- * unlike that of a function.
+ * Receives the values of a schema. Without a schema it is declared as a method, whose bivariant parameter lets a
+ * program state the values' type.
  */
 type ProgressListener<Progress> = unknown extends Progress
   ? { listen(value: unknown): unknown }["listen"]
@@ -56,7 +56,7 @@ type ProgressListener<Progress> = unknown extends Progress
 
 /** Streams of a call. */
 export interface CallStreamOptions<Item, Progress = unknown> {
-  /** Items for the method, whose handler reads them from `context.input`. Without `timeoutMs`, such a call has none. */
+  /** Items for the method, which its handler reads from `context.input`. Such a call has no timeout unless `timeoutMs` is given. */
   readonly input?: StreamSource<Item> | undefined;
   /** Called with each value that the handler passes to `context.progress`. */
   readonly onProgress?: ProgressListener<Progress> | undefined;
@@ -64,13 +64,13 @@ export interface CallStreamOptions<Item, Progress = unknown> {
 
 /** Options of a stream. */
 export interface StreamOptions<Item = unknown, Progress = unknown> extends SendOptions {
-  /** As that of a call. */
+  /** As in {@link CallOptions}. */
   readonly parent?: HandlerContext<unknown, unknown> | undefined;
   /** Milliseconds until the whole stream ends with TIMEOUT. Default: none. */
   readonly timeoutMs?: number | undefined;
   /** Cancels the stream: reading it throws CANCELLED, and the handler's signal fires. */
   readonly signal?: AbortSignal | undefined;
-  /** Items for the handler, which reads them from `context.input`. */
+  /** Items for the method, which its handler reads from `context.input`. */
   readonly input?: StreamSource<Item> | undefined;
   /** Called with each value that the handler passes to `context.progress`. */
   readonly onProgress?: ProgressListener<Progress> | undefined;

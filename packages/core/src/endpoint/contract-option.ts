@@ -7,11 +7,12 @@ import { isSchema, SCHEMA_RULE, type Schema } from "../rpc/schema.ts";
 import { Validator } from "../rpc/validation.ts";
 import { OptionProblems } from "./option-problems.ts";
 
-/** The option of servers and clients that gives their contract. */
+/** The option `contract` of servers and clients. */
 export interface ContractOption<C extends Contract = Contract> {
   /**
-   * Methods and messages of both sides, with the schemas that check them: parameters and results of methods registered
-   * here, data of messages handled here, results of calls to the peer. Default: only schemas passed elsewhere check.
+   * Methods and messages of both sides, with their schemas, which validate parameters and results of this side's
+   * methods, data of messages handled here, and results of calls to the peer. Default: only schemas passed at
+   * registration validate.
    */
   readonly contract?: C | undefined;
 }
@@ -30,7 +31,7 @@ const ROLES = "roles";
 const STREAM_SCHEMAS = ["params", "output", "input", "progress"];
 
 /**
- * Returns the option `contract`, or null. Checks all of it first, so that a typo can't leave a name unvalidated.
+ * Returns the option `contract`, or null. Checks all of it, so that a typo can't leave a name unvalidated.
  *
  * @param complete the option of that name, which needs a contract
  * @throws ConduitError INVALID_CONFIG listing every problem
@@ -110,7 +111,7 @@ export function agreedItems(side: SideContract | undefined): ItemValidators | nu
   return validators.size === 0 ? null : validators;
 }
 
-/** A contract's own entry for a name, ignoring inherited properties. */
+/** Returns the contract's entry for a name, ignoring inherited properties. */
 export function agreedOn<T>(entries: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
   return entries !== undefined && Object.hasOwn(entries, name) ? entries[name] : undefined;
 }
@@ -183,7 +184,7 @@ export interface AgreedTopic {
   readonly roles: readonly string[] | undefined;
 }
 
-/** The contract's entry for a topic: that of its name, else that of the first pattern that it fits. */
+/** Returns the contract's entry for a topic: by name, or by the first matching pattern. */
 export function agreedTopic(contract: Contract | null, name: string): AgreedTopic | undefined {
   const topics = contract?.topics;
   if (topics === undefined) return undefined;

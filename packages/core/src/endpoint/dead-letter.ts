@@ -2,20 +2,20 @@ import { codeOf, failureIdOf, messageOf, type RpcError } from "../errors.ts";
 import type { OnceRequest } from "../rpc/once-window.ts";
 import { toHex } from "../util/hex.ts";
 
-/** A message that isn't delivered any more, because its handlers failed each time. */
+/** A message that is no longer delivered, because each delivery failed. */
 export interface DeadLetter {
-  /** Later ones have greater ids. */
+  /** Ids sort in the order of time. */
   readonly id: string;
   readonly type: string;
-  /** As its handlers left it. */
+  /** The data, with any changes made by its handlers. */
   readonly data: unknown;
-  /** As its sender chose it, by `once` of the option `ack`. */
+  /** The key chosen by the sender (`ack.once`). */
   readonly key: string;
   /** How often its handlers were started. */
   readonly deliveries: number;
   /**
-   * The last failure, as its sender got it. If a handler threw anything but an `RpcError`, `onError` got that with the same
-   * `failureId`; else it is null.
+   * The last failure as sent to the sender. If a handler threw anything but an `RpcError`, `onError` got that error
+   * with the same `failureId`; otherwise `failureId` is null.
    */
   readonly error: { readonly code: number; readonly message: string; readonly failureId: string | null };
   /** The sender's user; empty for the shared password, and on a client. */

@@ -35,12 +35,12 @@ const FAILURE_ID_BYTES = 8;
 /** Where an error was caught; given to `onError` hooks. */
 export interface ErrorContext<Peer> {
   /**
-   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: the peer sent an invalid frame, or
-   * messages and calls were dropped because the connection ended before their handlers started (CONNECTION_CLOSED).
-   * `login`: a login was invalid. `accept`: a connection failed before it was ready (TLS). `reconnect`: an attempt
-   * failed. `rate-limit`: the peer exceeded its rate limit. `send`: the peer refused messages of `send`, or calls of
-   * `callNoWait`. `cluster`: a message of another node couldn't be handled, or this node has left its cluster. `store`: the
-   * store failed (STORE_FAILED, STORE_FULL).
+   * `rpc`, `message`: a handler failed. `hook`: a lifecycle hook failed. `protocol`: the peer sent an invalid frame,
+   * or messages and calls were dropped because the connection ended before their handlers started
+   * (CONNECTION_CLOSED). `login`: a login was invalid. `accept`: a connection failed before it was ready (TLS).
+   * `reconnect`: an attempt failed. `rate-limit`: the peer exceeded its rate limit. `send`: the peer refused messages
+   * of `send`, or calls of `callNoWait`. `cluster`: a message of another node couldn't be handled, or this node has
+   * left its cluster. `store`: the store failed (STORE_FAILED, STORE_FULL).
    */
   readonly stage:
     | "rpc"
@@ -59,8 +59,8 @@ export interface ErrorContext<Peer> {
   /** The method, message type or hook. */
   readonly name?: string;
   /**
-   * Address of the peer, `host:port`, if it hasn't logged in. Missing with the stage `accept`, whose reports may stand for many
-   * peers.
+   * The peer's address, `host:port`, if it hasn't logged in. Missing with the stage `accept`, whose reports may cover
+   * several peers.
    */
   readonly remoteAddress?: string;
   /** Id of a handler's failure. The caller's RpcError has the same `failureId`. */
@@ -83,7 +83,7 @@ export interface EndpointContract {
   readonly peer?: SideContract | undefined;
 }
 
-/** Shared by all servers and clients. */
+/** The default of `onceOwner` and `userName`. */
 const nobody = (): string => "";
 const ignore = (): void => undefined;
 
@@ -103,11 +103,11 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
   readonly fileReceivedHooks: HookList<[peer: Peer, file: TransferredFile]> = new HookList();
   readonly fileSentHooks: HookList<[peer: Peer, file: TransferredFile]> = new HookList();
   readonly extensions: ExtensionRegistry;
-  /** Made with the first folder that is served. */
+  /** Created when the first folder is served. */
   #files: FileService<Peer> | null = null;
   #isRunning = false;
   readonly settings: ConnectionSettings;
-  /** The contract's; null if there are none. */
+  /** From the contract; null if it has none. */
   readonly results: ResultValidators | null;
   readonly items: ItemValidators | null;
   readonly #folders: SideContract["files"];
@@ -149,7 +149,7 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
     this.hookFailed(name, error, connection.peer);
   }
 
-  /** Lets peers use a folder. Returns a function that ends that. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
+  /** Serves a folder to peers. Returns a function that stops serving it. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
   serveFiles(name: string, options: FolderOptions<Peer>): () => void {
     this.#files ??= new FileService<Peer>(this.registry, {
       transfers: fileTransfersOf(this.runtimeContext),
@@ -181,13 +181,13 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
     this.#files?.begin();
   }
 
-  /** A server listens. @param maxSockets as many connections as there are descriptors for; undefined if that is unknown */
+  /** A server is listening. @param maxSockets how many connections the process has descriptors for; undefined if unknown */
   listening(maxSockets: number | undefined): void {
     if (maxSockets === undefined || this.runtimeContext.runtime.files === undefined) return;
     fileTransfersOf(this.runtimeContext).boundBy(maxSockets);
   }
 
-  /** Resolves when uploads whose connections have ended have kept what they received, after `timeoutMs` at the latest. */
+  /** Resolves when uploads of ended connections have saved the received data, or after `timeoutMs`. */
   async uploadsKept(timeoutMs: number): Promise<void> {
     if (this.#files === null) return;
     const deadline = withDeadline(this.runtimeContext.runtime, timeoutMs);
@@ -195,7 +195,7 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
     deadline.cancel();
   }
 
-  /** The endpoint is stopped or closed: leaves no timers behind. */
+  /** The endpoint is stopped or closed: cancels all timers. */
   end(): void {
     this.#isRunning = false;
     this.#files?.end();
@@ -225,16 +225,16 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
     });
   }
 
-  /** Servers replace it: a user's keys are those of all its connections. */
+  /** Overridden by servers, where all connections of a user share their keys. */
   onceOwner: (from: Peer) => string = nobody;
 
-  /** Servers replace it. */
+  /** Overridden by servers. */
   userName: (from: Peer) => string = nobody;
 
-  /** Servers and clients replace it: see `RequestScheduler`. */
+  /** Overridden by servers and clients; see `RequestScheduler`. */
   hookStarted: (peer: Peer, running: Promise<unknown>, bytes: number) => void = ignore;
 
-  /** Hooks that a peer's requests start are bounded like handlers, or it could start any number of them. */
+  /** Bounds the hooks that a peer's requests start, like handlers, so that it can't start any number of them. */
   hold(peer: Peer, running: Promise<unknown> | null, bytes = 0): void {
     if (running !== null) this.hookStarted(peer, running, bytes);
   }
@@ -249,7 +249,7 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
   /** Servers with a store replace it. */
   keepDeadLetter: (letter: DeadLetter) => void = ignore;
 
-  /** Encodes values that a store keeps. */
+  /** Encodes values for a store. */
   get codec(): Codec {
     const { reader, writer } = this;
     return {
@@ -302,7 +302,7 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
     }
   }
 
-  /** Encoded once until a method is added or removed, so that asking for it again and again costs little. */
+  /** Encoded once until a method is added or removed, so that repeated requests cost little. */
   discovery(): Uint8Array {
     const discovery = this.registry.discovery();
     if (this.#list?.of !== discovery) {
@@ -311,7 +311,7 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
     return this.#list.payload;
   }
 
-  /** Failures of one kind become one warning per second, with their number. */
+  /** Merges failures of one kind into one warning per second, with their number. */
   #warn(kind: string, error: Error, context: ErrorContext<Peer>): void {
     const { runtime } = this.runtimeContext;
     this.#warnings ??= new ReportWindows(REPORT_WINDOW_MS);

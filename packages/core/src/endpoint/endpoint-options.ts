@@ -47,7 +47,7 @@ export interface PeerOptions {
   readonly receiveQueueBytes?: number | undefined;
   /** Asynchronous handlers of one connection that may run at the same time. Default 256. */
   readonly handlerConcurrency?: number | undefined;
-  /** Calls with streams that the other side may have unanswered on a connection. Default 10,000. */
+  /** Maximum number of the other side's unanswered calls with streams on a connection. Default 10,000. */
   readonly maxStreams?: number | undefined;
   /**
    * Bytes of received items of a connection's streams that may wait for the application, beside 4 KiB for each stream
@@ -65,14 +65,15 @@ export interface PeerOptions {
   readonly closeTimeoutMs?: number | undefined;
 
   /**
-   * Compress payloads over 1,024 bytes with zlib when that makes them smaller, if the other side has this option, too.
-   * Without it, compressed payloads are refused (UNSUPPORTED_FLAG). A netconduit peer negotiates nothing: this option
-   * alone decides whether payloads for it are compressed, and whether compressed ones are taken. Default false.
+   * Compress payloads over 1,024 bytes with zlib when that makes them smaller, if the other side also has this
+   * option. Without it, compressed payloads are rejected (UNSUPPORTED_FLAG). Compression isn't negotiated with
+   * netconduit peers: this option alone decides whether payloads to them are compressed and theirs are accepted.
+   * Default false.
    */
   readonly enableCompression?: boolean | undefined;
   /**
-   * Grant a peer credit for what may wait in the receive queue, so that its connection is always read. Without it, and
-   * for netconduit peers, the socket isn't read while the queue is full. Default true.
+   * Grant the peer credit for the free space in the receive queue, so that its socket is always read. Without credit,
+   * and for netconduit peers, reading stops while the queue is full. Default true.
    */
   readonly enableBackpressure?: boolean | undefined;
   /**

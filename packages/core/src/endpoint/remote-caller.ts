@@ -70,24 +70,24 @@ export type Outgoing = Pick<ConnectionSender, "call" | "callNoWait" | "request" 
 };
 
 /**
- * Sends messages and calls to the other end: a `Client`, a `Connection`, or a `ClientPool`, which chooses one of several.
- * A function that takes a `RemoteCaller` accepts all three.
+ * Sends messages and calls to the other end. A `Client`, a `Connection` and a `ClientPool` are all `RemoteCaller`s,
+ * so a function that takes one accepts any of them.
  */
 // biome-ignore lint/suspicious/noExplicitAny: a caller with any contract fits
 export abstract class RemoteCaller<C extends Contract = any, S extends Side = any> {
-  /** Null until something is sent that may be sent again. */
+  /** Null until a message or call is sent that may be repeated. */
   #pauses: Pauses | null = null;
 
   // It isn't in the published declarations. The underscore keeps it apart from fields of applications' subclasses.
   /** @internal */
   protected abstract get _outgoing(): Outgoing;
-  /** @internal Middleware around what is sent; null for none. */
+  /** @internal Middleware around outgoing messages and calls; null for none. */
   protected get _middlewares(): OutgoingMiddlewares | null {
     return null;
   }
   /** @internal */
   protected abstract get _runtimeContext(): RuntimeContext;
-  /** @internal Whether nothing can be sent any more. */
+  /** @internal Whether sending is no longer possible. */
   protected get _hasEnded(): boolean {
     return false;
   }
@@ -97,13 +97,13 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     return null;
   }
 
-  /** @internal Sends a message that the store of a server keeps until it is handled. */
+  /** @internal Sends a message that a server's store keeps until it is handled. */
   protected async _sendStored(type: string, _data: unknown, _options: AckOptions & SendOptions): Promise<void> {
     const message = `Cannot send '${type}': ack.stored is for a connection of this server, as server.connection(id) returns it`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
 
-  /** @internal Sends repeated attempts over the connection of that moment. */
+  /** @internal Sends each attempt over the connection that is current at that time. */
   protected get _repeating(): RepeatingSender {
     const { _runtimeContext: context, _pauses: pauses } = this;
     const calls: Calls = { call: (...call) => this._outgoing.call(...call) };
@@ -142,14 +142,15 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   }
 
   /**
-   * Sends a message. If the peer refuses it, or its handler fails, the error goes to `onError`, stage `send`, unless the
-   * peer is netconduit's.
+   * Sends a message. If the peer rejects it or its handler fails, the error goes to `onError` with the stage `send`,
+   * except for netconduit peers.
    *
-   * With the option `ack`, it resolves when the peer's handler has returned, and rejects with its error; until the peer
-   * answers, the message is sent again, also over later connections, for which a client's messages wait. The peer handles it
-   * once. It rejects with NOT_DELIVERED when all attempts have failed, and when no connection will follow.
+   * With the option `ack`, resolves when the peer's handler has returned, and rejects with its error. Until the peer
+   * answers, the message is resent, over later connections as well; a client's messages wait for these. The peer
+   * handles the message once. Rejects with NOT_DELIVERED when all attempts have failed, or when there will be no
+   * further connection.
    *
-   * @returns false if the message was accepted but the caller should wait for `drained()` before the next one
+   * @returns false if the message was queued, but the caller should wait for `drained()` before sending the next one
    * @throws ConduitError CONNECTION_CLOSED (see a client's option `queueWhileDisconnected`), SEND_QUEUE_FULL (nothing
    *   was queued), UNSERIALIZABLE (names the path in the data), MESSAGE_TOO_LARGE, INVALID_CONFIG
    */
@@ -171,7 +172,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   }
 
   /**
-   * Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection has ended, or ends first.
+   * Resolves when the send queue has room. Rejects with CONNECTION_CLOSED if the connection has ended or ends first.
    */
   drained(): Promise<void> {
     return forCaller(() => this._outgoing.waitForRoom());
@@ -201,10 +202,10 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   }
 
   /**
-   * Calls a method that the peer registered with `stream`, and returns its items. They are read once, as an async iterable
-   * or as a web stream (`readable`); `break`, `return()` or an aborted signal ends the stream, and the handler's `finally`
-   * runs. The stream is open from this call on: read it, or call `return()`. Reading rejects like `call`, after the items
-   * that arrived before the error. There is no timeout unless `timeoutMs` is given.
+   * Calls a method that the peer registered with `stream`, and returns its items, which can be read once, as an async
+   * iterable or as a web stream (`readable`). `break`, `return()` or an aborted signal ends the stream, and runs the
+   * handler's `finally`. The stream is opened by this call: read it, or call `return()`. Reading rejects like `call`,
+   * after the items that arrived before the error. There is no timeout unless `timeoutMs` is given.
    */
   stream<
     T extends StatedItem<C, S> = StatedItem<C, S>,
@@ -225,10 +226,10 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
   }
 
   /**
-   * Calls a method without waiting. Its result is discarded; an error goes to `onError`, stage `send`, unless the peer is
-   * netconduit's.
+   * Calls a method without waiting for its result, which is discarded. An error goes to `onError` with the stage
+   * `send`, except for netconduit peers.
    *
-   * @returns and throws like `send`; PEER_UNSUPPORTED like `call`
+   * @returns like `send`; throws like `send`, and PEER_UNSUPPORTED like `call`
    */
   callNoWait<M extends NameBound<MethodName<C, S>>>(
     method: M & string,
@@ -313,7 +314,7 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     return callWithStreams(this._outgoing, method, params, options);
   }
 
-  /** Middlewares see it as a request, since it waits for an answer. */
+  /** Middleware treats it as a request, because it waits for an answer. */
   async #sendAcknowledged(type: string, data: unknown, given: SendingOptions): Promise<void> {
     SEND_OPTIONS.check(given, type);
     const { _middlewares } = this;

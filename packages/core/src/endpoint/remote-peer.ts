@@ -30,7 +30,7 @@ export interface ConnectionStats {
   readonly dropped: number;
   /** Messages and calls over the rate limit; 0 on a client. */
   readonly rateLimited: number;
-  /** Frames of unknown optional types, which were skipped. */
+  /** Skipped frames of unknown optional types. */
   readonly skippedFrames: number;
 }
 
@@ -63,9 +63,9 @@ export type PeerConnection = Pick<
  * properties are null on a `Client` before its first login. After that they describe the current or last connection. A
  * `Connection` always has them, even after it has ended.
  *
- * Differences that follow from their roles: only a client dials, so it alone has `connect`, options and connect hooks, and
- * its `close` also ends reconnecting. A server has many peers, so a `Connection` has `id`, `session` and `data`, and its
- * `close` says whether the client may reconnect.
+ * Their differences follow from their roles. Only a client dials, so it alone has `connect`, options and connect
+ * hooks, and its `close` also stops reconnecting. A server has many peers, so a `Connection` has `id`, `session` and
+ * `data`, and the option `reconnect` of its `close` says whether the client may reconnect.
  */
 // biome-ignore lint/suspicious/noExplicitAny: a peer with any contract fits
 export interface RemotePeer<C extends Contract = any, S extends Side = any>
@@ -96,13 +96,13 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
    */
   abstract close(reason?: string): Promise<void>;
 
-  /** Whether it is logged in, has a stream, and is neither closing nor closed. */
+  /** Whether the connection is logged in, has a stream, and is neither closing nor closed. */
   get isConnected(): boolean {
     const connection = this._connection;
     return connection?.isOpen === true && !connection.isSuspended;
   }
 
-  /** Whether it is logged in and hasn't ended. */
+  /** Whether the connection is logged in and hasn't ended. */
   get isAuthenticated(): boolean {
     return this._connection?.isOver === false;
   }
@@ -158,12 +158,12 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     }));
   }
 
-  /** Bytes accepted by `send` and the like that the operating system hasn't accepted yet. */
+  /** Bytes that were queued by `send` and similar methods and haven't been passed to the operating system yet. */
   get bufferedBytes(): number {
     return this._connection?.sendQueue.bufferedBytes ?? 0;
   }
 
-  /** A folder that the peer serves with `files(name, options)`. Nothing is asked until one of its methods is called. */
+  /** A folder that the peer serves with `files(name, options)`. No request is sent until one of its methods is called. */
   files(name: FolderName<C, S>): RemoteFiles {
     const outgoing = (): Outgoing => this._outgoing;
     const how = (): "calls" | "messages" | null => {
@@ -194,7 +194,7 @@ export abstract class RemotePeerBase<C extends Contract, S extends Side, Absent 
     );
   }
 
-  /** @internal Resolves when there is a connection to send by, if that may be another one than the last. */
+  /** @internal Resolves when a connection to send over exists, which may be a new one. */
   protected _connectedAgain(_signal: AbortSignal | undefined): Promise<void> {
     return Promise.resolve();
   }

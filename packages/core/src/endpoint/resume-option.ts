@@ -4,21 +4,21 @@ import { DEFAULT_ONCE_MS, DEFAULT_RESUME_BYTES, DEFAULT_RESUME_WINDOW_MS, MIN_RE
 import { isStore, type Store } from "../store/store.ts";
 import { group, milliseconds, optionPaths, SWITCH_RULE, wholeNumber } from "./option-rules.ts";
 
-/** How a server resumes sessions. */
+/** Options for resuming sessions on a server. */
 export interface ServerResumeOptions {
-  /** How long a session waits for its client when its stream is lost. Default 120,000 ms. */
+  /** How long a session waits for its client after its stream was lost. Default 120,000 ms. */
   readonly windowMs?: number | undefined;
   /**
-   * Bytes of a session that were sent and aren't acknowledged, kept to be sent again; beyond that, senders wait. At least
+   * Limit of a session's unacknowledged bytes, which are kept for resending; beyond it, senders wait. At least
    * 65,536. Default 1 MiB.
    */
   readonly maxBytes?: number | undefined;
   /**
    * Keeps state that outlives the process: keys of `ack` and `once` with their answers, dead letters, and how much of
-   * each session was handled. Default: none, and a restarted server knows nothing.
+   * each session was handled. Default: none; a restarted server has no such state.
    */
   readonly store?: Store | undefined;
-  /** With a store: how long keys of `ack` and `once` are remembered. Default 600,000 ms; without a store, 120,000. */
+  /** How long a store keeps the keys of `ack` and `once`. Default 600,000 ms. Without a store it is always 120,000 ms. */
   readonly onceMs?: number | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface ServerResumeSettings extends ResumeSettings {
   readonly onceMs: number;
 }
 
-/** How a client resumes its session. */
+/** Options for resuming a session on a client. */
 export type ClientResumeOptions = Pick<ServerResumeOptions, "maxBytes">;
 
 const maxBytes = v.optional(wholeNumber(MIN_RESUME_BYTES), DEFAULT_RESUME_BYTES);

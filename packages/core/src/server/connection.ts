@@ -18,11 +18,11 @@ import type { StoredSessions } from "./stored-sessions.ts";
 
 /** A login. It ends with its connection. */
 export interface Session {
-  /** 256 random bits in hex, sent to the client at login; others each time that it resumes the session. */
+  /** 256 random bits in hex, sent to the client at login; changes each time the client resumes the session. */
   readonly token: string;
   /** Unix milliseconds. */
   readonly createdAt: number;
-  /** How the client proved who it is. */
+  /** How the client authenticated. */
   readonly method: AuthMethod;
 }
 
@@ -70,15 +70,15 @@ export class Connection<
     return this.#session;
   }
 
-  /** How often its client has resumed it over another stream. */
+  /** How many times the client has resumed the connection over a new stream. */
   get resumes(): number {
     return this.#resumes;
   }
 
   /**
-   * Set if its client had a session with an earlier server process, and the store knows it: the client sends again
-   * messages that weren't handled. `unfinished` counts the messages whose handlers were interrupted and start again.
-   * Else null.
+   * Set if the store has the client's session from an earlier server process, so that the client resends messages
+   * that weren't handled; null otherwise. `unfinished` counts the messages whose handlers were interrupted and are
+   * started again.
    */
   get restored(): { readonly unfinished: number } | null {
     return this.#restored;
@@ -119,8 +119,9 @@ export class Connection<
   }
 
   /**
-   * Whether the client is of a kind that the contract lists as `clients`: whether that is one of its user's roles. Then the
-   * type of the connection has the methods and messages of that kind. Other clients are refused them with PEER_UNSUPPORTED.
+   * Whether the client is of this kind in the contract's `clients`, that is, whether its user has the kind as a role.
+   * If so, the connection's type has the methods and messages of that kind. Sending those to other clients fails with
+   * PEER_UNSUPPORTED.
    */
   is<K extends ClientKind<C>>(kind: K): this is Connection<ForClient<C, K>, D> {
     return this.#user.roles.includes(kind);
@@ -137,7 +138,7 @@ export class Connection<
     this.#data = data;
   }
 
-  /** @internal The identity was renewed, or proven anew. */
+  /** @internal The client has renewed its identity, or authenticated again. */
   _renew(user: User): void {
     this.#user = user;
   }

@@ -52,9 +52,9 @@ import { isMap } from "../util/is-map.ts";
 import { checkUsers, USER_SECRETS } from "./user-options.ts";
 
 /**
- * Rate limit per client. Over it, reading pauses until the rate allows the next frame. The first frame over it in each
- * second is refused: a call is answered with RATE_LIMITED, a message is dropped and reported. A client that exceeds it
- * for more than ten seconds in a row is disconnected with RATE_LIMITED.
+ * Rate limit per client. Over it, reading pauses until the rate allows the next frame. The first frame over the limit
+ * in each second is rejected: a call is answered with RATE_LIMITED, a message is dropped and reported. A client that
+ * exceeds the limit for more than ten seconds in a row is disconnected with RATE_LIMITED.
  */
 export interface RateLimitOptions {
   /** Messages and calls per second, fractions allowed. Default: no limit. */
@@ -64,26 +64,26 @@ export interface RateLimitOptions {
 }
 
 /**
- * Functions that say which user a client is. They get input from strangers. If one throws, the login fails with INTERNAL,
- * and `onError` gets the error with the stage `login`.
+ * Functions that identify the user of a client. Their input comes from unauthenticated clients. If one throws, the
+ * login fails with INTERNAL, and `onError` gets the error with the stage `login`.
  */
 export interface AuthenticateOptions {
   /** Finds a user by its name. A user of the option `users` takes precedence. Default: only `users` are known. */
   readonly scram?: VerifierLookup | undefined;
   /**
-   * Checks a token, for example a JWT, and says who it stands for; null if it isn't valid. Tokens are taken over TLS, Unix
-   * sockets and the loopback address alone. Default: no tokens are taken.
+   * Checks a token, for example a JWT, and returns its user, or null if it isn't valid. Tokens are only accepted over
+   * TLS, Unix sockets and the loopback address. Default: tokens are rejected.
    */
   readonly token?: TokenCheck | undefined;
   /**
-   * Says which user a client certificate stands for, which `tls.ca` has signed; null for none. Default: a certificate
-   * alone lets nobody in.
+   * Returns the user of a client certificate that `tls.ca` has signed, or null for none. Default: clients can't log
+   * in with a certificate alone.
    */
   readonly certificate?: CertificateCheck | undefined;
   /**
-   * Makes the salts that are sent for names that don't exist; at least 16 characters. Give it to all servers with the
-   * same users, and keep it over restarts: salts that change show which names don't exist. Default: random when the
-   * server starts.
+   * Derives the salts that are sent for unknown user names; at least 16 characters. Use the same secret on all
+   * servers with the same users and across restarts, because a salt that changes reveals an unknown name. Default:
+   * random at each start.
    */
   readonly secret?: string | undefined;
 }
@@ -91,13 +91,13 @@ export interface AuthenticateOptions {
 /** Options of a server. All times are in whole milliseconds, 1 to 2^31-1 unless stated otherwise. */
 export interface ServerOptions extends PeerOptions {
   /**
-   * Password that clients without a user name log in with; not empty. Required, unless there are `users` or
-   * `authenticate`. Clients of Python's netconduit can log in with this password only.
+   * Password for clients that log in without a user name; not empty. Required unless `users` or `authenticate` is
+   * given. Python netconduit clients can only log in with this password.
    */
   readonly password?: string | undefined;
-  /** Users by name, each with a password or verifier, and roles; or its verifier alone. Default: none. */
+  /** Users by name, each with a password or verifier and roles, or just a verifier. Default: none. */
   readonly users?: Readonly<Record<string, UserEntry>> | undefined;
-  /** Functions that say who a client is. Default: none. */
+  /** Functions that identify the user of a client. Default: none. */
   readonly authenticate?: AuthenticateOptions | undefined;
   /** Name of the server, sent to clients; at most 256 characters. Default `"conduit_server"`. */
   readonly name?: string | undefined;
@@ -112,8 +112,8 @@ export interface ServerOptions extends PeerOptions {
   readonly tls?: TlsServerOptions | undefined;
 
   /**
-   * Maximum number of logged-in clients; further logins fail with SERVER_FULL. Clients that are closing count until they
-   * are gone; a login that needs their place aborts the oldest. Default 100.
+   * Maximum number of logged-in clients; further logins fail with SERVER_FULL. Closing clients count until they have
+   * disconnected; a login that needs a place aborts the oldest of them. Default 100.
    */
   readonly maxConnections?: number | undefined;
   /** Maximum number of connections that haven't logged in yet; a new one closes the oldest. Default 1,000. */
@@ -126,30 +126,32 @@ export interface ServerOptions extends PeerOptions {
   readonly scramIterations?: number | undefined;
 
   /**
-   * Memory that all connections may hold together, in bytes: incomplete messages, those that wait or are handled, and
-   * what clients haven't read. Over it, the connection that holds most is aborted with BUFFER_LIMIT, of the address that
-   * holds most. At least `maxMessageBytes` + 1,024. Default 256 MiB, or four times `maxMessageBytes` if that is larger.
+   * Limit of the memory that all connections hold together, in bytes: incomplete messages, messages that wait or are
+   * being handled, and data that clients haven't read. Beyond it, the largest connection of the address that holds
+   * most is aborted with BUFFER_LIMIT. At least `maxMessageBytes` + 1,024. Default 256 MiB, or four times
+   * `maxMessageBytes` if that is larger.
    */
   readonly maxBufferedBytes?: number | undefined;
   /** Rate limit per client. Default: no limit. */
   readonly rateLimit?: RateLimitOptions | undefined;
   /**
-   * How a broadcast treats a client whose send queue is full: skip or disconnect it. Default `"disconnect"`.
+   * What happens to a client whose send queue is full during a broadcast: it misses the message, or is disconnected.
+   * Default `"disconnect"`.
    */
   readonly slowConsumer?: "drop" | "disconnect" | undefined;
-  /** Maximum number of topics that one client may be subscribed to; 1 to 1,000,000. Default 1,000. */
+  /** Maximum number of topics per client; 1 to 1,000,000. Default 1,000. */
   readonly maxSubscriptions?: number | undefined;
   /**
-   * Memory of the messages that all topics of patterns keep together. When it is used up, those that keep most lose their
-   * oldest messages. Default 256 MiB.
+   * Limit of the history that all topics of patterns keep together, in bytes. Beyond it, the topics that keep most
+   * drop their oldest messages. Default 256 MiB.
    */
   readonly maxTopicBytes?: number | undefined;
   /**
-   * Sessions outlive their streams: when a client's stream is lost, its connection waits for the client to log in again, and
-   * goes on where it was. `true` uses the defaults. Default: a connection ends with its stream.
+   * Lets sessions outlive their streams: when a client's stream is lost, its connection waits for the client to log
+   * in again and continues where it was. `true` uses the defaults. Default: a connection ends with its stream.
    */
   readonly resume?: boolean | ServerResumeOptions | undefined;
-  /** How long `stop()` lets running handlers finish; 0 means not at all. Default 5,000 ms. */
+  /** How long `stop()` waits for running handlers; 0 to not wait. Default 5,000 ms. */
   readonly drainMs?: number | undefined;
   /** Whether `run()` stops the server on SIGINT and SIGTERM. Default true. */
   readonly handleSignals?: boolean | undefined;
@@ -162,7 +164,7 @@ export interface ServerOptions extends PeerOptions {
 export interface ServerConfig
   extends Filled<ServerOptions, "password" | "users" | "authenticate" | "path" | "tls" | "rateLimit" | "resume"> {
   readonly password: string | undefined;
-  /** As the server was made; `null` for none. */
+  /** As passed to the constructor; `null` for none. */
   readonly users: Readonly<Record<string, UserEntry>> | null;
   /** `null` for none. */
   readonly authenticate: AuthenticateOptions | null;
@@ -177,7 +179,7 @@ export interface ServerConfig
 }
 
 const MIN_SECRET_CHARS = 16;
-/** Allows a burst of this many logins; before login a connection holds little more than its socket. */
+/** Allows a burst of this many logins. Before login, a connection holds little more than its socket. */
 const DEFAULT_MAX_PENDING_LOGINS = 1000;
 
 const tlsEntries = {

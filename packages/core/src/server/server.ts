@@ -89,7 +89,7 @@ export interface ServerInit<C extends Contract = Contract, D extends object = Re
     ContractOption<C> {
   /** Creates the initial `connection.data` and determines its type. Default: an empty object. */
   readonly connectionData?: (() => D) | undefined;
-  /** Connects this server with others as nodes of a cluster. Each server has a driver of its own. Default: it is alone. */
+  /** Connects this server to others as nodes of a cluster. Each server needs its own driver. Default: no cluster. */
   readonly cluster?: ClusterDriver | undefined;
 }
 
@@ -98,8 +98,9 @@ type OnHandler<D, Peer> = (client: Peer, data: D, context: HandlerContext<Peer>)
 /**
  * A server. The runtime packages export it bound to their runtime; here it takes the runtime as its second argument.
  *
- * `C` is the contract's type, and `D` the type of `connection.data`; both are inferred from the options `contract` and
- * `connectionData`. By default everything is allowed. A contract type without the option validates nothing.
+ * `C` is the contract's type and `D` the type of `connection.data`, both inferred from the options `contract` and
+ * `connectionData`. Without a contract, any name and data are allowed. A contract type alone, without the option,
+ * validates nothing.
  */
 export class Server<C extends Contract = Contract, D extends object = Record<string, unknown>> {
   /** All options, with defaults filled in. */
@@ -196,26 +197,26 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#connections.clients.get(id)?.peer;
   }
 
-  /** This server as a node of a cluster: its state, the other nodes, losses. Null without the option `cluster`. */
+  /** This server's view of its cluster: state, nodes and losses. Null without the option `cluster`. */
   get cluster(): Cluster | null {
     return this.#nodes.cluster;
   }
 
-  /** Counts the logged-in clients on all nodes. `missing` names those that didn't answer. */
+  /** Counts the logged-in clients on all nodes. `missing` names the nodes that didn't answer. */
   count(options: { readonly where?: ConnectionFilter | undefined } = {}): Promise<ConnectionCount> {
     return this.#nodes.count(options);
   }
 
   /**
-   * Lists connections on all nodes, page by page: node after node, each by id. A page costs a node a look at each of its
-   * connections, or at those of the users that `where` names. `missing` names the nodes that didn't answer.
+   * Returns a page of connections, ordered by node and then by connection id. For each page, a node examines all its
+   * connections, or only those of the users named by `where`. `missing` names the nodes that didn't answer.
    * @throws ConduitError INVALID_CONFIG
    */
   listConnections(options: ListOptions = {}): Promise<ConnectionPage> {
     return this.#nodes.list(options);
   }
 
-  /** Messages that were given up, in the store (option `resume.store`). */
+  /** Undeliverable messages in the store (option `resume.store`). */
   get deadLetters(): DeadLetters {
     return this.#store.deadLetters;
   }
@@ -227,9 +228,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- registration -------------------------------------------------------------------------------------------------
 
   /**
-   * Adds a middleware around the handlers, and the hooks that take a connection, that are registered from now on. They
-   * run in the order in which they were added, as in koa.
-   * @returns the server's handlers as a group, whose type has the fields that the middleware adds to their context
+   * Adds a middleware around all handlers, and hooks that take a connection, that are registered after it.
+   * Middlewares run in the order in which they were added, as in koa.
+   * @returns the server as a group of handlers, whose context type includes the fields that the middleware adds
    * @throws ConduitError INVALID_CONFIG
    */
   use<R>(
@@ -240,15 +241,15 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return all.use(middleware) as HandlerGroup<C, "server", Connection<C, D>, AddedFields<R>>;
   }
 
-  /** Handlers with middleware of their own, inside the middleware that the server has now. */
+  /** Creates a group of handlers with its own middleware, which runs inside the middleware added to the server so far. */
   group(): HandlerGroup<C, "server", Connection<C, D>> {
     const { registration } = this.#core;
     return new HandlerGroup<C, "server", Connection<C, D>>(registration, registration).group();
   }
 
   /**
-   * The clients of a kind that the contract lists as `clients`: those whose users have it as a role. Their handlers, their
-   * connections, and broadcasts to them, typed as that kind.
+   * The clients of one kind in the contract's `clients`, which are those whose user has the kind as a role: registers
+   * their handlers, lists their connections and broadcasts to them, with that kind's types.
    * @throws ConduitError INVALID_CONFIG if the contract has no such kind
    */
   clients<K extends ClientKind<C>>(kind: K): ClientsOfKind<C, D, K> {
@@ -265,10 +266,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * Registers an RPC method.
    *
    * The handler receives the validated parameters and a context (caller, method, `AbortSignal`, deadline). Its return
-   * value, or what the promise resolves with, is the result. An `RpcError`, thrown or returned, reaches the caller with
-   * its code, message and details. Any other error reaches the caller as INTERNAL and goes to this side's `onError`.
+   * value, or the value that its promise resolves with, is the result. An `RpcError`, thrown or returned, reaches the
+   * caller with its code, message and details. Any other error reaches the caller as INTERNAL and goes to this side's
+   * `onError`.
    *
-   * Parameters and result are validated with the given schemas, or else with those of the option `contract`.
+   * Parameters and result are validated with the given schemas, or with the contract's by default.
    *
    * @returns a function that removes the method.
    * @throws ConduitError INVALID_STATE if the name is taken; INVALID_CONFIG if a schema is invalid
@@ -297,9 +299,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Registers a method that returns a stream of items: the handler is an `async function*`, or returns an async iterable,
-   * an iterable or a web `ReadableStream`. It is asked for the next item when the caller has room for it. When the caller
-   * leaves, its `finally` runs and `context.signal` fires. Parameters, errors and names are those of `rpc`.
+   * Registers a method that returns a stream of items: the handler is an `async function*`, or returns an async
+   * iterable, an iterable or a web `ReadableStream`. The next item is requested when the caller has room for it. When
+   * the caller leaves, the handler's `finally` runs and `context.signal` fires. Parameters, errors and names work as
+   * in `rpc`.
    *
    * @returns a function that removes the method.
    * @throws ConduitError INVALID_STATE if the name is taken; INVALID_CONFIG if a schema is invalid
@@ -341,10 +344,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Registers a handler for one or more types of messages. The handler's return value is the reply to `client.request`;
-   * after `client.send` it is dropped, except that a netconduit client receives it as a message of type
-   * `<type>_response`. Data is validated with the given schema, or else with that of the option `contract`.
-   * With roles, only users who have one of them may send it; others are refused with PERMISSION_DENIED.
+   * Registers a handler for one or more types of messages. The handler's return value is the reply to
+   * `client.request`; after `client.send` it is discarded, except that a netconduit client receives it as a message
+   * of type `<type>_response`. Data is validated with the given schema, or with the contract's by default. With
+   * roles, the message is accepted from users with one of them; others get PERMISSION_DENIED.
    * @returns a function that removes the handler.
    */
   on<T extends NameBound<MessageType<C, "server">>>(
@@ -368,10 +371,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Lets clients use a folder, by `client.files(name)`. Only what the options allow is possible. If `dir` doesn't exist,
-   * `start` rejects with INVALID_CONFIG; of a server that is running, the error goes to `onError`.
+   * Serves a folder to clients, which access it by `client.files(name)`, within the limits of the options. If `dir`
+   * doesn't exist, `start` rejects with INVALID_CONFIG, or, if the server is running, the error goes to `onError`.
    *
-   * @returns a function that ends that; transfers under way continue
+   * @returns a function that stops serving the folder; running transfers continue
    * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the name is taken
    */
   files(name: FolderName<C, "server">, options: FolderOptions<Connection<C, D>>): Disposer {
@@ -402,9 +405,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Runs when a client has logged in again to resume its connection over another stream, before it goes on (option
-   * `resume`). A hook that throws or returns an `RpcError` refuses that, and ends the connection with that code and message.
-   * Returns a function that removes the hook.
+   * Runs when a client has logged in again to resume its connection over a new stream, before the connection
+   * continues (option `resume`). A hook that throws or returns an `RpcError` ends the connection with that code and
+   * message. Returns a function that removes the hook.
    */
   onClientResume(hook: (connection: Connection<C, D>) => unknown): Disposer {
     return this.#hooks.resume.add(this.#core.registration.middlewares.around("onClientResume", hook));
@@ -418,22 +421,22 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#hooks.disconnect.add(this.#core.registration.middlewares.around("onClientDisconnect", hook));
   }
 
-  /** Runs when a login was rejected, by an `onClientConnect` hook as well. Returns a function that removes the hook. */
+  /** Runs when a login was rejected, including by an `onClientConnect` hook. Returns a function that removes the hook. */
   onClientRejected(hook: (rejection: Rejection) => unknown): Disposer {
     return this.#hooks.rejected.add(hook);
   }
 
   /**
-   * Runs when a client was refused what its user has no role for: for an audit log. Refusals by `authorize` and by
-   * handlers don't count. Returns a function that removes the hook.
+   * Runs when a client was denied something because its user lacks the role, for an audit log. Not called for denials
+   * by `authorize` and by handlers. Returns a function that removes the hook.
    */
   onDenied(hook: (connection: Connection<C, D>, denial: Denial) => unknown): Disposer {
     return this.#hooks.denied.add(this.#core.registration.middlewares.around("onDenied", hook));
   }
 
   /**
-   * Runs when a message isn't delivered any more: its handlers have failed as often as its sender allows (`ack.deliveries`), or
-   * were interrupted each time by the end of the process. Returns a function that removes the hook.
+   * Runs when the server stops delivering a message: its handlers have failed as many times as its sender allows
+   * (`ack.deliveries`), or the process ended during each delivery. Returns a function that removes the hook.
    */
   onDeadLetter(hook: (letter: DeadLetter) => unknown): Disposer {
     return this.#core.deadLetterHooks.add(hook);
@@ -447,17 +450,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#slow.hooks.add(this.#core.registration.middlewares.around("onSlowConsumer", hook));
   }
 
-  /** Runs when a client has uploaded a file, and it has its name. Returns a function that removes the hook. */
+  /** Runs when a client has uploaded a file and it is in place under its final name. Returns a function that removes the hook. */
   onFileReceived(hook: (connection: Connection<C, D>, file: TransferredFile) => unknown): Disposer {
     return this.#core.fileReceivedHooks.add(this.#core.registration.middlewares.around("onFileReceived", hook));
   }
 
-  /** Runs when a client has fetched a file. Returns a function that removes the hook. */
+  /** Runs when a client has downloaded a file. Returns a function that removes the hook. */
   onFileSent(hook: (connection: Connection<C, D>, file: TransferredFile) => unknown): Disposer {
     return this.#core.fileSentHooks.add(this.#core.registration.middlewares.around("onFileSent", hook));
   }
 
-  /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
+  /** Runs on every error that no caller receives. Returns a function that removes the hook. */
   onError(hook: (error: Error, context: ErrorContext<Connection<C, D>>) => unknown): Disposer {
     return this.#core.errorHooks.add(hook);
   }
@@ -470,7 +473,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- life ----------------------------------------------------------------------------------------------------
 
   /**
-   * Runs the startup hooks and listens. Does nothing if the server is running; joins a current start.
+   * Runs the startup hooks and listens. Does nothing if the server is running, and waits for a start in progress.
    * @throws ConduitError ADDRESS_IN_USE, ADDRESS_UNAVAILABLE, TLS_ERROR, INVALID_STATE (stopping, or stopped while
    *   starting; option `complete`), INVALID_CONFIG (a folder of `files` doesn't exist; the files of `tls`), STORE_IN_USE
    *   (another running server has its store); any error thrown by a startup hook, or by the driver of the option `cluster`
@@ -490,10 +493,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
 
   /**
    * Stops accepting connections, runs the shutdown hooks, lets running handlers finish, then closes every connection
-   * gracefully (send queues are flushed, clients are told SERVER_STOPPING). Always settles: handlers are aborted after
-   * `drainMs`, and connections after another `closeTimeoutMs`. Another call with a shorter `drainMs` shortens the
-   * drain. Called by a handler or hook of this server, before its first `await`, it resolves at once, because the
-   * server stops only when that has finished.
+   * gracefully (send queues are flushed, and clients receive SERVER_STOPPING). Always settles: handlers are aborted
+   * after `drainMs`, and connections after another `closeTimeoutMs`. A further call with a shorter `drainMs` shortens
+   * the drain. When called by one of this server's handlers or hooks before its first `await`, it resolves
+   * immediately, because the server can't stop until that handler has finished.
    */
   stop(options: StopOptions = {}): Promise<void> {
     const stopping = this.#lifecycle.stop(options);
@@ -502,16 +505,16 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return Promise.resolve();
   }
 
-  /** Whether a handler or hook is on the stack. */
+  /** Whether one of this server's handlers or hooks is on the call stack. */
   get #isCalling(): boolean {
     const { dispatcher, errorHooks, unknownHooks } = this.#core;
     return [this.#hooks, this.#slow.hooks, dispatcher, errorHooks, unknownHooks].some((calls) => calls.isCalling);
   }
 
   /**
-   * Replaces the certificate, the key and the CA of clients for new connections; those that are open continue. The
-   * server uses them also when it starts again. Only on Node.js; elsewhere, stop and start the server.
-   * @throws ConduitError INVALID_CONFIG if the material is unusable, and then the former stays in use, or if the runtime
+   * Replaces the certificate, key and client CA for new connections, and for later starts; open connections continue.
+   * Only on Node.js; on other runtimes, stop and start the server.
+   * @throws ConduitError INVALID_CONFIG if the material is unusable (the previous one stays in use) or the runtime
    *   can't replace it; INVALID_STATE if the server has no TLS, or is starting or stopping
    */
   async setTls(tls: TlsServerOptions): Promise<void> {
@@ -519,11 +522,11 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Adds a user, or replaces its password and roles, until the server ends, on all nodes; `missing` names those that didn't
-   * answer. The user's connections stay as they are: to end them, call `revoke` first. Needs the option `users` or
-   * `authenticate.scram`.
-   * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the server has no users, or was never started; UNSERIALIZABLE,
-   *   MESSAGE_TOO_LARGE if other nodes can't be sent it
+   * Adds a user, or replaces its password and roles, on all nodes, for the lifetime of the server; `missing` names
+   * the nodes that didn't answer. The user's open connections aren't affected: to close them, call `revoke` first.
+   * Needs the option `users` or `authenticate.scram`.
+   * @throws ConduitError INVALID_CONFIG; INVALID_STATE if the server has no users, or was never started;
+   *   UNSERIALIZABLE, MESSAGE_TOO_LARGE if the user can't be sent to other nodes
    */
   async setUser(name: string, user: UserEntry): Promise<ClusterAnswer> {
     parseUser(name, user);
@@ -532,9 +535,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Removes a user of the option `users`, and ends the connections of everybody with this name, with IDENTITY_REVOKED, on all
-   * nodes; they don't reconnect by themselves. A user that comes from a function or a file can log in again unless it is
-   * removed there first. This node's connections end before it returns; `missing` names the nodes that didn't answer.
+   * Removes a user of the option `users`, and closes all connections with this user name with IDENTITY_REVOKED, on
+   * all nodes; they don't reconnect automatically. A user from a function or a file can log in again unless it is
+   * removed there first. This node's connections are closed before the method returns; `missing` names the nodes that
+   * didn't answer.
    * @throws ConduitError INVALID_CONFIG
    */
   async revoke(name: string): Promise<Revocation> {
@@ -542,14 +546,14 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return await this.#nodes.revoke(name);
   }
 
-  /** The process may end while the server is running. Undone by `ref`. */
+  /** Lets the process exit while the server is running. Undone by `ref`. */
   unref(): this {
     this.#connections.keepsRunning = false;
     this.#lifecycle.listener?.unref?.();
     return this;
   }
 
-  /** The server and its connections keep the process running, as they do at first. */
+  /** Makes the server and its connections keep the process running, which is the default. */
   ref(): this {
     this.#connections.keepsRunning = true;
     this.#lifecycle.listener?.ref?.();
@@ -595,8 +599,8 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Lets clients subscribe to all topics whose names fit a pattern, in which `*` stands for one or more characters. Each
-   * topic begins with its first subscriber, and goes with its last one and its history.
+   * Lets clients subscribe to all topics whose names match a pattern, in which `*` stands for one or more characters.
+   * A topic is created by its first subscriber, and removed once it has neither subscribers nor history.
    * @throws ConduitError INVALID_CONFIG, INVALID_STATE if the pattern is in use
    */
   topics<K extends PatternTopic<C>, S extends Schema = TopicSchema<C, K>>(
@@ -609,13 +613,13 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   // --- sending -------------------------------------------------------------------------------------------------
 
   /**
-   * Sends a message to all logged-in clients of all nodes, or to those that `options` select. The message is encoded once. If a
-   * client's send queue is full, the option `slowConsumer` decides whether the client misses the message or is
-   * disconnected, and `onSlowConsumer` runs. Other clients aren't affected. Other nodes that can't be reached miss it, which
-   * `cluster.onLoss` tells.
+   * Sends a message to all logged-in clients on all nodes, or to those selected by `options`. The message is encoded
+   * once. If a client's send queue is full, the option `slowConsumer` decides whether the client misses the message
+   * or is disconnected, and `onSlowConsumer` runs. Other clients aren't affected. Unreachable nodes miss the message,
+   * which `cluster.onLoss` reports.
    * @returns the number of this node's clients that the message was queued for
-   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; INVALID_CONFIG for a predicate in a cluster without `local: true`.
-   *   Nothing was sent then
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; INVALID_CONFIG for a predicate in a cluster without
+   *   `local: true`. In each case nothing was sent
    */
   broadcast<T extends NameBound<MessageType<C, "client">>>(
     type: T & string,
@@ -627,16 +631,17 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   }
 
   /**
-   * Sends a message to the connection with this id, or to all connections of a user, on whatever node they are. It isn't told
-   * whether a message to another node arrives. A message that the contract has for one kind of clients goes to those of the
-   * user's connections that are of that kind.
+   * Sends a message to the connection with this id, or to all connections of a user, on any node. Delivery to another
+   * node isn't confirmed. A message that the contract defines for one kind of clients goes to the user's connections
+   * of that kind.
    *
-   * With the option `ack`, it resolves when the connection's handler has returned, or those of all connections that the user has
-   * now, on all nodes. It rejects as `connection.send` does; for a user with NOT_DELIVERED, whose `details.failed` names the
-   * connections that didn't acknowledge it, and `details.missing` the nodes that didn't answer.
-   * @returns the number of this node's connections that it was queued for
+   * With the option `ack`, resolves when the connection's handler has returned; for a user, when the handlers of all
+   * its current connections have, on all nodes. Rejects like `connection.send`; for a user with NOT_DELIVERED, whose
+   * `details.failed` names the connections that didn't acknowledge the message, and `details.missing` the nodes that
+   * didn't answer.
+   * @returns the number of this node's connections that the message was queued for
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; for a connection also CONNECTION_CLOSED, SEND_QUEUE_FULL,
-   *   CLUSTER_UNAVAILABLE, and PEER_UNSUPPORTED if it is this node's and of another kind
+   *   CLUSTER_UNAVAILABLE, and PEER_UNSUPPORTED if the connection is on this node and of another kind
    */
   send<T extends NameBound<MessageType<AnyClient<C>, "client">>, O extends SendingOptions = Record<never, never>>(
     to: string | { readonly user: string },
@@ -652,7 +657,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#nodes.send(to, type, data, options);
   }
 
-  /** The client of the connection with this id, on whatever node it is, to call it. @throws ConduitError INVALID_CONFIG */
+  /** Returns the client of the connection with this id, on any node, to call it. @throws ConduitError INVALID_CONFIG */
   peer(connectionId: string): NodePeer<C> {
     mustBeName("server.peer() takes the id of a connection, as in connection.id", connectionId);
     return this.#nodes.peer<C>(connectionId);
@@ -691,7 +696,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
       prepare: () => this.#prepare(),
       listen: () =>
         this.#nodes.start(async () => {
-          // Clients hear at their login which keys the server knows. The store may be the cluster's.
+          // Before the first login, whose answer says which keys the server knows. The store may be the cluster's.
           await this.#store.begin();
           return this.#listen();
         }),
