@@ -51,6 +51,11 @@ describe("the users of a server", () => {
     expect((await users.find("eve")).user).toBeNull();
   });
 
+  test("that a lookup in plain JavaScript answers with undefined don't exist", async () => {
+    const users = usersWith({ lookup: () => undefined as never });
+    expect((await users.find("ada")).user).toBeNull();
+  });
+
   test("of the table come before those of the lookup, which is asked nevertheless, so that the time tells nothing", async () => {
     const asked: string[] = [];
     const users = usersWith({

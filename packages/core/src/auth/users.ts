@@ -111,7 +111,7 @@ export class Users {
   async find(name: string): Promise<Credential> {
     const madeUp = this.#madeUp(name);
     const { lookup, wallClock } = this.#settings;
-    const found = lookup === null || usernameProblem(name) !== null ? null : await lookup(name);
+    const found = lookup === null || usernameProblem(name) !== null ? null : ((await lookup(name)) ?? null);
     const known = this.#table.get(name);
     if (known !== undefined) return known;
     if (found === null) return madeUp;

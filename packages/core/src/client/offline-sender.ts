@@ -10,6 +10,7 @@ import type { Clock } from "../util/clock.ts";
 import { calledAs } from "../wire/called-as.ts";
 import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
+import { keptMetadata } from "../wire/metadata.ts";
 import type { OfflineItem, OfflineQueue, QueuedAttempt } from "./offline-queue.ts";
 
 /** A call that can't be sent for now rejects after this time, so that a loop that repeats it doesn't spin. */
@@ -37,7 +38,7 @@ export interface OfflineHost {
 
 /**
  * Queues messages and calls while a client is disconnected, and sends them once it is connected. They are encoded when
- * they are queued: invalid data throws then, and later changes of the data aren't sent.
+ * they are queued: invalid data or metadata throws then, and later changes of it aren't sent.
  */
 export class OfflineSender implements Outgoing {
   readonly #queue: OfflineQueue<Outgoing>;
@@ -53,16 +54,18 @@ export class OfflineSender implements Outgoing {
   sendMessage(type: string, data: unknown, options?: SendOptions): boolean {
     this.#host.mustQueue(type, false);
     const value = this.#host.writer.encodeData(type, data);
+    const meta = keptMetadata(type, options?.meta);
     return this.#send(type, "message", value, (connection) =>
-      connection.sendMessage(type, value, { ...options, isTaken: true }),
+      connection.sendMessage(type, value, { meta, isTaken: true }),
     );
   }
 
   callNoWait(method: string, params: unknown, options?: SendOptions): boolean {
     this.#host.mustQueue(method, false);
     const value = this.#host.writer.encodeParams(method, params);
+    const meta = keptMetadata(method, options?.meta);
     return this.#send(method, "rpc", value, (connection) =>
-      connection.callNoWait(method, value, { ...options, isTaken: true }),
+      connection.callNoWait(method, value, { meta, isTaken: true }),
     );
   }
 
@@ -174,7 +177,8 @@ export class OfflineSender implements Outgoing {
     send: (connection: Outgoing, options: OutgoingCallOptions) => Promise<unknown>,
     attempt?: QueuedAttempt,
   ): Promise<unknown> {
-    const { signal, meta } = options ?? {};
+    const { signal } = options ?? {};
+    const meta = keptMetadata(called, options?.meta);
     const timeoutMs = attempt === undefined ? (options?.timeoutMs ?? this.#host.rpcTimeoutMs) : 0;
     return new Promise((resolve, reject) => {
       const queuedAt = this.#host.clock.now();

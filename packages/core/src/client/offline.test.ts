@@ -49,6 +49,41 @@ describe("with queueWhileDisconnected: send", () => {
     expect([call.value, request.value]).toEqual([{ n: 2 }, { asked: 4 }]);
   });
 
+  test("metadata that can't be sent is refused at once, and later changes of it aren't sent", async () => {
+    const { runtime, server, client } = await away();
+    const received: unknown[] = [];
+    server.on("noted", (_connection, _data, context) => void received.push(context.meta));
+    server.rpc("traced", (_params, { meta }) => void received.push(meta));
+    const invalid = { meta: { n: 1 } } as never;
+    expect(() => client.send("noted", 1, invalid)).toThrow("meta of 'noted' has a number at 'n' and not a string");
+    expect(() => client.callNoWait("traced", {}, invalid)).toThrow("meta of 'traced' has a number");
+    const refused = [
+      client.call("traced", {}, invalid),
+      client.request("noted", 1, invalid),
+      client.send("noted", 1, { ack: true, meta: { n: 1 } as never }),
+      client.call("traced", {}, { once: "refused", meta: { n: 1 } as never }),
+    ].map((call) => outcome(call));
+    await runtime.settle();
+    expect(refused.map(({ error }) => (error as RpcError | undefined)?.codeName)).toEqual(
+      Array(4).fill("INVALID_CONFIG"),
+    );
+
+    const meta = { trace: "first" };
+    client.send("noted", 1, { meta });
+    client.callNoWait("traced", {}, { meta });
+    const answers = [
+      client.call("traced", {}, { meta }),
+      client.request("noted", 1, { meta }),
+      client.send("noted", 1, { ack: true, meta }),
+      client.call("traced", {}, { once: "taken", meta }),
+    ].map((call) => outcome(call));
+    await runtime.settle();
+    meta.trace = "second";
+    await runtime.advance(1000);
+    expect(answers.map(({ state }) => state)).toEqual(Array(4).fill("resolved"));
+    expect(received).toEqual(Array(6).fill({ trace: "first" }));
+  });
+
   test("what is sent while the server's connect hooks run doesn't overtake what waited", async () => {
     const runtime = fakeRuntime();
     const received: unknown[] = [];

@@ -26,6 +26,7 @@ import type {
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
+import { keptMetadata } from "../wire/metadata.ts";
 import {
   type AckOptions,
   ackOptions,
@@ -320,10 +321,12 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     const { _middlewares } = this;
     const { ack, meta } = given;
     const options = ackOptions(type, ack);
-    const send = (sent: SendOptions): Promise<void> =>
-      options.stored === true
-        ? this._sendStored(type, data, { ...options, meta: sent.meta })
-        : sendAcknowledged(this._repeating, type, data, { ...options, meta: sent.meta });
+    const send = async (sent: SendOptions): Promise<void> => {
+      const kept = { ...options, meta: keptMetadata(type, sent.meta) };
+      await (options.stored === true
+        ? this._sendStored(type, data, kept)
+        : sendAcknowledged(this._repeating, type, data, kept));
+    };
     if (_middlewares === null) await send({ meta });
     else await _middlewares.around("request", type, data, { meta }, send);
   }
@@ -334,7 +337,8 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     if (once !== undefined) {
       if (input !== undefined || onProgress !== undefined) throw noStreamOnce(method);
       const validator = resultValidator(options) ?? this._agreedResult(method);
-      return callOnce(this._repeating, once, method, params, options, validator);
+      const kept = { ...options, meta: keptMetadata(method, options?.meta) };
+      return callOnce(this._repeating, once, method, params, kept, validator);
     }
     return input === undefined && onProgress === undefined
       ? this._outgoing.call(method, params, options, resultValidator(options))

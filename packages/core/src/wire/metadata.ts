@@ -3,6 +3,8 @@ import { type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.
 import { clip } from "../text/describe-value.ts";
 import { isMap } from "../util/is-map.ts";
 import { concat, encodeText, KEY_DATA, KEY_PARAMS } from "./envelope.ts";
+import { isWellFormed } from "./value-composer.ts";
+import { isForbiddenKey } from "./value-reader.ts";
 
 /** Strings beside a call, message or stream, such as `traceparent`. */
 export type Metadata = Readonly<Record<string, string>>;
@@ -30,6 +32,8 @@ export function metadataProblem(meta: unknown): string | null {
   for (const [key, value] of entries) {
     if (typeof value !== "string")
       return `has a ${value === null ? "null" : typeof value} at '${clip(key)}' and not a string`;
+    if (isForbiddenKey(key)) return `has the key '${key}', which is not allowed`;
+    if (!isWellFormed(key) || !isWellFormed(value)) return `has a lone surrogate at '${clip(key)}'`;
     characters += key.length + value.length;
   }
   if (characters <= MAX_METADATA_CHARACTERS) return null;
@@ -49,6 +53,15 @@ export function metadataOf(called: Called, meta: Metadata | undefined, isCarried
   if (isCarried) return meta;
   const message = `${cannot("send", called)} with meta: the peer doesn't support the extension 'meta'`;
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
+}
+
+/**
+ * A copy of the option `meta` of what is sent later, so that later changes aren't sent; undefined for none.
+ * @throws ConduitError INVALID_CONFIG
+ */
+export function keptMetadata(called: Called, meta: Metadata | undefined): Metadata | undefined {
+  const checked = metadataOf(called, meta, true);
+  return checked === null ? undefined : { ...checked };
 }
 
 /** The bytes before the params or data of a request with metadata, made of those of one without. */
