@@ -48,7 +48,7 @@ export class ClientPool<C extends Contract = Contract> extends CoreClientPool<C>
 }
 
 /**
- * Makes a verifier of a user's password, with a new random salt: what a server keeps instead of the password.
+ * Creates a verifier of a user's password with a new random salt. A server keeps it instead of the password.
  * @throws ConduitError INVALID_CONFIG for an empty password, or iterations out of range
  */
 export function scramVerifier(password: string, options?: VerifierOptions): Promise<string> {
@@ -56,7 +56,7 @@ export function scramVerifier(password: string, options?: VerifierOptions): Prom
 }
 
 /**
- * Reads the file that the command `netconduit-users` makes, for a server's option `authenticate`.
+ * Reads a file written by the command `netconduit-users`, for a server's option `authenticate`.
  * @throws ConduitError INVALID_CONFIG if it can't be read or is invalid
  */
 export function usersFile(path: string): Promise<UsersFileLookup> {

@@ -1,15 +1,15 @@
 /**
- * Messages larger than NATS takes travel in chunks, each with a header: an id, which begins with the sender's link and a
- * colon, the chunk's number from 0, the number of chunks, and the bytes of the message. A node publishes the chunks of a
- * message one behind the other, so there is at most one unfinished message of each link.
+ * Splits messages that exceed NATS's limit into chunks. Each chunk has a header: an id (the sender's link, a colon
+ * and a number), the chunk's index from 0, the number of chunks, and the message's total bytes. A node publishes the
+ * chunks of a message consecutively, so each link has at most one incomplete message.
  */
 
 export const CHUNK_HEADER = "Netconduit-Chunk";
-/** Room for a chunk's headers within NATS's limit, which includes them. */
+/** Bytes reserved for a chunk's headers, which count towards NATS's limit. */
 const HEADER_BYTES = 256;
-/** Unfinished messages, some of links that ended: the one that has got nothing for the longest time is dropped. */
+/** Limit of incomplete messages, including those of ended links. The least recently extended one is dropped. */
 const MAX_UNFINISHED = 100;
-/** All of them take at most so many times the bytes of the largest message. */
+/** Limit of their total size, as a multiple of the largest message. */
 const MAX_LARGEST = 8;
 
 export interface Chunk {
@@ -17,7 +17,7 @@ export interface Chunk {
   readonly bytes: Uint8Array;
 }
 
-/** Cuts a message into chunks that NATS takes. */
+/** Splits a message into chunks within NATS's limit. */
 export function* chunksOf(id: string, payload: Uint8Array, maxPayloadBytes: number): Generator<Chunk> {
   const size = Math.max(1, maxPayloadBytes - HEADER_BYTES);
   const count = Math.ceil(payload.length / size);
@@ -29,9 +29,9 @@ export function* chunksOf(id: string, payload: Uint8Array, maxPayloadBytes: numb
 
 interface Unfinished {
   readonly id: string;
-  /** Bytes of the whole message. */
+  /** The message's size in bytes. */
   readonly total: number;
-  /** Has room for `total` bytes at most. */
+  /** The data received so far, in a buffer of at most `total` bytes. */
   bytes: Uint8Array;
   length: number;
   next: number;
@@ -39,14 +39,14 @@ interface Unfinished {
 
 const HEADER = /^(([^: ]+):\d+) (\d+) (\d+) (\d+)$/;
 
-/** Puts messages together. */
+/** Reassembles messages. */
 export class ChunkAssembler {
   readonly #maxBytes: number;
-  /** Called if a message can't be put together: chunks of it are missing, or it is too large. */
+  /** Called if a message can't be reassembled because chunks are missing or it is too large. */
   readonly #lost: () => void;
-  /** By link; those that got a chunk last come last. */
+  /** By link; most recently extended last. */
   readonly #unfinished = new Map<string, Unfinished>();
-  /** Memory that they take. */
+  /** Memory used by them. */
   #bytes = 0;
 
   constructor(maxBytes: number, lost: () => void) {
@@ -54,7 +54,7 @@ export class ChunkAssembler {
     this.#lost = lost;
   }
 
-  /** Takes a chunk. Returns the message if it was the last one. */
+  /** Adds a chunk. Returns the message if it is complete. */
   add(header: string, chunk: Uint8Array): Uint8Array | null {
     const [, id, link, ...numbers] = HEADER.exec(header) ?? [];
     if (id === undefined || link === undefined) return this.#refuse();
@@ -65,7 +65,7 @@ export class ChunkAssembler {
       if (total > this.#maxBytes) return this.#refuse();
       unfinished = { id, total, bytes: new Uint8Array(0), length: 0, next: 0 };
     }
-    // The message was refused at its first chunk, or this node wasn't there yet.
+    // The message was rejected at its first chunk, or started before this node subscribed.
     if (unfinished?.id !== id) return null;
     if (index !== unfinished.next || unfinished.length + chunk.length > unfinished.total) {
       this.#drop(link);
@@ -83,7 +83,7 @@ export class ChunkAssembler {
     return unfinished.length < unfinished.total ? this.#refuse() : unfinished.bytes;
   }
 
-  /** The connection is lost, and the missing chunks with it. */
+  /** The connection was lost, so the missing chunks won't arrive. */
   clear(): void {
     this.#unfinished.clear();
     this.#bytes = 0;
@@ -112,7 +112,7 @@ export class ChunkAssembler {
   }
 }
 
-/** Memory grows with the bytes that arrive, whatever total the first chunk claims. */
+/** Grows the buffer with the bytes that arrive, regardless of the total claimed by the first chunk. */
 function append(unfinished: Unfinished, chunk: Uint8Array): void {
   const { total, bytes, length } = unfinished;
   const needed = length + chunk.length;

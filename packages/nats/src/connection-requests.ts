@@ -2,8 +2,8 @@ import type { NatsConnection } from "@nats-io/transport-node";
 import { connectionGone } from "./nats-errors.ts";
 
 /**
- * Questions to NATS over the current connection. nats.js lets them wait for their timeouts when the connection is lost;
- * these end at once.
+ * Requests to NATS over the current connection. They fail immediately when the connection is lost; in nats.js alone,
+ * they would wait for their timeouts.
  */
 export class ConnectionRequests {
   #connection: NatsConnection | null = null;
@@ -18,16 +18,17 @@ export class ConnectionRequests {
     this.#connection = connection;
   }
 
-  /** The connection is lost: ends all questions. */
+  /** The connection was lost: fails all pending requests. */
   closed(): void {
     this.#connection = null;
     for (const interrupt of [...this.#interrupts]) interrupt();
   }
 
   /**
-   * Asks something.
-   * @param what is done, for errors, e.g. `append to the log`
-   * @throws ConduitError CLUSTER_UNAVAILABLE if there is no connection, or it is lost before the answer; what `ask` throws
+   * Sends a request.
+   * @param what the operation, for error messages, e.g. `append to the log`
+   * @throws ConduitError CLUSTER_UNAVAILABLE if there is no connection or it is lost before the answer; any error of
+   *   `ask`
    */
   ask<T>(what: string, ask: (connection: NatsConnection) => Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {

@@ -1,8 +1,8 @@
 /**
- * Reads a stream from one message on, in order and without gaps, by a push consumer without acknowledgements.
+ * Reads a stream from a given message, in order and without gaps, through a push consumer without acknowledgements.
  *
- * nats.js's ordered consumer takes up to a minute to notice that its consumer is gone, as when the server that had it is
- * killed: it is asked for a sign of life every 30 s. This one asks for it every two.
+ * nats.js's ordered consumer uses a heartbeat of 30 s, so it takes up to a minute to detect that its consumer was
+ * lost, for example because its server was killed. This one uses a heartbeat of two seconds.
  */
 
 import { AckPolicy, DeliverPolicy, jetstreamManager } from "@nats-io/jetstream";
@@ -12,7 +12,7 @@ import { ownBytes } from "./nats-limits.ts";
 
 const HEARTBEAT_MS = 2000;
 const SILENCE_MS = 3 * HEARTBEAT_MS + 500;
-/** The consumer ends by itself this long after its reader. */
+/** NATS removes the consumer this long after its reader has stopped. */
 const INACTIVE_MS = 10_000;
 
 /** Status of a message from the server itself. */
@@ -20,15 +20,15 @@ const CONTROL = 100;
 
 export interface LogFollowerHost {
   /**
-   * @param newest number of the newest message in the stream when this one was delivered
-   * @param stored when NATS stored the message, as NATS writes it
+   * @param newest sequence number of the stream's newest message at the time of delivery
+   * @param stored when NATS stored the message, in NATS's own format
    */
   entry(sequence: number, payload: Uint8Array, newest: number, stored: string): void;
-  /** NATS had nothing to deliver for a while. */
+  /** NATS had nothing to deliver for one heartbeat. */
   idle(): void;
-  /** Nothing more will come: begin again behind the last entry. Called once. */
+  /** No more entries will arrive: start a new follower after the last entry. Called once. */
   interrupted(): void;
-  /** `entry` threw: reading goes on with the next message. */
+  /** `entry` threw. Reading continues with the next message. */
   failed(error: unknown): void;
 }
 
@@ -38,7 +38,7 @@ export class LogFollower {
   readonly #clock: Clock;
   readonly #host: LogFollowerHost;
   #subscription: Subscription | null = null;
-  /** Number of messages that the consumer has delivered. */
+  /** Number of messages delivered by the consumer. */
   #delivered = 0;
   #silenceTimer: unknown = null;
   #isStopped = false;
@@ -106,7 +106,7 @@ export class LogFollower {
   }
 
   #control(message: Msg): void {
-    // A request of flow control, or a heartbeat that repeats a lost one.
+    // A flow control request, or a heartbeat that repeats a lost one.
     const stalled = message.headers?.get("Nats-Consumer-Stalled") ?? "";
     if (stalled !== "") this.#connection.publish(stalled);
     else message.respond();
@@ -126,7 +126,7 @@ export class LogFollower {
     try {
       this.#host.entry(place.sequence, ownBytes(message.data), place.sequence + place.pending, place.stored);
     } catch (error) {
-      // Thrown on, it would end nats.js's reading of the connection.
+      // Rethrowing would end nats.js's read loop.
       this.#host.failed(error);
     }
   }
@@ -140,13 +140,13 @@ interface DeliveryPlace {
 }
 
 /**
- * Where a message stands, from its reply subject: `$JS.ACK.STREAM.CONSUMER.COUNT.SEQUENCE.DELIVERY.TIME.PENDING`, or the same
- * with a domain and a hash of the account before the stream.
+ * Parses a message's position from its reply subject: `$JS.ACK.STREAM.CONSUMER.COUNT.SEQUENCE.DELIVERY.TIME.PENDING`,
+ * or the same with a domain and a hash of the account before the stream.
  */
 function parseReply(reply: string): DeliveryPlace | null {
   const tokens = reply.split(".");
   const first = tokens.length === 9 ? 4 : 6;
-  // In nanoseconds, which a number can't hold.
+  // Kept as text: nanoseconds exceed the precision of a number.
   const stored = tokens[first + 3] ?? "";
   const [, sequence = 0, deliverySequence = 0, , pending = 0] = tokens.slice(first).map(Number);
   return Number.isSafeInteger(sequence) && sequence > 0 ? { sequence, deliverySequence, stored, pending } : null;

@@ -8,11 +8,11 @@ import { mustFitOne } from "./nats-limits.ts";
 import type { NatsConfig } from "./nats-options.ts";
 import { encodeToken, streamToken } from "./subjects.ts";
 
-/** How long NATS remembers the ids of messages. */
+/** How long NATS keeps message ids for deduplication. */
 const DUPLICATE_WINDOW_MS = 120_000;
-/** In a stream's metadata: another value since NATS came back with older data. */
+/** Key in a stream's metadata whose value changes when NATS is restored with older data. */
 const GENERATION = "netconduit-generation";
-/** Nodes that notice that at the same time replace each other's values for this long; then the last one counts. */
+/** Nodes that detect this at the same time overwrite each other's values; after this time, the last value is final. */
 const SETTLE_MS = 1000;
 
 /** The link of {@link LogStream}. */
@@ -22,31 +22,31 @@ export interface LogStreamHost {
   readonly requests: ConnectionRequests;
 }
 
-/** A stream with the newest of its messages. */
+/** A stream's epoch and positions. */
 export interface LogStreamState {
   readonly epoch: string;
-  /** Messages up to this one are removed. */
+  /** The last removed message: all up to this one are removed. */
   readonly removed: number;
-  /** The newest message; if there is none, the last one that there was. */
+  /** The newest message, or the last one there was if the stream is empty. */
   readonly newest: number;
 }
 
-/** The stream of a topic: one for all logs of that topic that this node has open, so that they agree on its epoch. */
+/** A topic's stream, shared by all logs of that topic on this node, so that they agree on its epoch. */
 export class LogStream {
   readonly topic: string;
   readonly name: string;
   limits: ClusterLogLimits = { messages: 0, bytes: 0, ageMs: 0 };
   readonly #host: LogStreamHost;
   readonly #subject: string;
-  /** When the stream was made, and its generation: another one's offsets stand for other messages. */
+  /** The stream's creation time and generation. Offsets of another epoch refer to other messages. */
   #epoch = "";
-  /** The newest offset of the epoch that this node knows of: a stream that ends before it has older data than it had. */
+  /** The newest known offset of the epoch. A stream that ends before it was restored with older data. */
   #known = 0;
-  /** An epoch whose messages aren't those that were read in it. */
+  /** An epoch whose messages have changed since they were read. */
   #doubted: string | null = null;
   #preparing: Promise<LogStreamState> | null = null;
   #endPause: () => void = () => undefined;
-  /** The stream has to be looked at again before its epoch counts. */
+  /** Whether the stream must be checked again before its epoch is used. */
   #isStale = false;
 
   constructor(host: LogStreamHost, topic: string) {
@@ -67,12 +67,12 @@ export class LogStream {
     this.#doubted = epoch;
   }
 
-  /** A message was read. */
+  /** Records that a message was read. */
   knows({ epoch, offset }: LogPlace): void {
     if (epoch === this.#epoch && offset > this.#known) this.#known = offset;
   }
 
-  /** Makes the stream if there is none. Several callers share one attempt. */
+  /** Creates the stream if it doesn't exist. Concurrent callers share one attempt. */
   prepare(timeoutMs: number): Promise<LogStreamState> {
     this.#preparing ??= this.#prepare(timeoutMs).finally(() => {
       this.#preparing = null;
@@ -103,7 +103,7 @@ export class LogStream {
 
   async #look(connection: NatsConnection, timeout: number): Promise<{ info: StreamInfo; newest: number }> {
     const { streams } = await jetstreamManager(connection, { timeout, checkAPI: false });
-    // Without messages appended while NATS answers.
+    // Excludes messages appended while NATS answers.
     const known = this.#known;
     let info = await this.#infoOrNew(streams);
     const wanted = this.#streamLimits();
@@ -127,13 +127,13 @@ export class LogStream {
     }
   }
 
-  /** Whether NATS came back with older data, and no node has noted it in the stream yet. */
+  /** Whether NATS was restored with older data and no node has recorded it in the stream yet. */
   #hasOtherMessages(info: StreamInfo, known: number): boolean {
     const epoch = epochOf(info);
     return epoch === this.#epoch && (epoch === this.#doubted || info.state.last_seq < known);
   }
 
-  /** Whether another generation of the known stream has begun. */
+  /** Whether the known stream has a new generation. */
   #isOtherGeneration(info: StreamInfo): boolean {
     return this.#epoch !== epochOf(info) && this.#epoch.split("-")[0] === madeAt(info);
   }
@@ -151,14 +151,14 @@ export class LogStream {
     });
   }
 
-  /** No log has it any more. */
+  /** The last log using this stream was closed. */
   close(): void {
     this.#endPause();
   }
 
-  /** The newest message that wasn't deleted individually. */
+  /** Returns the newest message that wasn't deleted individually. */
   async #newestOf(streams: StreamAPI, { state }: StreamInfo): Promise<number> {
-    // NATS leaves the number out if it is 0.
+    // NATS omits the number if it is 0.
     if (state.messages === 0 || (state.num_deleted ?? 0) === 0) return state.last_seq;
     const message = await streams.getMessage(this.name, { last_by_subj: this.#subject });
     return message?.seq ?? state.last_seq;
@@ -172,7 +172,7 @@ export class LogStream {
       max_msgs: orNone(messages),
       max_bytes: orNone(bytes),
       max_age: hasAge ? nanos(ageMs) : 0,
-      // NATS takes no window that is longer than the messages live.
+      // NATS rejects a window longer than the messages' maximum age.
       duplicate_window: nanos(hasAge ? Math.min(ageMs, DUPLICATE_WINDOW_MS) : DUPLICATE_WINDOW_MS),
     };
   }
@@ -190,7 +190,7 @@ export class LogStream {
         return await publish();
       } catch (error) {
         if (!isStreamMissing(error)) throw error;
-        // The stream was deleted: it is made again.
+        // The stream was deleted: create it again.
         await this.prepare(leftMs());
         return await publish();
       }

@@ -3,11 +3,11 @@ import { NatsLink } from "./nats-link.ts";
 import { type NatsClusterOptions, parseNatsOptions } from "./nats-options.ts";
 
 /**
- * Joins a server to a cluster through NATS: `new Server({ cluster: natsCluster({ servers: "nats://…", name: "fleet" }) })`. Make
- * one for each server.
+ * Creates a driver that joins a server to a cluster through NATS: `new Server({ cluster: natsCluster({ servers:
+ * "nats://…", name: "fleet" }) })`. Each server needs its own.
  *
- * `start()` of the server rejects if NATS refuses the login (AUTH_FAILED), forbids subjects (PERMISSION_DENIED), or TLS fails
- * (codes from 8000 on). If NATS can't be reached, the server starts, and joins the cluster when it can.
+ * The server's `start()` rejects if NATS rejects the login (AUTH_FAILED) or forbids subjects (PERMISSION_DENIED), or
+ * if TLS fails (codes from 8000). If NATS is unreachable, the server starts anyway and joins the cluster later.
  * @throws ConduitError INVALID_CONFIG
  */
 export function natsCluster(options: NatsClusterOptions): ClusterDriver {

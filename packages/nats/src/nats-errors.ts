@@ -1,12 +1,12 @@
 import { ConduitError, ErrorCode } from "@netconduit/core";
 import { messageOf, SocketErrors } from "@netconduit/core/adapter";
 
-/** Errors of nats.js are told apart by name: another transport brings classes of its own. */
+/** nats.js errors are identified by name, because each transport has its own classes. */
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : "";
 }
 
-/** An error, and the errors it was caused by. */
+/** An error and its chain of causes. */
 function chainOf(error: unknown): unknown[] {
   const chain: unknown[] = [];
   for (let next = error; next instanceof Error && chain.length < 10; next = next.cause) chain.push(next);
@@ -21,19 +21,19 @@ const socketErrors = new SocketErrors((cause) => {
   return "";
 });
 
-/** Codes of lasting errors, besides those of TLS. */
+/** Codes of permanent errors, besides those of TLS. */
 const HOPELESS: ReadonlySet<number> = new Set([
   ErrorCode.AUTH_FAILED,
   ErrorCode.PERMISSION_DENIED,
   ErrorCode.INVALID_CONFIG,
 ]);
 
-/** Whether the application has to change something first. */
+/** Whether retrying can't help until the application changes something. */
 export function isHopeless({ code }: ConduitError): boolean {
   return HOPELESS.has(code) || (code >= ErrorCode.TLS_ERROR && code < ErrorCode.TLS_ERROR + 1000);
 }
 
-/** Why NATS can't be reached, or the connection ended. */
+/** The error for an unreachable NATS server or an ended connection. */
 export function connectionError(error: unknown, servers: readonly string[]): ConduitError {
   if (error instanceof ConduitError) return error;
   const at = servers.join(", ");
@@ -55,7 +55,7 @@ export function connectionError(error: unknown, servers: readonly string[]): Con
         return new ConduitError(ErrorCode.CONNECT_TIMEOUT, `NATS at ${at} didn't answer in time`, { cause: error });
     }
   }
-  // nats.js tells this one by its text alone.
+  // nats.js identifies this error only by its text.
   if (told.includes("does not support 'tls'")) {
     const message = `NATS at ${at} has no TLS: configure it there, or leave out the option tls`;
     return new ConduitError(ErrorCode.TLS_NOT_TLS, message, { cause: error });
@@ -71,13 +71,13 @@ function urlParts(server: string | undefined): { hostname?: string; port?: strin
   return { hostname, port: port === "" ? "4222" : port };
 }
 
-/** NATS forbids a subject to this client. */
+/** A subject that NATS doesn't permit this client to use. */
 export interface PermissionViolation {
   readonly operation: "publish" | "subscription";
   readonly subject: string;
 }
 
-/** The violation that caused an error; null if it has another cause. */
+/** Returns the violation that caused an error; null if it has another cause. */
 export function violationIn(error: unknown): PermissionViolation | null {
   return (chainOf(error).find(isPermissionViolation) as (Error & PermissionViolation) | undefined) ?? null;
 }
@@ -97,7 +97,7 @@ export function permissionError(violations: readonly PermissionViolation[]): Con
   );
 }
 
-/** Whether NATS has refused a subscription, and goes on with the others. nats.js tells this one by its text alone. */
+/** Whether NATS has rejected a subscription and keeps the others. nats.js identifies this error only by its text. */
 export function isSubscriptionLimit(error: unknown): boolean {
   return messageOf(error).toLowerCase().includes("maximum subscriptions exceeded");
 }
@@ -110,7 +110,7 @@ export function subscriptionLimitError(servers: readonly string[]): ConduitError
   );
 }
 
-/** The link isn't connected. */
+/** The error for an operation that needs a connected link. */
 export function connectionGone(what: string): ConduitError {
   return new ConduitError(ErrorCode.CLUSTER_UNAVAILABLE, `Cannot ${what}: the connection to NATS is down`);
 }
@@ -118,7 +118,7 @@ export function connectionGone(what: string): ConduitError {
 /** Codes of JetStream's errors. */
 export const JetStreamCode = {
   STREAM_NOT_FOUND: 10059,
-  /** Another message was stored first. */
+  /** The expected last sequence doesn't match. */
   WRONG_LAST_SEQUENCE: 10071,
   WRONG_LAST_SEQUENCE_UNKNOWN: 10164,
 } as const;

@@ -1,10 +1,10 @@
 /**
- * A node's link to its cluster over NATS: one connection, and one NATS subscription for each address.
+ * A node's link to its cluster over NATS: one connection, with one NATS subscription for each address.
  *
- * Theory of operation. nats.js reconnects, and subscribes again, by itself; it silently drops messages that are
- * published meanwhile. So this class publishes only while it is connected, knows from `SendWindow` which messages NATS
- * has taken, and reports messages that may be lost when a connection ends. It says `connected` when NATS has answered
- * after the subscriptions.
+ * Theory of operation. nats.js reconnects and restores subscriptions automatically, and silently drops messages
+ * published during a disconnect. So this class only publishes while connected, tracks confirmed messages with
+ * `SendWindow`, and reports messages that may be lost when a connection ends. It becomes `connected` once NATS has
+ * confirmed the subscriptions.
  */
 
 import { headers, type Msg, type NatsConnection, type Subscription } from "@nats-io/transport-node";
@@ -41,10 +41,10 @@ import { NatsRecords } from "./nats-records.ts";
 import { SendWindow } from "./send-window.ts";
 import { fitsControlLine, probeSubject, subjectOf } from "./subjects.ts";
 
-/** Between attempts to connect: a random part of this, so that the nodes don't come all at once. */
+/** Upper bound of the random delay between connection attempts, which keeps nodes from reconnecting all at once. */
 const RETRY_MS = 2000;
 const MIN_RETRY_MS = 100;
-/** Time of `close` for sending published messages; all of it may take five seconds. */
+/** How long `close` flushes published messages; `close` must settle within five seconds. */
 const DRAIN_MS = 3000;
 
 const KINDS: readonly ClusterAddress["kind"][] = ["all", "node", "topic", "user"];
@@ -52,7 +52,7 @@ const KINDS: readonly ClusterAddress["kind"][] = ["all", "node", "topic", "user"
 interface LinkSubscription {
   readonly subject: string;
   readonly onMessage: (payload: Uint8Array) => void;
-  /** Null until the link was connected for the first time. */
+  /** Null until the link has connected for the first time. */
   sub: Subscription | null;
 }
 
@@ -69,7 +69,7 @@ export class NatsLink implements ClusterLink {
   readonly #stats = { sentMessages: 0, sentBytes: 0, receivedMessages: 0, receivedBytes: 0 };
   #state: ClusterState = "connecting";
   #connection: NatsConnection | null = null;
-  /** Grows with each loss, to recognize events of earlier connections. */
+  /** Increases with each lost connection, to recognize events of earlier ones. */
   #generation = 0;
   #isClosed = false;
   #isStarting = true;
@@ -77,7 +77,7 @@ export class NatsLink implements ClusterLink {
   #lastError: Error | null = null;
   #confirming: Promise<void> | null = null;
   #chunkedMessages = 0;
-  /** Names the messages of this link that travel in chunks. */
+  /** Prefix of the ids of this link's chunked messages. */
   readonly #linkId = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 12)}`;
 
   constructor(config: NatsConfig, host: ClusterHost) {
@@ -103,7 +103,7 @@ export class NatsLink implements ClusterLink {
     return { ...this.#stats };
   }
 
-  /** Connects, or goes on trying. @throws ConduitError if that is useless */
+  /** Connects, or keeps retrying. @throws ConduitError if retrying can't help */
   async start(): Promise<void> {
     try {
       await this.#dial();
@@ -125,7 +125,7 @@ export class NatsLink implements ClusterLink {
       ...config.login,
       servers: config.servers,
       name: `netconduit ${config.name} ${this.#host.nodeId}`,
-      // Messages to an address go to the other nodes only.
+      // A node doesn't receive its own messages.
       noEcho: true,
       inboxPrefix: inboxPrefixOf(config),
       timeout: config.connectTimeoutMs,
@@ -134,7 +134,7 @@ export class NatsLink implements ClusterLink {
       reconnect: true,
       maxReconnectAttempts: -1,
       reconnectDelayHandler: retryDelay,
-      // Credentials may be renewed while the node runs.
+      // Credentials may be renewed while the node is running.
       ignoreAuthErrorAbort: true,
       noAsyncTraces: true,
     });
@@ -150,14 +150,14 @@ export class NatsLink implements ClusterLink {
       await connection.close();
       throw error;
     }
-    // Starts here, because trying the permissions may cause violations that are reported already.
+    // Starts here, because probing the permissions may cause violations that have to be reported.
     void this.#watch(connection);
     await this.#restored(connection);
   }
 
   /**
-   * Tries whether subjects are forbidden: NATS would silently drop their messages later. @throws ConduitError
-   * PERMISSION_DENIED
+   * Probes whether NATS forbids this node's subjects, because it would drop their messages silently later.
+   * @throws ConduitError PERMISSION_DENIED
    */
   async #tryPermissions(connection: NatsConnection): Promise<void> {
     const violations: PermissionViolation[] = [];
@@ -167,7 +167,7 @@ export class NatsLink implements ClusterLink {
     };
     const { subjectPrefix, connectTimeoutMs } = this.#config;
     const subjects = KINDS.map((kind) => probeSubject(subjectPrefix, kind, this.#linkId));
-    // NATS answers at once that nobody listens there: an error, too, and no violation.
+    // Without a violation, NATS answers immediately with "no responders".
     const options = { noMux: true, timeout: connectTimeoutMs };
     await Promise.all(
       subjects.map((subject) => connection.request(subject, new Uint8Array(0), options).catch(collect)),
@@ -204,7 +204,7 @@ export class NatsLink implements ClusterLink {
     if (this.#connection === connection) await this.#ended(connection);
   }
 
-  /** nats.js has given the connection up, as it does when the function for the credentials throws: another one is made. */
+  /** nats.js has closed the connection for good, for example because the credentials function threw. Makes a new one. */
   async #ended(connection: NatsConnection): Promise<void> {
     this.#connection = null;
     for (const subscription of this.#subscriptions.values()) subscription.sub = null;
@@ -213,24 +213,24 @@ export class NatsLink implements ClusterLink {
     this.#retry(connectionError(cause, this.#config.servers));
   }
 
-  /** The connection works: again, or for the first time. */
+  /** The connection works, for the first time or after a reconnect. */
   async #restored(connection: NatsConnection): Promise<void> {
     const generation = this.#generation;
     try {
       for (const subscription of this.#subscriptions.values()) {
-        // nats.js closes one that NATS has forbidden, and doesn't make it again.
+        // nats.js closes subscriptions that NATS has forbidden, and doesn't restore them.
         if (subscription.sub?.isClosed() !== false) this.#subscribe(connection, subscription);
       }
       await connection.flush();
     } catch {
-      // It was lost again, which has been or will be told.
+      // Lost again, which is reported elsewhere.
       return;
     }
     if (generation !== this.#generation || this.#isClosed) return;
     this.#lastError = null;
     this.#window.opened(connection);
     this.#requests.opened(connection);
-    // The end of `start` says so.
+    // Reported when `start` resolves.
     if (this.#isStarting) this.#state = "connected";
     else this.#setState("connected", null);
     this.#logs.restored();
@@ -300,7 +300,7 @@ export class NatsLink implements ClusterLink {
   subscribe(address: ClusterAddress, onMessage: (payload: Uint8Array) => void): ClusterSubscription {
     const subject = subjectOf(this.#config.subjectPrefix, address);
     const subscription: LinkSubscription = { subject, onMessage, sub: null };
-    // Nobody can publish there.
+    // Publishing to it isn't possible either.
     if (!fitsControlLine(subject)) return { ready: Promise.resolve(), unsubscribe: () => undefined };
     this.#subscriptions.set(subject, subscription);
     const connection = this.#connection;
@@ -316,7 +316,7 @@ export class NatsLink implements ClusterLink {
 
   #subscribe(connection: NatsConnection, subscription: LinkSubscription): void {
     subscription.sub = connection.subscribe(subscription.subject, {
-      // NATS's refusals come as an error of the connection, too.
+      // NATS also reports rejected subscriptions as an error of the connection.
       callback: (error, message) => {
         if (error === null) this.#received(subscription, message);
       },
@@ -332,7 +332,7 @@ export class NatsLink implements ClusterLink {
     try {
       onMessage(payload);
     } catch (error) {
-      // Thrown on, it would end nats.js's reading of the connection.
+      // Rethrowing would end nats.js's read loop.
       this.#notTaken(error);
     }
   }
@@ -345,14 +345,14 @@ export class NatsLink implements ClusterLink {
     this.#host.stateChanged(this.#state, new ConduitError(ErrorCode.INTERNAL, told, { cause: error }));
   }
 
-  /** Resolves when NATS knows of all subscriptions made in this turn; one question is enough for them. */
+  /** Resolves when NATS has registered all subscriptions made in this turn, which share one round trip. */
   #confirm(connection: NatsConnection): Promise<void> {
     this.#confirming ??= Promise.resolve()
       .then(() => {
         this.#confirming = null;
         return connection.flush();
       })
-      // The link was lost first.
+      // Rejected because the link was lost first.
       .catch(() => undefined);
     return this.#confirming;
   }
@@ -373,7 +373,7 @@ export class NatsLink implements ClusterLink {
     await connection.close();
   }
 
-  /** Sends published messages; gives up if NATS doesn't read. */
+  /** Flushes published messages; stops after a time limit if NATS doesn't read. */
   async #drain(connection: NatsConnection): Promise<void> {
     const { clock } = this.#host;
     await new Promise<void>((resolve) => {
@@ -382,7 +382,7 @@ export class NatsLink implements ClusterLink {
         clock.clearTimer(timer);
         resolve();
       };
-      // It rejects if the connection is lost meanwhile: then nothing can be sent.
+      // `flush` rejects if the connection is lost, after which nothing can be sent.
       connection.flush().then(done, done);
     });
   }

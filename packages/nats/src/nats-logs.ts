@@ -4,23 +4,23 @@ import { LogStream, type LogStreamHost, type LogStreamState } from "./log-stream
 import { inboxPrefixOf } from "./nats-options.ts";
 import { PendingAppends } from "./pending-appends.ts";
 
-/** Between attempts to read on. */
+/** Delay between attempts to resume reading. */
 const RETRY_MS = 1000;
-/** For questions of a reader, which has no deadline of its own. */
+/** Timeout of a reader's requests, which have no deadline of their own. */
 const READ_TIMEOUT_MS = 5000;
 
 /** The link of {@link NatsLogs}. */
 export interface LogHost extends LogStreamHost {
-  /** A reader has thrown on a message. */
+  /** A reader threw while handling a message. */
   failed(error: unknown): void;
 }
 
-/** Logs of topics: a JetStream stream for each, whose sequence numbers are the offsets. */
+/** Topic logs. Each is a JetStream stream, whose sequence numbers are the offsets. */
 export class NatsLogs implements ClusterLogs {
   readonly #host: LogHost;
   readonly #appends: PendingAppends;
   readonly #logs = new Set<NatsLog>();
-  /** By topic: those of open logs. */
+  /** Streams of open logs, by topic. */
   readonly #streams = new Map<string, LogStream>();
 
   constructor(host: LogHost) {
@@ -51,7 +51,7 @@ export class NatsLogs implements ClusterLogs {
     if (this.#streams.get(stream.topic) === stream) this.#streams.delete(stream.topic);
   }
 
-  /** The link is connected again: NATS may have lost its data meanwhile. */
+  /** The link has reconnected. NATS may have lost its data in between. */
   restored(): void {
     for (const stream of this.#streams.values()) stream.restored();
     for (const log of this.#logs) log.restored();
@@ -68,11 +68,11 @@ class NatsLog implements ClusterLog {
   readonly #appends: PendingAppends;
   readonly #closed: () => void;
   #reader: LogReader | null = null;
-  /** The place behind which reading goes on; null until it has begun. */
+  /** The last place read; null until reading has started. */
   #place: LogPlace | null = null;
-  /** When NATS stored the message at that place, as NATS writes it; empty if none was read there. */
+  /** When NATS stored the message at that place, in NATS's own format; empty if none was read there. */
   #stored = "";
-  /** The newest message that the reader was told of. */
+  /** The newest message reported to the reader. */
   #newest = 0;
   #last = 0;
   #follower: LogFollower | null = null;
@@ -98,7 +98,7 @@ class NatsLog implements ClusterLog {
     void this.#readOn();
   }
 
-  /** The link is connected again. */
+  /** The link has reconnected. */
   restored(): void {
     if (this.#reader !== null) void this.#readOn();
   }
@@ -117,13 +117,13 @@ class NatsLog implements ClusterLog {
     this.#follower = null;
   }
 
-  /** Begins to read, or goes on after an interruption. */
+  /** Starts reading, or resumes after an interruption. */
   async #readOn(): Promise<void> {
     this.#stopReading();
     const { clock, config, requests } = this.#host;
     const reader = this.#reader;
     const { connection } = requests;
-    // `restored` comes with the next connection.
+    // `restored` is called for the next connection.
     if (connection === null || reader === null) return;
     const follower = new LogFollower(connection, inboxPrefixOf(config), clock, {
       entry: (offset, payload, newest, stored) => this.#entry(reader, offset, payload, newest, stored),
@@ -141,19 +141,19 @@ class NatsLog implements ClusterLog {
       const first = this.#findPlace(reader, state);
       await requests.ask("read a log", () => follower.start(this.stream.name, first, READ_TIMEOUT_MS));
     } catch {
-      // The link says why it isn't connected, and an append why NATS doesn't store. Reading goes on when it can.
+      // Not reported: the link reports why it is down, and `append` why NATS doesn't store. Reading resumes when possible.
       if (this.#follower !== follower || this.#isClosed) return;
       this.#stopReading();
       this.#retryTimer = clock.setTimer(() => void this.#readOn(), RETRY_MS, false);
     }
   }
 
-  /** Decides behind which message reading goes on. Returns the number of the first message to read. */
+  /** Decides where reading resumes. Returns the number of the first message to read. */
   #findPlace(reader: LogReader, { epoch, removed, newest }: LogStreamState): number {
     const place = this.#place;
     if (place?.epoch === epoch && place.offset >= removed) {
       if (this.#newest > Math.max(newest, place.offset)) this.#starts(reader, place, Math.max(newest, place.offset));
-      // Read once more, the last message shows that NATS hasn't come back with older data.
+      // Read the last message again, to check that NATS wasn't restored with older data.
       return this.#stored !== "" && place.offset > removed ? place.offset : place.offset + 1;
     }
     const offset = place === null ? Math.max(removed, newest - this.#last) : removed;
@@ -178,7 +178,7 @@ class NatsLog implements ClusterLog {
     }
     if (offset <= place.offset) return;
     const { epoch } = place;
-    // Limits have removed messages before they could be read.
+    // Messages were removed by the limits before they could be read.
     if (offset > place.offset + 1) this.#starts(reader, { epoch, offset: offset - 1 }, newest);
     this.#place = { epoch, offset };
     this.#stored = stored;

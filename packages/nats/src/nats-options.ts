@@ -5,7 +5,7 @@ import { messageOf } from "@netconduit/core/adapter";
 import type { NatsConnect } from "./nats-connect.ts";
 import { type NameCheck, nameCheck } from "./server-names.ts";
 
-/** TLS towards NATS. `ca`, `cert` and `key` are PEM text; `caFile`, `certFile` and `keyFile` are paths of PEM files. */
+/** TLS options for NATS. `ca`, `cert` and `key` are PEM text; `caFile`, `certFile` and `keyFile` are paths of PEM files. */
 export interface NatsTlsOptions {
   /** CA that signed the certificate of the NATS server. Default: the CAs that the runtime trusts. */
   readonly ca?: string;
@@ -16,20 +16,20 @@ export interface NatsTlsOptions {
   /** Private key of the client certificate. */
   readonly key?: string;
   readonly keyFile?: string;
-  /** Whether the handshake comes before anything else; NATS needs `handshake_first` then. Default false. */
+  /** Do the TLS handshake before NATS's INFO message; needs `handshake_first` on the server. Default false. */
   readonly handshakeFirst?: boolean;
 }
 
-/** Options of a node of a cluster over NATS. Times are in milliseconds, sizes in bytes. */
+/** Options of a node in a cluster over NATS. Times are in milliseconds, sizes in bytes. */
 export interface NatsClusterOptions extends ClusterOptions {
   /**
-   * One or more servers: `nats://host:4222`, or `tls://host:4222`. The client learns the others of a NATS cluster by itself. With
-   * `wsconnect` as the option `connect`, `ws://host:8080` or `wss://host:443`.
+   * One or more servers: `nats://host:4222`, or `tls://host:4222`. The other servers of a NATS cluster are discovered
+   * automatically. With `wsconnect` as the option `connect`, `ws://host:8080` or `wss://host:443`.
    */
   readonly servers: string | readonly string[];
   /**
-   * Name of the cluster: 1 to 64 characters `A-Z a-z 0-9 _ -`. Nodes in one account of NATS with the same name, and only they,
-   * belong together.
+   * Name of the cluster: 1 to 64 characters `A-Z a-z 0-9 _ -`. Nodes with the same name in the same NATS account form
+   * a cluster.
    */
   readonly name: string;
   /** User name for NATS. Default: none. */
@@ -42,31 +42,31 @@ export interface NatsClusterOptions extends ClusterOptions {
   readonly credentials?: string | (() => string) | undefined;
   /** Seed of an NKey (`SU…`), or a function that returns it at each connect. */
   readonly nkeySeed?: string | (() => string) | undefined;
-  /** True or options: connect over TLS only. Default: TLS if the NATS server offers it. */
+  /** `true` or options to require TLS. Default: TLS if the NATS server offers it. */
   readonly tls?: boolean | NatsTlsOptions | undefined;
   /**
-   * All subjects begin with it, and each cluster needs its own: nodes with the same prefix hear each other, whatever their
-   * `name`. Default `netconduit.NAME`. docs/nats-permissions.md lists them.
+   * Prefix of all subjects, which must be unique to the cluster: nodes with the same prefix receive each other's
+   * messages, even with different names. Default `netconduit.NAME`. docs/nats-permissions.md lists the subjects.
    */
   readonly subjectPrefix?: string | undefined;
-  /** Copies of logs and records on servers of a NATS cluster: 1, 3 or 5. Applies to new ones. Default 1. */
+  /** Replicas of logs and records in a NATS cluster: 1, 3 or 5. Applies to newly created ones. Default 1. */
   readonly replicas?: 1 | 3 | 5 | undefined;
-  /** Largest message between nodes. Messages over NATS's limit (1 MiB by default) travel in parts. Default 16 MiB. */
+  /** Largest message between nodes. Messages over NATS's limit (1 MiB by default) are sent in chunks. Default 16 MiB. */
   readonly maxPayloadBytes?: number | undefined;
-  /** Bytes that may be in flight to NATS, and as many that may wait to be stored in logs; further messages are refused. Default 32 MiB. */
+  /** Limit of the bytes in flight to NATS, and of those waiting to be stored in logs; further messages are rejected. Default 32 MiB. */
   readonly maxPendingBytes?: number | undefined;
-  /** Time limit of a connect, TLS and login included. Default 5,000. */
+  /** Timeout for connecting, including TLS and login. Default 5,000. */
   readonly connectTimeoutMs?: number | undefined;
-  /** Time between two pings. A NATS server that leaves them unanswered is given up after two to three times this. Default 3,000. */
+  /** Ping interval. A NATS server that doesn't answer is considered lost after two to three intervals. Default 3,000. */
   readonly pingIntervalMs?: number | undefined;
   /**
-   * `connect` of another transport of nats.js: that of `jsr:@nats-io/transport-deno`, or `wsconnect` of `@nats-io/nats-core`. All
-   * connections of a process use one transport. Default: `@nats-io/transport-node`.
+   * The `connect` function of another nats.js transport, such as `jsr:@nats-io/transport-deno`, or `wsconnect` of
+   * `@nats-io/nats-core`. All connections of a process use the same transport. Default: `@nats-io/transport-node`.
    */
   readonly connect?: NatsConnect | undefined;
 }
 
-/** Options with defaults. */
+/** Options with defaults filled in. */
 export interface NatsConfig {
   readonly servers: string[];
   readonly name: string;
@@ -77,13 +77,13 @@ export interface NatsConfig {
   readonly connectTimeoutMs: number;
   readonly pingIntervalMs: number;
   readonly connect: NatsConnect | undefined;
-  /** Options that are passed to nats.js. */
+  /** Login options that are passed to nats.js. */
   readonly login: Pick<NodeConnectionOptions, "user" | "pass" | "token" | "authenticator"> & {
     tls?: (NatsTlsOptions & { readonly checkServerIdentity: NameCheck }) | null;
   };
 }
 
-/** Begins the subjects of answers. */
+/** Prefix of the subjects for replies. */
 export function inboxPrefixOf({ subjectPrefix }: NatsConfig): string {
   return `${subjectPrefix}.inbox`;
 }
@@ -92,7 +92,7 @@ const NAME = /^[\w-]{1,64}$/;
 const PREFIX = /^[\w-]+(\.[\w-]+)*$/;
 const MiB = 2 ** 20;
 
-/** Each option, so that a misspelt one is noticed. */
+/** All option names, to detect misspelt ones. */
 const KNOWN: Readonly<Record<keyof NatsClusterOptions, true>> = {
   servers: true,
   name: true,
@@ -153,12 +153,12 @@ export function parseNatsOptions(options: NatsClusterOptions): NatsConfig {
   };
 }
 
-/** @param isConnectGiven whether another transport than that for Node.js may be used */
+/** @param isConnectGiven whether the application passed a transport of its own */
 function parseServers(servers: string | readonly string[], isConnectGiven: boolean): string[] {
   const list = typeof servers === "string" ? [servers] : Array.isArray(servers) ? [...servers] : [];
   if (list.length === 0) throw invalid("servers", "must name at least one server", servers);
   for (const server of list) {
-    // First, because the other errors show the URL.
+    // Checked first, because other error messages contain the URL.
     if (typeof server === "string" && server.includes("@")) {
       throw new ConduitError(
         ErrorCode.INVALID_CONFIG,
@@ -208,15 +208,15 @@ function parseLogin(options: NatsClusterOptions, servers: readonly string[]): Na
     new TextEncoder().encode(typeof text === "function" ? text() : text);
   if (credentials !== undefined) {
     const bytes = bytesOf(credentials);
-    // nats.js would ask a function twice, for the JWT and for the seed, which might then belong to two users.
-    login.authenticator = told("credentials", (nonce) => credsAuthenticator(bytes())(nonce));
+    // nats.js would call a function twice, for the JWT and for the seed, which might then belong to different users.
+    login.authenticator = withOptionName("credentials", (nonce) => credsAuthenticator(bytes())(nonce));
   }
-  if (nkeySeed !== undefined) login.authenticator = told("nkeySeed", nkeyAuthenticator(bytesOf(nkeySeed)));
+  if (nkeySeed !== undefined) login.authenticator = withOptionName("nkeySeed", nkeyAuthenticator(bytesOf(nkeySeed)));
   return login;
 }
 
-/** An authenticator whose errors name the option. @throws ConduitError AUTH_FAILED */
-function told(option: string, authenticator: Authenticator): Authenticator {
+/** Wraps an authenticator so that its errors name the option. @throws ConduitError AUTH_FAILED */
+function withOptionName(option: string, authenticator: Authenticator): Authenticator {
   return (nonce) => {
     try {
       return authenticator(nonce);

@@ -7,10 +7,10 @@ import { isApiError, JetStreamCode, storageError } from "./nats-errors.ts";
 import { mustFitOne } from "./nats-limits.ts";
 import type { NatsConfig } from "./nats-options.ts";
 
-/** How long NATS may take for an answer. */
+/** Timeout of a request to NATS. */
 const TIMEOUT_MS = 3000;
 
-/** Sets of records: a KV bucket for each, which removes records that weren't put for its TTL. */
+/** Sets of records. Each is a KV bucket, whose TTL removes records. */
 export class NatsRecords implements ClusterRecords {
   readonly #config: NatsConfig;
   readonly #requests: ConnectionRequests;
@@ -32,7 +32,7 @@ class NatsRecordSet implements ClusterRecordSet {
   readonly #requests: ConnectionRequests;
   readonly #name: string;
   readonly #ttlMs: number;
-  /** A bucket works over the connection that it was opened by, which nats.js may give up for another one. */
+  /** A bucket is bound to the connection it was opened over, which nats.js may replace. */
   #opened: { readonly connection: NatsConnection; readonly bucket: KV } | null = null;
 
   constructor(config: NatsConfig, requests: ConnectionRequests, name: string, ttlMs: number) {
@@ -91,7 +91,7 @@ class NatsRecordSet implements ClusterRecordSet {
     }
   }
 
-  /** Does something with the bucket, which is made if there is none; again if NATS has lost its data. */
+  /** Runs `action` on the bucket, creating it if it doesn't exist. Retries once if NATS has lost its data. */
   async #inBucket<T>(connection: NatsConnection, action: (bucket: KV) => Promise<T>): Promise<T> {
     const known = this.#opened;
     if (known?.connection === connection) {
@@ -108,7 +108,7 @@ class NatsRecordSet implements ClusterRecordSet {
 
   #make(connection: NatsConnection): Promise<KV> {
     const { name, replicas } = this.#config;
-    // Direct reads may come from a copy that lags behind: a session that has just moved would be read as it was.
+    // Direct reads may be served by a lagging replica, which would return a session as it was before it moved.
     const options = { ttl: this.#ttlMs, history: 1, replicas, allow_direct: false };
     return new Kvm(jetstream(connection, { timeout: TIMEOUT_MS, checkAPI: false })).create(
       `netconduit-${name}-${this.#name}`,

@@ -1,6 +1,6 @@
 import { ConduitError, ErrorCode } from "@netconduit/core";
 
-/** Messages that wait until NATS has stored them. A program that doesn't wait for its appends must not fill the memory. */
+/** Bounds the messages that wait until NATS has stored them, for programs that don't wait for their appends. */
 export class PendingAppends {
   readonly #maxBytes: number;
   #bytes = 0;
@@ -10,8 +10,8 @@ export class PendingAppends {
   }
 
   /**
-   * Counts a message until it is stored or refused. One larger than the limit passes if no other waits.
-   * @throws ConduitError CLUSTER_UNAVAILABLE; what `append` throws
+   * Counts a message until it is stored or rejected. One larger than the limit is allowed if no other is waiting.
+   * @throws ConduitError CLUSTER_UNAVAILABLE; any error of `append`
    */
   async run<T>(topic: string, bytes: number, append: () => Promise<T>): Promise<T> {
     if (this.#bytes > 0 && this.#bytes + bytes > this.#maxBytes) {

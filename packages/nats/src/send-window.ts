@@ -2,18 +2,18 @@ import type { Clock } from "@netconduit/core/adapter";
 
 /** The part of a connection that the window uses. */
 export interface Confirming {
-  /** Resolves when NATS has taken everything that was published before; rejects if the connection is lost first. */
+  /** Resolves when NATS has received everything published so far; rejects if the connection is lost first. */
   flush(): Promise<void>;
 }
 
-/** NATS is asked this long after the first unconfirmed message at the latest, */
+/** A confirmation is requested this long after the first unconfirmed message, */
 const CONFIRM_AFTER_MS = 50;
-/** or after so many bytes. */
+/** or after this many bytes, whichever comes first. */
 const CONFIRM_AFTER_BYTES = 256 * 1024;
 
 /**
- * Messages that were published and NATS hasn't confirmed. nats.js buffers without a bound for a slow NATS, and doesn't
- * report lost messages; a PING, which NATS answers after everything before it, shows both.
+ * Tracks published messages that NATS hasn't confirmed. nats.js buffers without limit for a slow NATS server, and
+ * doesn't report lost messages. A PING reveals both, because NATS answers it after everything sent before.
  */
 export class SendWindow {
   readonly #clock: Clock;
@@ -30,12 +30,12 @@ export class SendWindow {
     this.#maxBytes = maxBytes;
   }
 
-  /** Bytes that aren't confirmed. */
+  /** Unconfirmed bytes. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Whether a message fits. One larger than the window passes if nothing else is in flight. */
+  /** Whether a message fits. One larger than the window is allowed if nothing else is in flight. */
   hasRoomFor(bytes: number): boolean {
     return this.#bytes === 0 || this.#bytes + bytes <= this.#maxBytes;
   }
@@ -44,7 +44,7 @@ export class SendWindow {
     this.#connection = connection;
   }
 
-  /** The connection is lost. Returns how many messages may be lost with it. */
+  /** The connection was lost. Returns how many messages may be lost with it. */
   closed(): number {
     const lost = this.#messages;
     this.#connection = null;

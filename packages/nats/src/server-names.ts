@@ -1,15 +1,15 @@
 import { isIP } from "node:net";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
 
-/** For a server with an address instead of a name, nats.js gives Node.js no name to check, and Node.js takes this one. */
+/** For a server given by address, nats.js passes no name to Node.js, which then checks this one. */
 const NAME_OF_NO_NAME = "localhost";
 
-/** Returns the error, as Node.js expects it. */
+/** Returns the error, as Node.js's `checkServerIdentity` does. */
 export type NameCheck = (name: string, certificate: PeerCertificate) => Error | undefined;
 
 /**
- * Checks the name in the certificate of a NATS server. A server with an address must have a certificate for one of the addresses
- * in the option `servers`.
+ * Checks the name in a NATS server's certificate. A server given by address must have a certificate for one of the
+ * addresses in the option `servers`.
  */
 export function nameCheck(servers: readonly string[]): NameCheck {
   const hosts = servers.map((server) => new URL(server).hostname.replace(/^\[|\]$/g, ""));

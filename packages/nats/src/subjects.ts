@@ -17,23 +17,23 @@ export function subjectOf(prefix: string, { kind, name }: ClusterAddress): strin
   return `${prefix}.${kind}.${encodeToken(name)}`;
 }
 
-/** NATS ends a connection whose control line has more than 4,096 bytes; the rest is for the verb, an id and sizes. */
+/** NATS closes a connection whose control line exceeds 4,096 bytes; the rest is for the verb, an id and sizes. */
 const MAX_SUBJECT_BYTES = 4000;
 
-/** Whether NATS takes the subject. Subjects are ASCII. */
+/** Whether the subject fits into NATS's control line. Subjects are ASCII. */
 export function fitsControlLine(subject: string): boolean {
   return subject.length <= MAX_SUBJECT_BYTES;
 }
 
-/** A subject that no address and no other link has, for trying permissions. */
+/** A subject that no address and no other link uses, for probing permissions. */
 export function probeSubject(prefix: string, kind: ClusterAddress["kind"], linkId: string): string {
   return `${prefix}.${kind}.=probe-${linkId}`;
 }
 
-/** Streams are folders, whose names can have 255 bytes on most systems. */
+/** NATS stores a stream in a folder of its name, which is limited to 255 bytes on most systems. */
 const MAX_TOPIC_TOKEN = 150;
 
-/** A token for a stream's name. Long ones end with a hash, behind `=-`, which no other token has. */
+/** A token for a stream's name. Long ones end with `=-` and a hash, which can't occur in other tokens. */
 export function streamToken(topic: string): string {
   const token = encodeToken(topic);
   if (token.length <= MAX_TOPIC_TOKEN) return token;

@@ -6,12 +6,12 @@ import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
 import { CommandError, usersCommand } from "./users-command.ts";
 
-/** The first line of standard input. On a terminal, it is asked for and not shown. */
+/** Reads the first line of standard input; on a terminal, after a prompt and without echo. */
 async function readPassword(): Promise<string> {
   const { stdin, stderr } = process;
   const isTerminal = stdin.isTTY === true;
   if (isTerminal) stderr.write("Password: ");
-  // A readline with a terminal turns the echo off and shows what is typed itself: here, nothing.
+  // With `terminal`, readline disables the terminal's echo and echoes to `output`, which discards it.
   const output = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: stdin, output, terminal: isTerminal });
   try {

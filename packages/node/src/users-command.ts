@@ -1,6 +1,6 @@
 /**
- * The command `netconduit-users`: makes and changes a server's file of users. A password is read without echo, or from
- * standard input, and never from the command line, which other users of the computer see.
+ * The command `netconduit-users`, which creates and edits a server's users file. A password is read without echo or
+ * from standard input, and never from the command line, which other users of the machine can see.
  */
 
 import { randomUUID } from "node:crypto";
@@ -18,7 +18,7 @@ import {
 } from "@netconduit/core/adapter";
 import { nodeRuntime } from "./runtime.ts";
 
-/** Nobody else may read the verifiers: passwords can be tried against them. */
+/** Only the owner may read the verifiers, because passwords can be guessed offline with them. */
 const FILE_MODE = 0o600;
 
 export const USAGE = `Usage: netconduit-users COMMAND FILE [NAME] [options]
@@ -38,11 +38,11 @@ The password is asked for, or read from the first line of standard input. The fi
 /** Where the command reads and writes. */
 export interface CommandIo {
   print(text: string): void;
-  /** Asks for a password, or reads it from standard input. */
+  /** Prompts for a password, or reads it from standard input. */
   readPassword(): Promise<string>;
 }
 
-/** A mistake of the user of the command: only its message is shown. */
+/** An error in the command's use, of which only the message is shown. */
 export class CommandError extends Error {}
 
 /** Runs the command. @throws CommandError */
@@ -128,7 +128,7 @@ async function loadIfThere(path: string): Promise<UsersFile | null> {
   return parseUsersFile(text, path);
 }
 
-/** A reader sees the old file or the new one, also after a crash. */
+/** Replaces the file atomically: a reader sees the old or the new one, even after a crash. */
 async function save(path: string, file: UsersFile): Promise<void> {
   const temporary = `${path}.${randomUUID()}.tmp`;
   try {
@@ -149,7 +149,7 @@ async function save(path: string, file: UsersFile): Promise<void> {
   await syncFolder(dirname(path));
 }
 
-/** Windows can't open a folder, and has no need to. */
+/** Skipped on Windows, which can't open folders and doesn't need this. */
 async function syncFolder(folder: string): Promise<void> {
   if (process.platform === "win32") return;
   const handle = await open(folder, "r");
