@@ -3,19 +3,19 @@ import type { FrameTypes } from "../wire/frame-types.ts";
 import type { ReceiveMemory } from "../wire/receive-memory.ts";
 
 /**
- * Lends decoders to connections that have bytes to decode. A connection without an incomplete frame has none: 200 bytes
- * less, a twelfth of what an idle one takes.
+ * Lends decoders to connections that have bytes to decode. A connection without an incomplete frame holds none, which
+ * saves 200 bytes, a twelfth of an idle connection.
  */
 export class DecoderPool {
   readonly #memory: ReceiveMemory;
-  /** One is enough: it comes back before the next chunk, unless a frame is incomplete. */
+  /** One is enough, because it is returned before the next chunk unless a frame is incomplete. */
   #spare: FrameDecoder | null = null;
 
   constructor(memory: ReceiveMemory) {
     this.#memory = memory;
   }
 
-  /** @param cutFrames frames of this connection that chunks have cut so far */
+  /** @param cutFrames number of this connection's frames that were split across chunks so far */
   take(maxPayloadBytes: number, types: FrameTypes, cutFrames: number): FrameDecoder {
     const decoder = this.#spare ?? new FrameDecoder(maxPayloadBytes, types, this.#memory);
     this.#spare = null;
@@ -25,7 +25,7 @@ export class DecoderPool {
     return decoder;
   }
 
-  /** @param decoder that is idle */
+  /** @param decoder an idle decoder */
   give(decoder: FrameDecoder): void {
     this.#spare = decoder;
   }

@@ -23,7 +23,7 @@ import { TurnQueue } from "./turn-queue.ts";
 /** Smaller frames are received in new memory, because pooling it would take longer. */
 const MIN_POOLED_BYTES = 32 * 1024;
 
-/** Something with bytes to write at the end of the turn. */
+/** An object that flushes its bytes at the end of the turn. */
 export interface Flushable {
   flush(): void;
 }
@@ -32,7 +32,7 @@ export class RuntimeContext implements CallClock {
   readonly runtime: Runtime;
   readonly wheel: TimerWheel;
   readonly slab: Slab;
-  /** The time that the connection at work has taken of this turn. */
+  /** Time used in this turn by the connection being processed. */
   readonly slice: TimeSlice;
   /** Connections that continue in a later turn. */
   readonly turns: TurnQueue;
@@ -44,7 +44,7 @@ export class RuntimeContext implements CallClock {
   readonly #received: BufferPool;
   /** Connections that haven't ended. */
   #connections = 0;
-  /** By settings. */
+  /** Writers by settings. */
   readonly #writers = new Map<string, FrameWriter>();
   readonly #readers = new Map<string, PayloadReader>();
   #dirty: Flushable[] = [];
@@ -53,7 +53,7 @@ export class RuntimeContext implements CallClock {
   /** Number of chunks being processed, nested. */
   #receiving = 0;
   #endsWithChunk = false;
-  /** 0 until first read in this turn, like the next one. */
+  /** 0 until first read in this turn; likewise the next one. */
   #wallClockMs = 0;
   #turnMs = 0;
 
@@ -135,7 +135,7 @@ export class RuntimeContext implements CallClock {
     this.releaseIdleState();
   }
 
-  /** If no connections are left, gives memory back, and stops the runtime's timer unless something is scheduled. */
+  /** If no connections are left, frees memory, and stops the runtime's timer unless something is scheduled. */
   releaseIdleState(): void {
     if (this.#connections > 0) return;
     this.buffers.clear();
@@ -149,7 +149,7 @@ export class RuntimeContext implements CallClock {
     this.#endTurnLater();
   }
 
-  /** Processing of a chunk starts; `endReceive` follows. */
+  /** Starts processing a chunk; `endReceive` must follow. */
   beginReceive(): void {
     this.#receiving += 1;
   }

@@ -1,46 +1,47 @@
 /**
  * Measures how long one connection has kept the event loop from others.
  *
- * Chunks of one connection that follow each other closely belong to the same slice, because a runtime may deliver many
- * of one socket before it turns to the next: Node.js reads up to 2 MiB, which TLS passes on in thousands of records. Time
- * between two chunks of the same turn of the event loop counts, since the runtime reads and decrypts then. Time between two
- * turns is subtracted, since others can use it.
+ * Chunks of one connection that follow each other closely belong to the same slice, because a runtime may deliver
+ * many of one socket before it turns to the next: Node.js reads up to 2 MiB, which TLS passes on in thousands of
+ * records. Time between two chunks in the same event loop turn counts, because the runtime reads and decrypts during
+ * it. Time between two turns doesn't, because others can use it.
  *
- * Reading the clock for every frame would cost 1 to 2 % of the throughput, so it is read after four small frames or one
- * larger one. Likewise, a task of the next turn shows after sixteen small chunks or one of 64 KiB where the turn ends.
+ * Reading the clock for every frame would cost 1 to 2 % of the throughput, so it is read after four small frames or
+ * one larger one. Likewise, the end of the turn is only detected, by a task in the next turn, after sixteen small
+ * chunks or one of 64 KiB.
  */
 import { TIME_SLICE_MS } from "../limits.ts";
 import type { Runtime } from "../runtime.ts";
 
-/** The clock, and how the end of a turn is seen. */
+/** The clock, and the functions to detect the end of a turn. */
 export type SliceRuntime = Pick<Runtime, "now" | "nextTurn" | "boundsReads">;
 
-/** Small frames between two readings of the clock. */
+/** Number of small frames between two clock reads. */
 const FRAMES_PER_CHECK = 4;
 /** A payload counts as one more small frame for each of this many bytes. */
 const BYTES_PER_UNIT = 1024;
-/** Small chunks until the end of the turn is looked for. A chunk counts as one more for each 4 KiB. */
+/** Number of small chunks until the end of the turn is checked. A chunk counts as one more for each 4 KiB. */
 const CHUNKS_PER_MARK = 16;
 const BYTES_PER_CHUNK = 4096;
 
 export class TimeSlice {
   readonly #runtime: SliceRuntime;
-  /** The connection at work, or the last one. */
+  /** The connection being processed, or the last one. */
   #worker: object | null = null;
   #startedAtMs = 0;
   #endedAtMs = 0;
-  /** Time taken before `#startedAtMs`. */
+  /** Time used before `#startedAtMs`. */
   #usedMs = 0;
   #units = 0;
   #chunks = 0;
-  /** Whether the turn is the one in which its end was last looked for. */
+  /** Whether this is still the turn whose end was last checked. */
   #isSameTurn = false;
 
   constructor(runtime: SliceRuntime) {
     this.#runtime = runtime;
   }
 
-  /** A connection begins to work on a chunk of this size that arrived at this time. */
+  /** A connection starts to process a chunk of this size that arrived at this time. */
   begin(worker: object, nowMs: number, chunkBytes: number): void {
     const gapMs = nowMs - this.#endedAtMs;
     const usedMs = this.#isSameTurn ? this.#usedMs + gapMs : Math.max(0, this.#usedMs - gapMs);
@@ -58,7 +59,7 @@ export class TimeSlice {
     this.#chunks = 0;
   };
 
-  /** A connection begins to work in a turn of its own. */
+  /** A connection starts to work in a turn of its own. */
   beginTurn(worker: object): void {
     this.#worker = worker;
     this.#startedAtMs = this.#runtime.now();
@@ -66,12 +67,12 @@ export class TimeSlice {
     this.#units = 0;
   }
 
-  /** A frame caused a reply of this size. */
+  /** Counts a frame's reply of this size. */
   add(replyBytes: number): void {
     this.#units += replyBytes / BYTES_PER_UNIT;
   }
 
-  /** A frame was processed. Returns whether the slice is over. */
+  /** Counts a processed frame. Returns whether the slice is used up. */
   frameDone(payloadBytes: number): boolean {
     this.#units += payloadBytes < BYTES_PER_UNIT ? 1 : 1 + payloadBytes / BYTES_PER_UNIT;
     if (this.#units < FRAMES_PER_CHECK) return false;
@@ -79,7 +80,7 @@ export class TimeSlice {
     return this.#usedMs + this.#runtime.now() - this.#startedAtMs >= TIME_SLICE_MS;
   }
 
-  /** The connection stops working for now. Returns whether the slice is over. */
+  /** The connection pauses. Returns whether the slice is used up. */
   end(): boolean {
     this.#endedAtMs = this.#runtime.now();
     this.#usedMs += this.#endedAtMs - this.#startedAtMs;

@@ -1,15 +1,15 @@
 import type { Runtime } from "../runtime.ts";
 import { Fifo } from "../util/fifo.ts";
 
-/** Work that has used up its share of a turn of the event loop. */
+/** Work that has used up its time slice of an event loop turn. */
 export interface Continuable {
   /** Works for the next time slice. Must not throw. */
   continueTurn(): void;
 }
 
 /**
- * Shares the event loop between connections that have more work than fits into a time slice. One of them continues per turn,
- * in order, so what they take from the others doesn't grow with their number.
+ * Shares the event loop between connections that have more work than fits into a time slice. One of them continues in
+ * each turn, in order, so the time they take doesn't grow with their number.
  */
 export class TurnQueue {
   readonly #runtime: Runtime;
@@ -20,7 +20,7 @@ export class TurnQueue {
     this.#runtime = runtime;
   }
 
-  /** `work` continues in a later turn. */
+  /** Continues `work` in a later turn. */
   add(work: Continuable): void {
     this.#waiting.push(work);
     this.#schedule();

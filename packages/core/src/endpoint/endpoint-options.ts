@@ -92,11 +92,11 @@ export interface PeerOptions {
 
 /** Room in a queue for a message's frame header and control frames. */
 const QUEUE_HEADROOM_BYTES = 1024;
-/** The default receive queue has room for so much beside the largest message, so that small calls pass it. */
+/** Room in the default receive queue beside the largest message, so that small calls aren't held up by it. */
 const RECEIVE_HEADROOM_BYTES: number = 2 * 1024 * 1024;
 const MIN_MESSAGE_BYTES = 1024;
 const MIN_MAX_STREAM_BYTES = 65_536;
-/** Names, versions and descriptions are sent at login, and the other side cuts longer ones. */
+/** Limit of names and versions sent at login; the other side truncates longer ones. */
 export const MAX_NAME_CHARS = 256;
 
 /** Schemas of the common options. */
@@ -187,7 +187,7 @@ export function sealConfig<T extends object>(config: T, secrets: readonly (keyof
   return Object.freeze(config);
 }
 
-/** A frozen copy of the option `tls` whose private key isn't enumerable. */
+/** Returns a frozen copy of the option `tls` whose private key isn't enumerable. */
 export function sealTls<T extends { readonly key?: string | undefined }>(tls: T): T {
   return sealConfig({ ...tls }, tls.key === undefined ? [] : ["key"]);
 }

@@ -32,14 +32,14 @@ type GroupMessageHandler<S extends Side, D, Peer, Fields> = S extends "server"
   ? (client: Peer, data: D, context: HandlerContext<Peer> & Fields) => Awaitable<unknown>
   : (data: D, context: HandlerContext<Peer> & Fields) => Awaitable<unknown>;
 
-/** Servers have clients with roles; clients' groups take no options. */
+/** Only groups of a server take options, because only clients have roles. */
 type OnOptions<S extends Side> = S extends "server" ? [options?: MessageOptions] : [];
 
 type AnyHandler = (...args: never[]) => unknown;
 
 /**
- * Methods, streams and message handlers with the same middleware around them. `Fields` are those that middleware adds to
- * their context.
+ * Methods, streams and message handlers that share middleware. `Fields` are the fields that middleware adds to their
+ * context.
  */
 export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unknown> {
   readonly #registration: HandlerRegistration<Peer>;
@@ -52,7 +52,7 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
   }
 
   /**
-   * Adds a middleware around what is registered in this group from now on.
+   * Adds a middleware around handlers that are registered in this group after it.
    * @returns this group, whose type has the fields that the middleware adds
    * @throws ConduitError INVALID_CONFIG
    */
@@ -61,7 +61,7 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     return this as HandlerGroup<C, S, Peer, Fields & AddedFields<R>>;
   }
 
-  /** A group that starts with this one's middleware. Middleware added to either later doesn't change the other. */
+  /** Creates a group that starts with this one's middleware. Middleware added to either later doesn't affect the other. */
   group(): HandlerGroup<C, S, Peer, Fields> {
     const { middlewares, roles } = this.#scope;
     return new HandlerGroup(this.#registration, { middlewares: new MiddlewareList(middlewares.current), roles });
@@ -112,7 +112,7 @@ export class HandlerGroup<C extends Contract, S extends Side, Peer, Fields = unk
     return this.#registration.addMethods(handlers, this.#scope);
   }
 
-  /** Registers a handler of messages, as `on` of the server or client does. A server's takes roles, too. */
+  /** Registers a message handler, as `on` of the server or client does. On a server, it also takes roles. */
   on<T extends NameBound<MessageType<C, S>>>(
     type: (T & string) | readonly (T & string)[],
     handler: GroupMessageHandler<S, MessageOutput<C, S, T>, Peer, Fields>,

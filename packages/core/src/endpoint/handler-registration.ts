@@ -30,21 +30,21 @@ const ON = new KnownOptions<MessageOptions>("on", { roles: true });
 /** Shared by the handlers of a server, a client or a group. */
 export interface HandlerScope<Peer> {
   readonly middlewares: MiddlewareList<Peer>;
-  /** Roles that they require; undefined for none. */
+  /** Roles required to use them; undefined for none. */
   readonly roles?: readonly string[] | undefined;
 }
 
 /**
- * Registers methods and message handlers. Input and results are validated with the schemas given with the handler, or
- * else with those of the contract.
+ * Registers methods and message handlers. Inputs and results are validated with the schemas passed with the handler,
+ * or with the contract's by default.
  */
 export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
-  /** Those of the server or client itself. */
+  /** Middlewares of the server or client itself. */
   readonly middlewares: MiddlewareList<Peer> = new MiddlewareList();
   readonly #registry: Registry<Peer>;
   /** Undefined without a contract. */
   readonly #contract: SideContract | undefined;
-  /** Peers of a server have users, and handlers of messages take the peer. */
+  /** On a server, peers have users, and message handlers get the peer as an argument. */
   readonly #isServer: boolean;
 
   constructor(registry: Registry<Peer>, contract: SideContract | undefined, isServer: boolean) {
@@ -68,7 +68,7 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
     return this.#add(definition, agreed, splitHandler(name, form, schemaOrHandler, maybeHandler), scope);
   }
 
-  /** Registers a handler that returns a stream of items. Arguments as those of `addMethod`. */
+  /** Registers a handler that returns a stream of items. Takes the same arguments as `addMethod`. */
   addStream(
     stream: string | StreamDefinition,
     schemaOrHandler: Schema | Handler,
@@ -176,7 +176,7 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
     return () => disposeAll(disposers);
   }
 
-  /** @throws ConduitError INVALID_CONFIG if there is a contract without this name: nobody could call it, but by a mistake */
+  /** @throws ConduitError INVALID_CONFIG if the contract lacks this name, so that no typed peer could call it */
   #mustList(what: string, entries: Readonly<Record<string, unknown>> | undefined, name: string): void {
     if (this.#contract === undefined || (entries !== undefined && Object.hasOwn(entries, name))) return;
     const side = this.#isServer ? "server" : "client";
@@ -198,7 +198,7 @@ export class HandlerRegistration<Peer> implements HandlerScope<Peer> {
     this.#mustHaveAll(action, (name) => this.#registry.method(name) !== undefined);
   }
 
-  /** @param given names of which those that the contract hasn't may be meant */
+  /** @param given registered names, to suggest those missing from the contract as misspellings */
   #mustHaveAll(action: string, has: (name: string) => boolean, given: readonly string[] = []): void {
     const names = Object.keys({ ...this.#contract?.methods, ...this.#contract?.streams });
     const missing = names.filter((name) => !has(name));
@@ -232,7 +232,7 @@ function definitionOf<D extends { readonly name: string }>(
   return given;
 }
 
-/** @throws ConduitError INVALID_CONFIG unless it is a type of messages, or several */
+/** @throws ConduitError INVALID_CONFIG unless the argument is one or more message types */
 function checkTypes(type: unknown, takesPeer: boolean): void {
   const types: readonly unknown[] = Array.isArray(type) ? type : [type];
   if (types.length > 0 && types.every((one) => typeof one === "string" && one !== "")) return;
@@ -251,7 +251,7 @@ interface SplitHandler<H> {
 }
 
 /**
- * Distinguishes `(handler)` from `(schema, handler)`. `form` is the call as it is meant, for the error message.
+ * Distinguishes `(handler)` from `(schema, handler)`. `form` is the intended call, for the error message.
  * @throws ConduitError INVALID_CONFIG
  */
 function splitHandler<H extends (...args: never[]) => unknown>(
@@ -270,7 +270,7 @@ function splitHandler<H extends (...args: never[]) => unknown>(
   return { schema, handler: handler as H };
 }
 
-/** Whether a method takes items, and their validator. */
+/** The validator of a method's input items; null if it takes none. */
 function inputOf(input: Schema | true | undefined, name: string): Items | null {
   if (input === undefined) return null;
   const schema = input === true ? null : checkedSchema(input, name);

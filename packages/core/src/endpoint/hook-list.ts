@@ -19,7 +19,7 @@ export class HookList<Args extends readonly unknown[]> {
     return this.#hooks.length === 0;
   }
 
-  /** Whether a hook is on the stack, which it leaves at its first `await`. */
+  /** Whether a hook is on the call stack, that is, hasn't reached its first `await`. */
   get isCalling(): boolean {
     return this.#depth > 0;
   }
@@ -34,7 +34,7 @@ export class HookList<Args extends readonly unknown[]> {
     };
   }
 
-  /** Runs the hooks one after the other. An `RpcError` may be returned or thrown, as by handlers. Never rejects. */
+  /** Runs the hooks one after another. Like a handler, a hook may return or throw an `RpcError`. Never rejects. */
   async run(onError: (error: unknown) => void, ...args: Args): Promise<void> {
     for (const { hook } of this.#hooks) {
       try {
@@ -46,14 +46,14 @@ export class HookList<Args extends readonly unknown[]> {
     }
   }
 
-  /** Runs the hooks one after the other. The first failure stops them. */
+  /** Runs the hooks one after another, until the first failure. */
   async runStrict(...args: Args): Promise<void> {
     for (const { hook } of this.#hooks) await this.#call(hook, args);
   }
 
   /**
-   * Starts every hook without waiting for it. Returns a promise of when the asynchronous ones have finished, which never
-   * rejects; null if there are none. The caller bounds how many run.
+   * Starts every hook without waiting. Returns a promise that resolves when the asynchronous ones have finished and
+   * never rejects, or null if there are none. The caller bounds how many run.
    */
   start(onError: (error: unknown) => void, ...args: Args): Promise<unknown> | null {
     let running: Promise<unknown>[] | null = null;
@@ -67,8 +67,8 @@ export class HookList<Args extends readonly unknown[]> {
   }
 
   /**
-   * Starts every hook without waiting for it; only reports errors. Peers may cause any number of events, so while many
-   * asynchronous hooks run, further events start none, which is reported once.
+   * Starts every hook without waiting; only reports errors. Because peers can cause any number of events, no hooks
+   * are started while too many asynchronous ones are running, which is reported once.
    */
   notify(onError: (error: unknown) => void, ...args: Args): void {
     if (this.#running === MAX_RUNNING_HOOKS) {

@@ -91,9 +91,10 @@ type ItemsHandler<P, O, Peer, I, F, G> = (
 /** Items that a handler gets: of the schema in its definition, else of the contract. */
 type Input<I extends InputSchema, Agreed> = I extends Schema ? InferOutput<I> : Agreed;
 /**
- * The handler of a method with the schemas `P` and `R`, or else those of the contract. Conditional, because the
- * compiler then substitutes the inferred types before it checks the function. With type parameters in a function type,
- * it would widen a returned `"fine"` to string and `[1, 2]` to an array. `F` are fields that middleware adds to the context.
+ * The handler of a method with the schemas `P` and `R`, or the contract's by default. Conditional, because the
+ * compiler then substitutes the inferred types before it checks the function. With type parameters in a function
+ * type, it would widen a returned `"fine"` to string and `[1, 2]` to an array. `F` are fields that middleware adds to
+ * the context.
  */
 export type MethodHandler<
   C extends Contract,

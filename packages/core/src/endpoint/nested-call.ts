@@ -4,9 +4,8 @@ import { describeValue } from "../text/describe-value.ts";
 import type { CallOptions } from "./call-options.ts";
 
 /**
- * The options of a call that a handler makes for its own caller: with the option `parent`, the caller's deadline and
- * cancellation apply to it.
- * @throws ConduitError INVALID_CONFIG; TIMEOUT, CANCELLED or CONNECTION_CLOSED if the caller has given up
+ * Applies the option `parent` of a nested call: the deadline and cancellation of the handler's own caller.
+ * @throws ConduitError INVALID_CONFIG; TIMEOUT, CANCELLED or CONNECTION_CLOSED if the caller no longer waits
  */
 export function withParent<O extends CallOptions>(name: string, options: O | undefined): O | undefined {
   const parent = options?.parent;

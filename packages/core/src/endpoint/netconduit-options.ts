@@ -1,4 +1,4 @@
-/** Hints on options of netconduit whose names are too far from this library's to be suggested by their letters. */
+/** Hints for netconduit options whose names differ too much from this library's for "did you mean". */
 export const NETCONDUIT_REMARKS = {
   max_message_size: "did you mean maxMessageBytes?",
   reconnect_delay_max: "did you mean reconnect.maxDelayMs?",

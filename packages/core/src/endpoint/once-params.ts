@@ -1,5 +1,5 @@
 /**
- * The params of `$once`, encoded once for all attempts: later changes of what the program gave aren't sent.
+ * The params of `$once`, encoded once for all attempts, so that later changes to the program's objects aren't sent.
  */
 
 import type { RuntimeContext } from "../context/runtime-context.ts";
@@ -8,7 +8,7 @@ import { EncodedValue } from "../wire/encoded-value.ts";
 import { concat, KEY_DATA } from "../wire/envelope.ts";
 import type { FrameWriter } from "../wire/frame-writer.ts";
 
-/** The connections that attempts go over have limits. */
+/** A writer without limits, because each connection checks its own. */
 function writerOf(context: RuntimeContext): FrameWriter {
   return context.writer(Number.MAX_SAFE_INTEGER, false);
 }
@@ -24,12 +24,12 @@ export class OnceMessage {
   readonly #writer: FrameWriter;
   readonly #key: string;
   readonly #type: string;
-  /** The map with the data, which is at its end. */
+  /** The encoded map, with the data at its end. */
   #params: EncodedValue;
   readonly #dataBytes: number;
 
   /**
-   * @param data may be encoded
+   * @param data may already be encoded
    * @throws ConduitError UNSERIALIZABLE
    */
   constructor(context: RuntimeContext, key: string, type: string, data: unknown) {
@@ -49,17 +49,17 @@ export class OnceMessage {
     return this.#params;
   }
 
-  /** The next attempts ask for this delivery. */
+  /** Makes the next attempts request this delivery. */
   setDelivery(delivery: number, deliveries: number): void {
     const { bytes } = this.#params;
     const data = bytes.subarray(bytes.length - this.#dataBytes);
     this.#params = this.#valueOf(concat([this.#headOf({ delivery, deliveries }), data]));
   }
 
-  /** All of the map before the data. */
+  /** The map's bytes before the data. */
   #headOf(fields: { readonly delivery?: number; readonly deliveries?: number }): Uint8Array {
     const map = this.#writer.encodePayload({ key: this.#key, type: this.#type, ...fields });
-    // One entry more.
+    // One more entry, for the data.
     map[0] = (map[0] as number) + 1;
     return concat([map, KEY_DATA]);
   }

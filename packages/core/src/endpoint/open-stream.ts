@@ -1,4 +1,4 @@
-/** Calls with streams: the caller's side. */
+/** The caller's side of calls with streams. */
 
 import type { StreamConnection } from "../connection/connection-sender.ts";
 import { checkResult, checkSignal, checkTimeout } from "../connection/outgoing-calls.ts";
@@ -23,13 +23,13 @@ import {
 } from "./call-options.ts";
 import { withParent } from "./nested-call.ts";
 
-/** Chooses the connection. */
+/** Provides the connection for a call. */
 interface Outgoing {
   /** @throws ConduitError CONNECTION_CLOSED */
   streamConnection(called: Called): StreamConnection;
 }
 
-/** Sends a call that returns a stream. Never throws: reading the stream does. */
+/** Sends a call that returns a stream. Never throws; errors are thrown when the stream is read. */
 export function openStream(
   outgoing: Outgoing,
   name: string,
@@ -59,7 +59,7 @@ export function openStream(
   return new StreamItems(call.output as StreamReceiver);
 }
 
-/** Sends a call with an input, or one that hears of its progress. Rejects like `call`, and with the input's own error. */
+/** Sends a call with an input or progress. Rejects like `call`, or with the input's own error. */
 export async function callWithStreams(
   outgoing: Outgoing,
   name: string,
@@ -148,7 +148,7 @@ function streamsOf(connection: StreamConnection, called: Called): ConnectionStre
   return streams;
 }
 
-/** A stream whose reading throws the error. */
+/** A stream that throws the error when it is read. */
 export function failedStream(error: unknown): ItemStream<unknown> {
   return new StreamItems(failing(error));
 }

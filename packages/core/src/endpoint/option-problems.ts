@@ -37,7 +37,7 @@ export class OptionProblems {
     this.#remarks = remarks;
   }
 
-  /** Whether `option` has a problem. Rules about several options only apply if each is valid by itself. */
+  /** Whether `option` has a problem. Rules about several options only apply if each is valid on its own. */
   has(option: string): boolean {
     return this.#problems.has(option);
   }
@@ -48,7 +48,7 @@ export class OptionProblems {
     this.#record(option, rule, isDefault ? `${described} (the default)` : described);
   }
 
-  /** As `add`, for a value that may be a secret in the wrong place: only its kind is reported. */
+  /** Like `add`, for a value that may be a misplaced secret: only its kind is reported. */
   addHidden(option: string, rule: string, value: unknown): void {
     this.#record(option, rule, describeKind(value));
   }

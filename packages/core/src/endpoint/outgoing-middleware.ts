@@ -1,26 +1,28 @@
-/** Middleware around what a client sends. */
+/** Middleware around a client's outgoing calls and messages. */
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import type { CallOptions, CallStreamOptions, SendOptions } from "./call-options.ts";
 
-/** A call, request, message or stream, as a middleware of `client.use` sees it. */
+/** An outgoing call, request, message or stream, as passed to the middleware of `client.use`. */
 export interface OutgoingContext {
   readonly kind: "call" | "request" | "message" | "stream";
   /** Method or message type. */
   readonly method: string;
   /** The parameters or data. */
   readonly value: unknown;
-  /** The signal of the call, request or stream, as given. */
+  /** The signal passed to the call, request or stream. */
   readonly signal: AbortSignal | undefined;
-  /** Metadata that is sent along: that of the option `meta`, and what middlewares add. */
+  /** The metadata to send: the option `meta` and entries added by middlewares. */
   readonly meta: Record<string, string>;
 }
 
 /**
- * Runs around what a client sends. Its return value is the result of a call or request, its error the error.
+ * Runs around outgoing calls and messages. For a call or request, its return value becomes the result, and its error
+ * the error.
  *
- * `next` sends, and resolves with the result. Around a call or request it may be called again, to try again. A message, a
- * call without a reply and a stream leave at once: `next` must be called once, before the first `await`, and resolves then.
+ * `next` sends, and resolves with the result. For a call or request it may be called again, to retry. Messages, calls
+ * without a reply and streams are sent synchronously: `next` must be called once, before the first `await`, and
+ * resolves immediately.
  */
 export type OutgoingMiddleware = (context: OutgoingContext, next: () => Promise<unknown>) => unknown;
 
@@ -29,7 +31,7 @@ export class OutgoingMiddlewares {
   readonly #list: OutgoingMiddleware[] = [];
   readonly #failed: (error: Error, name: string) => void;
 
-  /** @param failed a middleware failed around something without a reply */
+  /** @param failed called when a middleware fails around something without a reply */
   constructor(failed: (error: Error, name: string) => void) {
     this.#failed = failed;
   }
@@ -69,7 +71,7 @@ export class OutgoingMiddlewares {
     throw new ConduitError(ErrorCode.INVALID_STATE, message);
   }
 
-  /** Runs the middlewares around something that leaves at once. Returns or throws what `send` does. */
+  /** Runs the middlewares around something that is sent synchronously. Returns or throws what `send` does. */
   aroundSending<O extends SendOptions, T>(
     kind: "message" | "call" | "stream",
     method: string,
@@ -99,7 +101,7 @@ export class OutgoingMiddlewares {
       }
     });
     const outcome = sent as { readonly value: T } | { readonly error: unknown } | null;
-    // The error of sending is thrown below.
+    // Errors of `send` are thrown below.
     rest.catch((error: unknown) => {
       if (outcome === null || !("error" in outcome) || outcome.error !== error) this.#failed(asError(error), method);
     });

@@ -1,4 +1,4 @@
-/** A pool of clients: calls and messages go to one of several servers, and past those that fail or stop. */
+/** A pool of clients, which distributes calls and messages over several servers and avoids those that fail or stop. */
 
 import type { Client } from "../client/client.ts";
 import { OfflineQueue } from "../client/offline-queue.ts";
@@ -97,7 +97,7 @@ export interface PoolConnectOptions {
 
 const CONNECT = new KnownOptions<PoolConnectOptions>("pool.connect", { all: true });
 
-/** The answer of one server, or why there is none. `server` is its address: `10.0.0.1:8080`, `unix:/run/app.sock`. */
+/** One server's answer, or its error. `server` is its address: `10.0.0.1:8080`, `unix:/run/app.sock`. */
 export type PoolResult<T> =
   | { readonly server: string; readonly ok: true; readonly result: T }
   | { readonly server: string; readonly ok: false; readonly error: ConduitError };
@@ -105,8 +105,8 @@ export type PoolResult<T> =
 type OnHandler<D, C extends Contract> = (data: D, context: HandlerContext<Client<C>>) => Awaitable<unknown>;
 
 /**
- * Clients of several servers that offer the same. The runtime packages export it bound to their runtime; here it takes
- * the runtime as its second argument. `C` is the contract's type, as for `Client`.
+ * Clients of several equivalent servers. The runtime packages export it bound to their runtime; here it takes the
+ * runtime as its second argument. `C` is the contract's type, as in `Client`.
  */
 export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "server"> {
   /** All options, with defaults filled in. */
@@ -122,11 +122,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   readonly #lookup: ServerLookup;
   readonly #choose: Choose;
   readonly #subscriptions: PoolSubscriptions;
-  /** Connections that take calls. */
+  /** Connections that accept calls. */
   #usable: readonly PoolConnection<C>[] = [];
   #phase: "new" | "connecting" | "open" | "closed" = "new";
   #connecting: Promise<readonly Attempt[]> | null = null;
-  /** Number of `close` calls: a `connect` from before is over. */
+  /** Number of `close` calls, to detect a `connect` that was overtaken by one. */
   #closings = 0;
 
   /** @throws ConduitError INVALID_CONFIG, naming each invalid option with its rule and value */
@@ -177,7 +177,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     return this.#members.connections.map(({ client }) => client);
   }
 
-  /** Whether a server takes calls. */
+  /** Whether at least one server accepts calls. */
   get isConnected(): boolean {
     return this.#sender.usable.length > 0;
   }
@@ -228,9 +228,9 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   // --- all servers --------------------------------------------------------------------------------------------------
 
   /**
-   * Calls a method of every server, on one connection each. Resolves with one entry per server, in the order of
-   * `stats.servers`: the result, or the error as a value. A server that isn't connected has CONNECTION_CLOSED. Arguments
-   * are those of `call`. Rejects only with UNSERIALIZABLE and MESSAGE_TOO_LARGE: nothing was sent.
+   * Calls a method on every server, over one connection each. Resolves with one entry per server, in the order of
+   * `stats.servers`: the result, or the error as a value, which is CONNECTION_CLOSED for a disconnected server. Takes
+   * the same arguments as `call`. Rejects only with UNSERIALIZABLE and MESSAGE_TOO_LARGE, when nothing was sent.
    */
   callAll<
     T extends StatedResult<C, "server"> = StatedResult<C, "server">,
@@ -261,10 +261,10 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   /**
-   * Sends a message to every server, on one connection each. Returns one entry per server, in the order of
-   * `stats.servers`: whether its send queue has room for more, or the error as a value: CONNECTION_CLOSED,
-   * SEND_QUEUE_FULL.
-   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE: nothing was sent
+   * Sends a message to every server, over one connection each. Returns one entry per server, in the order of
+   * `stats.servers`: whether its send queue has room for more, or the error as a value (CONNECTION_CLOSED,
+   * SEND_QUEUE_FULL).
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent
    */
   broadcast<T extends NameBound<MessageType<C, "server">>>(
     type: T & string,
@@ -285,9 +285,9 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   // --- topics and files of one server -------------------------------------------------------------------------------
 
   /**
-   * As `Client.subscribe`, at one of the servers. While no server takes calls, the subscription waits. When its server
-   * fails or stops, it goes to another one: `onResume` then says `{recovered: false, missed: null}`, because each server
-   * counts its own messages.
+   * Like `Client.subscribe`, at one of the servers. The subscription waits while no server accepts calls. When its
+   * server fails or stops, it moves to another one, and `onResume` gets `{recovered: false, missed: null}`, because
+   * each server numbers its own messages.
    * @throws ConduitError INVALID_CONFIG
    */
   subscribe<T = unknown, N extends TopicName<C> = TopicName<C>>(
@@ -297,12 +297,12 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     return this.#subscriptions.subscribe(name, options);
   }
 
-  /** Runs when a server has subscribed one of the clients by itself. Returns a function that removes the hook. */
+  /** Runs when a server has subscribed one of the clients by `topic.add`. Returns a function that removes the hook. */
   onSubscribed(hook: (subscription: Subscription) => unknown): Disposer {
     return this.#members.register((client) => client.onSubscribed(hook));
   }
 
-  /** As `Client.publish`, at one of the servers, for its subscribers. Moves to another server as calls do. */
+  /** Like `Client.publish`, at one of the servers, to its subscribers. Moves to another server as calls do. */
   async publish<N extends TopicName<C>>(
     name: N,
     ...[data, options]: PublishArguments<C, N, CallOptions>
@@ -311,9 +311,9 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   /**
-   * As `Client.files`: a folder of one of the servers, chosen now. It stays with that server, because a transfer that
-   * continues needs what the server has of it.
-   * @throws ConduitError CONNECTION_CLOSED if no server takes calls
+   * Like `Client.files`, for a folder of one of the servers. The server is chosen by this call and stays the same,
+   * because a transfer can only be resumed at the server that has its first part.
+   * @throws ConduitError CONNECTION_CLOSED if no server accepts calls
    */
   files(name: FolderName<C, "server">): RemoteFiles {
     if (this.#usable.length > 0) return this.#choose(this.#usable).client.files(name);
@@ -323,7 +323,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
 
   // --- registration -------------------------------------------------------------------------------------------------
 
-  /** As `Client.rpc`, for calls from all servers. `context.client` is the connection that a call came from. */
+  /** Like `Client.rpc`, for calls from all servers. `context.client` is the connection that a call came from. */
   rpc<
     M extends NameBound<MethodName<C, "client">>,
     P extends ParamsSchema<C, "client", M> | undefined = undefined,
@@ -346,8 +346,8 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 
   /**
-   * With a handler, as `Client.stream`: registers a method that returns a stream of items, for calls from all servers.
-   * Without one: calls such a method of one of the servers.
+   * With a handler, like `Client.stream`: registers a method that returns a stream of items, for calls from all
+   * servers. Without a handler: calls such a method of one of the servers.
    */
   override stream<
     M extends NameBound<StreamName<C, "client">>,
@@ -386,12 +386,12 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     return this._stream(stream as string, second, third as StreamOptions | undefined);
   }
 
-  /** As `Client.implement`, for calls from all servers. */
+  /** Like `Client.implement`, for calls from all servers. */
   implement(handlers: MethodHandlers<C, "client", Client<C>>): Disposer {
     return this.#members.register((client) => client.implement(handlers));
   }
 
-  /** As `Client.on`, for messages from all servers. `context.client` is the connection that a message came from. */
+  /** Like `Client.on`, for messages from all servers. `context.client` is the connection that a message came from. */
   on<T extends NameBound<MessageType<C, "client">>>(
     type: (T & string) | readonly (T & string)[],
     handler: OnHandler<MessageOutput<C, "client", T>, C>,
@@ -417,12 +417,12 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     return this.#members.register((client) => client.onDisconnect(hook));
   }
 
-  /** Runs after `onConnect` if a connection was made again. Returns a function that removes the hook. */
+  /** Runs after `onConnect` if the connection was a reconnect. Returns a function that removes the hook. */
   onReconnect(hook: (client: Client<C>) => unknown): Disposer {
     return this.#members.register((client) => client.onReconnect(hook));
   }
 
-  /** As `Client.onReconnectAttemptFailed`, for all connections. Returns a function that removes the hook. */
+  /** Like `Client.onReconnectAttemptFailed`, for all connections. Returns a function that removes the hook. */
   onReconnectAttemptFailed(hook: (client: Client<C>, attempt: FailedAttempt) => unknown): Disposer {
     return this.#members.register((client) => client.onReconnectAttemptFailed(hook));
   }
@@ -432,7 +432,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     return this.#members.register((client) => client.onDrain(hook));
   }
 
-  /** Runs on every error that isn't thrown to a caller. Returns a function that removes the hook. */
+  /** Runs on every error that no caller receives. Returns a function that removes the hook. */
   onError(hook: (error: Error, context: ErrorContext<Client<C>>) => unknown): Disposer {
     return this.#members.register((client) => client.onError(hook));
   }
@@ -445,10 +445,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   // --- life ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Connects to all servers. Resolves when one is connected, with `all` when all are. The others are tried again, as
-   * after a lost connection, until `disconnect`.
-   * @throws the error of the only connection. Of several, a ConduitError with the code of the first failure, and all of
-   *   them as `details.servers`: `{server, code, message}`. If none is connected, nothing is tried again
+   * Connects to all servers. Resolves when one is connected, or with `all` when all are. Attempts to connect to the
+   * others are repeated, as after a lost connection, until `disconnect`.
+   * @throws the error of the only connection; for several, a ConduitError with the code of the first failure, and all
+   *   failures in `details.servers`: `{server, code, message}`. If no server could be connected, no attempt is
+   *   repeated
    */
   async connect(options: PoolConnectOptions = {}): Promise<void> {
     try {
@@ -463,14 +464,14 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     }
   }
 
-  /** The same as `close`. */
+  /** Alias of `close`. */
   disconnect(reason?: string): Promise<void> {
     return this.close(reason);
   }
 
   /**
-   * Closes all connections, as `Client.close`, and stops reconnecting. Resolves when they have closed. The pool can
-   * `connect` again.
+   * Closes all connections like `Client.close`, and stops reconnecting. Resolves when they have closed. The pool can
+   * be connected again.
    */
   async close(reason = "Closed by the client"): Promise<void> {
     this.#phase = "closed";
@@ -483,13 +484,13 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     await this.#end(reason);
   }
 
-  /** The process may end while the pool is connected or waits to reconnect, as with `Client.unref`. Undone by `ref`. */
+  /** Lets the process exit while the pool is connected or waits to reconnect, like `Client.unref`. Undone by `ref`. */
   unref(): this {
     this.#members.keepsRunning = false;
     return this;
   }
 
-  /** The pool keeps the process running, as it does at first. */
+  /** Makes the pool keep the process running, which is the default. */
   ref(): this {
     this.#members.keepsRunning = true;
     return this;
@@ -516,17 +517,17 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     return this.#phase === "closed";
   }
 
-  /** Whether `connect` has to be called first. */
+  /** Whether `connect` was never called, or the pool was closed. */
   get #isUnused(): boolean {
     return this.#phase === "new" || this.#isClosed;
   }
 
-  /** Whether a server may be connected later. */
+  /** Whether a server may become connected later. */
   get #mayConnect(): boolean {
     return !this.#isClosed && this.#members.connections.some(({ hasGivenUp }) => !hasGivenUp);
   }
 
-  /** Resolves once a server is connected. Rejects if none is, and leaves nothing running then. */
+  /** Resolves once a server is connected. If none could be connected, stops everything and rejects. */
   async #connect(): Promise<readonly Attempt[]> {
     const closings = this.#closings;
     const wasClosed = (): boolean => closings !== this.#closings;
@@ -557,14 +558,14 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this.#connecting = null;
     for (const { connection, done } of attempts) done.catch((error) => connection.tryAgain(error));
     if (!wasOpen) {
-      // A look-up found them since the attempts began.
+      // Found by a look-up after the attempts were started.
       const tried = new Set(attempts.map(({ connection }) => connection));
       this.#connectAll(this.#members.connections.filter((connection) => !tried.has(connection)));
     }
     return attempts;
   }
 
-  /** Closes all connections, and looks up no more names. */
+  /** Closes all connections and stops look-ups. */
   async #end(reason: string): Promise<void> {
     this.#phase = "closed";
     this.#lookup.stop();
@@ -576,11 +577,11 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   #found(servers: readonly PoolServer[]): void {
     const added = this.#members.found(servers);
     this.#usableChanged();
-    // While the first one connects, those that are added wait for that.
+    // During `connect`, added servers wait until the first one is connected.
     if (this.#phase === "open") this.#connectAll(added);
   }
 
-  /** Connects to servers, again and again if that fails. */
+  /** Connects to servers, retrying on failure. */
   #connectAll(connections: readonly PoolConnection<C>[]): void {
     for (const connection of connections) connection.connect().catch((error) => connection.tryAgain(error));
   }
@@ -602,10 +603,10 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     if (this.#sender.usable.length > 0 && this.#queue.size > 0) this.#queue.sendAll(this.#sender);
   }
 
-  /** A client won't connect again by itself. */
+  /** A client won't reconnect automatically. */
   #gaveUp(error: Error): void {
     if (this.#mayConnect) {
-      // No other server may know the keys of what waits for that one.
+      // Queued calls may have been waiting for that server's keys.
       this.#sendQueued();
       return;
     }
@@ -614,7 +615,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     this._endPauses();
   }
 
-  /** @throws ConduitError CONNECTION_CLOSED unless what is sent is queued and may still be sent */
+  /** @throws ConduitError CONNECTION_CLOSED unless calls are queued and can still be sent later */
   #mustQueue(called: Called, isAttempt: boolean): void {
     const isQueued = this.config.queueWhileDisconnected === "send" || (isAttempt && !this.#isUnused);
     if (isQueued && this.#mayConnect) return;
@@ -631,7 +632,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   }
 }
 
-/** The connection to a server with the fewest calls under way. @throws ConduitError CONNECTION_CLOSED */
+/** The connection to a server with the fewest pending calls. @throws ConduitError CONNECTION_CLOSED */
 function connectionTo<C extends Contract>(
   server: string,
   connections: readonly PoolConnection<C>[],

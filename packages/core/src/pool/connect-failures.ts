@@ -1,19 +1,19 @@
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf } from "../errors.ts";
 
-/** An attempt of a pool to connect to a server. */
+/** A pool's attempt to connect to a server. */
 export interface Attempt {
-  /** Its address. */
+  /** The server's address. */
   readonly server: string;
   readonly done: Promise<void>;
 }
 
-/** An attempt that failed. */
+/** A failed attempt. */
 export interface Failure {
   readonly server: string;
   readonly error: unknown;
 }
 
-/** Waits for all attempts. Returns those that failed. */
+/** Waits for all attempts and returns the failed ones. */
 export async function failuresOf(attempts: readonly Attempt[]): Promise<readonly Failure[]> {
   const outcomes = await Promise.allSettled(attempts.map(({ done }) => done));
   return attempts.flatMap(({ server }, index) => {
@@ -22,7 +22,7 @@ export async function failuresOf(attempts: readonly Attempt[]): Promise<readonly
   });
 }
 
-/** The error of a pool's `connect`: that of the only attempt, or one that names all that failed. */
+/** The error of a pool's `connect`: the error of the only attempt, or one that lists all failures. */
 export function notConnected(failures: readonly Failure[], attempts: number): unknown {
   const cause = failures[0]?.error;
   if (attempts === 1) return cause;

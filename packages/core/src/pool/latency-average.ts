@@ -1,9 +1,9 @@
-/** The least weight of a new sample, as in the average of heartbeats. */
+/** Minimum weight of a new sample, as in the heartbeat average. */
 const SAMPLE_WEIGHT = 0.3;
-/** The former average loses two thirds of its weight in this time without samples. */
+/** Without samples for this long, the previous average loses two thirds of its weight. */
 const MEMORY_MS = 10_000;
 
-/** A moving average of round-trip times, in which old ones lose their weight with every sample and with time. */
+/** A moving average of round-trip times that decays with every sample and over time. */
 export class LatencyAverage {
   #ms: number | null = null;
   #sampledAtMs = 0;

@@ -2,8 +2,8 @@ import { ConduitError, codeOf, ErrorCode, isInstance, RpcError } from "../errors
 import { isMap } from "../util/is-map.ts";
 
 /**
- * Whether a call or message that failed with this error was certainly never looked at by the server, so that another
- * one may get it: the client could not send it, or the server says that it never started it.
+ * Whether a call or message that failed with this error certainly wasn't started by the server, so that it may be
+ * sent to another one: the client couldn't send it, or the server reports that it was never started.
  */
 export function wasNeverStarted(error: unknown): boolean {
   if (!isInstance(error, ConduitError)) return false;

@@ -5,18 +5,18 @@ import { isMap } from "../util/is-map.ts";
 import { wasNeverStarted } from "./never-started.ts";
 import type { PoolMember, PoolSender } from "./pool-sender.ts";
 
-/** A server that may have begun a call. */
+/** A server that may have started a call. */
 interface Home {
-  /** Null if it isn't known. */
+  /** Null if unknown. */
   readonly member: PoolMember | null;
-  /** As the server said at the login of that time. */
+  /** The server's key scope, from the login at that time. */
   readonly keys: string | null;
   readonly error: unknown;
 }
 
 /**
- * The attempts of one call with `once`, or of one message with `ack`. When a server may have begun it, further attempts go
- * only to servers that know the same keys: others would carry it out again.
+ * The attempts of one call with `once`, or of one message with `ack`. Once a server may have started it, further
+ * attempts go only to servers that share its keys; others would run it a second time.
  */
 export class OnceAttempts {
   readonly #sender: PoolSender;
@@ -47,7 +47,7 @@ export class OnceAttempts {
     }
   }
 
-  /** Whether an attempt goes to a server, or fails for good; else one must come first. */
+  /** Whether an attempt can be made now, or has failed permanently. If false, a server must connect first. */
   get canGoOn(): boolean {
     const { usable } = this.#sender;
     if (this.#home === null) return usable.length > 0;
@@ -56,7 +56,7 @@ export class OnceAttempts {
     return !mayCome || usable.some(({ onceKeys }) => onceKeys === keys);
   }
 
-  /** @throws ConduitError OUTCOME_UNKNOWN if no server with these keys can come; CONNECTION_CLOSED if one may */
+  /** @throws ConduitError OUTCOME_UNKNOWN if no server with these keys can connect; CONNECTION_CLOSED if one may */
   #again({ member, keys, error }: Home): PoolMember {
     const sharing = keys === null ? null : this.#sender.choose((one) => one.onceKeys === keys);
     if (sharing !== null) return sharing;
@@ -72,7 +72,7 @@ export class OnceAttempts {
   }
 }
 
-/** Whether no server has begun it. */
+/** Whether certainly no server has started it. */
 function wasRefused(error: unknown): boolean {
   if (wasNeverStarted(error)) return true;
   if (!isInstance(error, ConduitError)) return false;

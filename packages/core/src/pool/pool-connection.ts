@@ -13,11 +13,11 @@ import type { PoolServer } from "./server-lookup.ts";
 /** Callbacks of {@link PoolConnection} to its pool. */
 export interface PoolConnectionHost {
   stateChanged(from: ConnectionState, to: ConnectionState): void;
-  /** The client won't connect again by itself. */
+  /** The client won't reconnect automatically. */
   gaveUp(error: Error): void;
 }
 
-/** A client whose internals its pool uses. */
+/** A client that exposes internals to its pool. */
 class PoolClient<C extends Contract> extends Client<C> {
   readonly #gaveUp: (error: Error) => void;
 
@@ -60,16 +60,16 @@ class PoolClient<C extends Contract> extends Client<C> {
   }
 }
 
-/** One connection of a pool: a client, and what the pool knows of it. */
+/** One connection of a pool: a client and its measurements. */
 export class PoolConnection<C extends Contract = Contract> implements PoolMember {
   readonly client: Client<C>;
   readonly server: PoolServer;
-  /** Its number among the connections to its server. */
+  /** Index among the connections to the same server. */
   readonly slot: number;
   readonly #inside: PoolClient<C>;
   readonly #runtime: Runtime;
   readonly #average = new LatencyAverage();
-  /** The heartbeats that are part of the average. */
+  /** The heartbeat measurement that the average already includes. */
   #heartbeats: Latency | null = null;
   #hasGivenUp = false;
   #isLeaving = false;
@@ -87,12 +87,12 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
     this.#runtime = runtime;
   }
 
-  /** Whether new calls may go to it: it is connected, and its server takes them. */
+  /** Whether it accepts new calls: it is connected and its server isn't draining. */
   get isUsable(): boolean {
     return isUsable(this.client.state);
   }
 
-  /** Whether its client won't connect again by itself. */
+  /** Whether its client has stopped reconnecting. */
   get hasGivenUp(): boolean {
     return this.#hasGivenUp;
   }
@@ -109,7 +109,7 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
     return this.#inside.subscriptions;
   }
 
-  /** A hook of the program has failed. */
+  /** Reports a failed hook of the application. */
   hookFailed(name: string, error: unknown): void {
     this.#inside.failedHook(name, error);
   }
@@ -126,7 +126,7 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
     return !this.isUsable && !this.#hasGivenUp && !this.#isLeaving;
   }
 
-  /** Its server's name no longer stands for its address. */
+  /** The server's name no longer resolves to this address. */
   leave(): void {
     this.#isLeaving = true;
   }
@@ -149,18 +149,18 @@ export class PoolConnection<C extends Contract = Contract> implements PoolMember
     return this.client.connect();
   }
 
-  /** The attempt of `connect` has failed: goes on as after a lost connection. */
+  /** The pool's `connect` has failed for this connection: retries as after a lost connection. */
   tryAgain(error: unknown): void {
     this.#inside.tryAgain(error);
   }
 
-  /** Reports to the `onError` hooks what could not be sent. */
+  /** Reports a message or call that couldn't be sent to the `onError` hooks. */
   report(error: Error, stage: "message" | "rpc", name: string): void {
     this.#inside.report(error, stage, name);
   }
 }
 
-/** Whether a connection in this state takes new calls. */
+/** Whether a connection in this state accepts new calls. */
 export function isUsable(state: ConnectionState): boolean {
   return state === "active" || state === "paused";
 }

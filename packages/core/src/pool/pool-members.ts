@@ -14,11 +14,11 @@ export interface PoolMembersHost<C extends Contract> {
   readonly contract: C | undefined;
   readonly runtime: Runtime;
   stateChanged(from: ConnectionState, to: ConnectionState): void;
-  /** A client won't connect again by itself. */
+  /** A client won't reconnect automatically. */
   gaveUp(error: Error): void;
 }
 
-/** The clients of a pool: as many for each server as the option `size` says, with the handlers and hooks of the pool. */
+/** The clients of a pool: `size` for each server, all with the pool's handlers and hooks. */
 export class PoolMembers<C extends Contract> {
   readonly #host: PoolMembersHost<C>;
   readonly #registrations = new Registrations<Client<C>>();
@@ -36,13 +36,13 @@ export class PoolMembers<C extends Contract> {
     return this.#connections;
   }
 
-  /** The connections that take new calls. While there is none, those to removed servers go on taking them. */
+  /** The connections that accept new calls. If there are none, includes those to removed servers. */
   get usable(): PoolConnection<C>[] {
     const usable = this.#connections.filter(({ isUsable }) => isUsable);
     return usable.length > 0 ? usable : [...this.#leaving].filter(({ isUsable }) => isUsable);
   }
 
-  /** These connections by their server's address, in the order of the servers. */
+  /** The connections by server address, in the order of the servers. */
   byServer(): Map<string, readonly PoolConnection<C>[]> {
     const servers = new Map<string, PoolConnection<C>[]>();
     for (const connection of this.#connections) {
@@ -54,8 +54,8 @@ export class PoolMembers<C extends Contract> {
   }
 
   /**
-   * Sets the servers. Connections to removed servers get no new calls once others take them.
-   * @returns the connections to new ones, which aren't connected yet
+   * Sets the servers. Connections to removed servers get no new calls once others accept them.
+   * @returns connections to the new servers, which aren't connected yet
    */
   found(servers: readonly PoolServer[]): readonly PoolConnection<C>[] {
     const before = new Map(
@@ -82,7 +82,7 @@ export class PoolMembers<C extends Contract> {
     return added;
   }
 
-  /** Adds a handler or a hook to all clients, also to later ones. Returns a function that removes it. */
+  /** Adds a handler or hook to all clients, including later ones. Returns a function that removes it. */
   register(add: (client: Client<C>) => Disposer): Disposer {
     return this.#registrations.add(
       this.#all().map(({ client }) => client),
@@ -132,7 +132,7 @@ export class PoolMembers<C extends Contract> {
     return connection;
   }
 
-  /** Closes connections to removed servers, as soon as a look-up finds that others take calls and theirs have finished. */
+  /** Closes connections to removed servers once their calls have finished and other servers accept calls. */
   #endLeaving(): void {
     const isReplaced = this.#connections.some(({ isUsable }) => isUsable);
     for (const connection of this.#leaving) {

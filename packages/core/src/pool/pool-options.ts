@@ -11,21 +11,22 @@ import { OptionProblems } from "../endpoint/option-problems.ts";
 import { group, milliseconds, oneOf, text, wholeNumber } from "../endpoint/option-rules.ts";
 import type { PoolStrategy } from "./strategy.ts";
 
-/** Options of a pool: those of its clients, and which servers they connect to. */
+/** Options of a pool: its clients' options, and the servers. */
 export interface PoolOptions extends Omit<ClientSettings, "path"> {
-  /** The servers, at least one. A name with several addresses stands for a server at each of them. Required. */
+  /** The servers, at least one. A name with several addresses counts as one server at each. Required. */
   readonly servers: readonly (TcpTarget | UnixTarget)[];
   /** Connections to each server; 1 to 1,000. Default 1. */
   readonly size?: number | undefined;
   /**
-   * Which connection gets the next call or message: each in turn (`"round-robin"`), any (`"random"`), one with the
-   * fewest calls under way (`"least-pending"`), or the one that replies soonest (`"least-latency"`): the average time of
-   * its heartbeats and calls, times the calls under way and one. Default `"round-robin"`.
+   * How the connection for the next call or message is chosen: in turn (`"round-robin"`), at random (`"random"`), by
+   * the fewest pending calls (`"least-pending"`), or by expected latency (`"least-latency"`), which is the average
+   * time of heartbeats and calls times the number of pending calls plus one. Default `"round-robin"`.
    */
   readonly strategy?: PoolStrategy | undefined;
   /**
-   * Time between two look-ups of the servers' names; a lost server leads to one sooner, but 5 seconds after the last one
-   * at the earliest. 0: never; each name is one server, at whichever of its addresses connects. Default 30,000 ms.
+   * Interval between look-ups of the servers' names. A lost server causes one sooner, but no earlier than 5 seconds
+   * after the last one. 0 disables look-ups: each name is one server, at whichever address connects. Default 30,000
+   * ms.
    */
   readonly lookupIntervalMs?: number | undefined;
 }
@@ -63,7 +64,7 @@ const known = Object.keys(entries);
 /**
  * Checks a pool's options, without `contract`, and fills in the defaults.
  *
- * @throws ConduitError INVALID_CONFIG, as `parseClientOptions`
+ * @throws ConduitError INVALID_CONFIG, like `parseClientOptions`
  */
 export function parsePoolOptions(options: unknown): PoolConfig {
   const given = Object.entries(options ?? {});

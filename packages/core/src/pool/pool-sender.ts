@@ -11,18 +11,18 @@ export interface PoolMember extends Load {
   /** The address of its server. */
   readonly address: string;
   readonly outgoing: Outgoing;
-  /** Names the keys of `ack` and `once` that its server knows; null if that isn't known. */
+  /** Identifies the set of `ack` and `once` keys that its server has; null if unknown. */
   readonly onceKeys: string | null;
-  /** Whether it isn't connected, and may connect again by itself. */
+  /** Whether it is disconnected and may reconnect. */
   readonly mayReturn: boolean;
-  /** A call took this long. @param nowMs monotonic milliseconds */
+  /** Records a call's duration. @param nowMs monotonic milliseconds */
   measured(ms: number, nowMs: number): void;
 }
 
-/** Hears of each connection that a call is sent over. */
+/** Called for each connection that a call is sent over. */
 type Chosen = (member: PoolMember) => void;
 
-/** A call or request, as it is sent to one server after the other until one has looked at it. */
+/** A call or request that is sent to one server after another until one has started it. */
 interface PoolCall {
   readonly kind: "call" | "request";
   /** Method or message type. */
@@ -37,22 +37,22 @@ interface PoolCall {
 /** Settings of a {@link PoolSender}. */
 export interface SenderSettings {
   readonly choose: Choose;
-  /** Whether replies are measured. */
+  /** Whether to measure replies. */
   readonly measures: boolean;
   readonly rpcTimeoutMs: number;
   readonly clock: Clock;
-  /** Queues or refuses messages and calls while no server takes them. */
+  /** Queues or rejects messages and calls while no server accepts them. */
   readonly offline: Outgoing;
   /** Whether `offline` queues. */
   readonly queues: boolean;
 }
 
 /**
- * Sends each message and call on one of the pool's connections, and to another server if the first certainly never
- * looked at it.
+ * Sends each message and call over one of the pool's connections, and to another server if the first certainly didn't
+ * start it.
  */
 export class PoolSender implements Outgoing {
-  /** Connections that take messages and calls. Replaced, never changed. */
+  /** Connections that accept messages and calls. Replaced as a whole, never mutated. */
   usable: readonly PoolMember[] = [];
   readonly #settings: SenderSettings;
   #movedCalls = 0;
@@ -61,7 +61,7 @@ export class PoolSender implements Outgoing {
     this.#settings = settings;
   }
 
-  /** How often a call or request was sent to another server. */
+  /** Number of times that a call or request was moved to another server. */
   get movedCalls(): number {
     return this.#movedCalls;
   }
@@ -83,7 +83,7 @@ export class PoolSender implements Outgoing {
     return this.#call("call", method, params, options, validator);
   }
 
-  /** As `call`. `chosen` hears of each connection before the call is sent over it; of none if it waits for one. */
+  /** Like `call`. `chosen` is called with each connection before the call is sent over it, and not at all if the call is queued. */
   callTelling(
     chosen: Chosen,
     method: string,
@@ -103,20 +103,20 @@ export class PoolSender implements Outgoing {
     return this.#call("request", type, data, options, validator);
   }
 
-  /** One of the connections that take calls and for which this is true; null if there are none. */
+  /** Chooses one of the usable connections that match; null if there are none. */
   choose(fits: (member: PoolMember) => boolean): PoolMember | null {
     const candidates = this.usable.filter(fits);
     return candidates.length === 0 ? null : this.#settings.choose(candidates);
   }
 
-  /** A stream stays on the connection that was chosen for it. */
+  /** Chooses a connection for a stream, which stays on it. */
   streamConnection(called: Called): ReturnType<Outgoing["streamConnection"]> {
     const { usable } = this;
     const { choose, offline } = this.#settings;
     return (usable.length === 0 ? offline : choose(usable).outgoing).streamConnection(called);
   }
 
-  /** Resolves when one of the connections has room. */
+  /** Resolves when a connection has room. */
   async waitForRoom(): Promise<void> {
     if (this.usable.length === 0) return this.#settings.offline.waitForRoom();
     const rooms = this.usable.map(({ outgoing }) => outgoing.waitForRoom());
@@ -162,7 +162,7 @@ export class PoolSender implements Outgoing {
     const failed = (error: unknown): Promise<unknown> =>
       this.#failed({ kind, name, value, options, validator, chosen, startedAtMs }, member, error);
     if (!measures) return reply.catch(failed);
-    // One promise more per call: with an async function it would be three, and 0.4 us.
+    // One more promise per call. An async function would take three, and 0.4 µs.
     return reply.then((result) => {
       const nowMs = clock.now();
       member.measured(nowMs - startedAtMs, nowMs);
@@ -170,11 +170,11 @@ export class PoolSender implements Outgoing {
     }, failed);
   }
 
-  /** A call failed on `member`: sends it to one server after the other while it certainly was never started. */
+  /** A call failed on `member`: sends it to one server after another as long as it certainly wasn't started. */
   async #failed(call: PoolCall, member: PoolMember, error: unknown): Promise<unknown> {
     const { kind, name, value, options, validator, chosen } = call;
     const { clock, measures, offline, queues, rpcTimeoutMs } = this.#settings;
-    // Other failures are quick, and must not make the server look fast.
+    // Other failures are fast, and would make the server look fast.
     if (measures && isTimeout(error)) member.measured(clock.now() - call.startedAtMs, clock.now());
     const tried = [member];
     let failure = error;
@@ -197,7 +197,7 @@ export class PoolSender implements Outgoing {
     throw failure;
   }
 
-  /** A connection that wasn't tried, preferably to a server that wasn't either. */
+  /** A connection that wasn't tried yet, preferably to a server that wasn't tried either. */
   #another(tried: readonly PoolMember[]): PoolMember | null {
     const others = this.usable.filter((member) => !tried.includes(member));
     const elsewhere = others.filter(({ address }) => tried.every((member) => member.address !== address));

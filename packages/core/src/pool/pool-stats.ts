@@ -4,29 +4,29 @@ import type { PoolConnection } from "./pool-connection.ts";
 export interface PoolServerStats {
   /** Its address: `10.0.0.1:8080`, `unix:/run/app.sock`. */
   readonly server: string;
-  /** The name in the option `servers` of which this is one of several addresses; null if it isn't. */
+  /** The name in the option `servers` that resolved to this address; null if it was given by address. */
   readonly name: string | null;
-  /** Connections that take new calls. */
+  /** Number of connections that accept new calls. */
   readonly connected: number;
-  /** Connections altogether: the option `size`. */
+  /** Total number of connections: the option `size`. */
   readonly size: number;
-  /** Whether it is stopping: it gets no new calls. */
+  /** Whether it is stopping, so that it gets no new calls. */
   readonly isDraining: boolean;
-  /** Calls and requests that wait for its replies. */
+  /** Number of calls and requests waiting for its replies. */
   readonly pendingCalls: number;
-  /** Moving average of its heartbeats' round trips, with `"least-latency"` also of its calls; null before the first. */
+  /** Moving average of heartbeat round trips, and with `"least-latency"` also of calls; null before the first. */
   readonly latencyMs: number | null;
 }
 
 /** A snapshot of a pool. */
 export interface PoolStats {
   readonly servers: readonly PoolServerStats[];
-  /** Servers that take new calls. */
+  /** Number of servers that accept new calls. */
   readonly connectedServers: number;
   readonly pendingCalls: number;
-  /** Messages and calls that wait for a server, with `queueWhileDisconnected: "send"`. */
+  /** Number of messages and calls waiting for a server, with `queueWhileDisconnected: "send"`. */
   readonly queued: number;
-  /** How often a call or request was sent to another server, because the first certainly never looked at it. */
+  /** Number of times that a call or request was moved to another server, because the first certainly didn't start it. */
   readonly movedCalls: number;
 }
 

@@ -1,13 +1,14 @@
 /**
- * The subscriptions of a pool. Each is at one server, and goes to another one when that fails or stops. Positions are the
- * server's own, so a subscription that moves can't say what it missed; those of a durable topic hold on all nodes of a cluster.
+ * The subscriptions of a pool. Each is at one server, and moves to another when that one fails or stops. Positions
+ * belong to a server, so a subscription that moves can't tell what it missed; positions of a durable topic are valid
+ * on all nodes of a cluster.
  */
 
 import type { AnySubscription, SubscribeOptions, SubscriptionOwner } from "../client/topics/subscription.ts";
 import { makeSubscription, type Subscriptions } from "../client/topics/subscriptions.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 
-/** A connection that has a pool's subscriptions. */
+/** A connection that can hold subscriptions of a pool. */
 export interface SubscriptionHome {
   readonly subscriptions: Subscriptions;
 }
@@ -15,18 +16,18 @@ export interface SubscriptionHome {
 /** The pool. */
 export interface PoolSubscriptionsHost {
   readonly receiveQueueBytes: number;
-  /** A connection that takes calls; null if there is none. */
+  /** Chooses a connection that accepts calls; null if there is none. */
   choose(): SubscriptionHome | null;
-  /** Whether a connection takes calls. */
+  /** Whether a connection accepts calls. */
   isUsable(home: SubscriptionHome): boolean;
-  /** Whether there may be a connection later. */
+  /** Whether a connection may become available later. */
   mayConnect(): boolean;
   hookFailed(name: string, error: unknown): void;
 }
 
 export class PoolSubscriptions implements SubscriptionOwner {
   readonly #host: PoolSubscriptionsHost;
-  /** Where each one is; null while it waits for a server. */
+  /** The connection of each subscription; null while it waits for a server. */
   readonly #homes = new Map<AnySubscription, SubscriptionHome | null>();
 
   constructor(host: PoolSubscriptionsHost) {
@@ -54,7 +55,7 @@ export class PoolSubscriptions implements SubscriptionOwner {
     return subscription;
   }
 
-  /** Connections came or went: those whose server takes no calls any more go to another one. */
+  /** The set of usable connections has changed: moves subscriptions whose server no longer accepts calls. */
   usableChanged(): void {
     for (const [subscription, home] of this.#homes) {
       if (home !== null && this.#host.isUsable(home)) continue;
@@ -66,7 +67,7 @@ export class PoolSubscriptions implements SubscriptionOwner {
     }
   }
 
-  /** No connection will follow: ends all subscriptions. @param error null if the program closed the pool */
+  /** Ends all subscriptions, because there will be no further connection. @param error null if the program closed the pool */
   endAll(error: ConduitError | null): void {
     for (const [subscription, home] of [...this.#homes]) {
       home?.subscriptions.detach(subscription);

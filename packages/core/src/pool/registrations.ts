@@ -1,19 +1,20 @@
 import type { Disposer } from "../endpoint/method-types.ts";
 
-/** A handler, method or hook, by which clients have it. */
+/** A handler, method or hook, and its disposer on each client. */
 interface Registration<T> {
   add(to: T): Disposer;
   readonly disposers: Map<T, Disposer>;
 }
 
-/** Handlers, methods and hooks that every client of a pool has, also one that is made later. */
+/** Handlers, methods and hooks of all clients of a pool, including clients created later. */
 export class Registrations<T> {
   readonly #all = new Set<Registration<T>>();
 
   /**
-   * Adds a handler to these clients, and to later ones.
-   * @param add adds it to one client, and returns a function that removes it. If it throws, no client has it
-   * @returns a function that removes it from all
+   * Adds a handler to these clients and to all later ones.
+   * @param add adds it to one client and returns a function that removes it. If it throws, it is removed from all
+   *   clients
+   * @returns a function that removes it from all clients
    */
   add(clients: readonly T[], add: (to: T) => Disposer): Disposer {
     const registration: Registration<T> = { add, disposers: new Map() };
@@ -32,7 +33,7 @@ export class Registrations<T> {
     return dispose;
   }
 
-  /** A client was made. */
+  /** Adds all registrations to a new client. */
   addAllTo(client: T): void {
     for (const { add, disposers } of this.#all) disposers.set(client, add(client));
   }

@@ -1,4 +1,4 @@
-/** Finds the servers of a pool: those that are given by address, and one at each address of a name that has several. */
+/** Finds the servers of a pool: those given by address, and one at each address of a name that resolves to several. */
 
 import { formatEndpoint } from "../bytes/address.ts";
 import type { TcpTarget, UnixTarget } from "../client/client-options.ts";
@@ -6,26 +6,26 @@ import type { Runtime } from "../runtime.ts";
 import type { TimerHandle } from "../util/clock.ts";
 import { ipFamily } from "../util/ip-address.ts";
 
-/** After a look-up, a lost server leads to the next one no sooner than this. */
+/** Minimum time between a look-up and the next one caused by a lost server. */
 const MIN_INTERVAL_MS = 5000;
 
 /** A server to connect to. */
 export interface PoolServer {
-  /** Its address, which no other server of the pool has: `10.0.0.1:8080`, `unix:/run/app.sock`. */
+  /** Its address, unique in the pool: `10.0.0.1:8080`, `unix:/run/app.sock`. */
   readonly address: string;
   readonly target: TcpTarget | UnixTarget;
-  /** The name that `target.host` is one of several addresses of; null if it isn't. */
+  /** The name whose addresses include `target.host`; null if the server wasn't found by name. */
   readonly name: string | null;
 }
 
 /** Settings of a {@link ServerLookup}. */
 export interface LookupSettings {
   readonly servers: readonly (TcpTarget | UnixTarget)[];
-  /** Look for IPv6 addresses only. */
+  /** Whether to resolve IPv6 addresses only. */
   readonly ipv6: boolean;
   /** 0: never look up names. */
   readonly lookupIntervalMs: number;
-  /** A look-up that takes longer is no longer waited for. */
+  /** How long `start` waits for a look-up. */
   readonly connectTimeoutMs: number;
 }
 
@@ -33,7 +33,7 @@ export class ServerLookup {
   readonly #runtime: Runtime;
   readonly #settings: LookupSettings;
   readonly #found: (servers: readonly PoolServer[]) => void;
-  /** The last known servers of each entry of the option `servers`. */
+  /** The last known servers of each entry in the option `servers`. */
   readonly #known: Map<TcpTarget | UnixTarget, readonly PoolServer[]>;
   #underWay: Promise<void> | null = null;
   #isRunning = false;
@@ -42,7 +42,7 @@ export class ServerLookup {
   #dueAtMs = 0;
   #endedAtMs = 0;
 
-  /** @param found called after every look-up, and at once with each name as one server */
+  /** @param found called after every look-up, and immediately with each name as one server */
   constructor(runtime: Runtime, settings: LookupSettings, found: (servers: readonly PoolServer[]) => void) {
     this.#runtime = runtime;
     this.#settings = settings;
@@ -51,7 +51,7 @@ export class ServerLookup {
     this.#report();
   }
 
-  /** Looks up all names, and again from time to time. Resolves after the first time, or after `connectTimeoutMs`. */
+  /** Looks up all names, now and periodically. Resolves after the first look-up, or after `connectTimeoutMs`. */
   async start(): Promise<void> {
     this.#isRunning = true;
     if (!this.#hasNames) return;
@@ -63,7 +63,7 @@ export class ServerLookup {
     this.#clearTimer();
   }
 
-  /** A server was lost, or leaves. */
+  /** Looks up names soon, because a server was lost or is leaving. */
   lookUpSoon(): void {
     if (this.#timer === null) return;
     this.#schedule(Math.max(0, this.#endedAtMs + MIN_INTERVAL_MS - this.#runtime.now()));
@@ -73,7 +73,7 @@ export class ServerLookup {
     return this.#settings.lookupIntervalMs > 0 && this.#settings.servers.some((target) => nameIn(target) !== null);
   }
 
-  /** Never rejects: a name that can't be looked up keeps the servers that it had. */
+  /** Never rejects: a name that can't be looked up keeps its last known servers. */
   #lookUp(): Promise<void> {
     this.#clearTimer();
     this.#underWay ??= Promise.all(this.#settings.servers.map((target) => this.#resolve(target))).then(() => {
@@ -97,7 +97,7 @@ export class ServerLookup {
     this.#known.set(target, servers);
   }
 
-  /** IPv4 addresses if there are any, else IPv6: a server that has both is one server. Empty if it can't be looked up. */
+  /** IPv4 addresses if there are any, else IPv6, so that a dual-stack server counts as one. Empty if the look-up fails. */
   async #addressesOf(name: string): Promise<readonly string[]> {
     for (const family of this.#settings.ipv6 ? ([6] as const) : ([4, 6] as const)) {
       const addresses = await this.#runtime.lookup(name, family).catch(noAddresses);
@@ -136,7 +136,7 @@ export class ServerLookup {
   }
 }
 
-/** The name that a server is given by; null if it is an address or a path. */
+/** The host name of a target; null if it is an address or a path. */
 function nameIn(target: TcpTarget | UnixTarget): string | null {
   return ("path" in target && target.path !== undefined) || ipFamily((target as TcpTarget).host) !== 0
     ? null
@@ -147,7 +147,7 @@ function serverAt(target: TcpTarget | UnixTarget, name: string | null): PoolServ
   return { address: formatEndpoint(target), target, name };
 }
 
-/** The client that connects to the name reports why it has no addresses. */
+/** Ignores the error: the client that connects to the name reports it. */
 function noAddresses(): readonly string[] {
   return [];
 }

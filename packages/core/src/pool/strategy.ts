@@ -5,7 +5,7 @@ export type PoolStrategy = "round-robin" | "random" | "least-latency" | "least-p
 
 /** The load of one connection. */
 export interface Load {
-  /** Calls and requests that wait for their replies. */
+  /** Number of calls and requests waiting for replies. */
   readonly pendingCalls: number;
   /** Average time until a reply, in milliseconds; null before the first. */
   readonly averageMs: number | null;
@@ -14,7 +14,7 @@ export interface Load {
 /** Chooses one of several candidates, of which there is at least one. */
 export type Choose = <T extends Load>(candidates: readonly T[]) => T;
 
-/** Shorter times count as this: below, differences are chance. */
+/** Shorter times are raised to this, because smaller differences are noise. */
 const MIN_LATENCY_MS = 0.1;
 
 /** @param random as `Math.random` */
@@ -38,12 +38,12 @@ function pendingCost({ pendingCalls }: Load): number {
   return pendingCalls;
 }
 
-/** Times what is pending, so that the fastest server isn't given everything at once. */
+/** Latency times pending calls, so that the fastest server doesn't get all calls of a burst. */
 function latencyCost({ pendingCalls, averageMs }: Load): number {
   return Math.max(averageMs ?? 0, MIN_LATENCY_MS) * (pendingCalls + 1);
 }
 
-/** The candidate of the least cost; of equal ones the first from `start` on, so that they take turns. */
+/** The candidate with the least cost. Ties go to the first one from `start`, so that candidates take turns. */
 function cheapest<T extends Load>(candidates: readonly T[], start: number, costOf: (load: Load) => number): T {
   let best = at(candidates, start);
   let leastCost = costOf(best);

@@ -3,14 +3,14 @@ import { CallbackTimer } from "../util/time.ts";
 import type { TimerWheel } from "../util/timer-wheel.ts";
 import type { Store } from "./store.ts";
 
-/** How long a server waits for its store. */
+/** Timeout of a store's operations. */
 const STORE_TIMEOUT_MS = 10_000;
-/** Operations that a store may leave unanswered; more are refused at once. */
+/** Maximum number of pending operations; further ones are rejected immediately. */
 const MAX_UNANSWERED = 100_000;
 
 /**
- * A store whose operations reject with STORE_FAILED if the store doesn't answer in time, so that nothing waits for ever for one
- * that hangs. Such an operation may still happen later.
+ * Wraps a store so that its operations reject with STORE_FAILED if it doesn't answer in time, and nothing waits
+ * forever for a store that hangs. Such an operation may still be carried out later.
  */
 export class AnsweringStore implements Store {
   readonly #store: Store;
@@ -47,7 +47,7 @@ export class AnsweringStore implements Store {
     return this.#answer("keys", STORE_TIMEOUT_MS, () => this.#store.keys(prefix, limit));
   }
 
-  /** The server has stopped: nothing is awaited any more. */
+  /** The server has stopped: cancels all timeouts. */
   end(): void {
     for (const timer of this.#timers) this.#wheel.cancel(timer);
     this.#timers.clear();

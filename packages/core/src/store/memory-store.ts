@@ -16,8 +16,8 @@ export interface MemoryStoreOptions {
 const KNOWN = new KnownOptions<MemoryStoreOptions>("memoryStore", { now: true });
 
 /**
- * A store in the memory of this process, for tests, and for servers that follow each other in one process. It forgets
- * expired values when as many others have been kept.
+ * Creates a store in this process's memory, for tests, and for consecutive servers in one process. Expired values are
+ * removed once as many new values have been stored.
  */
 export function memoryStore(options: MemoryStoreOptions = {}): Store {
   KNOWN.check(options);
@@ -29,7 +29,7 @@ class MemoryStore implements Store {
   readonly isShared: boolean = false;
   readonly #now: () => number;
   readonly #entries = new Map<string, Entry>();
-  /** Values that may be kept before the next look for expired ones. */
+  /** Number of values to store before the next sweep. */
   #untilSweep = 0;
 
   constructor(now: () => number) {
@@ -70,7 +70,7 @@ class MemoryStore implements Store {
     if (this.#untilSweep < 0) this.#sweep(nowMs);
     this.#entries.set(key, { value: value.slice(), untilMs: nowMs + ttlMs });
   }
-  /** Not for each value: that would take as long as there are values. */
+  /** Not run for each value, because it visits all of them. */
   #sweep(nowMs: number): void {
     for (const [old, { untilMs }] of this.#entries) if (untilMs <= nowMs) this.#entries.delete(old);
     this.#untilSweep = this.#entries.size;

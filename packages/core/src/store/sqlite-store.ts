@@ -1,13 +1,15 @@
 /**
- * A store in an SQLite file, over the database of a runtime.
+ * A store in a SQLite file, using the runtime's SQLite module.
  *
- * Theory of operation. All operations of one turn of the event loop form one transaction, which runs at its end: a
- * commit costs far more than the operations in it. If it fails, all its writes are refused, and its reads are repeated.
- * The file is locked for one process: a second one can't open it. The system ends the lock with the process, and also when
- * the process closes the file by other means than SQLite's, so nothing else here opens a file that exists.
+ * Theory of operation. All operations of one event loop turn form one transaction, which runs at the end of the turn,
+ * because a commit costs far more than the operations in it. If it fails, all its writes are rejected and its reads
+ * are repeated. The file is locked so that no second process can open it. The system releases the lock when the
+ * process ends, and also when the process closes any other descriptor of the file, so nothing else here opens an
+ * existing file.
  *
- * The store has a clock of its own, which is kept in the file and runs while it is open: a system clock that is set, or was
- * wrong when the process began, could expire all values at once, and the calls that they protect would run again.
+ * The store has its own clock, which is saved in the file and runs while it is open. The system clock may be
+ * adjusted, or wrong at startup, which could expire all values at once, and the calls that they protect would run
+ * again.
  */
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
@@ -21,10 +23,10 @@ export type SqliteRow = Readonly<Record<string, unknown>>;
 /** A prepared statement of `node:sqlite` or `bun:sqlite`. */
 export interface SqliteStatement {
   run(...values: (string | number | Uint8Array)[]): unknown;
-  /** Undefined or null for none. */
+  /** Undefined or null if there is no row. */
   get(...values: (string | number | Uint8Array)[]): unknown;
   all(...values: (string | number | Uint8Array)[]): unknown[];
-  /** Bun keeps the file locked until every statement is finalized. Default: closing the database does it. */
+  /** Needed on Bun, which keeps the file locked until every statement is finalized. */
   finalize?(): void;
 }
 
@@ -38,28 +40,29 @@ export interface SqliteDatabase {
 /** Options of a store in a file. */
 export interface FileStoreOptions {
   /**
-   * When to flush to disk. With both, kept values survive the end of the process, also by `kill -9`. `checkpoint`: from
-   * time to time; a power cut, or a crash of the system, may lose the values kept last, and leaves a valid file.
-   * `commit`: before a value counts as kept, so that a power cut loses nothing, if the disk honours flushes. Default
-   * `"checkpoint"`.
+   * When to flush to disk. In both modes, stored values survive the end of the process, including `kill -9`.
+   * `checkpoint`: periodically; a power failure or system crash may lose the most recent values, but leaves a valid
+   * file. `commit`: before a write resolves, so that a power failure loses nothing if the disk honours flushes.
+   * Default `"checkpoint"`.
    */
   readonly fsync?: "commit" | "checkpoint" | undefined;
   /**
-   * Largest size of the file; a value that would exceed it is refused with STORE_FULL. At least 1 MiB. Default 1 GiB.
+   * Maximum size of the file; a value that would exceed it is rejected with STORE_FULL. At least 1 MiB. Default 1
+   * GiB.
    */
   readonly maxBytes?: number | undefined;
 }
 
-/** A store in a file, which one process uses at a time. */
+/** A store in a file, which only one process can use at a time. */
 export interface FileStore extends Store {
-  /** Closes the file when all operations are done. Close the servers that use it first. */
+  /** Closes the file after all pending operations. Stop the servers that use it first. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** The runtime under a store. */
+/** The runtime functions that the store needs. */
 export interface SqliteHost {
-  /** Makes the file, if there is none. */
+  /** Creates the file if it doesn't exist. */
   prepare(): Promise<unknown>;
   open(): SqliteDatabase;
   nextTurn(task: () => void): void;
@@ -76,7 +79,7 @@ const APPLICATION_ID = 0x6e637374;
 const SWEEP_MS = 10_000;
 const ROWS_PER_SWEEP = 1000;
 /**
- * The store's time is saved with the first write after this interval; time that isn't saved makes values live longer.
+ * The store's time is saved with the first write after this interval. Time that isn't saved makes values live longer.
  */
 const CLOCK_MS = 1000;
 
@@ -86,15 +89,15 @@ const SQLITE_FULL = 13;
 
 interface Operation {
   readonly writes: boolean;
-  /** Runs the statement. Its result counts once the transaction is committed. */
+  /** Runs the statement. Its result is final once the transaction is committed. */
   run(): unknown;
   resolve(result: unknown): void;
   reject(error: ConduitError): void;
 }
 
 /**
- * Opens a store in a file, or makes it.
- * @throws ConduitError INVALID_CONFIG, STORE_FAILED, STORE_IN_USE (another process uses it, or it was opened twice)
+ * Opens a store in a file, creating it if it doesn't exist.
+ * @throws ConduitError INVALID_CONFIG, STORE_FAILED, STORE_IN_USE (already open in this or another process)
  */
 export async function openSqliteStore(
   host: SqliteHost,
@@ -130,14 +133,14 @@ export async function openSqliteStore(
 function prepareFile(database: SqliteDatabase, fsync: "commit" | "checkpoint", maxBytes: number): void {
   database.exec(`PRAGMA page_size = ${PAGE_BYTES}`);
   database.exec("PRAGMA locking_mode = EXCLUSIVE");
-  // Reads the file first: on Deno, errors of `exec` don't say that it is locked, those of statements do.
+  // Reads with a statement first: on Deno, errors of `exec` don't tell that the file is locked.
   const { application_id } = readRow(database, "PRAGMA application_id");
   database.exec("PRAGMA journal_mode = WAL");
   database.exec(`PRAGMA synchronous = ${fsync === "commit" ? "FULL" : "NORMAL"}`);
   database.exec(`PRAGMA max_page_count = ${Math.floor(maxBytes / PAGE_BYTES)}`);
   const { tables } = readRow(database, "SELECT count(*) AS tables FROM sqlite_master");
   if (tables !== 0 && application_id !== APPLICATION_ID) throw new Error("the file is another program's database");
-  // A write takes the lock, also if there is nothing to change.
+  // Takes the lock even if there is nothing to write.
   database.exec("BEGIN IMMEDIATE");
   database.exec(`PRAGMA application_id = ${APPLICATION_ID}`);
   database.exec(
@@ -168,13 +171,13 @@ class SqliteStore implements FileStore {
   readonly #keys: SqliteStatement;
   readonly #sweep: SqliteStatement;
   readonly #setClock: SqliteStatement;
-  /** The store's time when the host's was 0. */
+  /** The store's time at the host's time 0. */
   readonly #startMs: number;
   #keptMs: number;
   #waiting: Operation[] = [];
   /** The store's time. */
   #sweepDueMs = 0;
-  /** Whether more values are to be removed in the next turn. */
+  /** Whether more expired values are to be removed in the next turn. */
   #isSweeping = false;
   #isClosed = false;
 
@@ -183,7 +186,7 @@ class SqliteStore implements FileStore {
     this.#host = host;
     this.#path = path;
     this.#get = database.prepare("SELECT value FROM kept WHERE key = ? AND until > ?");
-    // Takes the place of one that has expired.
+    // Replaces an expired value.
     this.#create = database.prepare(
       "INSERT INTO kept VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, until = excluded.until " +
         "WHERE until <= ? RETURNING key",
@@ -227,7 +230,7 @@ class SqliteStore implements FileStore {
   }
 
   keys(prefix: string, limit: number): Promise<string[]> {
-    // Above every key that begins with the prefix: keys are ASCII.
+    // An upper bound of all keys with the prefix, because keys are ASCII.
     const rows = (): unknown[] => this.#keys.all(prefix, `${prefix}\u007f`, this.#nowMs, limit);
     return this.#ask(false, () => rows().map((row) => (row as SqliteRow)["key"] as string));
   }
@@ -294,7 +297,7 @@ class SqliteStore implements FileStore {
     }
   }
 
-  /** SQLite may have rolled back by itself. */
+  /** Rolls back, unless SQLite has already done so. */
   #rollBack(): void {
     try {
       this.#database.exec("ROLLBACK");
@@ -312,8 +315,8 @@ class SqliteStore implements FileStore {
   }
 
   /**
-   * Removes values that have expired, in a transaction of its own, and more of them in the next turns. Returns their
-   * number. If it fails, it is tried again before the next write, which then reports the failure.
+   * Removes a batch of expired values in a transaction of its own, and the rest in later turns. Returns their number.
+   * On failure, it is retried before the next write, which then reports the error.
    */
   #removeExpired(): number {
     const nowMs = this.#nowMs;
@@ -336,7 +339,7 @@ class SqliteStore implements FileStore {
   }
 }
 
-/** A plain `Uint8Array` with its own memory. */
+/** Copies to a plain `Uint8Array` with its own memory. */
 function plain(bytes: Uint8Array): Uint8Array {
   return new Uint8Array(bytes);
 }
@@ -345,7 +348,7 @@ function storeError(thrown: unknown, path: string): ConduitError {
   if (thrown instanceof ConduitError) return thrown;
   const cause = asError(thrown);
   const { errcode, errno } = cause as { errcode?: unknown; errno?: unknown };
-  // An extended code has the usual one in its last byte.
+  // The low byte of an extended code is the primary code.
   const number = Number(errcode ?? errno) & 0xff;
   const details = { path };
   switch (number) {

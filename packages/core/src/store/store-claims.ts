@@ -3,16 +3,16 @@ import type { Store } from "./store.ts";
 
 interface Claim {
   readonly owner: object;
-  /** Starts of the owner: it may start again before an earlier start has noticed that it was stopped. */
+  /** Number of starts of the owner, which may restart before an earlier start has completed its stop. */
   starts: number;
 }
 
-/** Stores that running servers of this process use, and that aren't shared. */
+/** Unshared stores in use by running servers of this process. */
 const claims = new WeakMap<Store, Claim>();
 
 /**
- * Reserves a store for one server of this process, if it isn't shared: two would take each other's running handlers for
- * interrupted. Returns a function that ends that.
+ * Reserves an unshared store for one server of this process. Two servers would treat each other's running handlers as
+ * interrupted. Returns a function that releases the store.
  * @throws ConduitError STORE_IN_USE if another server has it
  */
 export function claimStore(store: Store, owner: object): () => void {

@@ -15,28 +15,28 @@ import {
 
 /** Options of {@link connectedPair}. */
 export interface PairOptions<C extends Contract, D extends object> extends TestNetworkOptions {
-  /** The contract of both. Default: none. */
+  /** The contract of both sides. Default: none. */
   readonly contract?: C | undefined;
   /** Further options of the server. */
   readonly server?: TestServerOptions<C, D> | undefined;
   /** Further options of the client. */
   readonly client?: TestClientOptions<C> | undefined;
-  /** Registers handlers and hooks of both, before the server starts. */
+  /** Registers handlers and hooks of both sides before the server starts. */
   readonly prepare?: ((server: Server<C, D>, client: Client<C>) => Awaitable<unknown>) | undefined;
 }
 
-/** A server, and a client that is logged in to it. */
+/** A server and a client that is logged in to it. */
 export interface ConnectedPair<C extends Contract, D extends object> {
   readonly server: Server<C, D>;
   readonly client: Client<C>;
   /** The server's view of the client. */
   readonly connection: Connection<C, D>;
   readonly clock: TestClock;
-  /** All frames that were sent, the login's as well. */
+  /** All frames sent, including the login. */
   readonly frames: FrameRecorder;
-  /** The network of both, to add servers and clients, raw ones as well. */
+  /** The network of both, for adding servers, clients and raw clients. */
   readonly network: TestNetwork;
-  /** Closes the client and stops the server, and all else that was made by the network. */
+  /** Closes the client, the server, and everything else created by the network. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -51,9 +51,9 @@ const KNOWN = new KnownOptions<PairOptions<Contract, object>>("connectedPair", {
 });
 
 /**
- * Makes a server, and a client that is logged in to it, in memory. Nothing of them keeps the process running, so a test
- * needn't close them.
- * @throws ConduitError as `new Server`, `server.start`, `new Client` and `client.connect`
+ * Creates a server and a client that is logged in to it, in memory. They don't keep the process running, so a test
+ * doesn't have to close them.
+ * @throws ConduitError like `new Server`, `server.start`, `new Client` and `client.connect`
  */
 export async function connectedPair<C extends Contract = Contract, D extends object = Record<string, unknown>>(
   options: PairOptions<C, D> = {},

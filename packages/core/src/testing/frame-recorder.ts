@@ -7,31 +7,31 @@ export type FrameDirection = "to-server" | "to-client";
 /** A frame that was sent. */
 export interface RecordedFrame {
   readonly direction: FrameDirection;
-  /** Number of the connection, from 1, in the order in which they were made. */
+  /** Number of the connection, starting from 1, in the order of connecting. */
   readonly connection: number;
-  /** Name of its type as in PROTOCOL.md; its number, if it has none. */
+  /** Name of its type as in PROTOCOL.md, or its number if it has no name. */
   readonly type: TypeName | (string & {});
   /** Correlation id; 0 for none. */
   readonly id: bigint;
   readonly flags: number;
   /**
-   * The decoded payload: null for none, a list of the items of INPUT and OUTPUT, and the bytes of what isn't a whole
-   * value, such as a CHUNK.
+   * The decoded payload: null for none, a list of items for INPUT and OUTPUT, and raw bytes if it isn't a complete
+   * value, such as in a CHUNK.
    */
   readonly payload: unknown;
   /** Size of the payload as sent. */
   readonly payloadBytes: number;
-  /** When it was sent, by the clock of the network. */
+  /** When it was sent, by the network's clock. */
   readonly timeMs: number;
 }
 
-/** Flags of INPUT and OUTPUT: a binary without a header, and an item that goes on in the next frame. */
+/** Flags of INPUT and OUTPUT: a binary without a header, and an item that continues in the next frame. */
 const BINARY = 0x0040;
 const MORE = 0x2000;
-/** Largest payload that is inflated. */
+/** Limit of an inflated payload. */
 const MAX_INFLATED_BYTES = 2 ** 30;
 
-/** Records all frames of a network, decoded, when they are sent. */
+/** Records and decodes all frames of a network when they are sent. */
 export class FrameRecorder {
   #all: RecordedFrame[] = [];
   readonly #now: () => number;
@@ -53,7 +53,7 @@ export class FrameRecorder {
     return this.#all.filter((frame) => frame.type === type && (direction ?? frame.direction) === frame.direction);
   }
 
-  /** Forgets all frames. */
+  /** Discards the recorded frames. */
   clear(): void {
     this.#all = [];
   }

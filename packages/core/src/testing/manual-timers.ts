@@ -12,7 +12,7 @@ export class ManualTimers {
   readonly #timers = new Set<ManualTimer>();
   #nowMs = 0;
 
-  /** Milliseconds by which the clock was advanced. */
+  /** Total milliseconds advanced. */
   get nowMs(): number {
     return this.#nowMs;
   }
@@ -43,7 +43,7 @@ export class ManualTimers {
     this.#nowMs = endMs;
   }
 
-  /** Moves the clock and fires no timer, as if the process were stopped. */
+  /** Moves the clock without firing timers, as if the process were suspended. */
   standStill(ms: number): void {
     this.#nowMs += ms;
   }

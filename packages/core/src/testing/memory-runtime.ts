@@ -24,7 +24,7 @@ export interface MemoryConnection {
 /** Unix milliseconds at time 0 of the manual clock. */
 export const EPOCH_MS = 1_750_000_000_000;
 
-/** Kept, because test frameworks replace them by fake ones. Browsers have no `setImmediate`. */
+/** Captured, because test frameworks replace the global ones with fakes. Browsers have no `setImmediate`. */
 const { setImmediate, setTimeout } = globalThis as unknown as {
   readonly setImmediate?: (task: () => void) => unknown;
   readonly setTimeout: (task: () => void, delayMs: number) => unknown;
@@ -37,8 +37,8 @@ function inLaterTurn(task: () => void): void {
 }
 
 /**
- * A runtime in memory: listeners, connections and timers without a socket or a real clock. Delivers one chunk per turn
- * of the event loop, like a socket. Time stands still but for `advance`.
+ * A runtime in memory: listeners, connections and timers without a socket or a real clock. Delivers one chunk per
+ * event loop turn, like a socket. Time only moves by `advance`.
  */
 export class MemoryRuntime implements Runtime {
   readonly name: string = "memory";
@@ -113,7 +113,7 @@ export class MemoryRuntime implements Runtime {
     return this.#parts.inflate(bytes, maxBytes);
   }
 
-  /** All names are this machine. */
+  /** Resolves every name to this machine. */
   async lookup(_name: string, family: 4 | 6): Promise<readonly string[]> {
     return family === 4 ? ["127.0.0.1"] : [];
   }
@@ -186,7 +186,7 @@ export class MemoryRuntime implements Runtime {
     }
   }
 
-  /** The process is stopped for a time: timers that are due meanwhile fire afterwards. */
+  /** Simulates a suspended process: timers that become due fire afterwards. */
   protected standStill(ms: number): void {
     this.#clock.standStill(ms);
   }
@@ -207,7 +207,7 @@ export class MemoryRuntime implements Runtime {
     inLaterTurn(() => {
       this.#underWay -= 1;
       const deferred = this.#deferred;
-      // Tasks of the end of a turn come before more bytes.
+      // Deferred tasks of a turn run before more bytes are delivered.
       if (deferred.length === 0) return this.#tasks.shift()?.();
       this.#deferred = [];
       for (const task of deferred) task();

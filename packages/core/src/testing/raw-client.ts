@@ -7,13 +7,13 @@ import { extensionsOf, payloadOf, type RawExtensions, RawPeer } from "./raw-peer
 
 /** How a {@link RawClient} logs in. */
 export interface RawClientLogin {
-  /** Default: the password of the network. A wrong one is a wrong answer to the server's challenge. */
+  /** Default: the network's password. A wrong password leads to a wrong answer to the server's challenge. */
   readonly password?: string | undefined;
-  /** Default: none, and the password is the shared one. */
+  /** Default: none, for the shared password. */
   readonly username?: string | undefined;
   /**
-   * Names of the extensions to offer, or a map with their parameters. Default: all that need no parameters. Null: none,
-   * as netconduit's own clients.
+   * Names of the extensions to offer, or a map with their parameters. Default: all that need no parameters. Null for
+   * none, like netconduit's own clients.
    */
   readonly extensions?: RawExtensions | undefined;
   /** Default `{ name: "raw", version: "1.0.0" }`. */
@@ -28,8 +28,8 @@ const LOGIN = new KnownOptions<RawClientLogin>("login", {
 });
 
 /**
- * A client that misbehaves on demand. It sends the frames and bytes that it is told to, and nothing else: it answers no
- * heartbeat, grants no credit and heeds none.
+ * A client that misbehaves on demand. It sends exactly the frames and bytes that the test sends: it answers no
+ * heartbeats, and neither grants nor respects credit.
  */
 export class RawClient extends RawPeer<ByteStream> {
   readonly #crypto: RuntimeCrypto;
@@ -57,7 +57,7 @@ export class RawClient extends RawPeer<ByteStream> {
     return payloadOf(await this.next(), Type.AUTH_SUCCESS);
   }
 
-  /** Sends a frame `count` times, in one write, whether the server takes them or not. */
+  /** Sends a frame `count` times in one write, regardless of credit. */
   flood(type: TypeName | number, payload: unknown, count: number, fields?: HeaderFields): void {
     const bytes = frame(typeNumber(type), payload, fields);
     this.write(...new Array<Uint8Array>(count).fill(bytes));

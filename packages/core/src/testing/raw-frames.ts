@@ -1,5 +1,6 @@
 /**
- * Builds and parses frames according to PROTOCOL.md, without the library's wire code, so that they check each other.
+ * Builds and parses frames according to PROTOCOL.md, independently of the library's wire code, so that each checks
+ * the other.
  */
 import { decode, encode } from "@msgpack/msgpack";
 
@@ -136,12 +137,12 @@ export function typeName({ type }: { readonly type: number }): string {
   return Object.entries(Type).find(([, number]) => number === type)?.[0] ?? String(type);
 }
 
-/** The number of a type that is given by name or number. */
+/** The number of a type given by name or number. */
 export function typeNumber(type: TypeName | number): number {
   return typeof type === "number" ? type : Type[type];
 }
 
-/** Finds the frames in chunks of bytes, and skips bytes between them. */
+/** Finds frames in chunks of bytes, skipping bytes between them. */
 export class FrameParser {
   #rest: Uint8Array = new Uint8Array(0);
 
@@ -166,7 +167,7 @@ export class FrameParser {
   }
 }
 
-/** One array of several. */
+/** Concatenates several arrays. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;

@@ -18,8 +18,8 @@ import {
 export type RawStream = Pick<ByteStream, "open" | "write" | "pause" | "resume" | "close" | "destroy">;
 
 /**
- * A peer that sends arbitrary frames and bytes, over an in-memory stream or a socket. It can misbehave in ways that
- * clients and servers can't: it answers nothing by itself, not even heartbeats.
+ * A peer that sends arbitrary frames and bytes over an in-memory stream or a socket. It can misbehave in ways that
+ * clients and servers can't, and answers nothing on its own, not even heartbeats.
  */
 export class RawPeer<S extends RawStream = RawStream> {
   readonly stream: S;
@@ -29,7 +29,7 @@ export class RawPeer<S extends RawStream = RawStream> {
   readonly chunks: number[] = [];
   /** All chunks sent. */
   readonly sent: Uint8Array[] = [];
-  /** Undefined while the stream is open; then `null` for a clean end, or its error. */
+  /** Undefined while the stream is open; then `null` for a clean end, or the error. */
   ended: Error | null | undefined = undefined;
   /** Resolves when the stream has ended: with `"end"` after a clean end, or with the code of its error. */
   readonly over: Promise<string>;
@@ -99,17 +99,17 @@ export class RawPeer<S extends RawStream = RawStream> {
     this.stream.pause();
   }
 
-  /** Reads again. */
+  /** Resumes reading. */
   resume(): void {
     this.stream.resume();
   }
 
-  /** Sends FIN after all written data, and still reads. */
+  /** Sends FIN after all written data, and continues to read. */
   end(): void {
     void this.stream.close();
   }
 
-  /** Sends RST: the connection is cut. */
+  /** Cuts the connection with a reset. */
   reset(): void {
     this.stream.destroy(null);
   }
@@ -152,16 +152,16 @@ export class RawPeer<S extends RawStream = RawStream> {
   }
 }
 
-/** The payload of a login's answer. Rejects with what came instead. */
+/** Returns the payload of a login's answer; throws with the received frame if it has another type. */
 export function payloadOf(received: ReceivedFrame, type: number): Readonly<Record<string, unknown>> {
   if (received.type === type) return received.payload ?? {};
   throw new Error(`The login was answered by ${typeName(received)}: ${JSON.stringify(received.payload)}`);
 }
 
-/** All extensions without parameters. A raw peer without `credit` may send and receive as much as it likes. */
+/** All extensions without parameters. Without `credit`, a raw peer isn't limited. */
 export const EXTENSIONS: readonly string[] = ["reply", "close", "cancel", "deadline", "call", "compression"];
 
-/** Extensions that a raw peer offers or accepts: names, names with parameters, or null for none at all. */
+/** Extensions that a raw peer offers or accepts: names, names with parameters, or null for none. */
 export type RawExtensions = readonly string[] | Readonly<Record<string, unknown>> | null;
 
 /** The entry `extensions` of AUTH_REQUEST or AUTH_SUCCESS. */

@@ -4,7 +4,7 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Runtime, RuntimeCrypto } from "../runtime.ts";
 
 /**
- * The parts of a runtime that tests in memory use: all but its sockets, clock and turns. A `Runtime` such as
+ * The parts of a runtime that in-memory tests use: all except sockets, clock and turns. A `Runtime` such as
  * `nodeRuntime` has them. Without `warn`, warnings go to `console.warn`.
  */
 export type RuntimeParts = Pick<
@@ -25,7 +25,7 @@ const webCrypto: RuntimeCrypto = {
   },
 };
 
-/** Parts that any platform with Web Crypto has: no compression, files or asynchronous context. */
+/** Parts available on any platform with Web Crypto, without compression, files and asynchronous context. */
 export const webParts: RuntimeParts = {
   crypto: webCrypto,
   // Payloads that don't get smaller are sent as they are.

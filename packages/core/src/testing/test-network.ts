@@ -13,18 +13,18 @@ import { MemoryRuntime } from "./memory-runtime.ts";
 import { RawClient } from "./raw-client.ts";
 import { type RuntimeParts, webParts } from "./runtime-parts.ts";
 
-/** The clock of a network. It stands still but for `advance`. */
+/** A network's clock, which only moves by `advance`. */
 export interface TestClock {
-  /** Milliseconds by which it was advanced. */
+  /** Total milliseconds advanced. */
   readonly nowMs: number;
-  /** Number of timers that wait. */
+  /** Number of pending timers. */
   readonly timers: number;
   /**
-   * Moves the clock. Timers that become due fire in their order, each when the effects of the one before have settled.
+   * Moves the clock. Due timers fire in order, each after the effects of the previous one have settled.
    */
   advance(ms: number): Promise<void>;
   /**
-   * Resolves when all bytes have arrived and all handlers that wait for nothing else have run. The clock doesn't move.
+   * Resolves when all bytes have arrived and no handler can make progress without the clock. Doesn't move the clock.
    */
   settle(): Promise<void>;
 }
@@ -32,38 +32,38 @@ export interface TestClock {
 /** Options of a {@link TestNetwork}. */
 export interface TestNetworkOptions {
   /**
-   * Where cryptography, compression, files and asynchronous contexts come from, such as `nodeRuntime`. Default: Web
-   * Crypto, without the others.
+   * Provides cryptography, compression, files and asynchronous context, for example `nodeRuntime`. Default: Web
+   * Crypto only.
    */
   readonly runtime?: RuntimeParts | undefined;
-  /** Bytes that a chunk has at most; 1 delivers byte by byte. Default: as they were written. */
+  /** Maximum size of a delivered chunk; 1 delivers byte by byte. Default: chunks as written. */
   readonly maxChunkBytes?: number | undefined;
 }
 
 /** Options of `rawClient`. */
 export interface RawClientOptions {
-  /** Port of a server. Default: that of the last server. */
+  /** The server's port. Default: the last server's. */
   readonly port?: number | undefined;
 }
 
 const KNOWN = new KnownOptions<TestNetworkOptions>("new TestNetwork", { runtime: true, maxChunkBytes: true });
 const RAW_CLIENT = new KnownOptions<RawClientOptions>("rawClient", { port: true });
 
-/** Options of a server, all of them optional: it has a password and a port already. */
+/** Options of a server. All are optional, because the network provides a password and a port. */
 export type TestServerOptions<C extends Contract, D extends object> = Partial<ServerInit<C, D>>;
-/** Options of a client, all of them optional: it has the last server's password and port already. */
+/** Options of a client. All are optional; password and port default to the last server's. */
 export type TestClientOptions<C extends Contract> = Partial<ClientInit<C>>;
 
-/** Shared password of servers that are made without one. */
+/** Default password of servers. */
 const PASSWORD = "password of the tests";
 const HOST = "memory";
-/** Ports that servers get, one after the other. */
+/** First of the consecutive default ports. */
 const FIRST_PORT = 20_000;
-/** Steps in which the clock moves while servers and clients end, and how long that may take. */
+/** Step by which the clock moves while servers and clients end, and the limit of the total. */
 const END_STEP_MS = 100;
 const MAX_END_MS = 600_000;
 
-/** A memory runtime that records the bytes of its connections. */
+/** A memory runtime that records its connections' bytes. */
 class NetworkRuntime extends MemoryRuntime {
   readonly frames: FrameRecorder = new FrameRecorder(
     () => this.now(),
@@ -94,14 +94,14 @@ class NetworkRuntime extends MemoryRuntime {
 }
 
 /**
- * Servers and clients in one process, joined by streams in memory: no ports, no waiting, and a clock that the test moves.
- * They are those of an application; only what is under them differs.
+ * Servers and clients in one process, connected by in-memory streams: no ports, no waiting, and a clock controlled by
+ * the test. They are an application's real servers and clients on a different transport.
  */
 export class TestNetwork {
-  /** The runtime of the network, for a `Client`, `Server` or `ClientPool` of `@netconduit/core` that the test makes. */
+  /** The network's runtime, for a `Client`, `Server` or `ClientPool` of `@netconduit/core` that the test creates itself. */
   readonly runtime: Runtime;
   readonly clock: TestClock;
-  /** All frames that were sent. */
+  /** All frames sent. */
   readonly frames: FrameRecorder;
   readonly #memory: NetworkRuntime;
   readonly #ends: (() => Promise<void>)[] = [];
@@ -128,8 +128,8 @@ export class TestNetwork {
 
   /**
    * Starts a server.
-   * @param prepare registers handlers and hooks, before the server starts
-   * @throws ConduitError as `new Server` and `server.start`
+   * @param prepare registers handlers and hooks before the server starts
+   * @throws ConduitError like `new Server` and `server.start`
    */
   async server<C extends Contract = Contract, D extends object = Record<string, unknown>>(
     options: TestServerOptions<C, D> = {},
@@ -147,8 +147,8 @@ export class TestNetwork {
   }
 
   /**
-   * Makes a client of the last server, without connecting it.
-   * @throws ConduitError as `new Client`
+   * Creates a client of the last server without connecting it.
+   * @throws ConduitError like `new Client`
    */
   client<C extends Contract = Contract>(options: TestClientOptions<C> = {}): Client<C> {
     const password = options.credentials === undefined ? { password: PASSWORD } : {};
@@ -159,7 +159,7 @@ export class TestNetwork {
   }
 
   /**
-   * Connects a client that misbehaves on demand to the last server, or to that of `port`. It isn't logged in.
+   * Connects a client that misbehaves on demand to the last server, or to the one at `port`, without logging in.
    * @throws ConduitError CONNECTION_REFUSED, INVALID_CONFIG
    */
   async rawClient(options: RawClientOptions = {}): Promise<RawClient> {
@@ -172,17 +172,17 @@ export class TestNetwork {
     return new RawClient(stream, this.#memory.crypto, PASSWORD, () => this.#memory.settle());
   }
 
-  /** Cuts all connections, as a network that fails: both ends get CONNECTION_RESET, and bytes in flight are lost. */
+  /** Cuts all connections like a network failure: both ends get CONNECTION_RESET, and bytes in flight are lost. */
   async cut(): Promise<void> {
     const reset = new ConduitError(ErrorCode.CONNECTION_RESET, "The test cut the connection");
     for (const { dialled } of this.#memory.pairs.splice(0)) dialled.destroy(reset);
     await this.clock.settle();
   }
 
-  /** Closes all clients and stops all servers that were made by this network. The clock moves as they need it. */
+  /** Closes all clients and stops all servers created by this network, moving the clock as needed. */
   async close(): Promise<void> {
     let isOver = false;
-    // Clients first, which don't dial again then.
+    // Clients first, so that they don't reconnect.
     const ending = Promise.all(
       this.#ends
         .splice(0)
@@ -197,7 +197,7 @@ export class TestNetwork {
     await ending;
   }
 
-  /** The same as `close`, at the end of an `await using` block. */
+  /** Calls `close` at the end of an `await using` block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

@@ -9,18 +9,18 @@ export function clip(text: string, max: number = MAX_ECHO): string {
   return `${text.slice(0, end)}…`;
 }
 
-/** A peer's text on one line: control characters, which could pass for further lines of a log, become spaces. */
+/** Puts a peer's text on one line: replaces control characters, which could forge log lines, with spaces. */
 export function oneLine(text: string): string {
   return text.replace(/\p{Cc}/gu, " ");
 }
 
-/** As {@link clip}, for a text that is kept: a part of a long one is copied. */
+/** Like {@link clip}, for text that is kept: copies a part of a long text. */
 export function clipToKeep(text: string, max: number): string {
   const short = clip(text, max);
   return text.length > 2 * max ? copyText(short) : short;
 }
 
-/** The same text in memory of its own. Engines store a part of a string as a reference to all of it. */
+/** Copies text to memory of its own, because engines store a substring as a reference to the whole string. */
 export function copyText(text: string): string {
   return [...text].join("");
 }

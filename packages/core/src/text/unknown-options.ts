@@ -3,16 +3,16 @@ import { nearestOption } from "./nearest-option.ts";
 
 const MAX_NAME_CHARS = 100;
 
-/** Options that a function doesn't take. */
+/** Options that a function doesn't have. */
 export interface UnknownOptions {
-  /** Names each, and the option that may be meant. */
+  /** Names each one, with a suggestion. */
   readonly message: string;
   readonly problems: readonly { readonly option: string; readonly rule: string; readonly received: string }[];
 }
 
 /**
- * The options of a function that it doesn't take; null if there are none. Inherited ones don't count.
- * @param place the function as the message names it
+ * Finds options that a function doesn't have, ignoring inherited properties; null if there are none.
+ * @param place the function's name in the message
  */
 export function unknownOptions(
   options: object,
@@ -28,7 +28,7 @@ export function unknownOptions(
       message: `Unknown option ${clip(name, MAX_NAME_CHARS)} of ${place()}; ${hint}`,
       option: name,
       rule: `is unknown; ${hint}`,
-      // Only the kind, as of unknown options of servers and clients: it may be secret.
+      // Only the kind, because a misspelt option may hold a secret.
       received: describeKind((options as Readonly<Record<string, unknown>>)[name]),
     };
   });
