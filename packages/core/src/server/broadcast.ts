@@ -1,4 +1,4 @@
-/** Which connections a broadcast goes to. */
+/** Selects the recipients of broadcasts and sends to them. */
 
 import type { ConnectionFilter } from "../cluster/connection-filter.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -12,20 +12,20 @@ import type { Connection } from "./connection.ts";
 
 /** Recipients of a broadcast. */
 export interface BroadcastOptions<C extends Contract, D extends object> {
-  /** Connection id, or ids, to leave out. */
+  /** One or more connection ids to exclude. */
   readonly exclude?: string | Iterable<string> | undefined;
-  /** Connection id, or ids; if given, only these receive the message. */
+  /** One or more connection ids; if given, only these receive the message. */
   readonly include?: string | Iterable<string> | undefined;
   /**
-   * If given, only connections that fit receive the message: `{ user, role, topic }`, or a predicate. A predicate can't cross
-   * to the other nodes of a cluster, so there it needs `local: true`.
+   * A filter `{ user, role, topic }` or a predicate; if given, only matching connections receive the message. A
+   * predicate can't be sent to other nodes, so in a cluster it requires `local: true`.
    */
   readonly where?: ConnectionFilter | ((connection: Connection<C, D>) => boolean) | undefined;
-  /** Whether only clients of this node receive the message. Default false. Without the option `cluster`, there are no others. */
+  /** Send only to clients of this node. Has no effect without the option `cluster`. Default false. */
   readonly local?: boolean | undefined;
 }
 
-/** Recipients among the connections of this node. */
+/** The recipients on this node. */
 export interface Selected<C extends Contract, D extends object> {
   readonly exclude?: string | Iterable<string> | undefined;
   readonly include?: string | Iterable<string> | undefined;
@@ -41,22 +41,22 @@ export interface SlowConsumer {
   /** Number of messages in the send queue. */
   readonly queuedMessages: number;
   readonly bufferedBytes: number;
-  /** The topic that was published; absent for a broadcast. */
+  /** The topic; absent for a broadcast. */
   readonly topic?: string;
 }
 
-/** A message that was encoded once for many connections. */
+/** A message encoded once for many connections. */
 export interface EncodedMessage {
   readonly type: string;
-  /** The frame for connections that compress, or for those that don't. */
+  /** The frame for connections with or without compression. */
   frame(compressed: boolean): FrameBytes;
   /** Before compression. */
   readonly payloadBytes: number;
 }
 
 /**
- * Sends an encoded message to the connections that `options` select. `onFull` is called for those whose send queue is
- * full. A connection whose peer accepts no frame of this size is skipped, and reported.
+ * Sends an encoded message to the selected connections. Calls `onFull` for those whose send queue is full. A
+ * connection whose peer doesn't accept a frame of this size is skipped and reported.
  * @returns the number of connections that the message was queued for
  */
 export function sendToSelected<C extends Contract, D extends object>(
@@ -75,7 +75,7 @@ export function sendToSelected<C extends Contract, D extends object>(
     if (connection.sender.sendShared(frame(connection.writer.compresses), isForAll)) reached += 1;
     else onFull(connection);
   };
-  // Nothing is sent until `where` has chosen all, because it may throw.
+  // Evaluate `where` for all connections before sending, because it may throw.
   const chosen: ProtocolConnection<Connection<C, D>>[] = [];
   const choose = (id: string, connection: ProtocolConnection<Connection<C, D>>): void => {
     if (!connection.isOpen || exclude?.has(id) === true) return;
@@ -85,7 +85,7 @@ export function sendToSelected<C extends Contract, D extends object>(
   if (include === null) {
     for (const [id, connection] of connections) choose(id, connection);
   } else {
-    // They are looked up, so the others cost nothing.
+    // Look up the included connections instead of iterating over all.
     for (const id of include) {
       const connection = connections.get(id);
       if (connection !== undefined) choose(id, connection);
@@ -95,7 +95,7 @@ export function sendToSelected<C extends Contract, D extends object>(
   return reached;
 }
 
-/** A promise would count as true, so that a message for some would go to all. */
+/** Rejects promises, which would count as true and send the message to all. */
 function fits(type: string, answer: unknown): boolean {
   if (typeof answer !== "object" || answer === null) return Boolean(answer);
   const message = `The option where of broadcast '${type}' must return true or false at once, got a promise or object`;
@@ -103,7 +103,7 @@ function fits(type: string, answer: unknown): boolean {
 }
 
 /**
- * Encodes a message once, for connections that compress and for those that don't.
+ * Encodes a message once for connections with compression and once for those without.
  * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE
  */
 export function encodeShared(
@@ -116,12 +116,12 @@ export function encodeShared(
   const writer = context.writer(maxMessageBytes, false);
   const plain = encodedOnce(writer, type, data);
   const { payloadBytes } = writer;
-  // Encoded now, too: the data may change while hooks and filters run.
+  // Also encoded now, because the data may change while hooks and filters run.
   const compressed = enableCompression ? encodedOnce(context.writer(maxMessageBytes, true), type, data) : plain;
   return { type, frame: (isCompressed) => (isCompressed ? compressed : plain), payloadBytes };
 }
 
-/** A message's frame, which stays when the writer is used again, as by a hook or filter. */
+/** Encodes a frame that stays valid when the writer is used again, for example by a hook or filter. */
 function encodedOnce(writer: FrameWriter, type: string, data: unknown): FrameBytes {
   writer.message(0, 0, type, data);
   writer.gather();
@@ -129,7 +129,7 @@ function encodedOnce(writer: FrameWriter, type: string, data: unknown): FrameByt
 }
 
 /**
- * The connection ids of an option as a set; null if none are given.
+ * Returns the connection ids in an option as a set; null if the option is missing.
  * @throws ConduitError INVALID_CONFIG
  */
 export function idSet(

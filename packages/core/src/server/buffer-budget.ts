@@ -1,9 +1,9 @@
 /**
  * A limit on the memory that all connections of a server hold together (option `maxBufferedBytes`).
  *
- * A connection is counted again after everything that changes what it holds; below 16 KiB it counts as nothing, so busy
- * connections with small messages cost a comparison. Over the limit, at the end of the turn, connections are aborted:
- * the one that holds most, of the address that holds most, so that one host can't push out the others.
+ * A connection's count is updated after each change to what it holds. Below 16 KiB it counts as 0, so that busy
+ * connections with small messages only cost a comparison. If the total exceeds the limit at the end of a turn,
+ * connections are aborted: the largest of the address that holds most, so that one host can't evict the others.
  */
 
 import { throttleKey } from "../auth/throttle.ts";
@@ -14,9 +14,9 @@ import { UNCOUNTED_BYTES } from "../limits.ts";
 /** A connection that holds memory. */
 export interface BufferHolder {
   readonly stream: { readonly remote: Address };
-  /** Bytes that it holds now; 0 when it has ended. */
+  /** Bytes currently held; 0 after it has ended. */
   readonly heldBytes: number;
-  /** Bytes as last counted. Set by the budget alone. */
+  /** Bytes as last counted; managed by the budget. */
   countedBytes: number;
   report(error: ConduitError): void;
   destroy(error: ConduitError): void;
@@ -41,7 +41,7 @@ export class BufferBudget {
     this.#defer = defer;
   }
 
-  /** Bytes that connections hold, as last counted. */
+  /** Total bytes as last counted. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -74,7 +74,7 @@ export class BufferBudget {
     }
   }
 
-  /** The largest holder of the address that holds most. */
+  /** The largest connection of the address that holds most. */
   #largest(): BufferHolder {
     const byAddress = new Map<string | null, Tally>();
     for (const holder of this.#holders) {

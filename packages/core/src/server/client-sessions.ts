@@ -1,8 +1,8 @@
 /**
- * Sessions as logins see them: which one a client may resume, and how it goes on over the login's stream.
+ * Resuming at login: finds the session that a client may resume, and continues it over the login's stream.
  *
- * A session is in one of three places: alive in this process, in the store because its server has ended, or alive on another
- * node of the cluster, which ends it before the client goes on here.
+ * A session is in one of three places: live in this process, in the store because its server has ended, or live on
+ * another node of the cluster, which must end it before the client continues here.
  */
 
 import { identityOf } from "../auth/user.ts";
@@ -25,9 +25,9 @@ export interface ResumableSession<Peer> {
 export interface ClientSessionsHost {
   readonly context: RuntimeContext;
   readonly windowMs: number;
-  /** Keeps the part of sessions that outlives the process; null without a store. */
+  /** Stores the part of sessions that outlives the process; null without a store. */
   readonly stored: StoredSessions | null;
-  /** Ends a session on another node. Resolves with whether it was there; false if that isn't known within `timeoutMs`. */
+  /** Ends a session on another node. Resolves with whether it was there; false if there is no answer within `timeoutMs`. */
   releaseFrom(node: SessionPlace, key: string, timeoutMs: number): Promise<boolean>;
 }
 
@@ -35,7 +35,7 @@ export class ClientSessions<Peer> {
   /** The sessions of this process. */
   readonly live: Sessions<Peer>;
   readonly #host: ClientSessionsHost;
-  /** Sessions that their clients continue over other connections, here or on another node. */
+  /** Sessions whose clients have continued over other connections, here or on another node. */
   readonly #moved = new WeakSet<ProtocolConnection<Peer>>();
 
   constructor(host: ClientSessionsHost) {
@@ -43,15 +43,15 @@ export class ClientSessions<Peer> {
     this.live = new Sessions(host.context, host.windowMs);
   }
 
-  /** Whether a client asks for a session that another process may have had. */
+  /** Whether a client requests a session that another process may have had. */
   mustRecall(step: AcceptedStep): boolean {
     const request = resumeRequest(step.resume);
     return this.#host.stored !== null && request !== null && !this.live.has(request);
   }
 
   /**
-   * Looks up that session. Another node may still have it: it ends there first, so that no message is handled on both.
-   * Resolves with null if there is none, or the store doesn't answer within `timeoutMs`. Never rejects.
+   * Looks up that session. If another node still has it, ends it there first, so that no message is handled on both.
+   * Resolves with null if it doesn't exist or the store doesn't answer within `timeoutMs`. Never rejects.
    */
   async recall(step: AcceptedStep, timeoutMs: number): Promise<RecalledSession | null> {
     const request = resumeRequest(step.resume);
@@ -67,14 +67,14 @@ export class ClientSessions<Peer> {
     return (await stored.recall(request, owner, leftMs())) ?? recalled;
   }
 
-  /** The session that a client asks for and may resume; null if there is none. */
+  /** The session that a client requests and may resume; null if there is none. */
   find(step: AcceptedStep): ResumableSession<Peer> | null {
     const request = resumeRequest(step.resume);
     const session = request === null ? null : this.live.find(request, identityOf(step.user));
     return request === null || session === null ? null : { session, request };
   }
 
-  /** The part of AUTH_SUCCESS about a session that the client asked for and can't resume. */
+  /** The part of AUTH_SUCCESS about a requested session that can't be resumed. */
   expired(step: AcceptedStep, recalled: RecalledSession | null): { readonly expired?: object } {
     const request = resumeRequest(step.resume);
     if (request === null) return {};
@@ -84,7 +84,7 @@ export class ClientSessions<Peer> {
     return { expired: { ...(received === null ? {} : { received }), ...restored } };
   }
 
-  /** A client has logged in. It may resume its connection by this token, if that was agreed on. */
+  /** A client has logged in. If resuming was agreed on, it can resume its connection by this token. */
   begin(protocol: ProtocolConnection<Peer>, step: AcceptedStep, token: string, recalled: RecalledSession | null): void {
     const resuming = protocol.extension(resume);
     if (resuming === undefined) return;
@@ -99,9 +99,9 @@ export class ClientSessions<Peer> {
   }
 
   /**
-   * Lets a session go on over the stream of a login.
-   * @param answer sends AUTH_SUCCESS by the login, with the session's next token and the bytes that it has received
-   * @returns whether it goes on
+   * Continues a session over a login's stream.
+   * @param answer sends AUTH_SUCCESS with the session's next token and the number of bytes that it has received
+   * @returns whether the session continues
    */
   resume(
     login: ProtocolConnection<Peer>,
@@ -109,9 +109,9 @@ export class ClientSessions<Peer> {
     answer: (token: string, received: number) => void,
   ): boolean {
     const { protocol } = session;
-    // A client sends nothing before the answer.
+    // A well-behaved client sends nothing before the answer.
     if (login.undecodedBytes > 0 || this.live.find(request, session.owner) !== session) return false;
-    // Its old stream may look alive.
+    // The old stream may still look alive.
     protocol.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
     if (protocol.resumption === null || login.resumption === null || !protocol.isSuspended) return false;
     answer(this.#nextToken(session, request), protocol.resumption.stream.received);
@@ -130,7 +130,7 @@ export class ClientSessions<Peer> {
     return token;
   }
 
-  /** The connection has ended. The store keeps its session if the client may go on elsewhere. */
+  /** The connection has ended. Its session stays in the store if the client may resume it elsewhere. */
   ended(protocol: ProtocolConnection<Peer>, reason: CloseReason): void {
     this.live.ended(protocol);
     const resuming = protocol.extension(resume);

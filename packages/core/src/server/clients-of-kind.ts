@@ -14,7 +14,7 @@ type OfKind<C extends Contract, D extends object, K extends string> = Connection
 
 /** Recipients of a broadcast to clients of one kind. */
 export type KindBroadcastOptions<C extends Contract, D extends object> = Omit<BroadcastOptions<C, D>, "where"> & {
-  /** As in `BroadcastOptions`; the role is the kind. */
+  /** As in `BroadcastOptions`, except for the role, which is the kind. */
   readonly where?: Omit<ConnectionFilter, "role"> | ((connection: Connection<C, D>) => boolean) | undefined;
 };
 
@@ -25,8 +25,8 @@ interface Host<C extends Contract, D extends object> {
 }
 
 /**
- * The clients of one kind. Handlers that are registered here are for them: others are refused with PERMISSION_DENIED. A
- * type of messages may have a handler for each kind.
+ * The clients of one kind. Handlers registered here are only for them; other clients get PERMISSION_DENIED. A message
+ * type may have one handler for each kind.
  */
 export class ClientsOfKind<C extends Contract, D extends object, K extends ClientKind<C>> extends HandlerGroup<
   ForClient<C, K>,
@@ -49,7 +49,7 @@ export class ClientsOfKind<C extends Contract, D extends object, K extends Clien
     return this.#host.connections().filter((connection) => connection.is(this.#kind)) as unknown as OfKind<C, D, K>[];
   }
 
-  /** Sends a message to all clients of this kind, or to those that `options` select, as `broadcast` of the server does. */
+  /** Sends a message to all clients of this kind, or to those selected by `options`, like the server's `broadcast`. */
   broadcast<T extends NameBound<MessageType<ForClient<C, K>, "client">>>(
     type: T & string,
     ...dataAndOptions: MessageArguments<ForClient<C, K>, "client", T, KindBroadcastOptions<ForClient<C, K>, D>>

@@ -32,7 +32,7 @@ export class DeadLetters {
   }
 
   /**
-   * Returns the oldest ones. Those that can't be read are left out, and reported.
+   * Returns the oldest dead letters. Those that can't be decoded are omitted and reported.
    * @param options.limit a whole number from 1; more than 1,000 counts as 1,000. Default 100
    * @throws ConduitError INVALID_STATE if the server has no store, INVALID_CONFIG; the store's own errors
    */
@@ -57,7 +57,7 @@ export class DeadLetters {
     return letters;
   }
 
-  /** Removes one. Throws like `list`, without INVALID_CONFIG. */
+  /** Removes a dead letter. Throws like `list`, except for INVALID_CONFIG. */
   async delete(id: string): Promise<void> {
     await this.#mustHaveStore().store.delete(PREFIX + id);
   }
@@ -70,7 +70,7 @@ export class DeadLetters {
     try {
       record = codec.encode(letter);
     } catch (error) {
-      // Its handlers may have put anything into the data.
+      // Handlers may have changed the data to something that can't be encoded.
       storeFailed(error);
       return;
     }
@@ -84,7 +84,7 @@ export class DeadLetters {
     storeFailed(new ConduitError(ErrorCode.STORE_FULL, message));
   }
 
-  /** @internal Resolves when none is being written. */
+  /** @internal Resolves when no write is pending. */
   async _settled(): Promise<void> {
     await Promise.all(this.#keeping);
   }

@@ -8,15 +8,15 @@ import { IdentityExpiry } from "./identity-expiry.ts";
 export interface IdentityExpiriesHost<Peer> {
   /** Unix milliseconds. */
   wallClock(): number;
-  /** The identity of a token; null if it isn't valid, or if its identity has expired. */
+  /** Returns the identity of a token; null if it is invalid or has expired. */
   userOf(token: string, stream: ByteStream): Promise<User | null>;
   /** A client has sent a valid new token. */
   renewed(protocol: ProtocolConnection<Peer>, user: User): void;
-  /** A client's new token wasn't valid, or couldn't be checked. */
+  /** A client's new token was invalid, or couldn't be checked. */
   failed(connection: Peer, error: Error): void;
 }
 
-/** The expiry of each client's identity, of those that expire. */
+/** Tracks the expiry of clients' identities. */
 export class IdentityExpiries<Peer extends { readonly user: User }> {
   readonly #host: IdentityExpiriesHost<Peer>;
   readonly #expiries = new Map<ProtocolConnection<Peer>, IdentityExpiry>();
@@ -25,7 +25,7 @@ export class IdentityExpiries<Peer extends { readonly user: User }> {
     this.#host = host;
   }
 
-  /** A client has logged in over `stream`, perhaps anew. */
+  /** A client has logged in over `stream`, for the first time or to resume. */
   watch(protocol: ProtocolConnection<Peer>, stream: ByteStream): void {
     this.end(protocol);
     const { peer } = protocol;

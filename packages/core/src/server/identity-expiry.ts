@@ -1,4 +1,4 @@
-/** Ends a connection when its user's identity expires, and asks for a new token before that. */
+/** Ends a connection when its user's identity expires, after requesting a new token in time. */
 
 import { isPrivate, type LoginTransport } from "../auth/login-methods.ts";
 import type { User } from "../auth/user.ts";
@@ -7,12 +7,12 @@ import { asError, ConduitError, ErrorCode } from "../errors.ts";
 import { CREDENTIALS_EXPIRING_FRAME, type Renewal } from "../extensions/renewal.ts";
 import { CallbackTimer } from "../util/time.ts";
 
-/** The client is asked a third of the remaining time before the end, but a minute before it at most. */
+/** A new token is requested when a third of the time is left, and no earlier than a minute before expiry. */
 const ASK_SHARE = 1 / 3;
 const MAX_ASK_MS = 60_000;
-/** A day: longer times are taken in steps, because timers are bounded. */
+/** A day. Longer times are split into steps, because timers have a maximum. */
 const MAX_STEP_MS = 86_400_000;
-/** A token that follows the one before sooner isn't checked: a check may be expensive. */
+/** Minimum interval between checked tokens, because a check may be expensive. */
 const CHECK_EVERY_MS = 1000;
 
 type ExpiringConnection = Pick<
@@ -24,11 +24,11 @@ type ExpiringConnection = Pick<
 export interface ExpiryHost {
   /** Unix milliseconds. */
   wallClock(): number;
-  /** The identity of a token; null if it isn't valid, or if its identity has expired. */
+  /** Returns the identity of a token; null if it is invalid or has expired. */
   userOf(token: string): Promise<User | null>;
-  /** A new token was valid. */
+  /** The client has sent a valid new token. */
   renewed(user: User): void;
-  /** A new token wasn't valid, or couldn't be checked. */
+  /** A new token was invalid, or couldn't be checked. */
   failed(error: Error): void;
 }
 
@@ -41,13 +41,13 @@ export class IdentityExpiry {
   #isOver = false;
   readonly #timer = new CallbackTimer(() => this.#due());
   #expiresAt: number;
-  /** Unix milliseconds; infinite once it was asked. */
+  /** Unix milliseconds; infinite once a token was requested. */
   #askAt: number;
   #isChecking = false;
   /** Monotonic milliseconds. */
   #nextCheckAt = 0;
 
-  /** @param transport the stream: tokens aren't asked for, nor taken, where others can read them */
+  /** @param transport the stream. Tokens are neither requested nor accepted over an insecure one */
   constructor(
     protocol: ExpiringConnection,
     transport: LoginTransport,
@@ -65,7 +65,7 @@ export class IdentityExpiry {
     this.#schedule();
   }
 
-  /** The connection has ended, or its client has logged in again. A check under way has no effect. */
+  /** The connection has ended, or its client has logged in again. A running check has no effect. */
   end(): void {
     this.#isOver = true;
     if (this.#renewal !== null) this.#renewal.received = null;
@@ -93,8 +93,7 @@ export class IdentityExpiry {
   #due(): void {
     const now = this.#host.wallClock();
     if (now >= this.#expiresAt) {
-      // Without a stream the connection does nothing, and to resume it the client has to log in, which gives it a new
-      // identity.
+      // A suspended connection does nothing, and its client has to log in to resume it, which sets a new identity.
       if (this.#protocol.isSuspended) return;
       const message = `The identity of '${this.#name}' has expired`;
       void this.#protocol.close({ code: ErrorCode.IDENTITY_EXPIRED, message, reconnect: true });
@@ -103,13 +102,13 @@ export class IdentityExpiry {
     if (now >= this.#askAt) {
       this.#askAt = Number.POSITIVE_INFINITY;
       const expires_in_ms = Math.ceil(this.#expiresAt - now);
-      // A connection that is closing needs no new token.
+      // A closing connection needs no new token.
       if (this.#protocol.isOpen) this.#protocol.sendPayload(CREDENTIALS_EXPIRING_FRAME, { expires_in_ms });
     }
     this.#schedule();
   }
 
-  /** One token is checked at a time and one a second, so that a client can't make this side check a flood of them. */
+  /** Checks one token at a time, and at most one a second, so that a client can't cause a flood of checks. */
   async #received(token: string): Promise<void> {
     const now = this.#protocol.context.runtime.now();
     if (this.#isChecking || now < this.#nextCheckAt) return;

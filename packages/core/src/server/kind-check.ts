@@ -4,7 +4,7 @@ import type { ClientKinds } from "../rpc/client-kinds.ts";
 import { ONCE_METHOD } from "../rpc/once-window.ts";
 import { EncodedValue } from "../wire/encoded-value.ts";
 
-/** Refuses calls and messages that a client isn't of the kind for. */
+/** Rejects calls and messages that the client's kind doesn't support. */
 export function withKindCheck(outgoing: Outgoing, kinds: ClientKinds, roles: readonly string[]): Outgoing {
   const check = (name: string, own: readonly string[] | undefined): void => {
     if (own === undefined || own.some((kind) => roles.includes(kind))) return;
@@ -37,7 +37,7 @@ export function withKindCheck(outgoing: Outgoing, kinds: ClientKinds, roles: rea
   };
 }
 
-/** A call or message that is carried out once has its name inside. */
+/** Checks a call or message with a key, whose name is inside the params of `$once`. */
 function checkOnce(
   params: unknown,
   kinds: ClientKinds,

@@ -1,8 +1,9 @@
 /**
- * Bounds the logins that are being checked by functions of the application.
+ * Limits the number of logins that are being checked by functions of the application.
  *
- * A check can't be stopped: it goes on when its client has hung up, and a new connection could start the next. So each
- * holds its place until it settles. An address gets half of the places at most, so that it can't take those of others.
+ * A check can't be cancelled: it continues after its client has hung up, while a new connection could start the next
+ * one. So each check holds its place until it settles. One address gets at most half of the places, so that it can't
+ * use up all of them.
  */
 export class LoginChecks {
   readonly #max: number;
@@ -15,7 +16,7 @@ export class LoginChecks {
     this.#maxOfAddress = Math.ceil(max / 2);
   }
 
-  /** Returns whether a login from this address may be checked now. Then call `end` when that has settled. */
+  /** Returns whether a login from this address may be checked now. If true, call `end` when the check has settled. */
   begin(address: string): boolean {
     const own = this.#byAddress.get(address) ?? 0;
     if (this.#running >= this.#max || own >= this.#maxOfAddress) return false;

@@ -1,5 +1,5 @@
 /**
- * Accepts or rejects logins: handles connections from the accept to the login.
+ * Accepts or rejects logins. Manages connections from the accept to the login.
  *
  * Theory of operation. A connection is pending from `begin` until it has logged in or ended. Each of its login frames
  * becomes a step of the handshake. Each address and each user has a budget of wrong passwords, and each address a share
@@ -32,13 +32,14 @@ import type { RecalledSession } from "./stored-sessions.ts";
 
 const SECRET_BYTES = 32;
 /**
- * A client whose user was replaced during its login tries again after this time, with the new password if it has one.
+ * A client whose user was replaced during its login is told to retry after this time, with the new password if it has
+ * one.
  */
 const CHANGED_RETRY_MS = 100;
-/** A client that came while too many logins were being checked tries again after this time. */
+/** A client that logs in while too many logins are being checked is told to retry after this time. */
 const BUSY_RETRY_MS = 500;
 
-/** A connection that was rejected. */
+/** A rejected connection. */
 export interface Rejection {
   /** The peer's address as text: `127.0.0.1:50312`, `[::1]:50312`, `unix:`. */
   readonly remoteAddress: string;
@@ -46,7 +47,7 @@ export interface Rejection {
   readonly code: number;
   /** The code's name, for logs. */
   readonly codeName: string;
-  /** For logs; may say more than the peer is told. */
+  /** For logs; may contain more than was sent to the peer. */
   readonly message: string;
 }
 
@@ -59,13 +60,13 @@ export interface LoginManagerHost<Peer> {
   readonly runtimeContext: RuntimeContext;
   readonly config: ServerConfig;
   /**
-   * The reason why no more clients are accepted now; null if another one is.
-   * @param resume what the client wants to resume, not validated
+   * Why no more clients are accepted at the moment; null if one more is.
+   * @param resume the client's resume request, not validated
    */
   refusal(resume: unknown): { readonly code: number; readonly message: string } | null;
   /**
-   * The client has proved who it is. The host takes over the connection by {@link LoginManager.leave}, or rejects it.
-   * @param acceptedAt when its stream was accepted, in monotonic milliseconds
+   * The client has authenticated. The host takes over the connection by {@link LoginManager.leave}, or rejects it.
+   * @param acceptedAt when the stream was accepted, in monotonic milliseconds
    */
   admit(
     connection: ProtocolConnection<Peer>,
@@ -73,9 +74,9 @@ export interface LoginManagerHost<Peer> {
     acceptedAt: number,
     recalled: RecalledSession | null,
   ): void;
-  /** Whether a client asks for a session that another process may have had. */
+  /** Whether a client requests a session that another process may have had. */
   mustRecall(step: AcceptedStep): boolean;
-  /** Looks up that session; null if there is none, or it can't be found within `timeoutMs`. Never rejects. */
+  /** Looks up that session; null if it isn't found within `timeoutMs`. Never rejects. */
   recall(step: AcceptedStep, timeoutMs: number): Promise<RecalledSession | null>;
   rejected(rejection: Rejection): void;
   /** A function of the option `authenticate` failed. */
@@ -85,11 +86,11 @@ export interface LoginManagerHost<Peer> {
 interface PendingLogin<Peer> extends ConnectionLogin {
   readonly connection: ProtocolConnection<Peer>;
   readonly handshake: ServerHandshake;
-  /** The throttle's key of the client's address; null if it isn't throttled. */
+  /** The throttle's key for the client's address; null if it isn't throttled. */
   readonly addressKey: string | null;
   /** Monotonic milliseconds. */
   readonly acceptedAt: number;
-  /** Users that were replaced or revoked since, and which of both came last; null if there are none. */
+  /** Users that were replaced or revoked since, with the last change of each; null if there are none. */
   changes: Map<string, "replaced" | "revoked"> | null;
   recalled: RecalledSession | null;
   /** Called when the connection has logged in or ended. */
@@ -101,9 +102,9 @@ export class LoginManager<Peer> {
   readonly #host: LoginManagerHost<Peer>;
   readonly #pending = new PendingByAddress<PendingLogin<Peer>>();
   readonly #throttle = new AuthThrottle();
-  /** Null without functions of the application: then a check takes next to no time. */
+  /** Null without functions of the application, because other checks take no time. */
   readonly #checks: LoginChecks | null;
-  /** Logins that wait for the store, or for another node to end their session. */
+  /** Limits logins that wait for the store, or for another node to end their session. */
   readonly #recalls: LoginChecks;
   #authenticator: ServerAuthenticator | null = null;
   #users: Users | null = null;
@@ -114,7 +115,7 @@ export class LoginManager<Peer> {
     this.#host = host;
     const { authenticate, maxPendingLogins } = host.config;
     this.#checks = authenticate === null ? null : new LoginChecks(maxPendingLogins);
-    // The other half is for logins that need no store, however slow that is.
+    // The other half remains for logins that don't need the store, even if it is slow.
     this.#recalls = new LoginChecks(Math.ceil(maxPendingLogins / 2));
   }
 
@@ -123,7 +124,7 @@ export class LoginManager<Peer> {
     return this.#authFailures;
   }
 
-  /** Connections rejected for any reason, those with AUTH_FAILED included. */
+  /** Connections rejected for any reason, including AUTH_FAILED. */
   get rejections(): number {
     return this.#rejections;
   }
@@ -133,12 +134,12 @@ export class LoginManager<Peer> {
     return this.#pending.size;
   }
 
-  /** Pending connections; those of one address are together, oldest first. */
+  /** Pending connections, grouped by address, oldest first. */
   get pending(): ProtocolConnection<Peer>[] {
     return this.#pending.entries.map(({ connection }) => connection);
   }
 
-  /** Derives the keys for verifying logins. Call it before each start, before any connection. */
+  /** Derives the keys for verifying logins. Must be called before each start, before any connection. */
   async prepare(): Promise<void> {
     const { config, runtime } = this.#host;
     const { password = null, allowPasswordHash, scramIterations: iterations } = config;
@@ -160,8 +161,9 @@ export class LoginManager<Peer> {
   }
 
   /**
-   * The identity of a token that renews a client's; null if it isn't valid. Rejects if the application's function does, and
-   * with RATE_LIMITED if too many checks run: like those of logins, they go on when their clients have gone.
+   * Returns the identity of a token that renews a client's; null if it is invalid. Rejects if the application's
+   * function does, and with RATE_LIMITED if too many checks are running, because checks continue after their clients
+   * have disconnected.
    */
   async userOfToken(token: string, { remote }: Pick<ByteStream, "remote">): Promise<User | null> {
     const address = throttleKey(remote) ?? "";
@@ -175,7 +177,7 @@ export class LoginManager<Peer> {
     }
   }
 
-  /** The users. @throws ConduitError INVALID_STATE if there are none */
+  /** The users. @throws ConduitError INVALID_STATE if the server has no users */
   users(): Users {
     if (this.#users !== null) return this.#users;
     const message = "Cannot set a user: the server was made without the option users";
@@ -183,7 +185,7 @@ export class LoginManager<Peer> {
   }
 
   /**
-   * Adds or replaces a user. Its logins under way are told to try again.
+   * Adds or replaces a user. Its pending logins are told to retry.
    * @throws ConduitError INVALID_CONFIG, INVALID_STATE
    */
   setUser(name: string, user: VerifiedUser): void {
@@ -191,13 +193,13 @@ export class LoginManager<Peer> {
     this.#failPending(name, "replaced");
   }
 
-  /** Removes a user, and fails its logins under way. */
+  /** Removes a user and fails its pending logins. */
   revoke(name: string): void {
     this.#users?.delete(name);
     this.#failPending(name, "revoked");
   }
 
-  /** A login that began before this fails if it turns out to be this user's. */
+  /** Makes all pending logins fail if they turn out to be this user's. */
   #failPending(name: string, change: "replaced" | "revoked"): void {
     for (const login of this.#pending.entries) {
       login.changes ??= new Map();
@@ -218,7 +220,7 @@ export class LoginManager<Peer> {
     return users;
   }
 
-  /** Rejects a stream that was accepted while the server isn't running. */
+  /** Rejects a stream accepted while the server isn't running. */
   turnAway(stream: ByteStream): void {
     const code = ErrorCode.SERVER_STOPPING;
     const message = "The server is stopping";
@@ -226,7 +228,7 @@ export class LoginManager<Peer> {
     this.rejected(stream, code, message);
   }
 
-  /** Starts a connection's login. If too many are pending, the oldest one of the address that has most is closed. */
+  /** Starts a connection's login. If too many are pending, closes the oldest of the address that has most. */
   begin(connection: ProtocolConnection<Peer>): void {
     const { config, runtime } = this.#host;
     if (this.#pending.size >= config.maxPendingLogins) this.dropOldest();
@@ -257,7 +259,7 @@ export class LoginManager<Peer> {
     login.onLeave();
   }
 
-  /** Processes a login frame. Returns a promise only if somebody is asked: the users, the application or the store. */
+  /** Processes a login frame. Returns a promise only if the users, the application or the store are asked. */
   #receive(login: PendingLogin<Peer>, type: number, payload: Record<string, unknown> | null): void | Promise<void> {
     if (type === FrameType.AUTH_REQUEST && this.#isRefused(login.connection, payload?.["resume"])) return;
     const step = this.#step(login, type, payload);
@@ -269,7 +271,7 @@ export class LoginManager<Peer> {
     return asksForSession ? this.#recall(login, step).then((last) => this.#act(login, last)) : this.#act(login, step);
   }
 
-  /** Does what the handshake says. A change of the user meanwhile ends the login. */
+  /** Carries out a step of the handshake, unless the user was changed in the meantime. */
   #act(login: PendingLogin<Peer>, judged: ServerStep): void {
     const { connection } = login;
     const step = judged.kind === "accepted" ? unlessChanged(login, judged) : judged;
@@ -306,12 +308,12 @@ export class LoginManager<Peer> {
     this.#host.rejected({ remoteAddress, code, codeName: errorCodeName(code), message });
   }
 
-  /** Closes the oldest login of the address that has most. Returns false if there is none. */
+  /** Closes the oldest login of the address that has most. Returns false if none is pending. */
   dropOldest(): boolean {
     const connection = this.#pending.oldestOfLargest()?.connection;
     if (connection === undefined) return false;
     const message = `${this.#pending.size} logins are under way, most of them from this address`;
-    // A rejected login was already reported, and is only closing.
+    // A rejected login has already been reported, and is only closing.
     if (connection.state === "authenticating") this.rejected(connection.stream, ErrorCode.SERVER_FULL, message);
     connection.destroy(new ConduitError(ErrorCode.SERVER_FULL, message));
     return true;
@@ -323,7 +325,7 @@ export class LoginManager<Peer> {
     return refusal !== null;
   }
 
-  /** Processes one frame of a login. A failing function of the application ends it. */
+  /** Processes one frame of a login. An error in a function of the application ends it. */
   #step(
     login: PendingLogin<Peer>,
     type: number,
@@ -367,8 +369,8 @@ export class LoginManager<Peer> {
   }
 
   /**
-   * The client has proved who it is, and asks for a session of another process. The login waits for that, at most half of the
-   * time that it has left.
+   * The client has authenticated and requests a session of another process. The login waits for it, for at most half
+   * of its remaining time.
    */
   async #recall(login: PendingLogin<Peer>, step: AcceptedStep): Promise<ServerStep> {
     const address = login.addressKey ?? "";
@@ -383,7 +385,7 @@ export class LoginManager<Peer> {
     return step;
   }
 
-  /** Resolves with null once the connection has ended. */
+  /** Like `recall`, but resolves with null when the connection ends. */
   async #recallOrLeave(login: PendingLogin<Peer>, step: AcceptedStep): Promise<RecalledSession | null> {
     const { config, runtime } = this.#host;
     const remainingMs = login.acceptedAt + config.authTimeoutMs - runtime.now();
@@ -394,8 +396,8 @@ export class LoginManager<Peer> {
   }
 
   /**
-   * Judges a proof of the password, which needs a guess from the budgets of its address and user. All of that happens at once:
-   * a login never finds a guess taken by another one that is being judged.
+   * Verifies a proof of the password, which needs a guess from the budgets of its address and user. This is
+   * synchronous, so a login never finds a guess taken by another one that is still being verified.
    */
   #judge(
     handshake: ServerHandshake,
@@ -417,7 +419,7 @@ export class LoginManager<Peer> {
   }
 }
 
-/** The login, or its refusal if the user was changed since it began. */
+/** The accepted login, or a rejection if the user was changed since it started. */
 function unlessChanged<Peer>({ changes }: PendingLogin<Peer>, step: AcceptedStep): ServerStep {
   const change = changes?.get(step.user.name);
   if (change === undefined) return step;
@@ -434,10 +436,10 @@ function tooManyGuesses(waitMs: number): ServerStep {
 }
 
 function nothing(): void {
-  // Nothing waits for the end of this login.
+  // Nothing waits for this login to end.
 }
 
-/** Clients try again after this time by themselves. */
+/** A rejection after which clients retry automatically after this time. */
 function tryLater(reason: string, waitMs: number): ServerStep {
   const code = ErrorCode.RATE_LIMITED;
   return { kind: "refused", code, reason, payload: { reason, code, retry_after: waitMs / 1000 } };

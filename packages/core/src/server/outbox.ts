@@ -1,11 +1,13 @@
 /**
- * Messages to one session that the store has until the client's handler has returned: `ack: { stored: true }`.
+ * A session's stored outgoing messages (`ack: { stored: true }`), which stay in the store until the client's handler
+ * has returned.
  *
- * A message is written to the store, then sent as with `ack`. If this process ends first, the next server that the client
- * comes back to sends it again with the same key, so the client handles it once. The outbox keeps its id when the
- * session moves on to another server. In a store that servers share, that server marks the messages as its own, since the
- * former one may still have the session, and removes what it had stored when it ends. Then it notes that it has the outbox: when
- * the former one stops, it knows by that whether its later messages will be found.
+ * A message is written to the store, then sent like any message with `ack`. If this process ends first, the next
+ * server that the client reconnects to sends it again with the same key, so that the client handles it once. The
+ * outbox keeps its id when the session moves to another server. In a shared store, the new server marks the messages
+ * as its own, because the previous server may still have the session and removes its own messages when it ends. It
+ * then records that it has taken over the outbox, by which the previous server knows when it stops whether its later
+ * messages will be found.
  */
 
 import { type AckOptions, type RepeatingSender, sendAcknowledged } from "../endpoint/acknowledged-send.ts";
@@ -16,13 +18,13 @@ import { isMap } from "../util/is-map.ts";
 import { utf8 } from "../util/utf8.ts";
 import type { Metadata } from "../wire/metadata.ts";
 
-/** How long the store keeps a message at most. */
+/** TTL of a stored message. */
 const KEPT_MS = 3_600_000;
-/** Messages that may wait for one client. */
+/** Maximum number of waiting messages for one client. */
 const MAX_WAITING = 10_000;
-/** Messages that another server has left, with those that are stored while they are looked up. */
+/** Maximum number of messages to take over from another server, including those stored during the look-up. */
 const MAX_LISTED: number = 2 * MAX_WAITING;
-/** Delay before those are looked up again, or others removed, if the store failed. */
+/** Delay before a failed look-up or removal is repeated. */
 const RETRY_MS = 1000;
 const TIME_DIGITS = 14;
 const NUMBER_DIGITS = 9;
@@ -32,17 +34,17 @@ export type StoredSendOptions = AckOptions & { readonly meta?: Metadata | undefi
 export interface OutboxHost {
   readonly store: Store;
   readonly codec: Codec;
-  /** Bytes of messages that may wait. */
+  /** Maximum number of bytes of waiting messages. */
   readonly maxBytes: number;
   /** Unix milliseconds. */
   wallClock(): number;
-  /** Resolves when the store's record of the session names this outbox. @throws ConduitError STORE_FAILED */
+  /** Resolves when the session's record in the store has this outbox's id. @throws ConduitError STORE_FAILED */
   recorded(): Promise<void>;
-  /** A server that stops waits for it. It never rejects. */
+  /** Registers a removal, which a stopping server waits for. It never rejects. */
   removing(removal: Promise<void>): void;
   storeFailed(error: unknown): void;
-  /** A stored message won't be delivered. */
-  /** @param type null if it isn't known */
+  /** Reports stored messages that won't be delivered. */
+  /** @param type null if unknown */
   undelivered(error: ConduitError, type: string | null, count: number): void;
   /** Runs `task` until the returned function is called. Doesn't keep the process running. */
   every(delayMs: number, task: () => void): () => void;
@@ -51,11 +53,11 @@ export interface OutboxHost {
 interface Waiting {
   readonly type: string;
   readonly bytes: number;
-  /** Whether the store has it. Until then, its sender hears of a failure. */
+  /** Whether it was stored. Until then, failures go to its sender. */
   isStored: boolean;
 }
 
-/** A message of another server, as it is in the store. */
+/** A stored message taken over from another server. */
 interface Claimed {
   readonly record: Record<string, unknown>;
   readonly bytes: number;
@@ -63,24 +65,24 @@ interface Claimed {
 
 export class Outbox {
   readonly #id: string;
-  /** Marks messages that this process has taken over. */
+  /** Id with which this process marks messages that it takes over. */
   readonly #holder: string = crypto.randomUUID();
   readonly #host: OutboxHost;
   readonly #sender: RepeatingSender;
-  /** By key in the store. */
+  /** Messages by key in the store. */
   readonly #waiting = new Map<string, Waiting>();
   readonly #writing = new Set<Promise<void>>();
   #bytes = 0;
   #count = 0;
-  /** How the connection has ended: its client may go on at another server, or not. Null while it hasn't. */
+  /** Null until the connection has ended; `kept` if the client may continue at another server. */
   #end: "kept" | "dropped" | null = null;
   #isListing = false;
   #endRetries: (() => void) | null = null;
-  /** Keys that the store couldn't remove: the next server would deliver them once more. */
+  /** Keys whose removal has failed. The next server would deliver these messages again. */
   readonly #unremoved = new Set<string>();
   #endRemoving: (() => void) | null = null;
   #isRemoving = false;
-  /** The time in the last key, of this process or an earlier one. */
+  /** The time in the last key, written by this process or an earlier one. */
   #lastTime = 0;
 
   constructor(id: string, host: OutboxHost, sender: RepeatingSender) {
@@ -90,7 +92,7 @@ export class Outbox {
   }
 
   /**
-   * Resolves when the store has the message.
+   * Resolves when the message is stored.
    * @throws ConduitError UNSERIALIZABLE, SEND_QUEUE_FULL, STORE_FAILED, CONNECTION_CLOSED, CANCELLED
    */
   async send(type: string, data: unknown, options: StoredSendOptions): Promise<void> {
@@ -106,7 +108,7 @@ export class Outbox {
         `at most ${MAX_WAITING} with ${maxBytes} bytes`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }
-    // Keys are delivered in their order, whatever the system's clock is set to meanwhile.
+    // Messages are delivered in the order of their keys, even if the system clock is set back.
     this.#lastTime = Math.max(this.#lastTime, wallClock());
     const time = String(this.#lastTime).padStart(TIME_DIGITS, "0");
     const number = String(this.#count++).padStart(NUMBER_DIGITS, "0");
@@ -119,7 +121,7 @@ export class Outbox {
     try {
       await writing;
     } catch (cause) {
-      // The store may have it nevertheless, or get it later, if it doesn't answer in time.
+      // A store that didn't answer in time may have stored it, or may do so later.
       this.#remove(key);
       if (isInstance(cause, ConduitError)) throw cause;
       const message = `Cannot send '${type}': the store failed: ${messageOf(cause)}`;
@@ -135,7 +137,7 @@ export class Outbox {
     void this.#deliver(key, type, data, { ...options, once, signal: undefined });
   }
 
-  /** Sends what another server has left. Never rejects. */
+  /** Sends the messages left by another server. Never rejects. */
   async redeliver(): Promise<void> {
     if (this.#isListing) return;
     this.#isListing = true;
@@ -157,7 +159,7 @@ export class Outbox {
     await this.#claimAll();
     if (!store.isShared || this.#end !== null) return;
     await store.put(this.#placeKey, utf8(this.#holder), KEPT_MS);
-    // Those that the former server has stored meanwhile.
+    // Messages that the previous server has stored in the meantime.
     await this.#claimAll();
   }
 
@@ -166,7 +168,7 @@ export class Outbox {
     const prefix = `outbox/${this.#id}/`;
     const listed = await store.keys(prefix, MAX_LISTED);
     const last = listed.at(-1)?.slice(prefix.length) ?? "";
-    // Behind those of that time, whose numbers began anew.
+    // After those with the same time, whose numbers started from 0.
     this.#lastTime = Math.max(this.#lastTime, Number(last.slice(0, TIME_DIGITS)) + 1);
     const keys = listed.filter((key) => !this.#waiting.has(key) && !this.#unremoved.has(key));
     for (const [index, key] of keys.entries()) {
@@ -186,8 +188,8 @@ export class Outbox {
   }
 
   /**
-   * Reads a message, and tells the server that has stored it that this one delivers it, if both have the store. Null if it is
-   * gone, or can't be read, which is reported.
+   * Reads a message, and marks it in a shared store as taken over by this server. Null if it was removed or can't be
+   * decoded, which is reported.
    */
   async #claim(key: string): Promise<Claimed | null> {
     const { store, codec, storeFailed } = this.#host;
@@ -211,20 +213,20 @@ export class Outbox {
     }
   }
 
-  /** Milliseconds for which the store keeps a message. */
+  /** Remaining TTL of a message. */
   #leftMs(key: string): number {
     const time = Number(key.slice(`outbox/${this.#id}/`.length).slice(0, TIME_DIGITS));
     return Math.min(KEPT_MS, time + KEPT_MS - this.#host.wallClock());
   }
 
-  /** Resolves when no message is being written. */
+  /** Resolves when no write is pending. */
   async settled(): Promise<void> {
     await Promise.allSettled(this.#writing);
   }
 
   /**
    * The connection has ended.
-   * @param isKept whether its client may go on at another server
+   * @param isKept whether the client may continue at another server
    */
   ended(isKept: boolean): void {
     this.#end = isKept ? "kept" : "dropped";
@@ -242,12 +244,12 @@ export class Outbox {
     else this.#dropAll(stored);
   }
 
-  /** The next server finds them, unless one has looked for them already: then its client doesn't come for the rest. */
+  /** Leaves messages to the next server, unless one has already taken over the outbox and won't look again. */
   async #leave(stored: readonly (readonly [key: string, Waiting])[]): Promise<void> {
     if (await this.#hasMoved()) await this.#dropOwn(stored);
   }
 
-  /** Whether another server has taken over this outbox. False if that isn't known. Never rejects. */
+  /** Whether another server has taken over this outbox; false if unknown. Never rejects. */
   async #hasMoved(): Promise<boolean> {
     const { store, storeFailed } = this.#host;
     if (!store.isShared) return false;
@@ -264,7 +266,7 @@ export class Outbox {
     return `outbox-holder/${this.#id}`;
   }
 
-  /** Another server delivers those that it has taken over. */
+  /** Drops messages, except those that another server has taken over. */
   async #dropOwn(stored: readonly (readonly [key: string, Waiting])[]): Promise<void> {
     const own: (readonly [key: string, Waiting])[] = [];
     for (const one of stored) if (await this.#isOwn(one[0])) own.push(one);
@@ -278,12 +280,12 @@ export class Outbox {
     this.#drop(keys, first[1].type);
   }
 
-  /** Whether no other server has taken over a message. True if that isn't known: rather a wrong report than none. */
+  /** Whether no other server has taken over a message. True if unknown, because a false report is better than none. */
   async #isOwn(key: string): Promise<boolean> {
     const { store, codec, storeFailed } = this.#host;
     try {
       const bytes = await store.get(key);
-      // Another server has delivered it, unless its time was over.
+      // Another server has delivered it, unless it has expired.
       if (bytes === null) return this.#leftMs(key) <= 0;
       const record = codec.decode(bytes);
       return !isMap(record) || record["holder"] === undefined || record["holder"] === this.#holder;
@@ -293,7 +295,7 @@ export class Outbox {
     }
   }
 
-  /** These messages aren't delivered any more. @param type that of the first; null if it isn't known */
+  /** Reports and removes messages that won't be delivered. @param type the type of the first; null if unknown */
   #drop(keys: readonly string[], type: string | null): void {
     const count = keys.length;
     const named = count === 1 ? `'${type}'` : `the first is '${type}'`;
@@ -313,7 +315,7 @@ export class Outbox {
     try {
       await sendAcknowledged(this.#sender, type, data, { ...options, isTaken: true });
     } catch (error) {
-      // `ended` says whether another server sends it.
+      // `ended` decides whether another server will send it.
       if (this.#sender.isOver()) return;
       const message = `A stored message '${type}' was not delivered: ${messageOf(error)}`;
       this.#host.undelivered(new ConduitError(ErrorCode.NOT_DELIVERED, message, { cause: error }), type, 1);
@@ -341,7 +343,7 @@ export class Outbox {
     storeFailed(error);
     if (this.#end !== null) return;
     this.#unremoved.add(key);
-    // The rest ends with its time.
+    // The oldest are left to expire.
     if (this.#unremoved.size > MAX_WAITING) this.#unremoved.delete(this.#unremoved.keys().next().value as string);
     this.#endRemoving ??= every(RETRY_MS, () => removing(this.#removeAgain()));
   }

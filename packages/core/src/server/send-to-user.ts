@@ -9,8 +9,8 @@ export interface UserConnections extends ClusterAnswer {
 
 /**
  * Sends a message to each connection of a user.
- * @param send resolves when the connection has acknowledged it
- * @throws ConduitError NOT_DELIVERED unless every connection has, with those that haven't
+ * @param send sends to one connection; resolves when it has acknowledged the message
+ * @throws ConduitError NOT_DELIVERED, naming the connections that haven't acknowledged it
  */
 export async function sendToUser(
   type: string,

@@ -1,10 +1,10 @@
 /**
- * A server's connections, from the accepted stream to its end.
+ * A server's connections, from the accept to the end.
  *
- * Theory of operation. A stream is accepted while there are file descriptors for it. Its connection is pending, and the
- * login manager's, until it has logged in; then it is a client, if fewer than `maxConnections` are connected. When it
- * begins to close it is *leaving*: it receives no more messages, and keeps its place until its stream has ended or a new
- * client needs the place.
+ * Theory of operation. A stream is accepted if there are enough file descriptors. Its connection is pending, and
+ * managed by the login manager, until it has logged in. Then it becomes a client, if fewer than `maxConnections` are
+ * connected. A closing connection is *leaving*: it receives no more messages, and keeps its place until its stream
+ * has ended or a new client needs the place.
  */
 
 import { infoPayload } from "../auth/peer-info.ts";
@@ -46,9 +46,9 @@ export interface ServerStats {
   readonly accepted: number;
   /** Clients logged in. */
   readonly loggedIn: number;
-  /** Logins rejected with AUTH_FAILED: a wrong password, an invalid token, a certificate of nobody, a revoked user. */
+  /** Logins rejected with AUTH_FAILED: wrong password, invalid token, unknown certificate, revoked user. */
   readonly authFailures: number;
-  /** Connections rejected for any reason, by `onClientConnect` hooks as well; `authFailures` included. */
+  /** Connections rejected for any reason, including `authFailures` and rejections by `onClientConnect` hooks. */
   readonly rejected: number;
 }
 
@@ -58,21 +58,21 @@ export interface ServerConnectionsHost<C extends Contract, D extends object> {
   readonly core: EndpointCore<Connection<C, D>>;
   readonly config: ServerConfig;
   readonly hooks: ClientConnectionHooks<Connection<C, D>>;
-  /** Makes the initial `connection.data`; undefined for an empty object. */
+  /** Creates the initial `connection.data`; undefined for an empty object. */
   readonly connectionData: (() => D) | undefined;
   /** Null if the contract has no kinds of clients. */
   readonly clientKinds: ClientKinds | null;
-  /** The roles of its user may have changed. */
+  /** The roles of a connection's user may have changed. */
   userChanged(protocol: ProtocolConnection<Connection<C, D>>, formerRoles: readonly string[]): void;
   /** The id of the next connection. */
   connectionId(): string;
-  /** Ends a session on another node. Resolves with whether it was there; false if that isn't known within `timeoutMs`. */
+  /** Ends a session on another node. Resolves with whether it was there; false if there is no answer within `timeoutMs`. */
   releaseFrom(node: SessionPlace, key: string, timeoutMs: number): Promise<boolean>;
   /** A client has logged in. */
   clientAdmitted(protocol: ProtocolConnection<Connection<C, D>>): void;
-  /** A client's connection begins to close, or has ended. */
+  /** A client's connection is closing or has ended. */
   clientEnded(protocol: ProtocolConnection<Connection<C, D>>): void;
-  /** Keeps the part of sessions that outlives the process; null without a store. */
+  /** Stores the part of sessions that outlives the process; null without a store. */
   readonly storedSessions: StoredSessions | null;
   /** Whether clients are accepted now. */
   isOpen(): boolean;
@@ -86,16 +86,16 @@ export class ServerConnections<C extends Contract, D extends object> {
   readonly #serverInfo: Readonly<Record<string, string>>;
   readonly #logins: LoginManager<Connection<C, D>>;
   readonly #clients = new Map<string, Protocol<C, D>>();
-  /** Oldest first. They count against `maxConnections` until their streams have ended. */
+  /** Closing connections, oldest first. They count towards `maxConnections` until their streams have ended. */
   readonly #leaving = new Set<Protocol<C, D>>();
   readonly #descriptors = new DescriptorGuard();
   readonly #buffers: BufferBudget;
   /** Null if sessions end with their streams. */
   readonly #sessions: ClientSessions<Connection<C, D>> | null;
-  /** Failures to accept, by code. */
+  /** Merges reports of failed accepts by code. */
   readonly #acceptReports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
   readonly #expiries: IdentityExpiries<Connection<C, D>>;
-  /** Whether clients whose streams are lost may still come back, although the server is stopping. */
+  /** Whether clients whose streams are lost may still resume, although the server is stopping. */
   #isDraining = false;
   #accepted = 0;
   #loggedIn = 0;
@@ -173,12 +173,12 @@ export class ServerConnections<C extends Contract, D extends object> {
     }
   }
 
-  /** Call it before each start, before any connection. */
+  /** Must be called before each start, before any connection. */
   prepare(): Promise<void> {
     return this.#logins.prepare();
   }
 
-  /** The server listens. @param maxSockets as many as there are descriptors for; undefined if that is unknown */
+  /** The server is listening. @param maxSockets how many sockets the process has descriptors for; undefined if unknown */
   listening(maxSockets: number | undefined): void {
     this.#descriptors.start(maxSockets);
   }
@@ -201,22 +201,22 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   /**
-   * A connection failed before it was accepted. Reported once a second and code, with the number; the rest when the
-   * server stops.
+   * Reports a connection that failed before it was accepted, at most once a second for each code, with their number;
+   * the rest when the server stops.
    */
   acceptFailed(error: ConduitError): void {
     const count = this.#acceptReports.add(error.code, error, this.#host.runtime.now());
     if (count > 0) this.#host.core.report(error, { stage: "accept", count });
   }
 
-  /** The system has no descriptors or memory for more sockets: pending logins give way. */
+  /** The system has no descriptors or memory for more sockets: closes pending logins. */
   exhausted(error: ConduitError): void {
     this.acceptFailed(error);
     const max = this.#descriptors.exhausted(this.#logins.size);
     while (this.#logins.size > max) this.#logins.dropOldest();
   }
 
-  /** The server begins to stop. */
+  /** The server is stopping. */
   beginStop(): void {
     this.#isDraining = this.#sessions !== null;
     this.refuseLogins();
@@ -230,9 +230,9 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   /**
-   * Asks clients to send no more; resolves when no connection has any requests left, and clients that resume have received
-   * everything. Clients whose streams are lost may come back meanwhile; the sessions of those that are away end at once if the
-   * server has nothing for them.
+   * Asks clients to stop sending. Resolves when no connection has requests left, and resuming clients have received
+   * everything. Clients whose streams are lost may resume in the meantime; sessions of disconnected clients end
+   * immediately if the server has nothing for them.
    */
   drain(notice: DrainNotice): Promise<unknown> {
     for (const protocol of this.#all()) if (protocol.isSuspended && !owesAnything(protocol)) endStopped(protocol);
@@ -255,7 +255,7 @@ export class ServerConnections<C extends Contract, D extends object> {
 
   // --- admission ----------------------------------------------------------------------------------------------------
 
-  /** Whether there are descriptors for one more connection, perhaps because a pending login gave way. */
+  /** Whether there are descriptors for one more connection, closing a pending login if necessary. */
   #hasDescriptors(): boolean {
     const pending = this.#logins.size;
     const open = pending + this.#clients.size + this.#leaving.size - (this.#sessions?.live.suspendedCount ?? 0);
@@ -265,11 +265,11 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   #refusal(wanted: unknown): { code: number; message: string } | null {
-    // A client that resumes has its place.
+    // A resuming client already has its place.
     if (this.#sessions?.live.has(resumeRequest(wanted)) === true) return null;
     if (!this.#host.isOpen()) return { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" };
     const { maxConnections } = this.#host.config;
-    // Sessions without a stream give way.
+    // Sessions without a stream make room.
     if (this.#clients.size < maxConnections || (this.#sessions?.live.suspendedCount ?? 0) > 0) return null;
     return { code: ErrorCode.SERVER_FULL, message: `Server full: ${maxConnections} clients are connected` };
   }
@@ -282,7 +282,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       this.#mayResume(protocol, step, sessions, resumable);
       return;
     }
-    // Its place may have been that of the session which it can't resume.
+    // The client may have been let through for a session that it can't resume after all.
     const refusal = this.#refusal(null);
     if (refusal !== null) {
       this.#logins.refuse(protocol, refusal.code, refusal.message);
@@ -298,7 +298,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       return;
     }
     this.#endLeaving();
-    // The hooks may have stopped this server.
+    // A hook may have stopped this server.
     if (protocol.state !== "authenticating") return;
     const token = newToken(core.runtimeContext);
     const login = { token, createdAt: this.#host.runtime.wallClock(), method: step.user.method };
@@ -314,11 +314,11 @@ export class ServerConnections<C extends Contract, D extends object> {
     protocol.peer = connection;
     this.#host.clientAdmitted(protocol);
     const { extensions } = core;
-    // Without hooks the client needn't wait for READY.
+    // Without hooks, the client doesn't have to wait for READY.
     const agreement = extensions.accept(step.offer, hooks.connect.isEmpty ? ready.name : undefined);
     const expired = sessions?.expired(step, recalled);
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload, ...expired };
-    // A plain peer sent no extensions, and receives none.
+    // Plain peers know no extensions.
     const isPlain = step.peer.netconduit;
     const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
     protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);
@@ -335,7 +335,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#runConnectHooks(protocol, connection, acceptedAt);
   }
 
-  /** The hooks decide whether a client may resume, as they could when it connected. */
+  /** Runs the hooks that decide whether a client may resume. */
   #mayResume(
     protocol: Protocol<C, D>,
     step: AcceptedStep,
@@ -382,7 +382,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     if (!goesOn) protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The session can't be resumed"));
   }
 
-  /** It may have other roles from now on. */
+  /** Sets the connection's user, whose roles may differ. */
   #setUserOf(protocol: Protocol<C, D>, user: User): void {
     const { roles } = protocol.peer.user;
     protocol.peer._renew(user);
@@ -411,7 +411,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     return own.length;
   }
 
-  /** Makes room for a client: aborts the oldest closing connections while the places are used up. */
+  /** Makes room for a client by aborting the oldest closing connections. */
   #endLeaving(): void {
     for (const protocol of this.#leaving) {
       if (this.#clients.size + this.#leaving.size < this.#host.config.maxConnections) return;
@@ -431,7 +431,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       }
       const refusal = protocol.closeReason;
       if (refusal?.byPeer === false) this.#logins.rejected(protocol.stream, refusal.code, refusal.message);
-      // Even if the client has disconnected: its earlier messages are still handled.
+      // Even if the client has disconnected, because its earlier messages are still handled.
       protocol.activate();
     });
   }
@@ -486,7 +486,7 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 }
 
-/** Takes what the client sent before it knew, then refuses requests. Resolves when all that were taken have finished. */
+/** Accepts requests that the client sent before it knew, then rejects others. Resolves when all accepted ones have finished. */
 async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice: DrainNotice): Promise<void> {
   protocol.startDraining();
   const state = protocol.isOpen ? protocol.extension(drain) : undefined;
@@ -496,21 +496,21 @@ async function drainConnection<Peer>(protocol: ProtocolConnection<Peer>, notice:
   if (state === undefined) refuse();
   else await askToDrain(state, notice, refuse);
   await protocol.scheduler.idle();
-  // With CLOSE the session ends: its client must have everything by then.
+  // CLOSE ends the session, so its client must have received everything by then.
   await protocol.extension(resume)?.delivered();
 }
 
 /**
- * Whether the server has anything for a client that is away: frames it hasn't received, or answers of running handlers.
+ * Whether the server owes a disconnected client anything: unreceived frames, or answers of running handlers.
  */
 function owesAnything<Peer>({ resumption, scheduler, sendQueue }: ProtocolConnection<Peer>): boolean {
-  // Frames of this turn count, too.
+  // Include the frames of this turn.
   sendQueue.flush();
   const isBusy = scheduler.runningHandlers > 0 || scheduler.queuedHandlers > 0;
   return isBusy || (resumption?.lostFrames ?? 0) > 0;
 }
 
-/** Ends a session without a stream, because no client can resume it any more. */
+/** Ends a session without a stream that can no longer be resumed. */
 function endStopped<Peer>(protocol: ProtocolConnection<Peer>): void {
   protocol.destroy(new ConduitError(ErrorCode.SERVER_STOPPING, "The server stopped before the client came back"));
 }
@@ -522,7 +522,7 @@ function clientOf<Peer>(protocol: ProtocolConnection<Peer>): Peer | undefined {
 
 const ignore = (): void => undefined;
 
-/** A UUID. Node.js adds it up from 20 parts, which the string keeps; joined, it takes 0.5 KiB less. */
+/** A UUID. Node.js concatenates it from 20 parts, which the string keeps alive; a joined copy takes 0.5 KiB less. */
 export function newConnectionId(): string {
   return crypto.randomUUID().split("-").join("-");
 }

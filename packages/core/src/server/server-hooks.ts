@@ -4,7 +4,7 @@ import { codeOf, isInstance, messageOf, RpcError } from "../errors.ts";
 import type { Denial } from "../rpc/access.ts";
 import type { Rejection } from "./login-manager.ts";
 
-/** The hooks of a server about itself and its clients. */
+/** A server's hooks. */
 export class ServerHooks<Server, Peer> {
   readonly startup: HookList<[server: Server]> = new HookList();
   readonly listening: HookList<[server: Server]> = new HookList();
@@ -19,13 +19,13 @@ export class ServerHooks<Server, Peer> {
   readonly #connecting = new Map<Peer, Promise<void>>();
   readonly #disconnecting = new Set<Promise<void>>();
 
-  /** @param failed a hook has failed */
+  /** @param failed called when a hook has failed */
   constructor(server: Server, failed: (name: string, error: unknown, connection?: Peer) => void) {
     this.#server = server;
     this.#failed = failed;
   }
 
-  /** Whether a hook is on the stack, which it leaves at its first `await`. */
+  /** Whether a hook is on the call stack, that is, hasn't reached its first `await`. */
   get isCalling(): boolean {
     const { listening, shutdown, connect, resume, disconnect, rejected, denied } = this;
     return [listening, shutdown, connect, resume, disconnect, rejected, denied].some((hooks) => hooks.isCalling);
@@ -46,8 +46,8 @@ export class ServerHooks<Server, Peer> {
 
   /**
    * A client has logged in.
-   * @param refused a hook threw or returned an `RpcError`
-   * @param finished all hooks have finished
+   * @param refused called when a hook has thrown or returned an `RpcError`
+   * @param finished called when all hooks have finished
    */
   connected(connection: Peer, refused: (code: number, message: string) => void, finished: () => void): void {
     const running = this.connect.run(this.#orRefused("onClientConnect", connection, refused), connection).then(() => {
@@ -57,7 +57,7 @@ export class ServerHooks<Server, Peer> {
     this.#connecting.set(connection, running);
   }
 
-  /** A client wants to resume its connection. @param refused a hook threw or returned an `RpcError` */
+  /** A client wants to resume its connection. @param refused called when a hook has thrown or returned an `RpcError` */
   resuming(connection: Peer, refused: (code: number, message: string) => void): Promise<void> {
     return this.resume.run(this.#orRefused("onClientResume", connection, refused), connection);
   }
@@ -73,7 +73,7 @@ export class ServerHooks<Server, Peer> {
     };
   }
 
-  /** The connection of a client has ended. Its hooks run behind those of its login. */
+  /** A client's connection has ended. Its hooks run after those of its login. */
   disconnected(connection: Peer, reason: CloseReason): void {
     if (this.disconnect.isEmpty) return;
     const run = (): Promise<void> =>
@@ -98,7 +98,7 @@ export class ServerHooks<Server, Peer> {
   }
 }
 
-/** The hooks about clients. */
+/** The hooks for clients' connections. */
 export type ClientConnectionHooks<Peer> = Pick<
   ServerHooks<never, Peer>,
   "connect" | "connected" | "disconnected" | "notifyRejected" | "resume" | "resuming"

@@ -1,4 +1,4 @@
-/** The life cycle of a server, from `start` to `stop`. Handles calls that overlap, such as `stop` during `start`. */
+/** A server's life cycle from `start` to `stop`, including overlapping calls such as `stop` during `start`. */
 
 import type { DrainNotice } from "../connection/extension.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -15,7 +15,7 @@ export type ServerState = "stopped" | "starting" | "running" | "stopping";
 export interface StopOptions {
   /** Time limit in milliseconds for running handlers and shutdown hooks. Default: option `drainMs`. */
   readonly drainMs?: number | undefined;
-  /** When clients should come back, in milliseconds after their connection has closed. Default 0. */
+  /** How long clients should wait before they reconnect, in milliseconds after the close. Default 0. */
   readonly retryAfterMs?: number | undefined;
 }
 
@@ -26,7 +26,7 @@ const RUN = new KnownOptions<{ signal: AbortSignal }>("server.run", { signal: tr
 export interface ServerLifecycleHost {
   readonly runtime: Runtime;
   readonly config: { readonly drainMs: number; readonly handleSignals: boolean; readonly resume: object | null };
-  /** Reserves what only one running server may use. Returns a function that ends that. @throws ConduitError */
+  /** Reserves exclusive resources. Returns a function that releases them. @throws ConduitError */
   claim(): () => void;
   /** Runs everything before listening. If it throws, the start fails with that error. */
   prepare(): Promise<void>;
@@ -37,7 +37,7 @@ export interface ServerLifecycleHost {
   beginStop(): void;
   /** Runs the `onShutdown` hooks. Never rejects. */
   shutdown(): Promise<void>;
-  /** Asks clients to send no more; resolves when no connection has any requests left, and nothing with a key is carried out. */
+  /** Asks clients to stop sending. Resolves when no connection has requests left, and no call or message with a key is running. */
   drain(notice: DrainNotice): Promise<unknown>;
   /** Closes all connections gracefully. */
   endAll(): Promise<void>;
@@ -45,7 +45,7 @@ export interface ServerLifecycleHost {
   ended(): Promise<unknown>;
   /** Calls the server's `stop`, which a subclass may override. */
   stop(options: StopOptions): Promise<void>;
-  /** A start has failed, or was stopped: undoes `prepare`. */
+  /** A start has failed or was stopped: undoes `prepare`. */
   notStarted(): void;
   /** Reports that `stop` failed when no caller is waiting for it. */
   stopFailed(error: unknown): void;
@@ -60,7 +60,7 @@ export class ServerLifecycle {
   /** Identifies the current start; null if there is none. */
   #starting: object | null = null;
   #stopping: Promise<void> | null = null;
-  /** Gives up what this server has reserved; null while it isn't running. */
+  /** Releases the reserved resources; null while the server isn't running. */
   #release: (() => void) | null = null;
   /** Shortens the current drain. */
   #hurry: ((drainMs: number) => void) | null = null;
@@ -89,7 +89,7 @@ export class ServerLifecycle {
     return this.#listener?.address ?? null;
   }
 
-  /** As `Server.start`. */
+  /** See `Server.start`. */
   async start(): Promise<void> {
     if (await this.#started()) return;
     throw new ConduitError(ErrorCode.INVALID_STATE, "The server was stopped while starting");
@@ -128,7 +128,7 @@ export class ServerLifecycle {
       this.#release = release;
       release = null;
       this.#state = "running";
-      // From now on stop() has a listener to close.
+      // From here on, stop() has a listener to close.
       this.#starting = null;
       await this.#host.listening();
       return true;
@@ -142,7 +142,7 @@ export class ServerLifecycle {
     }
   }
 
-  /** As `Server.run`. */
+  /** See `Server.run`. */
   async run(options: { readonly signal?: AbortSignal } = {}): Promise<void> {
     RUN.check(options);
     const host = this.#host;
@@ -167,7 +167,7 @@ export class ServerLifecycle {
     }
   }
 
-  /** As `Server.stop`. */
+  /** See `Server.stop`. */
   stop(options: StopOptions = {}): Promise<void> {
     try {
       STOP.check(options);
@@ -211,7 +211,7 @@ export class ServerLifecycle {
     const host = this.#host;
     const deadline = withDeadline(host.runtime, drainMs);
     this.#hurry = deadline.shorten;
-    // Clients whose streams are lost meanwhile come back over the same address.
+    // Clients whose streams are lost during the drain reconnect to the same address.
     const staysReachable = host.config.resume !== null && drainMs > 0;
     let listening = staysReachable ? undefined : this.#listener?.close();
     host.beginStop();
@@ -222,7 +222,7 @@ export class ServerLifecycle {
     });
     if (drainMs > 0) await deadline.race(drained);
     deadline.cancel();
-    // Handlers that have just finished answer in this turn.
+    // Handlers that have just finished send their answers in this turn.
     if (!isDrained) await new Promise<void>((resolve) => host.runtime.nextTurn(resolve));
     if (staysReachable) listening = this.#listener?.close();
     await host.endAll();

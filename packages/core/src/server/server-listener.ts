@@ -7,7 +7,7 @@ import { parseServerTls, type ServerConfig } from "./server-options.ts";
 export class ServerListener {
   readonly #runtime: Runtime;
   readonly #config: ServerConfig;
-  /** As in the options, until `setTls`. */
+  /** From the options, until `setTls` replaces it. */
   #tls: TlsServerOptions | null;
 
   constructor(runtime: Runtime, config: ServerConfig) {
@@ -22,7 +22,7 @@ export class ServerListener {
     return this.#runtime.listen({ ...target, ...(path === undefined ? {} : { path }) }, events);
   }
 
-  /** As `Server.setTls`. */
+  /** See `Server.setTls`. */
   async setTls(tls: TlsServerOptions, { state, listener }: Pick<ServerLifecycle, "state" | "listener">): Promise<void> {
     const next = parseServerTls(tls);
     if (this.#tls === null) {

@@ -1,6 +1,6 @@
 /**
- * A server's clients, on this node and on the others: broadcasts, messages to a connection or user, counts, lists. Without the
- * option `cluster` this node is the only one, and all of it works on it alone.
+ * Operations on clients of all nodes: broadcasts, messages to a connection or user, counts and lists. Without the
+ * option `cluster`, they apply to this server alone.
  */
 
 import type { VerifiedUser } from "../auth/users.ts";
@@ -47,13 +47,13 @@ export interface ServerNodesHost {
   readonly kinds: ClientKinds | null;
   /** The connections of logged-in clients, by id. */
   clients(): ReadonlyMap<string, Protocol>;
-  /** The connections that are subscribed to a topic. */
+  /** The subscribers of a topic. */
   subscribers(topic: string): ReadonlySet<Protocol>;
-  /** Adds or replaces a user here. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
+  /** Adds or replaces a user on this node. @throws ConduitError INVALID_CONFIG, INVALID_STATE */
   setUser(name: string, user: VerifiedUser): void;
-  /** Ends a user's connections here. Returns their number. */
+  /** Closes a user's connections on this node. Returns their number. */
   revoke(user: string): number;
-  /** Ends a session here, because another node has it from now on. Resolves with whether it was here. */
+  /** Ends a session that another node takes over. Resolves with whether this node had it. */
   release(key: string): Promise<boolean>;
   /** A broadcast found a client's send queue full. */
   slowConsumer(protocol: Protocol): void;
@@ -63,9 +63,9 @@ export interface ServerNodesHost {
 export interface ListOptions {
   /** Default: all. */
   readonly where?: ConnectionFilter | undefined;
-  /** At most so many; 1 to 1,000. Default 100. */
+  /** Maximum number of connections; 1 to 1,000. Default 100. */
   readonly limit?: number | undefined;
-  /** `next` of the page before. Default: from the beginning. */
+  /** `next` of the previous page. Default: the first page. */
   readonly after?: string | null | undefined;
 }
 
@@ -80,13 +80,13 @@ const BROADCAST = new KnownOptions<BroadcastOptions<Contract, object>>("broadcas
 const SEND = new KnownOptions<SendingOptions>("server.send", { meta: true, ack: true });
 const COUNT = new KnownOptions<{ where: ConnectionFilter }>("server.count", { where: true });
 const LIST = new KnownOptions<ListOptions>("server.listConnections", { where: true, limit: true, after: true });
-/** Answers of this node alone. */
+/** The answer of a single node. */
 const HERE_ALONE = { missing: [], isAlone: false } as const;
 
 export class ServerNodes {
   readonly #host: ServerNodesHost;
   readonly #users: UserIndex;
-  /** Clients that the cluster knows; null without one. */
+  /** Clients registered with the cluster; null without one. */
   readonly #known: Set<Protocol> | null;
   readonly node: ClusterNode | null;
   readonly #pauses = new Pauses();
@@ -129,7 +129,7 @@ export class ServerNodes {
     }
   }
 
-  /** Null without the option. */
+  /** Null without the option `cluster`. */
   get cluster(): Cluster | null {
     return this.node;
   }
@@ -157,7 +157,7 @@ export class ServerNodes {
     this.#pauses.end();
   }
 
-  /** An id for a new connection; null for any UUID. */
+  /** An id for a new connection; null if any UUID will do. */
   connectionId(): string | null {
     return this.node === null ? null : connectionIdIn(this.node.epoch);
   }
@@ -170,7 +170,7 @@ export class ServerNodes {
     this.node?.users.add(protocol.peer.user.name);
   }
 
-  /** A client's connection begins to close, or has ended. */
+  /** A client's connection is closing or has ended. */
   clientEnded(protocol: Protocol): void {
     this.#users.delete(protocol);
     if (this.#known?.delete(protocol) === true) this.node?.users.delete(protocol.peer.user.name);
@@ -179,7 +179,7 @@ export class ServerNodes {
   // --- sending ------------------------------------------------------------------------------------------------------
 
   /**
-   * Returns the number of this node's clients.
+   * Returns the number of this node's clients that the message was queued for.
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE, INVALID_CONFIG
    */
   broadcast<C extends Contract, D extends object>(
@@ -215,7 +215,7 @@ export class ServerNodes {
     const filter = where === undefined ? null : checkFilter(where);
     const recipients = { exclude: idSet("exclude", exclude), include: idSet("include", include), where: filter };
     if (!isForOthers) return this.#broadcastHere(type, data, recipients);
-    // Encoded once, for the clients here and for the other nodes.
+    // Encoded once for local clients and other nodes.
     const encoded = this.#host.core.writer.encodeData(type, data);
     this.node?.mustFit(type, encoded.bytes);
     const reached = this.#broadcastHere(type, encoded, recipients);
@@ -223,7 +223,7 @@ export class ServerNodes {
     return reached;
   }
 
-  /** Returns the number of this node's connections that it was queued for. */
+  /** Returns the number of this node's connections that the message was queued for. */
   send(
     to: string | { readonly user: string },
     type: string,
@@ -245,7 +245,7 @@ export class ServerNodes {
     return this.broadcast(type, data, { where: this.#recipientsOf(to, type) });
   }
 
-  /** The connections of a user that may get a message. @throws ConduitError INVALID_CONFIG */
+  /** The user's connections that support a message. @throws ConduitError INVALID_CONFIG */
   #recipientsOf(to: { readonly user: string }, type: string): ConnectionFilter & { readonly user: string } {
     if (typeof to?.user !== "string") {
       const message = `Cannot send '${type}': the recipient must be the id of a connection or { user }, got ${describeValue(to)}`;
@@ -269,7 +269,7 @@ export class ServerNodes {
         const message = `Cannot send '${type}' to a user with ack.stored: that is for a connection of this server`;
         throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
       }
-      // Later changes aren't sent.
+      // Encoded now, so that later changes aren't sent.
       const value = this.#host.core.writer.encodeData(type, data);
       const recipients = await this.#connectionsOf(where);
       if (signal?.aborted === true) throw cancelledError(type, signal.reason);
@@ -340,7 +340,7 @@ export class ServerNodes {
 
   /** @throws ConduitError INVALID_CONFIG, INVALID_STATE, UNSERIALIZABLE, MESSAGE_TOO_LARGE */
   async setUser(name: string, user: VerifiedUser): Promise<ClusterAnswer> {
-    // Before anything has changed here.
+    // Checked before anything changes on this node.
     this.node?.mustFit(name, this.#host.core.writer.encodeData(name, user).bytes);
     this.#host.setUser(name, user);
     if (this.node === null) return HERE_ALONE;
@@ -355,12 +355,12 @@ export class ServerNodes {
     return { connections: here + sumOf(answers), missing, isAlone };
   }
 
-  /** Which run of which node this is; null without a cluster. */
+  /** This node and its run; null without a cluster. */
   get place(): SessionPlace | null {
     return this.node === null ? null : { id: this.node.nodeId, epoch: this.node.epoch };
   }
 
-  /** Ends a session on another node. Resolves with whether it was there; false if that isn't known within `timeoutMs`. */
+  /** Ends a session on another node. Resolves with whether it was there; false if there is no answer within `timeoutMs`. */
   async releaseFrom(place: SessionPlace, key: string, timeoutMs: number): Promise<boolean> {
     return (await this.node?.questions.release(place, key, timeoutMs)) ?? false;
   }
@@ -386,7 +386,7 @@ export class ServerNodes {
   ): number {
     const { core, config } = this.#host;
     const message = encodeShared(core.runtimeContext, config, type, data);
-    // Some of the clients share no memory with all of them.
+    // A broadcast to some clients can't use the shared frame of a broadcast to all.
     const where = areAll ? select.where : () => true;
     return sendToSelected(among, message, { ...select, where }, (protocol) => this.#host.slowConsumer(protocol));
   }
@@ -423,7 +423,7 @@ export class ServerNodes {
     };
   }
 
-  /** Connections that a filter may fit: all are looked at only if it names neither users nor topics. */
+  /** Candidates for a filter: all connections only if it names neither users nor topics. */
   *#candidates({ user, topic }: ConnectionFilter): Iterable<Protocol> {
     if (user !== undefined) {
       for (const name of new Set(typeof user === "string" ? [user] : user)) yield* this.#users.of(name);
@@ -440,7 +440,7 @@ export class ServerNodes {
   }
 }
 
-/** A connection to which messages can be sent. */
+/** The connection, if messages can be sent to it. */
 function openConnection(protocol: Protocol | undefined): Protocol | undefined {
   return protocol?.isOpen === true ? protocol : undefined;
 }

@@ -1,4 +1,4 @@
-/** A server's use of its store: answers to calls and messages with a key, and dead letters. */
+/** What a server keeps in its store: answers to calls and messages with a key, and dead letters. */
 
 import { nameInIdentity } from "../auth/user.ts";
 import type { DeadLetter } from "../endpoint/dead-letter.ts";
@@ -19,12 +19,12 @@ import { DeadLetters } from "./dead-letters.ts";
 import { SESSION_TOKEN_BYTES } from "./sessions.ts";
 import { type SessionPlace, StoredSessions } from "./stored-sessions.ts";
 
-/** The name of a store's keys of `ack` and `once`. */
+/** The store's key for the id of its set of `ack` and `once` keys. */
 const ONCE_KEYS = "once-keys";
-/** Less than the longest time of any store. Servers that have the name go on with it. */
+/** Less than the longest TTL of any store. Running servers keep using the id after it expires. */
 const ONCE_KEYS_MS: number = 30 * 24 * 60 * 60 * 1000;
 
-/** How long a server's start waits for its store. */
+/** How long `start` waits for the store. */
 const MAX_BEGIN_MS = 2000;
 
 export class ServerStore<Peer> {
@@ -32,16 +32,16 @@ export class ServerStore<Peer> {
   /** Null without a store. */
   readonly sessions: StoredSessions | null;
   readonly #core: EndpointCore<Peer>;
-  /** The option; null for none. */
+  /** The option `store`; null for none. */
   readonly #given: Store | null;
   readonly #store: AnsweringStore | null;
   #answers: StoredAnswers | null = null;
-  /** Names the keys of `ack` and `once` that this server knows; null while its store hasn't said so. */
+  /** Id of the set of `ack` and `once` keys that this server has; null until the store has answered. */
   #onceKeys: string | null = null;
   #isAskingForKeys = false;
   readonly #reports = new ReportWindows<ConduitError>(REPORT_WINDOW_MS);
 
-  /** @param place the node that this server is; null without a cluster */
+  /** @param place this server's node; null without a cluster */
   constructor(
     core: EndpointCore<Peer>,
     runtime: Runtime,
@@ -52,7 +52,7 @@ export class ServerStore<Peer> {
     this.#given = settings?.store ?? null;
     const store = this.#given === null ? null : new AnsweringStore(this.#given, core.runtimeContext.wheel);
     this.#store = store;
-    // They end with this server.
+    // Without a store, the keys end with this server.
     if (store === null) this.#onceKeys = crypto.randomUUID();
     this.deadLetters = new DeadLetters(
       store === null
@@ -68,13 +68,13 @@ export class ServerStore<Peer> {
     };
   }
 
-  /** Servers that have the same know the same keys. Null if the store can't say: then it is asked again. */
+  /** Servers with the same id share their keys. Null if the store hasn't answered, in which case it is asked again. */
   nameOnceKeys(): string | null {
     if (this.#onceKeys === null) void this.#askForKeys();
     return this.#onceKeys;
   }
 
-  /** Resolves when the store has said which keys it has, has failed, or takes too long. */
+  /** Resolves when the id of the keys is known, the store has failed, or the time is up. */
   async begin(): Promise<void> {
     if (this.#store === null) return;
     const deadline = withDeadline(this.#core.runtimeContext.runtime, MAX_BEGIN_MS);
@@ -82,7 +82,7 @@ export class ServerStore<Peer> {
     deadline.cancel();
   }
 
-  /** A store that fails costs only that. */
+  /** Never rejects: without an id, the server only can't tell which keys it shares. */
   async #askForKeys(): Promise<void> {
     const store = this.#store;
     if (store === null || this.#isAskingForKeys) return;
@@ -91,7 +91,7 @@ export class ServerStore<Peer> {
       await store.create(ONCE_KEYS, utf8(crypto.randomUUID()), ONCE_KEYS_MS);
       const kept = await store.get(ONCE_KEYS);
       this.#onceKeys = kept === null ? null : new TextDecoder().decode(kept);
-      // It is kept for as long as servers start, or until all keys from before are over.
+      // Renewed at each start, so that it outlives all keys stored before.
       if (kept !== null) await store.put(ONCE_KEYS, kept, ONCE_KEYS_MS);
     } catch (error) {
       this.#onceKeys = null;
@@ -101,12 +101,12 @@ export class ServerStore<Peer> {
     }
   }
 
-  /** Reserves the store for this server. Returns a function that ends that. @throws ConduitError STORE_IN_USE */
+  /** Reserves the store for this server. Returns a function that releases it. @throws ConduitError STORE_IN_USE */
   claim(): () => void {
     return this.#given === null ? () => undefined : claimStore(this.#given, this);
   }
 
-  /** Reported once a second and code, with the number. */
+  /** Reports a failure; at most once a second for each code, with their number. */
   failed(thrown: unknown): void {
     const error = isInstance(thrown, ConduitError)
       ? thrown
@@ -115,7 +115,7 @@ export class ServerStore<Peer> {
     if (count > 0) this.#core.report(error, { stage: "store", count });
   }
 
-  /** Waits a while for pending writes, and reports the rest of the failures. */
+  /** Waits up to `timeoutMs` for pending writes, and reports remaining failures. */
   async end(timeoutMs: number): Promise<void> {
     const kept = this.#answers?.stop();
     this.#isAskingForKeys = false;

@@ -1,11 +1,12 @@
 /**
- * The sessions of a server that outlive their streams.
+ * A server's sessions, which outlive their streams.
  *
- * Theory of operation. A session is a client's connection, and the token by which its client may go on over another
- * stream. The token changes each time it is used. The earlier one stays valid until the client has sent something over
- * the new stream, and gives the same next token again: the answer with that may have been lost, or several logins with
- * the earlier one may succeed, the latest of them not last. When a session has expired, the number of bytes that it had
- * received is remembered for as long again, so that its client hears which of its messages arrived.
+ * Theory of operation. A session is a client's connection together with the token by which the client can resume it
+ * over a new stream. The token changes each time it is used. The previous token stays valid until the client has sent
+ * something over the new stream, and yields the same next token again: the answer that contained it may have been
+ * lost, or several logins with the previous token may complete out of order. After a session has expired, the number
+ * of bytes that it had received is kept for the same time again, so that the client can learn which of its messages
+ * arrived.
  */
 
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
@@ -16,18 +17,18 @@ import { isMap } from "../util/is-map.ts";
 import { RunningTimer } from "../util/time.ts";
 
 export const SESSION_TOKEN_BYTES = 32;
-/** Expired sessions that are remembered. */
+/** Number of expired sessions to remember. */
 const MAX_EXPIRED = 10_000;
 
 export interface Session<Peer> {
   readonly protocol: ProtocolConnection<Peer>;
-  /** The user who may resume it, as a comparable text. */
+  /** The user who may resume it, as a string for comparison. */
   readonly owner: string;
-  /** The last token that the client certainly has. */
+  /** The last token that the client is known to have. */
   token: string;
-  /** The token that the client was given since; null if none was. */
+  /** The token sent to the client since; null if none was. */
   nextToken: string | null;
-  /** Bytes that had been received when `nextToken` was last given. */
+  /** Number of bytes received when `nextToken` was last sent. */
   receivedBefore: number;
   expiry: RunningTimer | null;
 }
@@ -35,7 +36,7 @@ export interface Session<Peer> {
 /** A client's request to resume a session. */
 export interface ResumeRequest {
   readonly token: string;
-  /** Bytes of the session that the client has received. */
+  /** Number of the session's bytes that the client has received. */
   readonly received: number;
 }
 
@@ -44,9 +45,9 @@ export class Sessions<Peer> {
   readonly #windowMs: number;
   readonly #byToken = new Map<string, Session<Peer>>();
   readonly #byProtocol = new Map<ProtocolConnection<Peer>, Session<Peer>>();
-  /** Sessions without a stream, the longest waiting first. */
+  /** Sessions without a stream, longest waiting first. */
   readonly #suspended = new Set<Session<Peer>>();
-  /** Bytes received, and when that is forgotten, by token; oldest first. */
+  /** Bytes received, and when to forget that, by token; oldest first. */
   readonly #expired = new Map<
     string,
     { readonly owner: string; readonly received: number; readonly untilMs: number }
@@ -57,19 +58,19 @@ export class Sessions<Peer> {
     this.#windowMs = windowMs;
   }
 
-  /** A client has logged in that may resume. */
+  /** A client that may resume has logged in. */
   add(protocol: ProtocolConnection<Peer>, owner: string, token: string): void {
     const session = { protocol, owner, token, nextToken: null, receivedBefore: 0, expiry: null };
     this.#byToken.set(token, session);
     this.#byProtocol.set(protocol, session);
   }
 
-  /** Whether a login asks for a session that exists. */
+  /** Whether a login requests an existing session. */
   has(request: ResumeRequest | null): boolean {
     return request !== null && this.#find(request.token) !== null;
   }
 
-  /** The session that a client may resume; null if it can't be, or isn't its own. */
+  /** The session that a client may resume; null if it doesn't exist or belongs to another user. */
   find(request: ResumeRequest, owner: string): Session<Peer> | null {
     const session = this.#find(request.token);
     if (session === null || session.owner !== owner || !session.protocol.isOpen) return null;
@@ -78,13 +79,13 @@ export class Sessions<Peer> {
 
   #find(token: string): Session<Peer> | null {
     const session = this.#byToken.get(token);
-    // The client has sent something over a stream whose login gave it the next token.
+    // The client has sent data over the stream whose login contained the next token.
     if (session !== undefined && (session.protocol.resumption?.stream.received ?? 0) > session.receivedBefore)
       this.#advance(session);
     return this.#byToken.get(token) ?? null;
   }
 
-  /** The client is known to have the next token. */
+  /** Makes the next token current, because the client is known to have it. */
   #advance(session: Session<Peer>): void {
     if (session.nextToken === null) return;
     this.#byToken.delete(session.token);
@@ -93,8 +94,8 @@ export class Sessions<Peer> {
   }
 
   /**
-   * The client goes on.
-   * @param fresh a new token, or the session's own if there is no new one yet
+   * The client has resumed its session.
+   * @param fresh a new token, or the session's current one if there is no new one yet
    * @returns the token for the client
    */
   resumed(session: Session<Peer>, request: ResumeRequest, fresh: string): string {
@@ -107,7 +108,7 @@ export class Sessions<Peer> {
     return session.nextToken;
   }
 
-  /** Its stream was lost. */
+  /** The session's stream was lost. */
   suspended(protocol: ProtocolConnection<Peer>): void {
     const session = this.#byProtocol.get(protocol);
     if (session === undefined) return;
@@ -121,7 +122,7 @@ export class Sessions<Peer> {
     expiry.start(this.#windowMs);
   }
 
-  /** Sessions that wait for their client, without a stream. */
+  /** Number of sessions waiting for their client, without a stream. */
   get suspendedCount(): number {
     return this.#suspended.size;
   }
@@ -149,10 +150,10 @@ export class Sessions<Peer> {
     this.#forgetExpired();
   }
 
-  /** Bytes that an expired session had received; null if that isn't known. */
+  /** Number of bytes that an expired session had received; null if unknown. */
   receivedOf(request: ResumeRequest, owner: string): number | null {
     const closing = this.#find(request.token);
-    // Its client reads nothing from it any more, so it ends now: what it has received is known then.
+    // End it now, so that its count of received bytes is final: the client no longer reads from it.
     if (closing?.owner === owner && !closing.protocol.isOpen) {
       closing.protocol.destroy(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
     }
@@ -176,7 +177,7 @@ export class Sessions<Peer> {
   }
 }
 
-/** Returns what a client asks for in AUTH_REQUEST; null if nothing, or nothing valid. */
+/** Returns the resume request in AUTH_REQUEST; null if there is none or it is invalid. */
 export function resumeRequest(value: unknown): ResumeRequest | null {
   if (!isMap(value)) return null;
   const { token, received } = value;

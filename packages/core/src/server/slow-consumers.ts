@@ -12,8 +12,9 @@ export interface SlowConsumersHost<Peer> {
 }
 
 /**
- * Handles clients whose send queues are full: they miss messages, or are disconnected, and the hooks run. For messages that
- * are dropped, they run once per window for broadcasts and for each topic, and when the connection has ended for the rest.
+ * Handles clients whose send queues are full: drops their messages or disconnects them, and runs the hooks. For
+ * dropped messages, the hooks run once per window for broadcasts and for each topic, and once more for the rest when
+ * the connection ends.
  */
 export class SlowConsumers<Peer> {
   readonly hooks: HookList<[connection: Peer, report: SlowConsumer]> = new HookList();
@@ -24,7 +25,7 @@ export class SlowConsumers<Peer> {
     this.#host = host;
   }
 
-  /** Messages don't fit into a client's send queue. */
+  /** Handles messages that don't fit into a client's send queue. */
   found(
     protocol: ProtocolConnection<Peer>,
     { disconnect, missed, topic }: { readonly disconnect: boolean; readonly missed: number; readonly topic?: string },
@@ -41,7 +42,7 @@ export class SlowConsumers<Peer> {
     } else if (!this.hooks.isEmpty) this.#addDropped(protocol, { action: "dropped", ...report });
   }
 
-  /** The connection has ended: reports the rest. May be called again. */
+  /** Reports the rest when the connection has ended. May be called again. */
   ended(protocol: ProtocolConnection<Peer>): void {
     for (const { report, count } of this.#dropped.get(protocol)?.end() ?? []) {
       this.#notify(protocol.peer, { ...report, count });
@@ -54,7 +55,7 @@ export class SlowConsumers<Peer> {
       windows = new ReportWindows(REPORT_WINDOW_MS);
       this.#dropped.set(protocol, windows);
     }
-    // No topic is named 0.
+    // The number 0 can't collide with a topic's name.
     const count = windows.add(report.topic ?? 0, report, this.#host.now(), report.count);
     if (count > 0) this.#notify(protocol.peer, { ...report, count });
   }

@@ -1,12 +1,12 @@
 /**
- * A server's records of its sessions in its store: the owner of each, and which of its client's messages have been
- * handled. A server that is started anew tells the client, which sends the others again.
+ * A server's records of its sessions in its store: each session's owner, and which of its client's messages have been
+ * handled. A restarted server sends the latter to the client, which resends the other messages.
  *
  * Theory of operation. A record is written when a client logs in, and whenever more messages have been handled: one
- * write at a time, and then one with all changes made meanwhile. The client hears of handled messages when the store
- * has them. Records of live sessions are written anew from time to time, so that they don't expire. A session's record
- * has the first half of its token as its key, and hashes of its tokens; the other half changes each time that it is
- * resumed.
+ * write at a time, followed by one with all changes made in between. Handled messages are acknowledged to the client
+ * once they are stored. Records of live sessions are rewritten periodically, so that they don't expire. A record's
+ * key is the first half of the session's token, and it contains hashes of the session's tokens; the second half
+ * changes with each resume.
  */
 
 import type { HandledByPeer } from "../connection/send/unhandled-messages.ts";
@@ -22,10 +22,11 @@ import { Outbox } from "./outbox.ts";
 import type { ResumeRequest } from "./sessions.ts";
 
 const KEY_PREFIX = "session/";
-/** Hexadecimal digits of a token that stay. */
+/** Number of a token's hexadecimal digits that never change. */
 const ID_DIGITS = 32;
 /**
- * The token that the client certainly has, the next one, and the one after that, which the store has before the client.
+ * The token that the client is known to have, the next one, and the one after that, which is stored before the client
+ * gets it.
  */
 const MAX_TOKENS = 3;
 /** Delay before a failed write is repeated. */
@@ -35,9 +36,9 @@ export interface StoredSessionsHost {
   readonly store: AnsweringStore;
   readonly codec: Codec;
   readonly windowMs: number;
-  /** Bytes of stored messages that may wait for one client. */
+  /** Maximum number of bytes of stored messages for one client. */
   readonly maxBytes: number;
-  /** The node that has the sessions of this process; null without a cluster. */
+  /** This process's node; null without a cluster. */
   place(): SessionPlace | null;
   sha256(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /** An unpredictable token, in hexadecimal. */
@@ -47,23 +48,23 @@ export interface StoredSessionsHost {
   /** Unix milliseconds. */
   wallClock(): number;
   storeFailed(error: unknown): void;
-  /** A stored message won't be delivered. */
+  /** Reports stored messages that won't be delivered. */
   undelivered(error: ConduitError, type: string | null, count: number): void;
 }
 
-/** A run of a node that has, or had, a session. */
+/** The run of a node that has or had a session. */
 export interface SessionPlace {
   readonly id: string;
   readonly epoch: string;
 }
 
-/** The record of a session that was another process's, or still is. */
+/** The record of a session of another process. */
 export interface RecalledSession extends HandledByPeer {
-  /** Messages whose handlers had started, and hadn't ended. */
+  /** Number of messages whose handlers had started but not finished. */
   readonly unfinished: number;
-  /** Null if its server was no node of a cluster, or was this one. */
+  /** Null if its server wasn't in a cluster, or was this node. */
   readonly place: SessionPlace | null;
-  /** Id of the outbox in which its messages to the client are; null if there never were any. */
+  /** Id of the outbox with its messages to the client; null if there never were any. */
   readonly outbox: string | null;
 }
 
@@ -72,15 +73,15 @@ interface StoredSession {
   readonly owner: string;
   readonly session: ConnectionSession;
   tokens: readonly string[];
-  /** The tokens that the store has. */
+  /** The stored tokens. */
   kept: readonly string[];
   isDirty: boolean;
   saving: Promise<void> | null;
-  /** Ends the connection, because its client goes on by another one. */
+  /** Ends the connection, because its client continues over another one. */
   readonly end: () => void;
-  /** Whether it goes on with the outbox of a session of another process. */
+  /** Whether it continues the outbox of another process's session. */
   readonly hasFormerOutbox: boolean;
-  /** Null until a message is stored. */
+  /** Null until the first message is stored. */
   outboxId: string | null;
   outbox: Outbox | null;
 }
@@ -97,7 +98,7 @@ export class StoredSessions {
     this.#host = host;
   }
 
-  /** The next token of a session; its present one, `token`, if the store doesn't have the next one yet. */
+  /** Returns a session's next token, or its current one, `token`, if the next one isn't stored yet. */
   nextToken(session: ConnectionSession, token: string): string {
     const stored = this.#live.get(session);
     const next = stored?.tokens.at(-1);
@@ -105,8 +106,8 @@ export class StoredSessions {
   }
 
   /**
-   * The store's record of a session that a client asks for; null if there is none, it isn't the client's own, or the store
-   * doesn't answer within `timeoutMs`.
+   * Looks up the record of a session requested by a client. Null if it doesn't exist, belongs to another user, or the
+   * store doesn't answer within `timeoutMs`.
    */
   async recall({ token }: ResumeRequest, owner: string, timeoutMs: number): Promise<RecalledSession | null> {
     const { store, codec, storeFailed } = this.#host;
@@ -133,12 +134,12 @@ export class StoredSessions {
 
   /**
    * A client that may resume has logged in.
-   * @param outboxId of the session that it goes on with; null if there is none
-   * @param end ends its connection, because its client goes on by another one
+   * @param outboxId of the session that it continues; null if there is none
+   * @param end ends its connection, because its client continues over another one
    */
   begin(session: ConnectionSession, owner: string, token: string, outboxId: string | null, end: () => void): void {
     const hasFormerOutbox = outboxId !== null;
-    // The answer to its client's last login was lost, so it asks for the same session again.
+    // The answer to the client's last login was lost, so it requests the same session again.
     if (hasFormerOutbox) for (const other of this.#live.values()) if (other.outboxId === outboxId) other.end();
     const key = keyOf(token);
     const tokens = [token, this.#tokenAfter(token)];
@@ -152,7 +153,7 @@ export class StoredSessions {
     this.#save(stored);
   }
 
-  /** The session has been resumed, and its client was given this token. */
+  /** The session has been resumed, and this token was sent to its client. */
   resumed(session: ConnectionSession, token: string): void {
     const stored = this.#live.get(session);
     if (stored === undefined || stored.tokens.at(-1) !== token) return;
@@ -166,8 +167,8 @@ export class StoredSessions {
 
   /**
    * The connection has ended.
-   * @param isKept whether its client may ask the next server for it
-   * @param mayAskAgain whether its client may not know of it, and ask for the one before it again
+   * @param isKept whether the client may request it from the next server
+   * @param mayAskAgain whether the client may not have received its token, and may request the previous session again
    */
   ended(session: ConnectionSession, isKept: boolean, mayAskAgain = false): void {
     const stored = this.#live.get(session);
@@ -190,7 +191,7 @@ export class StoredSessions {
   }
 
   /**
-   * Another node takes over a session: it ends here. Resolves with whether it was here and the store has its last state.
+   * Ends a session that another node takes over. Resolves with whether it was here and its last state is stored.
    */
   async release(key: string): Promise<boolean> {
     const stored = this.#byKey.get(key);
@@ -199,20 +200,20 @@ export class StoredSessions {
     await stored.outbox?.settled();
     await stored.saving;
     if (stored.isDirty) {
-      // The store may have failed for a moment only.
+      // Retry, because an earlier failure may have been temporary.
       this.#save(stored);
       await stored.saving;
     }
     return !stored.isDirty;
   }
 
-  /** Resolves when everything has been written. */
+  /** Resolves when all changes are written. */
   async settled(): Promise<void> {
-    // Some are followed by others.
+    // A write may be followed by another one.
     while (this.#saving.size > 0) await Promise.all(this.#saving);
   }
 
-  /** The messages to a session that the store has; null if the session has ended. */
+  /** The outbox of a session; null if the session has ended. */
   outboxOf(session: ConnectionSession, sender: RepeatingSender): Outbox | null {
     const stored = this.#live.get(session);
     if (stored === undefined) return null;
@@ -316,7 +317,7 @@ export class StoredSessions {
   }
 }
 
-/** The key of a token. Tokens come from strangers, so only hexadecimal digits get into it. */
+/** The store key for a token. Only hexadecimal digits are used, because tokens come from unauthenticated peers. */
 export function keyOf(token: string): string {
   return `${KEY_PREFIX}${/^[0-9a-f]{64}$/.test(token) ? token.slice(0, ID_DIGITS) : "none"}`;
 }

@@ -6,7 +6,7 @@ const STRANGERS: Readonly<Record<ForeignProtocol, string>> = {
   HTTP: "it begins like HTTP: the client is none of netconduit, and this is no HTTP server",
 };
 
-/** A server's error over a client that has not logged in. It names the protocol that the client's bytes belong to, if known. */
+/** The error about a client that hasn't logged in. Names the protocol of the received bytes, if recognized. */
 export function strangerError(error: ConduitError): ConduitError {
   const protocol = foreignProtocolOf(error);
   if (protocol === undefined) return error;

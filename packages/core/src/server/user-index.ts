@@ -3,7 +3,7 @@ import type { AnyConnection } from "./connection.ts";
 
 type Protocol = ProtocolConnection<AnyConnection>;
 
-/** The connections of each user. Made when it is first asked, because most servers never do. */
+/** The connections of each user. Built on first use, because most servers never need it. */
 export class UserIndex {
   readonly #all: () => Iterable<Protocol>;
   #byUser: Map<string, Set<Protocol>> | null = null;

@@ -24,7 +24,7 @@ export function parseUser(name: string, user: unknown): void {
   problems.throwIfAny();
 }
 
-/** Checks one user, and its name. */
+/** Checks one user and its name. */
 function checkUser(problems: OptionProblems, path: string, name: string, user: unknown): void {
   const nameProblem = usernameProblem(name);
   if (nameProblem !== null) {

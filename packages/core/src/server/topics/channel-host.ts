@@ -9,7 +9,7 @@ import type { PresenceFlusher } from "./presence-flusher.ts";
 import type { RoomWaits } from "./room-waits.ts";
 import type { TopicMemory } from "./topic-memory.ts";
 
-/** A connection that is subscribed. */
+/** A subscribed connection. */
 export type Member = ProtocolConnection<AnyConnection>;
 
 /** The server of a topic. */
@@ -19,40 +19,40 @@ export interface ChannelHost {
   readonly waits: RoomWaits<Member>;
   /** The other nodes; null without a cluster. */
   readonly cluster: ClusterTopics | null;
-  /** Counts the messages that topics of patterns keep. */
+  /** Limits the messages kept by topics of patterns. */
   readonly memory: TopicMemory;
   readonly maxMessageBytes: number;
-  /** Whether frames for some connections are compressed. */
+  /** Whether some connections use compression. */
   readonly compresses: boolean;
   /** Monotonic milliseconds. */
   now(): number;
-  /** A random text, different for each run of a server. */
+  /** Random text that changes at each start of the server. */
   readonly epoch: string;
-  /** Encodes a frame, which stays until the turn ends. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE */
+  /** Encodes a frame, valid until the end of the turn. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE */
   encode(type: number, number: number, payload: Readonly<Record<string, unknown>>): FrameBytes;
   /**
-   * Encodes a publish to a topic, for connections that compress or for others. Throws like `encode`.
+   * Encodes a publish to a topic, with or without compression. Throws like `encode`.
    * @param offset 0 for none
-   * @param data may be an `EncodedValue`
+   * @param data the value, or an `EncodedValue`
    */
   encodePublish(topic: TopicName, offset: number, data: unknown, compressed: boolean): EncodedPublish;
-  /** Encodes data that also goes to other nodes. Throws like `encode`. */
+  /** Encodes data that is also sent to other nodes. Throws like `encode`. */
   encodeData(topic: string, data: unknown): EncodedValue;
-  /** Encodes `stream_data` for netconduit's peers. */
+  /** Encodes `stream_data` for netconduit peers. */
   encodeStreamData(topic: string, data: unknown): FrameBytes;
   /** Sends `stream_closed` to a netconduit peer. */
   sendStreamClosed(member: Member, topic: string): void;
-  /** A member was too slow for so many messages; `disconnect` ends its connection. */
+  /** A member was too slow for `missed` messages; `disconnect` ends its connection. */
   slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
-  /** A message published to a durable topic couldn't be stored. */
+  /** Reports a message to a durable topic that couldn't be stored. */
   appendFailed(topic: string, error: unknown): void;
-  /** A durable topic can't be read any more: its members are told why, and removed. */
+  /** A durable topic can no longer be read: notifies its members of the reason and removes them. */
   logLost(topic: string, reason: ConduitError): void;
-  /** Work was done for a client: messages were sent to so many members. */
+  /** Counts messages sent to this many members towards the publishing client's time slice. */
   chargeDeliveries(count: number): void;
 }
 
-/** A topic, and its number on the wire. */
+/** A topic's name and its number on the wire. */
 export interface TopicName {
   readonly name: string;
   readonly number: number;
@@ -65,7 +65,7 @@ export interface EncodedPublish {
   readonly payloadBytes: number;
 }
 
-/** A frame that stays when the turn ends. A large one has memory of its own. */
+/** Copies a frame so that it outlives the turn. Large frames already have memory of their own. */
 export function lasting(frame: FrameBytes): FrameBytes {
   const { bytes, start, end } = frame;
   if (start === 0 && end === bytes.length) return frame;

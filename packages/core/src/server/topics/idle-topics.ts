@@ -3,24 +3,24 @@ import { CallbackTimer } from "../../util/time.ts";
 import type { ChannelHost } from "./channel-host.ts";
 import type { TopicChannel } from "./topic-channel.ts";
 
-/** Topics of patterns that have messages and no members, until their messages are too old, or those of all are too many. */
+/** Topics of patterns that have messages but no members. Drops them once their messages are too old, or if there are too many. */
 export class IdleTopics {
   readonly #host: Pick<ChannelHost, "now" | "wheel">;
   readonly #drop: (channel: TopicChannel) => void;
-  /** In the order in which they became idle. */
+  /** In order of becoming idle. */
   readonly #topics = new Map<TopicChannel, { readonly untilMs: number; readonly bytes: number }>();
   #bytes = 0;
   readonly #timer: CallbackTimer;
   #dueMs = 0;
 
-  /** @param drop forgets a topic, and calls `delete` */
+  /** @param drop removes a topic, and calls `delete` */
   constructor(host: Pick<ChannelHost, "now" | "wheel">, drop: (channel: TopicChannel) => void) {
     this.#host = host;
     this.#drop = drop;
     this.#timer = new CallbackTimer(() => this.#dropOld());
   }
 
-  /** A topic has become idle, or is so with other messages. Too many drop the oldest. */
+  /** Adds or updates an idle topic. If there are too many, drops the oldest. */
   add(channel: TopicChannel): void {
     this.delete(channel);
     const untilMs = this.#host.now() + channel.rules.ageMs;

@@ -19,7 +19,7 @@ import { TopicHub } from "./topic-hub.ts";
 import { TopicMemory } from "./topic-memory.ts";
 
 const EPOCH_BYTES = 8;
-/** A message counts in the time slice as this many bytes for each member that it is sent to. */
+/** Each delivery of a message counts as this many bytes in the time slice. */
 const BYTES_PER_DELIVERY = 128;
 
 /** The server of a hub. */
@@ -33,7 +33,7 @@ export interface TopicServer {
   slowMember(member: Member, topic: string, missed: number, disconnect: boolean): void;
 }
 
-/** Makes a server's topics, and registers the calls by which clients take part. */
+/** Creates a server's topic hub, and registers the clients' calls. */
 export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slowMember }: TopicServer): TopicHub {
   const { runtimeContext, writer, reader, wheel } = core;
   const { runtime } = runtimeContext;
@@ -91,7 +91,7 @@ export function makeTopicHub({ core, config, cluster, agreedTopic, memberOf, slo
   return hub;
 }
 
-/** Registers the calls of clients, and those of netconduit clients with the first topic. */
+/** Registers the clients' calls, and netconduit's calls once the first topic is defined. */
 function addCalls(registry: Registry<AnyConnection>, hub: TopicHub): void {
   const add = (name: string, handler: (params: never, connection: AnyConnection) => unknown, netconduit: boolean) =>
     registry.addBuiltIn(
@@ -135,7 +135,7 @@ function highOf(number: number): number {
   return Math.floor(number / 0x1_0000_0000);
 }
 
-/** The writer's frame, which stays until the turn ends. */
+/** The writer's frame, valid until the end of the turn. */
 function frameOf(writer: FrameWriter): FrameBytes {
   writer.gather();
   return { bytes: writer.bytes, start: writer.start, end: writer.end, large: null };

@@ -4,13 +4,13 @@ import type { TopicChannel } from "./topic-channel.ts";
 
 /** The topics of one connection. */
 interface Own {
-  /** Topics that it is subscribed to, or has created. */
+  /** Topics that it is subscribed to or has created. */
   readonly topics: Set<TopicChannel>;
-  /** Names for which `authorize` is being asked, with the token of the client's call. */
+  /** Names for which `authorize` is running, with the token of the client's call. */
   asked: Map<string, number> | null;
 }
 
-/** Which topics each connection is subscribed to, or asks to be. */
+/** The topics that each connection is subscribed to, and its pending subscriptions. */
 export class Memberships {
   readonly #maxSubscriptions: number;
   readonly #members = new Map<Member, Own>();
@@ -49,9 +49,10 @@ export class Memberships {
   }
 
   /**
-   * `authorize` is asked for a connection.
+   * Records that `authorize` is running for a connection.
    * @param token of the client's call
-   * @returns to be called with the answer: whether the client has neither withdrawn its call nor made another one
+   * @returns a function to call when it has finished: ends the record, and returns whether the client still wants
+   *   this subscription
    */
   ask(member: Member, name: string, token: number): () => boolean {
     const own = this.#ownOf(member);
@@ -66,7 +67,7 @@ export class Memberships {
     };
   }
 
-  /** The client doesn't want the subscription that it has asked for. */
+  /** The client has cancelled a pending subscription. */
   withdraw(member: Member, name: string): void {
     this.#members.get(member)?.asked?.delete(name);
     this.#forgetIfEmpty(member);

@@ -1,6 +1,6 @@
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 
-/** A message that is kept, as it was sent. */
+/** A kept message, as it was sent. */
 export interface LoggedMessage {
   readonly frame: FrameBytes;
   /** Before compression. */
@@ -9,16 +9,16 @@ export interface LoggedMessage {
   readonly atMs: number;
 }
 
-/** How much of a log is kept. */
+/** The limits of a log. */
 export interface LogLimits {
   readonly messages: number;
   readonly bytes: number;
-  /** Older messages are dropped, except the last `least`. Monotonic milliseconds. */
+  /** Older messages are dropped, except for the last `least`. Monotonic milliseconds. */
   readonly sinceMs: number;
   readonly least: number;
 }
 
-/** The last messages of a topic, without gaps between their offsets. Their memory is shared by all who wait for them. */
+/** The last messages of a topic, with consecutive offsets. All waiting members share their memory. */
 export class MessageLog {
   #messages: (LoggedMessage | undefined)[] = [];
   /** Index of the oldest message. */
@@ -30,12 +30,12 @@ export class MessageLog {
     return this.#messages.length - this.#head;
   }
 
-  /** Bytes of all frames. */
+  /** Total bytes of the frames. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Offset of the oldest message; that of the next one if there is none. */
+  /** Offset of the oldest message, or of the next one if the log is empty. */
   get firstOffset(): number {
     return this.#lastOffset - this.length + 1;
   }
@@ -45,7 +45,7 @@ export class MessageLog {
     return this.#messages[this.#head + offset - this.firstOffset];
   }
 
-  /** Appends a message. Earlier ones are dropped if there is a gap before it. */
+  /** Appends a message. If there is a gap before it, drops all earlier ones. */
   append(offset: number, message: LoggedMessage): void {
     if (offset !== this.#lastOffset + 1) this.clear();
     this.#lastOffset = offset;
@@ -53,7 +53,7 @@ export class MessageLog {
     this.#bytes += lengthOf(message);
   }
 
-  /** Drops the oldest message. There must be one. */
+  /** Drops the oldest message. The log must not be empty. */
   dropOldest(): void {
     this.#shift();
   }

@@ -1,4 +1,4 @@
-/** Lets clients of netconduit's Python package take part in topics by its `stream_…` calls and messages. */
+/** Lets Python netconduit clients use topics through netconduit's `stream_…` calls and messages. */
 
 import { ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import { isTopicName } from "../../extensions/topics/topic-name.ts";
@@ -16,13 +16,13 @@ import type { AnyConnection } from "../connection.ts";
 import type { TopicChannel } from "./topic-channel.ts";
 import type { TopicHub } from "./topic-hub.ts";
 
-/** Streams in the answer to `stream_list`. */
+/** Maximum number of streams in the answer to `stream_list`. */
 const MAX_LISTED = 1000;
 
 type Params = Readonly<Record<string, unknown>>;
 type Handler = (params: Params, connection: AnyConnection) => unknown;
 
-/** The calls that netconduit clients make, by name. */
+/** The handlers of netconduit's calls, by name. */
 export function netconduitCalls(hub: TopicHub): ReadonlyMap<string, Handler> {
   return new Map<string, Handler>([
     [STREAM_LIST, (_params, connection) => ({ streams: list(hub, connection) })],
@@ -32,14 +32,14 @@ export function netconduitCalls(hub: TopicHub): ReadonlyMap<string, Handler> {
   ]);
 }
 
-/** A netconduit client's message `stream_data`. */
+/** Handles netconduit's message `stream_data`. */
 export async function netconduitData(hub: TopicHub, connection: AnyConnection, data: unknown): Promise<unknown> {
   const { stream, data: published } = isMap(data) ? data : {};
   await hub.publishFrom({ topic: stream, data: published }, connection);
   return { received: true };
 }
 
-/** Whether it is for everybody, or the client has a part in it. Who may see others, only `authorize` knows. */
+/** Whether to list a topic: it is open to all, or the client takes part in it. Only `authorize` could decide about others. */
 function isVisible(hub: TopicHub, { name, owner, rules }: TopicChannel, connection: AnyConnection): boolean {
   if (rules.authorize === null && rules.access === null) return true;
   return hub.has(name, rules, connection) || owner?.peer === connection;
@@ -71,7 +71,7 @@ function unsubscribe(hub: TopicHub, { stream_name: name }: Params, connection: A
   return { unsubscribed: true };
 }
 
-/** Creates a topic of a pattern, if the client may publish to it. Others don't hear whether it exists. */
+/** Creates a topic of a pattern if the client may publish to it. Other clients don't learn whether it exists. */
 async function create(hub: TopicHub, { stream_name: name }: Params, connection: AnyConnection): Promise<unknown> {
   const known = isTopicName(name) ? hub.channel(name) : undefined;
   if (known !== undefined && isVisible(hub, known, connection)) return STREAM_EXISTS;

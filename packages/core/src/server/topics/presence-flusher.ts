@@ -7,28 +7,28 @@ export interface FlusherHost {
   readonly wheel: TimerWheel;
   /** Monotonic milliseconds. */
   now(): number;
-  /** As `Runtime.nextTurn`. */
+  /** See `Runtime.nextTurn`. */
   nextTurn(task: () => void): void;
-  /** The presence of a topic could not be sent. */
+  /** Reports that a topic's presence could not be sent. */
   flushFailed(topic: string, error: unknown): void;
 }
 
 /** A topic whose presence has changed. */
 export interface Flushable {
   readonly topic: string;
-  /** @param hasTime whether this turn may go on. @returns whether it has told everybody */
+  /** @param hasTime whether there is time left in this turn. @returns whether all members were notified */
   flush(hasTime: () => boolean): boolean;
 }
 
 /**
- * Tells subscribers of changes of presence, 100 ms after the first one. Many topics may change at once, so it works for a
- * slice of each turn: twenty thousand at once held up everybody for half a second.
+ * Sends changes of presence to subscribers, 100 ms after the first change. Because many topics may change at once, it
+ * works for one time slice per turn; twenty thousand topics in one turn blocked the event loop for half a second.
  */
 export class PresenceFlusher {
   readonly #host: FlusherHost;
   readonly #timer: CallbackTimer;
   readonly #changed = new Set<Flushable>();
-  /** Those whose time has come. */
+  /** Topics that are due. */
   readonly #due = new Set<Flushable>();
   #isRunning = false;
 
@@ -49,7 +49,7 @@ export class PresenceFlusher {
 
   #fire(): void {
     for (const topic of this.#changed) {
-      // Later changes belong to its next round.
+      // Later changes belong to the next round.
       if (this.#due.has(topic)) continue;
       this.#changed.delete(topic);
       this.#due.add(topic);

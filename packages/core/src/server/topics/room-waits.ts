@@ -1,4 +1,4 @@
-/** A connection that is subscribed. */
+/** A subscribed connection. */
 export interface Reader {
   readonly isOpen: boolean;
   readonly sendQueue: {
@@ -8,15 +8,15 @@ export interface Reader {
   };
 }
 
-/** A topic, or its presence, that has something for members that don't take it now. */
+/** A topic, or its presence, with data for members that can't take it yet. */
 export interface Waiting<Member> {
-  /** The member takes more. Returns whether it has everything now, or has left. */
+  /** The member has room. Returns whether it is up to date, or has left. */
   memberTakes(member: Member): boolean;
 }
 
 /**
- * Waits until members take more. There is one wait for each member, however many topics it lags in and however often it
- * subscribes: a peer that never reads would otherwise cost memory by subscribing again and again.
+ * Waits until members have room. There is one wait per member, regardless of how many topics it lags in and how often
+ * it subscribes, so that a peer that never reads can't use up memory by subscribing repeatedly.
  */
 export class RoomWaits<Member extends Reader> {
   readonly #waiting = new Map<Member, Set<Waiting<Member>>>();
@@ -40,7 +40,7 @@ export class RoomWaits<Member extends Reader> {
     while (all.size > 0 && member.isOpen) {
       await roomOf(member);
       for (const one of [...all]) {
-        // A sender that still waits is the last one next time.
+        // One that still waits goes to the end of the queue.
         all.delete(one);
         if (one.memberTakes(member)) continue;
         all.add(one);
@@ -51,7 +51,7 @@ export class RoomWaits<Member extends Reader> {
   }
 }
 
-/** Resolves when a message may fit. A queue can be full although a message would pass: chunks aren't acknowledged. */
+/** Resolves when a message may fit. A message can be held back although the queue has room, because chunks aren't acknowledged yet. */
 function roomOf({ sendQueue }: Reader): Promise<void> {
   return sendQueue.delaysRequests ? sendQueue.whenPassing() : sendQueue.waitForRoom().catch(() => undefined);
 }

@@ -1,9 +1,9 @@
 /**
  * One topic on a server: its members and its last messages.
  *
- * A publish is encoded once, and the same bytes go to each member. A member that can't take a message now becomes a
- * laggard: a place in the log, from which it continues when it reads again. So slow members share the memory of what
- * they wait for. The policy says when a member counts as slow, and what it misses.
+ * A publish is encoded once, and the same bytes are sent to each member. A member that can't take a message becomes a
+ * laggard, represented by its offset in the log, from which it continues when it reads again. So slow members share
+ * the memory of the messages they wait for. The policy determines when a member counts as slow, and what it misses.
  */
 
 import type { PresenceEntry } from "../../cluster/cluster-presence.ts";
@@ -29,15 +29,15 @@ export interface Selection {
 
 /** How a member joins. */
 export interface Joining {
-  /** Where it left off; null if it is new. */
+  /** The position where it left off; null if it is new. */
   readonly since: Position | null;
   readonly user: string | null;
   readonly watchesPresence: boolean;
-  /** Number of the call that subscribed; null if the server added it. */
+  /** Id of the subscribing call; null if the server added the member. */
   readonly token: number | null;
 }
 
-/** Why a subscription ends, for its member. No error: making one takes 10 us, for its stack. */
+/** Why a subscription ends, for its member. Not an Error, because creating one takes 10 µs for its stack. */
 export interface EndReason {
   readonly code: number;
   readonly message: string;
@@ -48,24 +48,24 @@ export interface TopicStats {
   readonly subscribers: number;
   /** Messages published since the topic was created. */
   readonly published: number;
-  /** Deliveries that slow subscribers missed. */
+  /** Deliveries missed by slow subscribers. */
   readonly dropped: number;
-  /** Subscribers that wait for messages because they read too slowly. */
+  /** Subscribers with waiting messages, because they read too slowly. */
   readonly lagging: number;
-  /** Messages in memory, and their bytes. */
+  /** Number and bytes of the messages in memory. */
   readonly keptMessages: number;
   readonly keptBytes: number;
 }
 
-/** Token of a TOPIC_START that belongs to no call. A client that has left the topic ignores it. */
+/** Token of a TOPIC_START that belongs to no call. Clients that have left the topic ignore it. */
 const NO_CALL = 0;
 
-/** Memory of a kept message beside its frame. */
+/** Memory of a kept message in addition to its frame. */
 const MESSAGE_BYTES = 256;
 
-/** A member that waits for messages from the log. */
+/** A member that reads messages from the log. */
 interface Lag {
-  /** Offset of the next message for it. */
+  /** Offset of its next message. */
   next: number;
 }
 
@@ -74,20 +74,20 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
   readonly number: number;
   readonly rules: TopicRules;
   readonly members: Set<Member> = new Set();
-  /** The netconduit client that created it, until its connection ends. */
+  /** The netconduit client that created the topic, until its connection ends. */
   owner: Member | null = null;
   readonly #host: ChannelHost;
   #offset = 0;
-  /** How often messages of other nodes were or may have been missed. */
+  /** Number of times that messages from other nodes may have been missed. */
   #interruptions = 0;
   /** Epoch of a durable topic's log; null before it is read. */
   #logEpoch: string | null = null;
   #published = 0;
   #dropped = 0;
-  /** Members that are netconduit's. */
+  /** Number of netconduit members. */
   #plain = 0;
   #log: MessageLog | null = null;
-  /** Memory of its messages as last counted, if it belongs to a pattern. */
+  /** Memory of its messages as last counted, for a topic of a pattern. */
   countedBytes = 0;
   #lagging: Map<Member, Lag> | null = null;
   #presence: TopicPresence | null = null;
@@ -105,7 +105,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     return this.#interruptions === 0 ? first : `${first}.${this.#interruptions}`;
   }
 
-  /** Where the topic is now. */
+  /** The topic's current position. */
   get position(): string | null {
     if (this.rules.isDurable && this.#logEpoch === null) return null;
     return formatPosition({ epoch: this.epoch, offset: this.#offset });
@@ -136,8 +136,8 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
   }
 
   /**
-   * Adds a member, or starts its subscription anew, without leaving out what still waits for it. TOPIC_START and what it
-   * missed leave now, or as it reads.
+   * Adds a member, or restarts its subscription without skipping messages that are still waiting for it. TOPIC_START
+   * and missed messages are sent now, or as the member reads.
    * @throws RpcError SEND_QUEUE_FULL
    */
   join(member: Member, { since, user, watchesPresence, token }: Joining): void {
@@ -161,12 +161,12 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
       this.members.add(member);
       if (isNew) this.#plain += 1;
     }
-    // A hook that heard of a message too large for it may have removed it.
+    // A hook for a message that exceeded the member's limit may have removed it.
     if (!this.rules.presence || !this.members.has(member)) return;
     this.#openPresence().join(member, user, watchesPresence && !member.hasNetconduitPeer);
   }
 
-  /** @param reason tells the member that it was removed; null if it knows, or has gone. Returns whether it was one. */
+  /** @param reason sent to the member; null if it left on its own or has disconnected. Returns whether it was a member. */
   leave(member: Member, reason: EndReason | null): boolean {
     if (!this.members.delete(member)) return false;
     if (member.hasNetconduitPeer) this.#plain -= 1;
@@ -179,22 +179,22 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
       return true;
     }
     const end = { code: reason.code, reason: reason.message };
-    // Queued even if the queue is full: at most one for each TOPIC_START, which needed room.
+    // Queued even if the queue is full. There is at most one for each TOPIC_START, which needed room.
     member.sendQueue.push(this.#host.encode(TOPIC_END_FRAME, this.number, end), "message");
     return true;
   }
 
-  /** Returns the published data as the schema puts it out. @throws RpcError VALIDATION; ConduitError INVALID_CONFIG */
+  /** Validates published data and returns the schema's output. @throws RpcError VALIDATION; ConduitError INVALID_CONFIG */
   check(data: unknown): unknown {
     const { validator } = this.rules;
     return validator === null ? data : validator.runNow(data, this.name);
   }
 
   /**
-   * @param data may be an `EncodedValue`
-   * @param selection null for everybody. A message for some has no place in the history.
-   * @returns the number of members that it was sent to, or that get it when they read
-   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent then
+   * @param data the value, or an `EncodedValue`
+   * @param selection null for all. A message for some members isn't part of the history
+   * @returns the number of members that it was sent to, or for which it waits in the log
+   * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; nothing was sent
    */
   publish(data: unknown, selection: Selection | null): number {
     const host = this.#host;
@@ -235,7 +235,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
       if (member.sender.sendShared(member.writer.compresses ? compressed : plain, false)) reached += 1;
       else slow.push(member);
     }
-    // Hooks may change the members, so they run last.
+    // Last, because hooks may change the members.
     for (const member of slow) this.#tooSlow(member, 1);
     return reached;
   }
@@ -254,15 +254,15 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     this.publish(data, selection);
   }
 
-  /** Invalidates earlier positions, and tells the members that they may have missed something. */
+  /** Invalidates earlier positions, and notifies the members that they may have missed messages. */
   interrupted(): void {
-    // A log goes on without gaps.
+    // A log has no gaps.
     if (this.rules.isDurable) return;
     this.#interruptions += 1;
     this.#tellStarts();
   }
 
-  /** Tells the members where the topic goes on for them. */
+  /** Sends the members their new positions. */
   #tellStarts(): void {
     const start = { topic: this.name, epoch: this.epoch, presence: false, token: NO_CALL };
     let current: FrameBytes | null = null;
@@ -288,11 +288,11 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     this.#offset = offset;
     this.forgetMessages();
     this.#lagging?.clear();
-    // In one epoch, the next offset shows the gap.
+    // Within an epoch, the next offset reveals the gap.
     if (!isSame) this.#tellStarts();
   }
 
-  /** The log isn't read any more. */
+  /** The log is no longer being read. */
   logClosed(): void {
     this.#logEpoch = null;
     this.forgetMessages();
@@ -303,7 +303,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     this.#countKept();
   }
 
-  /** There is no room for what topics of patterns keep. */
+  /** Drops the oldest message, because the topics of patterns use too much memory. */
   dropOldest(): void {
     this.#log?.dropOldest();
     if (this.#log?.length === 0) this.#log = null;
@@ -335,7 +335,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     this.#presence?.othersChanged(epoch, [], [], true);
   }
 
-  /** Ends the topic: tells the members. */
+  /** Ends the topic and notifies the members. */
   end(reason: EndReason): Member[] {
     const members = [...this.members];
     for (const member of members) this.leave(member, reason);
@@ -344,7 +344,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     return members;
   }
 
-  /** Stops what is scheduled. */
+  /** Cancels all timers. */
   stopTimers(): void {
     this.#presence?.end();
   }
@@ -361,27 +361,27 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     return this.#lagging !== null && this.#lagging.size > 0;
   }
 
-  /** Whether the policy holds messages back for this member now, instead of filling its send queue. */
+  /** Whether the policy currently keeps messages for this member in the log instead of its send queue. */
   #holdsBack(member: Member): boolean {
     const { slow } = this.rules;
     return (slow === "latest" || slow === "drop-oldest") && member.sendQueue.delaysRequests;
   }
 
-  /** Offset of the first message for a subscriber that left off at `since`. */
+  /** Offset of the first message for a subscriber that continues from `since`. */
   #nextFor(since: Position | null): number {
     this.#trim();
     const first = this.#log?.firstOffset ?? this.#offset + 1;
     const newest = this.#offset + 1;
     if (since !== null && since.epoch === this.epoch && since.offset < newest && since.offset + 1 >= first) {
-      // A subscriber to the latest message gets no others.
+      // With `latest`, a subscriber gets at most one message.
       return this.rules.slow === "latest" ? Math.max(since.offset + 1, newest - 1) : since.offset + 1;
     }
-    // Older ones would be skipped, and a subscriber that has just come would count as slow.
+    // More would be skipped, and the new subscriber would count as slow.
     const retain = this.rules.slow === "latest" ? Math.min(1, this.rules.retain) : this.rules.retain;
     return Math.max(first, newest - retain);
   }
 
-  /** Keeps the message that was just published. */
+  /** Adds the message just published to the log. */
   #keep(frame: FrameBytes, payloadBytes: number): void {
     this.#log ??= new MessageLog();
     this.#log.append(this.#offset, { frame: lasting(frame), payloadBytes, atMs: this.#host.now() });
@@ -409,7 +409,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     return lag;
   }
 
-  /** The member gets messages from this offset on, now or as it reads. */
+  /** Sends a member the messages from this offset, now or as it reads. */
   #replay(member: Member, next: number): void {
     const lag = this.#addLag(member, next);
     const isDone = this.#continue(member, lag);
@@ -418,7 +418,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     else this.#host.waits.add(member, this);
   }
 
-  /** The member takes more. Returns whether it is up to date, or has left. */
+  /** The member has room. Returns whether it is up to date, or has left. */
   memberTakes(member: Member): boolean {
     const lag = this.#lagging?.get(member);
     if (lag === undefined) return true;
@@ -432,9 +432,9 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     if (!this.#hasLaggards) this.#trim();
   }
 
-  /** Sends what the member takes. Returns whether it is up to date, or has left. */
+  /** Sends as much as the member can take. Returns whether it is up to date, or has left. */
   #continue(member: Member, lag: Lag): boolean {
-    // Hooks that hear of what it misses may remove it, or subscribe it anew.
+    // Hooks for missed messages may remove the member or restart its subscription.
     while (lag.next <= this.#offset && this.#lagging?.get(member) === lag) {
       const log = this.#log;
       const first = this.rules.slow === "latest" ? this.#offset : (log?.firstOffset ?? this.#offset + 1);
@@ -463,7 +463,7 @@ function isSelected({ peer }: Member, { exclude, include }: Selection): boolean 
   return exclude?.has(peer.id) !== true && (include === null || include.has(peer.id));
 }
 
-/** Whether a connection can be subscribed. */
+/** Whether a connection supports topics. */
 export function takesTopics(member: Member): boolean {
   return member.hasNetconduitPeer || member.extension(topic) !== undefined;
 }

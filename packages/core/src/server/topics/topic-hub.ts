@@ -1,6 +1,6 @@
 /**
- * The topics of one server: their names and patterns, who is subscribed to which, and the calls by which clients
- * subscribe, unsubscribe and publish. A topic of a pattern exists while it has members, or messages to keep.
+ * A server's topics and patterns, their members, and the calls by which clients subscribe, unsubscribe and publish. A
+ * topic of a pattern exists while it has members or kept messages.
  */
 
 import type { AgreedTopic } from "../../endpoint/contract-option.ts";
@@ -29,17 +29,17 @@ export interface HubHost extends ChannelHost {
   memberOf(connection: AnyConnection): Member | undefined;
 }
 
-/** For a topic that isn't there. */
+/** Advice for an unknown topic. */
 const REMEDY = "a server makes topics by topic(name), or by topics(pattern) for a pattern that fits";
 
 export class TopicHub {
   readonly #host: HubHost;
-  /** Rules of the topics that the server named. */
+  /** Rules of topics defined by name. */
   readonly #named = new Map<string, TopicRules>();
   readonly #patterns = new Map<string, TopicRules>();
   readonly #channels = new Map<string, TopicChannel>();
   readonly #memberships: Memberships;
-  /** Durable topics whose log is being opened for a client: how many clients. */
+  /** Number of clients waiting for the log of a durable topic to open, by topic. */
   readonly #held = new Map<TopicChannel, number>();
   readonly #idle: IdleTopics;
   #nextNumber = 1;
@@ -76,14 +76,14 @@ export class TopicHub {
     this.onFirstTopic();
     this.onFirstTopic = () => undefined;
     known.set(name, rules);
-    // A topic of a pattern that has this name now has rules of its own.
+    // An existing topic of a pattern with this name has the pattern's rules.
     const former = isPattern ? undefined : this.#channels.get(name);
     if (former !== undefined) this.#end(former, ended(name));
     if (!isPattern) this.#open(name, rules);
     return rules;
   }
 
-  /** Ends a topic, or all of a pattern. Returns false if it has ended. */
+  /** Ends a topic, or all topics of a pattern. Returns false if it had already ended. */
   undefine(rules: TopicRules): boolean {
     const known = rules.isPattern ? this.#patterns : this.#named;
     if (known.get(rules.name) !== rules) return false;
@@ -94,14 +94,14 @@ export class TopicHub {
     return true;
   }
 
-  /** Ends a topic. One of a pattern may begin anew. */
+  /** Ends a topic. A topic of a pattern can be created again. */
   close(name: string, rules: TopicRules): void {
     const channel = this.#channels.get(name);
     if (!rules.isPattern) this.undefine(rules);
     else if (channel?.rules === rules) this.#end(channel, ended(name));
   }
 
-  /** @throws ConduitError INVALID_CONFIG if the name doesn't belong to the pattern */
+  /** @throws ConduitError INVALID_CONFIG if the name doesn't match the pattern */
   mustFit(name: string, rules: TopicRules): void {
     if (isTopicName(name) && fitsPattern(name, rules.name) && name !== rules.name) return;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `Topic '${name}' doesn't fit the pattern '${rules.name}'`);
@@ -136,7 +136,7 @@ export class TopicHub {
   // --- members ------------------------------------------------------------------------------------------------------
 
   /**
-   * Adds a connection to a topic. Returns whether it is new there.
+   * Adds a connection to a topic. Returns false if it was already a member.
    * @throws ConduitError INVALID_CONFIG, CONNECTION_CLOSED, PEER_UNSUPPORTED, TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL,
    *   INVALID_STATE
    */
@@ -163,7 +163,7 @@ export class TopicHub {
     return channel?.rules === rules && member !== undefined && channel.members.has(member);
   }
 
-  /** Removes a connection from a topic, and tells it. Returns whether it was there. */
+  /** Removes a connection from a topic, and notifies it. Returns whether it was a member. */
   delete(name: string, rules: TopicRules, connection: AnyConnection): boolean {
     mustBeConnection(connection, `Cannot delete from topic '${name}'`);
     const channel = this.#channels.get(name);
@@ -173,14 +173,14 @@ export class TopicHub {
     return this.#leave(member, channel, { code: ErrorCode.CANCELLED, message });
   }
 
-  /** Ends all subscriptions to a topic, which stays. */
+  /** Ends all subscriptions to a topic, but not the topic. */
   endMembers(name: string, reason: EndReason): void {
     const channel = this.#channels.get(name);
     if (channel === undefined) return;
     for (const member of [...channel.members]) this.#leave(member, channel, reason);
   }
 
-  /** A connection's user may have lost roles: memberships that need them end, except those that it has without them. */
+  /** Ends the memberships for which a connection's user no longer has a role. */
   userChanged(member: Member, formerRoles: readonly string[]): void {
     for (const channel of [...this.#memberships.topicsOf(member)]) {
       const { access } = channel.rules;
@@ -190,7 +190,7 @@ export class TopicHub {
     }
   }
 
-  /** A connection closes or has closed: its memberships end. */
+  /** Ends the memberships of a connection that is closing or has closed. */
   connectionEnded(member: Member): void {
     for (const channel of this.#memberships.takeAll(member)) {
       channel.leave(member, null);
@@ -199,7 +199,7 @@ export class TopicHub {
     }
   }
 
-  /** The server has stopped: no timer stays. */
+  /** Cancels all timers when the server has stopped. */
   stopTimers(): void {
     for (const channel of this.#channels.values()) channel.stopTimers();
     this.#idle.dropAll();
@@ -219,14 +219,14 @@ export class TopicHub {
     return this.#host.cluster === null ? joined : this.#whenReady(name as string, joined);
   }
 
-  /** Messages that other nodes publish from now on arrive, too. */
+  /** Waits until messages published by other nodes arrive as well. */
   async #whenReady(name: string, joined: null | Promise<null>): Promise<null> {
     await joined;
     await this.#host.cluster?.ready(name);
     return null;
   }
 
-  /** Asks `authorize`, then calls `join`. */
+  /** Calls `authorize`, then `join`. */
   admit(
     name: string,
     rules: TopicRules,
@@ -246,7 +246,7 @@ export class TopicHub {
     return null;
   }
 
-  /** Reads the log before the client joins. */
+  /** Starts reading the log before the client joins. */
   async #admitDurable(
     name: string,
     rules: TopicRules,
@@ -291,7 +291,7 @@ export class TopicHub {
       isStillWanted();
       throw error;
     }
-    // The client may have unsubscribed, or asked again, in the meantime.
+    // The client may have unsubscribed, or subscribed again, in the meantime.
     if (!isStillWanted()) {
       throw new RpcError(ErrorCode.CANCELLED, `The subscription to '${name}' was cancelled`);
     }
@@ -305,7 +305,7 @@ export class TopicHub {
     return null;
   }
 
-  /** A member that subscribes again takes no more room. @throws RpcError TOO_MANY_SUBSCRIPTIONS */
+  /** An existing member doesn't count twice. @throws RpcError TOO_MANY_SUBSCRIPTIONS */
   #mustHaveRoom(member: Member, name: string): void {
     if (this.channel(name)?.members.has(member) !== true) this.#memberships.mustHaveRoom(member, name);
   }
@@ -394,20 +394,20 @@ export class TopicHub {
       );
       return known?.members.size ?? 0;
     }
-    // Without members and memory, nobody would ever get it.
+    // Without members and history, the topic doesn't have to be created.
     const channel = known ?? (rules.keep > 0 ? this.#open(name, rules) : new TopicChannel(this.#host, name, 0, rules));
     try {
       const checked = channel.check(data);
       const { cluster } = this.#host;
       if (cluster === null) return channel.publish(checked, selection);
-      // Encoded once, for the members here and for the other nodes.
+      // Encoded once for local members and other nodes.
       const encoded = this.#host.encodeData(name, checked);
       cluster.mustFit(name, encoded);
       const reached = channel.publish(encoded, selection);
       cluster.publish(name, encoded, selection);
       return reached;
     } finally {
-      // Also after invalid data: otherwise each new name would stay for ever.
+      // Even after invalid data, because each new name would leave a topic behind.
       this.#dropUnused(channel);
     }
   }
@@ -429,7 +429,8 @@ export class TopicHub {
   }
 
   /**
-   * The error of a client's call: its own fault, or one after which it may try again, but no internal one of this server.
+   * Converts an error for a client's call. Errors caused by the client, and those it can retry after, are passed on;
+   * internal errors of this server aren't.
    */
   #asRpcError(error: unknown): unknown {
     if (isInstance(error, RpcError) || !isInstance(error, ConduitError)) return error;
@@ -469,8 +470,8 @@ export class TopicHub {
   }
 
   /**
-   * A netconduit client creates a topic of a pattern: it exists until that client's connection ends, and longer with
-   * members. Null if it exists.
+   * Creates a topic of a pattern for a netconduit client. It exists until that client's connection ends, and longer
+   * while it has members. Null if it already exists.
    * @throws RpcError NOT_FOUND, PERMISSION_DENIED (it may not publish there), TOO_MANY_SUBSCRIPTIONS
    */
   async create(name: unknown, connection: AnyConnection): Promise<TopicChannel | null> {
@@ -500,7 +501,7 @@ export class TopicHub {
   #open(name: string, rules: TopicRules): TopicChannel {
     const channel = new TopicChannel(this.#host, name, this.#nextNumber++, rules);
     this.#channels.set(name, channel);
-    // Its history has the messages of all nodes.
+    // The history includes messages of all nodes.
     if (rules.keep > 0 && !rules.isDurable) this.#host.cluster?.open(channel);
     return channel;
   }
@@ -511,7 +512,7 @@ export class TopicHub {
     if (channel.owner !== null) this.#memberships.delete(channel.owner, channel);
   }
 
-  /** A topic of a pattern without members goes, at once or when its messages are too old. */
+  /** Removes a topic of a pattern without members, immediately or once its messages are too old. */
   #dropUnused(channel: TopicChannel): void {
     if (channel.members.size > 0 || this.#held.has(channel)) return;
     const { isDurable, keep, isPattern } = channel.rules;
@@ -560,7 +561,7 @@ function userOf(verdict: boolean | Admission, name: string, member: Member): str
   throw new ConduitError(ErrorCode.INVALID_RESULT, message);
 }
 
-/** The user that the application names, else the one who logged in. @throws ConduitError INVALID_CONFIG */
+/** The user named by the application, or the logged-in user by default. @throws ConduitError INVALID_CONFIG */
 function checkedUser(user: unknown, { peer }: Member): string | null {
   if (user === undefined) return peer.user.name === "" ? null : peer.user.name;
   if (user === null) return null;

@@ -1,17 +1,17 @@
-/** Messages that a topic keeps. */
+/** A topic's kept messages. */
 export interface KeptMessages {
-  /** Used by {@link TopicMemory}: their memory as last counted. */
+  /** Memory as last counted; managed by {@link TopicMemory}. */
   countedBytes: number;
-  /** Drops the oldest one, and counts anew. There is one. */
+  /** Drops the oldest message and updates the count. There is at least one. */
   dropOldest(): void;
 }
 
-/** Sizes from one power of two to the next are one class. */
+/** Sizes are grouped into classes by powers of two. */
 const CLASSES = 54;
 
 /**
- * The memory of the messages that topics of patterns keep. Clients choose how many of these there are, so when it is used up,
- * the topics that keep most lose their oldest messages.
+ * Limits the memory of messages kept by topics of patterns, whose number is up to the clients. Beyond the limit, the
+ * topics that keep most drop their oldest messages.
  */
 export class TopicMemory {
   readonly #maxBytes: number;
@@ -23,7 +23,7 @@ export class TopicMemory {
     this.#maxBytes = maxBytes;
   }
 
-  /** A topic's messages take so much memory now. Drops messages, of this topic or others, until all fit. */
+  /** Sets the memory used by a topic, and drops messages of this or other topics until all fit. */
   count(topic: KeptMessages, bytes: number): void {
     const before = topic.countedBytes;
     topic.countedBytes = bytes;
@@ -42,7 +42,7 @@ export class TopicMemory {
     this.#isDropping = false;
   }
 
-  /** One of those that keep most. */
+  /** One of the topics that keep most. */
   #largest(): KeptMessages | null {
     for (let index = CLASSES - 1; index > 0; index -= 1) {
       const [first] = this.#bySize[index] as Set<KeptMessages>;
@@ -52,7 +52,7 @@ export class TopicMemory {
   }
 }
 
-/** 0 for nothing. */
+/** The size class; 0 for no bytes. */
 function classOf(bytes: number): number {
   return bytes === 0 ? 0 : Math.floor(Math.log2(bytes)) + 1;
 }

@@ -13,29 +13,29 @@ import type { AnyConnection } from "../connection.ts";
 
 type Awaitable<T> = T | Promise<T>;
 
-/** How a topic treats a subscriber that reads more slowly than it is published. */
+/** How a topic handles a subscriber that reads more slowly than messages are published. */
 export type SlowPolicy = "drop-oldest" | "drop-newest" | "latest" | "disconnect";
 
-/** A subscriber as it was let in. */
+/** Details of an admitted subscriber. */
 export interface Admission {
   /**
-   * The user, for presence: several connections may be one user's. At most 256 characters; null is nobody. Default: the name
-   * of `connection.user`, nobody for a client that logged in with the shared password.
+   * The user shown in presence, who may have several connections. At most 256 characters; null for none. Default: the
+   * name of `connection.user`, or none for a client that logged in with the shared password.
    */
   readonly user?: string | null | undefined;
 }
 
-/** Which messages of a topic are kept in memory, so that subscribers that reconnect miss none. */
+/** Limits of the messages that a topic keeps for subscribers that reconnect. */
 export interface TopicHistory {
-  /** At most so many. Default 1,000. */
+  /** Maximum number of messages. Default 1,000. */
   readonly messages?: number | undefined;
-  /** None that is older, in milliseconds. Default 300,000. */
+  /** Maximum age in milliseconds. Default 300,000. */
   readonly ageMs?: number | undefined;
-  /** At most so many bytes of frames. Default 16 MiB. */
+  /** Maximum total bytes of frames. Default 16 MiB. */
   readonly bytes?: number | undefined;
   /**
-   * Keep them in a log of the cluster, in one order for all nodes, so that a subscriber may come back to any node. Needs the
-   * server's option `cluster`. Default false: each node keeps them in its memory.
+   * Keep the messages in a log of the cluster, in one order for all nodes, so that a subscriber can reconnect to any
+   * node. Needs the server's option `cluster`. Default false: each node keeps them in memory.
    */
   readonly durable?: boolean | undefined;
 }
@@ -43,32 +43,32 @@ export interface TopicHistory {
 /** Options of a topic. */
 export interface TopicOptions<S extends Schema = Schema, Peer = AnyConnection> {
   /**
-   * Checks what is published. Must not be asynchronous, and must accept its own output, which clients with the same
-   * contract check again. Default: that of the contract; else any data.
+   * Validates published data. Must be synchronous, and must accept its own output, because clients with the same
+   * contract validate it again. Default: the contract's schema, or any data without one.
    */
   readonly schema?: S | undefined;
-  /** So many of the last messages go to each new subscriber; with `slow: "latest"` one at most. Default 0. */
+  /** Number of recent messages sent to each new subscriber; at most one with `slow: "latest"`. Default 0. */
   readonly retain?: number | undefined;
-  /** Default: nothing is kept. */
+  /** Messages to keep for subscribers that reconnect. Default: none. */
   readonly history?: TopicHistory | undefined;
-  /** Whether subscribers see who else is subscribed. Default false. */
+  /** Whether subscribers can see the other subscribers. Default false. */
   readonly presence?: boolean | undefined;
   /**
-   * How a subscriber that reads too slowly is treated. `disconnect` and `drop-newest` begin when its send queue is
-   * full. `drop-oldest` keeps the last `slowBuffer` messages for it, and `latest` the last one, as soon as its socket is
-   * full. Default: as the server's option `slowConsumer`, `disconnect` or `drop-newest`.
+   * How a subscriber that reads too slowly is handled. `disconnect` and `drop-newest` apply once its send queue is
+   * full. `drop-oldest` keeps the last `slowBuffer` messages for it, and `latest` the last one, as soon as its socket
+   * is full. Default: `disconnect` or `drop-newest`, according to the server's option `slowConsumer`.
    */
   readonly slow?: SlowPolicy | undefined;
-  /** Messages that wait for a slow subscriber with `drop-oldest`. Default 1,000. */
+  /** Number of messages kept for a slow subscriber with `drop-oldest`. Default 1,000. */
   readonly slowBuffer?: number | undefined;
   /**
-   * Authorizes a subscription: false refuses with PERMISSION_DENIED, an RpcError with its own code. May return the subscriber's
-   * user. Default: every client may subscribe.
+   * Authorizes a subscription. False rejects it with PERMISSION_DENIED, an RpcError with its own code. May return the
+   * subscriber's user. Default: every client may subscribe.
    */
   readonly authorize?: ((connection: Peer, topic: string) => Awaitable<boolean | Admission>) | undefined;
-  /** Only users with one of these roles may subscribe or publish; others are refused with PERMISSION_DENIED. Default: all. */
+  /** Roles of which a user needs one to subscribe or publish; others get PERMISSION_DENIED. Default: all users. */
   readonly roles?: readonly string[] | undefined;
-  /** Which clients may publish: all, those that are subscribed, or those that a function admits. Default: none. */
+  /** Which clients may publish: all, subscribers, or those that a function admits. Default: none. */
   readonly publish?: boolean | "subscribers" | ((connection: Peer, topic: string) => Awaitable<boolean>) | undefined;
 }
 
@@ -83,18 +83,18 @@ export interface TopicRules {
   readonly isPattern: boolean;
   readonly validator: Validator<unknown> | null;
   readonly retain: number;
-  /** Messages that are kept while nobody is slow. */
+  /** Number of messages to keep while no subscriber is slow. */
   readonly keep: number;
   readonly ageMs: number;
   readonly bytes: number;
-  /** Whether the history is a log of the cluster. */
+  /** Whether the history is in a log of the cluster. */
   readonly isDurable: boolean;
   readonly presence: boolean;
   readonly slow: SlowPolicy;
   readonly slowBuffer: number;
   readonly authorize: ((connection: AnyConnection, topic: string) => Awaitable<boolean | Admission>) | null;
   readonly publish: boolean | "subscribers" | ((connection: AnyConnection, topic: string) => Awaitable<boolean>);
-  /** Null for everybody. */
+  /** Null if all may use it. */
   readonly access: Access | null;
 }
 
@@ -128,8 +128,8 @@ const schema = group(entries);
 const knownOptions: readonly string[] = [...Object.keys(entries), ...optionPaths("history", historyEntries)];
 
 /**
- * @param agreed the contract's entry for it
- * @param slowConsumer the server's option
+ * @param agreed the topic's entry in the contract
+ * @param slowConsumer the server's option of that name
  * @throws ConduitError INVALID_CONFIG
  */
 export function parseTopicOptions(

@@ -1,7 +1,7 @@
 /**
- * The subscribers of a topic. Changes are gathered for 100 ms and sent as one frame to everybody, and everybody who
- * came in that time gets one list, encoded once: ten thousand clients that join in a second cost ten lists and not ten
- * thousand.
+ * The subscribers of a topic. Changes are batched for 100 ms and sent as one frame to all members. All members that
+ * joined within that time get the same list, encoded once, so that ten thousand clients joining within a second cost
+ * ten lists, not ten thousand.
  */
 
 import type { PresenceEntry as Entry } from "../../cluster/cluster-presence.ts";
@@ -10,17 +10,17 @@ import { TOPIC_PRESENCE_FRAME } from "../../extensions/topics/topic.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import { type ChannelHost, lasting, type Member } from "./channel-host.ts";
 
-/** Payload of one frame, so that a long list leaves room for other frames. */
+/** Maximum payload of one frame, so that other frames can be sent between the parts of a long list. */
 const MAX_PART_BYTES: number = 32 * 1024;
-/** Parts of a size that every peer accepts. One member always fits. */
+/** A size that every peer accepts. One entry always fits. */
 const MIN_PART_BYTES = MIN_MESSAGE_BYTES;
-/** Names of the fields, and the lengths of their values. */
+/** Bytes of the field names and value lengths. */
 const PART_HEAD_BYTES = 48;
 
-/** Members that are told between two looks at the clock. */
+/** Number of members to notify between two clock reads. */
 const MEMBERS_PER_LOOK = 8;
 
-/** The frames of a list, cut for what this member accepts. */
+/** Returns the frames of a list, in parts that this member accepts. */
 type FramesFor = (member: Member) => readonly FrameBytes[];
 
 export class TopicPresence {
@@ -29,18 +29,18 @@ export class TopicPresence {
   readonly #number: number;
   readonly #ownChanged: ((id: string, entry: Entry | null) => void) | null;
   readonly #entries = new Map<Member, Entry>();
-  /** Subscribers on other nodes: by the epoch of the node, then by id. Null without any. */
+  /** Subscribers on other nodes, by node epoch, then by id. Null if there are none. */
   #others: Map<string, Map<string, Entry>> | null = null;
   /** Members that get changes. */
   readonly #watchers = new Set<Member>();
-  /** Members that need the whole list first. */
+  /** Members that need the full list first. */
   readonly #newcomers = new Set<Member>();
   readonly #joined = new Map<string, { readonly entry: Entry; readonly isNew: boolean }>();
   readonly #left = new Set<string>();
-  /** Members that are being told. */
+  /** Iterates over the members being notified. */
   #round: Iterator<void, void> | null = null;
 
-  /** @param ownChanged tells other nodes that somebody has joined on this one, has another user, or has left (null) */
+  /** @param ownChanged called when a member on this node has joined, has changed its user, or has left (null) */
   constructor(
     host: ChannelHost,
     topic: string,
@@ -53,7 +53,7 @@ export class TopicPresence {
     this.#ownChanged = ownChanged;
   }
 
-  /** All subscribers, on this node and, as far as this node knows, on others. */
+  /** All known subscribers, on this and other nodes. */
   get entries(): Entry[] {
     const others = this.#others === null ? [] : [...this.#others.values()].flatMap((ofNode) => [...ofNode.values()]);
     return [...this.#entries.values(), ...others];
@@ -64,7 +64,7 @@ export class TopicPresence {
     return this.#entries.values();
   }
 
-  /** @param watches whether it wants to know who is here */
+  /** @param watches whether the member wants the list of subscribers */
   join(member: Member, user: string | null, watches: boolean): void {
     const known = this.#entries.get(member);
     if (known?.[1] !== user) {
@@ -96,7 +96,7 @@ export class TopicPresence {
     this.#changed();
   }
 
-  /** Subscribers have joined and left on a run of another node. `isAll`: nobody else is there. */
+  /** Subscribers have joined and left on another node. `isAll`: `joined` is the node's full list. */
   othersChanged(epoch: string, joined: readonly Entry[], left: readonly string[], isAll: boolean): void {
     const ofNode = this.#others?.get(epoch) ?? new Map<string, Entry>();
     const gone = isAll ? new Set(ofNode.keys()) : new Set(left);
@@ -148,8 +148,10 @@ export class TopicPresence {
   }
 
   /**
-   * Tells the members of what has changed, some per turn: a list of ten thousand to a thousand newcomers is half a gigabyte.
-   * @param hasTime whether this turn may go on. @returns whether everybody has been told
+   * Sends changes to some members per turn, because sending a list of ten thousand to a thousand newcomers takes half
+   * a gigabyte.
+   * @param hasTime whether there is time left in this turn.
+   * @returns whether all members were notified
    */
   flush(hasTime: () => boolean): boolean {
     this.#round ??= this.#tellAll();
@@ -165,7 +167,7 @@ export class TopicPresence {
     return true;
   }
 
-  /** Stops after each member. Changes in the meantime are for the next round. */
+  /** Yields after each member. Changes made in the meantime belong to the next round. */
   *#tellAll(): Generator<void, void> {
     const newcomers = [...this.#newcomers];
     const all = newcomers.length > 0 ? this.#framesFor(this.entries, [], true) : null;
@@ -189,13 +191,13 @@ export class TopicPresence {
     }
   }
 
-  /** A member whose queue is full needs the whole list once it reads again. */
+  /** A member whose queue is full needs the full list once it reads again. */
   #missed(member: Member): void {
     this.#watchers.delete(member);
     this.#host.waits.add(member, this);
   }
 
-  /** Tells a member whose queue was full everything. */
+  /** Sends the full list to a member whose queue was full. */
   memberTakes(member: Member): boolean {
     if (!this.#entries.has(member) || this.#watchers.has(member)) return true;
     this.#newcomers.add(member);
@@ -207,7 +209,7 @@ export class TopicPresence {
     return framesFor(member).every((frame) => member.sender.sendShared(frame, false));
   }
 
-  /** Members with a small limit share smaller frames. */
+  /** Encodes a list. Members with a small message limit share smaller frames. */
   #framesFor(joined: readonly Entry[], left: readonly string[], reset: boolean): FramesFor {
     const partBytes = Math.min(MAX_PART_BYTES, this.#host.maxMessageBytes);
     const usual = this.#framesOf(joined, left, reset, partBytes);
@@ -246,7 +248,7 @@ export class TopicPresence {
   }
 }
 
-/** The most bytes that a text of at most 64 KiB takes in MessagePack. */
+/** Upper bound of the MessagePack size of a text of up to 64 KiB. */
 function mostBytesOf(text: string): number {
   return 3 + 3 * text.length;
 }

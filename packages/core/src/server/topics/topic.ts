@@ -7,19 +7,19 @@ import type { Selection, TopicChannel, TopicStats } from "./topic-channel.ts";
 import type { TopicHub } from "./topic-hub.ts";
 import type { Admission, TopicRules } from "./topic-options.ts";
 
-/** Recipients of a publish. Such a message has no place in the topic's history, and isn't sent again. */
+/** Recipients of a publish. A message with recipients isn't part of the topic's history, and isn't resent. */
 export interface PublishOptions {
-  /** Connection id, or ids, to leave out. */
+  /** One or more connection ids to exclude. */
   readonly exclude?: string | Iterable<string> | undefined;
-  /** Connection id, or ids; if given, only these receive the message. Others than subscribers never do. */
+  /** One or more connection ids; if given, only the subscribers among these receive the message. */
   readonly include?: string | Iterable<string> | undefined;
 }
 
 /** A subscriber in a topic's presence. */
 export interface PresenceMember {
-  /** Id of the connection. */
+  /** The connection's id. */
   readonly id: string;
-  /** As returned by `authorize`, or passed to `add`; null if there is none. */
+  /** The user returned by `authorize` or passed to `add`; null for none. */
   readonly user: string | null;
 }
 
@@ -37,8 +37,8 @@ const NO_STATS: TopicStats = Object.freeze({
 });
 
 /**
- * A topic of a server. One of a pattern exists on the server while it has subscribers or messages to keep; this object
- * may be used before and after.
+ * A topic of a server. A topic of a pattern exists on the server while it has subscribers or kept messages; this
+ * object can be used before and after that.
  */
 export class Topic<Data = unknown, Peer = AnyConnection> {
   readonly name: string;
@@ -53,11 +53,11 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
   }
 
   /**
-   * Sends data to all subscribers, or to those that `options` select, on all nodes. It is encoded once. With a durable topic it
-   * begins to append the data for all, and `onError` hears of a failure; `append` can be waited for.
-   * @returns the number of this node's subscribers that it was queued for, or is kept for until they read
+   * Sends data to all subscribers, or to those selected by `options`, on all nodes. The data is encoded once. On a
+   * durable topic, starts appending the data and reports a failure to `onError`; use `append` to wait for the result.
+   * @returns the number of this node's subscribers that the message was queued or kept for
    * @throws ConduitError INVALID_STATE (the topic has ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE; RpcError VALIDATION.
-   *   Nothing was sent then
+   *   In each case nothing was sent
    */
   publish(data: Data, options?: PublishOptions): number {
     try {
@@ -69,12 +69,13 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
   }
 
   /**
-   * Publishes to a durable topic. Resolves with the place behind the message when the log has stored it, as safely as the engine
-   * was told to store; then every subscriber gets it, now or when it comes back, as long as the log keeps it.
-   * @param options.id a message with an id that was appended within the last two minutes, or the history's `ageMs` if that is
-   *   shorter, isn't appended again. Default: a new one
-   * @throws ConduitError INVALID_STATE (not durable, or ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE, CLUSTER_UNAVAILABLE (it may
-   *   be stored nevertheless); RpcError VALIDATION
+   * Publishes to a durable topic. Resolves with the position after the message once the log has stored it, with the
+   * durability that the engine is configured for. From then on every subscriber gets it, now or when it reconnects,
+   * as long as the log keeps it.
+   * @param options.id a message whose id was appended within the last two minutes (or the history's `ageMs`, if
+   *   shorter) isn't appended again. Default: a new id
+   * @throws ConduitError INVALID_STATE (not durable, or ended), UNSERIALIZABLE, MESSAGE_TOO_LARGE,
+   *   CLUSTER_UNAVAILABLE (the message may have been stored); RpcError VALIDATION
    */
   append(data: Data, options: { readonly id?: string | undefined } = {}): Promise<string> {
     return forCaller(() => {
@@ -84,9 +85,9 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
   }
 
   /**
-   * Subscribes a client that didn't ask for it. Its `onSubscribed` hooks run.
-   * @returns false if it is subscribed already
-   * @throws ConduitError INVALID_CONFIG (no connection of a server), CONNECTION_CLOSED, PEER_UNSUPPORTED,
+   * Subscribes a client to the topic, which runs its `onSubscribed` hooks.
+   * @returns false if it is already subscribed
+   * @throws ConduitError INVALID_CONFIG (not a server's connection), CONNECTION_CLOSED, PEER_UNSUPPORTED,
    *   TOO_MANY_SUBSCRIPTIONS, SEND_QUEUE_FULL, INVALID_STATE
    */
   add(connection: Peer, options: Admission = {}): boolean {
@@ -104,26 +105,27 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
     return this.#hub.has(this.name, this.#rules, connection as AnyConnection);
   }
 
-  /** The connections that are subscribed, in the order in which they came. */
+  /** The subscribed connections, in the order of subscribing. */
   get subscribers(): Peer[] {
     return Array.from(this.#channel?.members ?? [], ({ peer }) => peer as unknown as Peer);
   }
 
-  /** Number of connections that are subscribed. */
+  /** Number of subscribed connections. */
   get size(): number {
     return this.#channel?.members.size ?? 0;
   }
 
   /**
-   * The subscribers; empty without the option `presence`. In a cluster, subscribers on other nodes are known while this
-   * node receives the topic: while it has subscribers of it, or keeps its history.
+   * The subscribers; empty without the option `presence`. In a cluster, subscribers on other nodes are known while
+   * this node has subscribers or keeps the topic's history.
    */
   get presence(): PresenceMember[] {
     return Array.from(this.#channel?.presence?.entries ?? [], ([id, user]) => ({ id, user }));
   }
 
   /**
-   * The place behind the last message; null if a pattern's topic doesn't exist now, or this node hasn't read a durable one.
+   * The position after the last message; null if a pattern's topic doesn't exist, or if this node isn't reading a
+   * durable topic.
    */
   get position(): string | null {
     return this.#channel?.position ?? null;
@@ -133,7 +135,7 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
     return this.#channel?.stats ?? NO_STATS;
   }
 
-  /** Ends the topic and all subscriptions to it. A topic of a pattern may begin anew. */
+  /** Ends the topic and all its subscriptions. A topic of a pattern can be created again. */
   close(): void {
     this.#hub.close(this.name, this.#rules);
   }
@@ -144,7 +146,7 @@ export class Topic<Data = unknown, Peer = AnyConnection> {
   }
 }
 
-/** The topics of a server whose names fit a pattern. */
+/** The topics of a server whose names match a pattern. */
 export class TopicPattern<P extends string = string, Data = unknown, Peer = AnyConnection> {
   readonly pattern: P;
   readonly #hub: TopicHub;
@@ -158,21 +160,21 @@ export class TopicPattern<P extends string = string, Data = unknown, Peer = AnyC
   }
 
   /**
-   * The topic of this name.
-   * @throws ConduitError INVALID_CONFIG if the name doesn't fit the pattern
+   * Returns the topic with this name.
+   * @throws ConduitError INVALID_CONFIG if the name doesn't match the pattern
    */
   topic(name: TopicNameOf<P>): Topic<Data, Peer> {
     this.#hub.mustFit(name, this.#rules);
     return new Topic<Data, Peer>(this.#hub, name, this.#rules);
   }
 
-  /** The topics that exist now. */
+  /** The topics that currently exist. */
   get all(): Topic<Data, Peer>[] {
     const all = Array.from(this.#hub.channels).filter(({ rules }) => rules === this.#rules);
     return all.map(({ name }) => new Topic<Data, Peer>(this.#hub, name, this.#rules));
   }
 
-  /** Ends all of them. No new ones begin. */
+  /** Ends all topics of the pattern, and the pattern itself. */
   close(): void {
     this.#hub.undefine(this.#rules);
   }
