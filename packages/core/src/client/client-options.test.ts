@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
-import { parseClientOptions } from "./client-options.ts";
+import { checkedCredentials, parseClientOptions } from "./client-options.ts";
 
 const MIB = 1024 * 1024;
 const base = { host: "localhost", port: 8080, password: "secret" };
@@ -126,8 +126,23 @@ describe("parseClientOptions", () => {
     );
   });
 
+  test("says where the port of a server on port 0 is", () => {
+    expect(() => parseClientOptions({ ...base, port: 0 })).toThrow(
+      "Invalid option port: must be an integer from 1 to 65535; server.address has it once start() has resolved, got 0",
+    );
+  });
+
+  test("doesn't echo the result of a credentials function, but says what it is", () => {
+    expect(() => checkedCredentials("t0k3n")).toThrow(
+      "The function credentials must return { username, password }, { token } or { certificate: true }, got a string",
+    );
+  });
+
   test.each([
     ["port 0", { port: 0 }, "port"],
+    ["a host with a port", { host: "localhost:8080" }, "host"],
+    ["a URL as host", { host: "tcp://localhost" }, "host"],
+    ["an IPv6 address in brackets as host", { host: "[::1]" }, "host"],
     ["an empty password", { password: "" }, "password"],
     ["a password that is no text", { password: 5 }, "password"],
     ["path together with ipv6", { path: "/run/app.sock", ipv6: true }, "ipv6"],

@@ -17,6 +17,7 @@ import {
   type Filled,
   flag,
   group,
+  hostName,
   milliseconds,
   numberBetween,
   oneOf,
@@ -34,6 +35,7 @@ import {
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { DEFAULT_CONNECT_TIMEOUT_MS } from "../limits.ts";
 import type { TlsClientOptions } from "../runtime.ts";
+import { describeKind } from "../text/describe-value.ts";
 import { ipFamily } from "../util/ip-address.ts";
 import { isMap } from "../util/is-map.ts";
 
@@ -172,8 +174,8 @@ function isPassword(value: unknown): value is Password {
   return isNonEmptyText(value) || typeof value === "function";
 }
 
-const CREDENTIALS_RULE =
-  "must be { username, password }, { token }, { certificate: true } or a function that returns one of them";
+const CREDENTIALS = "{ username, password }, { token } or { certificate: true }";
+const CREDENTIALS_RULE = `must be ${CREDENTIALS}, or a function that returns one of them`;
 
 function isCredentials(value: unknown): value is Credentials {
   if (!isMap(value)) return false;
@@ -197,7 +199,8 @@ function isCredentialsSource(value: unknown): value is CredentialsSource {
 /** @throws ConduitError INVALID_CONFIG if the value isn't valid credentials */
 export function checkedCredentials(value: unknown): Credentials {
   if (isCredentials(value)) return value;
-  throw new ConduitError(ErrorCode.INVALID_CONFIG, `The result of the option credentials ${CREDENTIALS_RULE}`);
+  const message = `The function credentials must return ${CREDENTIALS}, got ${describeKind(value)}`;
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 
 const entries = {
@@ -206,7 +209,7 @@ const entries = {
   credentials: v.optional(v.custom<CredentialsSource>(isCredentialsSource, CREDENTIALS_RULE)),
   username: v.optional(username()),
   name: v.optional(text(MAX_NAME_CHARS), "conduit_client"),
-  host: v.optional(text()),
+  host: v.optional(hostName()),
   port: v.optional(wholeNumber(1, 65_535)),
   ipv6: v.optional(flag(), false),
   // lazy instead of a union, to report problems inside the object at their path
@@ -249,6 +252,9 @@ const remarks = {
 export function parseClientOptions(options: unknown): ClientConfig {
   const problems = new OptionProblems("client options", knownOptions, ["password", "credentials", "tls.key"], remarks);
   const result = v.safeParse(schema, options);
+  if (isMap(options) && options["port"] === 0) {
+    problems.add("port", "must be an integer from 1 to 65535; server.address has it once start() has resolved", 0);
+  }
   if (!result.success) problems.addIssues(result.issues);
   if (problems.has("")) problems.throwIfAny();
   // invalid options keep their invalid values, so rules about several options check `problems` first

@@ -121,8 +121,19 @@ test("a stream without a connection is refused, with what to do instead", async 
   expect(await refusal()).toBe("Cannot call 'count' with a stream: not connected (disconnected); call connect() first");
   await client.connect();
   await cut();
-  const waiting = "the client is connecting, and such calls aren't queued: await connected() first";
-  expect(await refusal()).toBe(`Cannot call 'count' with a stream: not connected (failed); ${waiting}`);
+  const waiting = "not connected yet; await connected() first, since such calls aren't queued";
+  expect(await refusal()).toBe(`Cannot call 'count' with a stream: ${waiting}`);
+});
+
+test("a message of a client that is connecting says to await that", async () => {
+  const { client, cut, runtime } = await scene();
+  const remedy = 'not connected yet; await connected() first, or set queueWhileDisconnected to "send"';
+  await client.connect();
+  await cut();
+  expect(() => client.send("note", 1)).toThrow(`Cannot send 'note': ${remedy}`);
+  void client.close();
+  await runtime.settle();
+  expect(() => client.send("note", 1)).toThrow("Cannot send 'note': not connected (closed); call connect() first");
 });
 
 async function outcomeOf(promise: Promise<unknown>): Promise<string> {

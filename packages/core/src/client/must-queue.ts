@@ -16,10 +16,9 @@ export interface UnconnectedClient {
 
 /** Why a call with streams, which can't wait, isn't sent, and what to do. */
 export function whyNoStream({ state, reconnector }: Pick<UnconnectedClient, "state" | "reconnector">): string {
-  const remedy = reconnector.isConnecting
-    ? "the client is connecting, and such calls aren't queued: await connected() first"
-    : "call connect() first";
-  return `not connected (${state}); ${remedy}`;
+  return reconnector.isConnecting
+    ? "not connected yet; await connected() first, since such calls aren't queued"
+    : `not connected (${state}); call connect() first`;
 }
 
 /**
@@ -37,11 +36,12 @@ export function mustQueue(called: Called, isAttempt: boolean, client: Unconnecte
   const goesOn = connection !== null || reconnector.isConnecting;
   const isQueued = queuesAll || (isAttempt && goesOn);
   if (isQueued && reconnector.mayConnect(connection?.closeReason ?? null)) return;
-  const remedy = reconnector.isConnecting
-    ? "the client is connecting (the option queueWhileDisconnected keeps what is sent meanwhile)"
-    : "call connect() first";
-  const message = `${cannot("send", called)}: not connected (${state}); ${remedy}`;
-  throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
+  const reason = reconnector.isConnecting
+    ? 'not connected yet; await connected() first, or set queueWhileDisconnected to "send"'
+    : `not connected (${state}); call connect() first`;
+  throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `${cannot("send", called)}: ${reason}`, {
+    details: { started: false },
+  });
 }
 
 /** @param what the beginning of the message */

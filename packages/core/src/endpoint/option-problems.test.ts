@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { parseServerOptions } from "../server/server-options.ts";
+import { parseContract } from "./contract-option.ts";
 import { OptionProblems } from "./option-problems.ts";
 
 function failure(run: () => unknown): ConduitError {
@@ -45,6 +46,18 @@ describe("problems of options", () => {
 
   test("names an option once, even if it breaks several parts of its rule", () => {
     expect(failed({ password: "p", port: -1.5 }).details?.["problems"]).toHaveLength(1);
+  });
+
+  test("lists the options whose names contain an unknown one, or those of its group", () => {
+    expect(failed({ password: "p", timeout: 5 }).message).toBe(
+      "Unknown option timeout; did you mean heartbeatTimeoutMs, rpcTimeoutMs, closeTimeoutMs, connectionTimeoutMs or authTimeoutMs?",
+    );
+    expect(failed({ password: "p", rateLimit: { burst: 5 } }).message).toBe(
+      "Unknown option rateLimit.burst; it takes messagesPerSecond, bytesPerSecond",
+    );
+    expect(failure(() => parseContract({ methods: {} } as never, false)).message).toBe(
+      "Unknown option contract.methods; it takes server, client, clients, topics",
+    );
   });
 
   test.each([

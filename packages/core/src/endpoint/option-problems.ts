@@ -102,7 +102,14 @@ export class OptionProblems {
     const last = option.slice(option.lastIndexOf(".") + 1);
     if (Object.hasOwn(this.#remarks, last)) return `; ${this.#remarks[last]}`;
     const nearest = nearestOption(option, known);
-    return nearest === null ? "" : `; did you mean ${nearest}?`;
+    if (nearest !== null) return `; did you mean ${nearest}?`;
+    const similar = known.filter((name) => last.length >= 4 && name.toLowerCase().includes(last.toLowerCase()));
+    if (similar.length > 0) return `; did you mean ${similar.join(", ").replace(/, ([^,]+)$/, " or $1")}?`;
+    const group = option.slice(0, -last.length);
+    const siblings = known
+      .filter((name) => group !== "" && name.startsWith(group))
+      .map((name) => name.slice(group.length));
+    return siblings.length === 0 ? "" : `; it takes ${siblings.join(", ")}`;
   }
 
   addMissing(option: string, rule = "is required"): void {

@@ -48,6 +48,15 @@ export function text(maxLength: number = Number.MAX_SAFE_INTEGER): v.GenericSche
   return v.pipe(v.string(rule), v.nonEmpty(rule), v.maxLength(maxLength, rule), wellFormed());
 }
 
+/** A name or an address to connect to or listen on. */
+export function hostName(): v.GenericSchema<string> {
+  const rule = "must be a name or an address, without a port, brackets or a scheme";
+  return v.pipe(
+    text(),
+    v.check((host) => !/[/[\]]|^[^:]+:\d+$/.test(host), rule),
+  );
+}
+
 /** Text of at least `minLength` characters. */
 export function secretText(minLength: number): v.GenericSchema<string> {
   const rule = `must be a string of at least ${minLength} characters`;

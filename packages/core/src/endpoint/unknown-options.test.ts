@@ -1,3 +1,4 @@
+import * as v from "valibot";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { scramVerifier } from "../auth/verifier.ts";
 import { MemoryCluster } from "../cluster/memory/memory-cluster.ts";
@@ -188,6 +189,14 @@ describe("an unknown option is refused with INVALID_CONFIG, and the nearest name
     expect([pair.server.isRunning, pair.client.isConnected]).toEqual([true, true]);
     expect(pair.client.stats?.messagesSent).toBe(0);
   });
+});
+
+test.each([
+  ["call", () => pair.client.call("m", {}, v.number() as Any), "pass it as { result: schema }"],
+  ["stream", () => pair.client.stream("s", {}, v.number() as Any).next(), "pass it as { output: schema }"],
+])("a schema in the place of the options of %s is told where it belongs", async (_called, run, advice) => {
+  const refused = expect((async () => await run())()).rejects;
+  await refused.toMatchObject({ code: ErrorCode.INVALID_CONFIG, message: expect.stringContaining(advice) });
 });
 
 test("server.send to a user refuses meta, which a broadcast doesn't carry", () => {

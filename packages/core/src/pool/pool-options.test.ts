@@ -49,6 +49,11 @@ describe("refused are", () => {
       "Invalid option servers.0.port: must be an integer from 1 to 65535",
     ],
     [{ ...least, servers: [{ host: "a", port: 1, prot: 2 }] }, "Unknown option servers.0.prot"],
+    [
+      { ...least, servers: ["a:1"] },
+      'Invalid option servers.0: must be an object ({ host, port } or { path }), got "a:1"',
+    ],
+    [{ ...least, servers: [{ host: "a:1", port: 1 }] }, "Invalid option servers.0.host: must be a name or an address"],
     [{ ...least, size: 0 }, "Invalid option size: must be an integer from 1 to 1000, got 0"],
     [{ ...least, strategy: "fastest" }, "Invalid option strategy: must be"],
     [{ ...least, lookupIntervalMs: -1 }, "Invalid option lookupIntervalMs"],

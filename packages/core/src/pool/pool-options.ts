@@ -8,7 +8,7 @@ import {
 } from "../client/client-options.ts";
 import { sealConfig } from "../endpoint/endpoint-options.ts";
 import { OptionProblems } from "../endpoint/option-problems.ts";
-import { group, milliseconds, oneOf, text, wholeNumber } from "../endpoint/option-rules.ts";
+import { group, hostName, milliseconds, oneOf, text, wholeNumber } from "../endpoint/option-rules.ts";
 import type { PoolStrategy } from "./strategy.ts";
 
 /** Options of a pool: its clients' options, and the servers. */
@@ -46,13 +46,16 @@ const MAX_SIZE = 1000;
 const DEFAULT_LOOKUP_INTERVAL_MS = 30_000;
 
 const serverEntries = {
-  host: v.optional(text()),
+  host: v.optional(hostName()),
   port: v.optional(wholeNumber(1, 65_535)),
   path: v.optional(text()),
 };
 
 const entries = {
-  servers: v.pipe(v.array(group(serverEntries), "must be an array"), v.minLength(1, "must list at least one server")),
+  servers: v.pipe(
+    v.array(group(serverEntries, "must be an object ({ host, port } or { path })"), "must be an array"),
+    v.minLength(1, "must list at least one server"),
+  ),
   size: v.optional(wholeNumber(1, MAX_SIZE), 1),
   strategy: v.optional(oneOf(["round-robin", "random", "least-latency", "least-pending"]), "round-robin"),
   lookupIntervalMs: v.optional(milliseconds(0), DEFAULT_LOOKUP_INTERVAL_MS),

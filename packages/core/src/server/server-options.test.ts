@@ -110,6 +110,12 @@ describe("parseServerOptions", () => {
     expect(JSON.stringify(config)).not.toContain("private");
   });
 
+  test.each(["0.0.0.0:80", "http://localhost", "[::]"])("refuses the host %s", (host) => {
+    expect(() => parseServerOptions({ password, host })).toThrow(
+      `Invalid option host: must be a name or an address, without a port, brackets or a scheme, got "${host}"`,
+    );
+  });
+
   test("listens on :: when only ipv6 is asked for", () => {
     expect(parseServerOptions({ password, ipv6: true }).host).toBe("::");
   });

@@ -3,7 +3,7 @@ import { type ForeignProtocol, foreignProtocolOf } from "../wire/foreign-protoco
 
 const STRANGERS: Readonly<Record<ForeignProtocol, string>> = {
   TLS: "it begins like a TLS handshake: the client uses TLS and this server does not (option tls)",
-  HTTP: "it begins like HTTP: the client is none of netconduit, and this is no HTTP server",
+  HTTP: "it begins like HTTP: the client speaks HTTP, and this server does not",
 };
 
 /** The error about a client that hasn't logged in. Names the protocol of the received bytes, if recognized. */

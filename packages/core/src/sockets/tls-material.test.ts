@@ -41,7 +41,7 @@ describe("loadTlsMaterial", () => {
       "tls.key: the private key in the given text is encrypted",
     ],
     [{ cert: CERT, key: block("RSA PRIVATE KEY", "Proc-Type: 4,ENCRYPTED\nAAAA") }, "is encrypted with a passphrase"],
-    [{ cert: OTHER_CERT, key: KEY }, "tls.key is the key of another certificate than tls.cert"],
+    [{ cert: OTHER_CERT, key: KEY }, "tls.key doesn't belong to the certificate in tls.cert"],
     [{ cert: OTHER_CERT + CERT, key: KEY }, "must be the first of the chain, and is number 2"],
     [{ cert: CERT, key: CERT }, "tls.key: there is no private key (-----BEGIN PRIVATE KEY-----) in the given text"],
   ] as const)("%o is INVALID_CONFIG: %s", async ([options, message]) => {

@@ -136,7 +136,7 @@ function decoded<T>({ option, name }: Source, what: string, decode: () => T): T 
 function mustMatch(chain: readonly Certificate[], key: unknown): void {
   const index = chain.findIndex((certificate) => certificate.checkPrivateKey(key as never));
   if (index === 0) return;
-  if (index === -1) throw tlsConfigError("tls.key is the key of another certificate than tls.cert");
+  if (index === -1) throw tlsConfigError("tls.key doesn't belong to the certificate in tls.cert");
   const message = `tls.cert: the certificate of tls.key must be the first of the chain, and is number ${index + 1}`;
   throw tlsConfigError(message);
 }

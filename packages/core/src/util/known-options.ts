@@ -24,22 +24,29 @@ export class KnownOptions<T> {
    */
   check(options: unknown, subject?: unknown): void {
     if (options === undefined) return;
-    if (typeof options !== "object" || options === null) throw this.#noObject(options, subject);
+    if (typeof options !== "object" || options === null)
+      throw this.#noObject(describeValue(options), subject, this.#hint);
     // Faster than `Object.keys`, and inherited keys are seldom.
     for (const name in options) if (!this.#names.has(name)) this.#refuse(options, subject);
   }
 
   #refuse(options: object, subject: unknown): void {
+    if ("~standard" in options) throw this.#noObject("a schema", subject, this.#adviceOnSchema());
     const unknown = unknownOptions(options, this.#names, () => this.#place(subject));
     if (unknown === null) return;
     const { message, problems } = unknown;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message, { details: { problems } });
   }
 
-  #noObject(options: unknown, subject: unknown): ConduitError {
+  #adviceOnSchema(): string {
+    const option = ["result", "output"].find((name) => this.#names.has(name));
+    return option === undefined ? "" : `; pass it as { ${option}: schema }`;
+  }
+
+  #noObject(received: string, subject: unknown, advice: string): ConduitError {
     const names = [...this.#names].join(", ");
-    const message = `The options of ${this.#place(subject)} must be an object ({ ${names} }), got ${describeValue(options)}`;
-    return new ConduitError(ErrorCode.INVALID_CONFIG, `${message}${this.#hint}`);
+    const message = `The options of ${this.#place(subject)} must be an object ({ ${names} }), got ${received}`;
+    return new ConduitError(ErrorCode.INVALID_CONFIG, `${message}${advice}`);
   }
 
   #place(subject: unknown): string {

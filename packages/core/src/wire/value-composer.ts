@@ -29,6 +29,14 @@ export interface LargeBinary {
  */
 export const LARGE_BINARY_BYTES: number = 16 * 1024;
 
+/** How to send values that are often sent by mistake, by their tag. */
+const ADVICE: Readonly<Record<string, string>> = {
+  Promise: "await it first",
+  Set: "send an array, [...set]",
+  Error: "a handler throws it, or returns error(…)",
+  Generator: "register the handler that returns it with `stream`, or send [...items]",
+};
+
 /** Composes one value at a time; reusable. Must not be called from a getter of the value. */
 export class ValueComposer {
   private readonly leaves: Encoder;
@@ -163,7 +171,8 @@ export class ValueComposer {
         this.writeMap(new Map(Map.prototype.entries.call(value)));
         return;
     }
-    throw this.refuse(`${/^[AEIOU]/.test(tag) ? "an" : "a"} ${tag} has no MessagePack form`);
+    const advice = Object.hasOwn(ADVICE, tag) ? `; ${ADVICE[tag]}` : "";
+    throw this.refuse(`${/^[AEIO]/.test(tag) ? "an" : "a"} ${tag} has no MessagePack form${advice}`);
   }
 
   private writeBinary(bytes: Uint8Array): void {

@@ -104,10 +104,20 @@ describe("ValueWriter", () => {
   test.each([
     ["functions", { users: [1, 2, 3, { onClick() {} }] }, "data.users[3].onClick: a function has no MessagePack form"],
     ["symbols", [Symbol("s")], "data[0]: a symbol has no MessagePack form"],
-    ["Sets", { tags: new Set() }, "data.tags: a Set has no MessagePack form"],
-    ["Promises", { later: Promise.resolve() }, "data.later: a Promise has no MessagePack form"],
+    ["Sets", { tags: new Set() }, "data.tags: a Set has no MessagePack form; send an array, [...set]"],
+    ["Promises", { later: Promise.resolve() }, "data.later: a Promise has no MessagePack form; await it first"],
     ["RegExps", [/x/], "data[0]: a RegExp has no MessagePack form"],
-    ["Errors", { cause: new Error("x") }, "data.cause: an Error has no MessagePack form"],
+    ["URLs", new URL("http://localhost"), "data: a URL has no MessagePack form"],
+    [
+      "Errors",
+      { cause: new Error("x") },
+      "data.cause: an Error has no MessagePack form; a handler throws it, or returns error(…)",
+    ],
+    [
+      "generators",
+      (function* () {})(),
+      "data: a Generator has no MessagePack form; register the handler that returns it with `stream`, or send [...items]",
+    ],
     ["typed arrays other than bytes", { f: new Float32Array(1) }, "data.f: a Float32Array has no MessagePack form"],
     ["DataViews", new DataView(new ArrayBuffer(1)), "data: a DataView has no MessagePack form"],
     ["invalid Dates", { at: new Date(Number.NaN) }, "data.at: an invalid Date has no MessagePack form"],

@@ -371,7 +371,7 @@ export class ServedFolder<Peer> {
   #mustNotExceed(name: string, bytes: number): void {
     const { maxFileBytes } = this.#config;
     if (bytes <= maxFileBytes) return;
-    const message = `'${name}' has at least ${bytes} bytes, and '${this.name}' takes files of ${maxFileBytes}`;
+    const message = `'${name}' has at least ${bytes} bytes, and '${this.name}' takes files of at most ${maxFileBytes}`;
     throw new RpcError(ErrorCode.FILE_TOO_LARGE, message, { details: { limit: maxFileBytes } });
   }
 
