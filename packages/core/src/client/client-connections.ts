@@ -404,7 +404,7 @@ export class ClientConnections<Peer>
     }
     this.#connection = null;
     // From now on, listeners hear of the attempts to connect.
-    connection.machine = connection.machine.unheard();
+    connection.machine = connection.machine.withoutListeners();
     this.#waiting.start(connection);
     this.#reconnector.lost(reason, () => Promise.resolve());
   }

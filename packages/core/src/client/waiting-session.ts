@@ -115,7 +115,7 @@ export class WaitingSession<Peer> {
     const replayed = resumption.unacknowledgedFrames;
     connection.machine = machine;
     const handed = login.resumption?.handOver();
-    if (handed !== undefined) resumption.goOn(handed, theirReceived);
+    if (handed !== undefined) resumption.resume(handed, theirReceived);
     // Shows the server that the new token has arrived.
     connection.extension(resume)?.acknowledge();
     this.#resumed = { replayed, lost: 0, restarted: false };

@@ -9,9 +9,9 @@ export interface CloseReason {
   readonly message: string;
   /** True if the peer sent CLOSE; false if this side closed the connection or the stream failed. */
   readonly byPeer: boolean;
-  /** False if the closing side asks the client not to reconnect. */
+  /** False if the closing side requests that the client doesn't reconnect. */
   readonly reconnect: boolean;
-  /** Frames of a session that expired which the peer didn't acknowledge; absent otherwise. */
+  /** Number of unacknowledged frames of an expired session; absent otherwise. */
   readonly lost?: number | undefined;
 }
 
@@ -22,7 +22,7 @@ export interface CloseRequest {
   readonly reconnect: boolean;
   /** Default false. */
   readonly byPeer?: boolean | undefined;
-  /** Ids of this side's requests that the peer started and won't answer; it never started the others. Default: unknown. */
+  /** Ids of this side's requests that the peer has started and won't answer; it never started any others. Default: unknown. */
   readonly started?: ReadonlySet<unknown> | null | undefined;
 }
 

@@ -1,10 +1,10 @@
 /**
  * The end of one connection.
  *
- * Theory of operation. `close` ends it gracefully: what waits for the peer's credit, or leaves in chunks, goes first
- * (*flushing*), then the reason as CLOSE, then FIN. The close timer aborts a peer that doesn't finish. `fail` closes
- * without flushing, because nothing more is read from a peer that broke the protocol. `destroy` aborts, and a stream that
- * ends by itself skips to the last step, `ended`, which runs once in any case.
+ * Theory of operation. `close` ends it gracefully. First, frames that wait for the peer's credit or are being sent in
+ * chunks are sent (*flushing*), then the reason in CLOSE, then FIN. The close timer aborts a peer that doesn't
+ * finish. `fail` closes without flushing, because nothing more is read from a peer that violated the protocol.
+ * `destroy` aborts. A stream that ends on its own skips to the last step, `ended`, which runs once in any case.
  */
 
 import type { ByteStream } from "../bytes/byte-stream.ts";
@@ -15,7 +15,7 @@ import { type CloseReason, type CloseRequest, closeReason, streamEndReason } fro
 import type { ConnectionStateMachine } from "./connection-state.ts";
 import type { SendQueue } from "./send/send-queue.ts";
 
-/** The connection that ends. */
+/** The closing connection. */
 export interface ClosingHost {
   readonly context: RuntimeContext;
   readonly settings: { readonly closeTimeoutMs: number; readonly maxMessageBytes: number };
@@ -24,31 +24,31 @@ export interface ClosingHost {
   readonly machine: ConnectionStateMachine;
   readonly isOver: boolean;
   readonly isAuthenticated: boolean;
-  /** Whether its stream is lost, so that the peer can't be told. */
+  /** Whether its stream is lost, so that CLOSE can't be sent. */
   readonly isSuspended: boolean;
   readonly hasNetconduitPeer: boolean;
-  /** Whether messages leave only as the peer returns credit or acknowledges chunks. */
+  /** Whether messages wait for the peer's credit or acknowledgement of chunks. */
   readonly mustFlush: boolean;
   readonly sendQueue: Pick<SendQueue, "bufferedBytes" | "dropHeld" | "flush">;
-  /** Frames that the peer didn't acknowledge, of a session that ends without its stream; else null. */
+  /** Number of unacknowledged frames of a session that ends without a stream; null otherwise. */
   readonly lostFrames: number | null;
   countError(): void;
   report(error: ConduitError): void;
   /** (Re)starts the timer that calls `timedOut`; 0 stops it. */
   setPhaseTimer(delayMs: number): void;
   /**
-   * Calls are given up, and no more requests start.
-   * @param started as {@link CloseRequest.started}
+   * Rejects pending calls and starts no more requests.
+   * @param started see {@link CloseRequest.started}
    */
   closingStarted(reason: CloseReason, started: ReadonlySet<unknown> | null): void;
-  /** Sends the reason; the stream closes when everything has been flushed. */
+  /** Sends the reason; the stream closes when all data has been flushed. */
   finishClosing(reason: CloseReason): void;
   /**
    * Releases everything.
-   * @param error of the stream, or null
+   * @param error the stream's error, or null
    */
   hasEnded(reason: CloseReason, error: Error | null): void;
-  /** Tells the connection's server or client. The last call. */
+  /** Notifies the connection's server or client. This is the last call. */
   notifyClosed(reason: CloseReason): void;
 }
 
@@ -69,12 +69,12 @@ export class ConnectionClosing {
     return this.#reason;
   }
 
-  /** Whether it closes as soon as the peer has let its messages leave. */
+  /** Whether CLOSE waits until the remaining messages have been sent. */
   get isFlushing(): boolean {
     return this.#isFlushing;
   }
 
-  /** As `ProtocolConnection.close`. */
+  /** See `ProtocolConnection.close`. */
   close(request: CloseRequest): Promise<void> {
     // The peer reads nothing after its own CLOSE.
     return this.#close(request, request.byPeer !== true);
@@ -89,7 +89,7 @@ export class ConnectionClosing {
     const reason = closeReason(request);
     this.#reason = reason;
     if (host.isSuspended) {
-      // Frames of this turn count as lost.
+      // Flush, so that frames of this turn are counted as lost.
       host.sendQueue.flush();
       host.stream.destroy(null);
       this.ended(null);
@@ -97,7 +97,7 @@ export class ConnectionClosing {
     }
     host.machine.transition("close", { code: reason.code, message: reason.message });
     this.#startTimer();
-    // Else the process of a program that called `unref` would end before what was sent has left.
+    // Otherwise, after `unref`, the process could exit before the queued data has been sent.
     if (request.byPeer !== true) host.stream.ref?.();
     host.closingStarted(reason, request.started ?? null);
     if (mayFlush && host.mustFlush) this.#isFlushing = true;
@@ -111,12 +111,12 @@ export class ConnectionClosing {
     this.#host.finishClosing(reason);
   }
 
-  /** No messages wait for the peer's permission any more. */
+  /** All messages that waited for the peer's permission have been sent. */
   flushed(): void {
     if (this.#isFlushing && this.#reason !== null) this.#finish(this.#reason, false);
   }
 
-  /** As `ProtocolConnection.destroy`. */
+  /** See `ProtocolConnection.destroy`. */
   destroy(error: ConduitError): void {
     if (this.#host.isOver) return;
     this.#reason ??= closeReason(requestOf(error));
@@ -126,7 +126,7 @@ export class ConnectionClosing {
     this.ended(error);
   }
 
-  /** As `ProtocolConnection.fail`. */
+  /** See `ProtocolConnection.fail`. */
   fail(failure: ConduitError): void {
     const host = this.#host;
     if (host.isOver || (this.#reason !== null && !this.#isFlushing)) return;
@@ -155,7 +155,7 @@ export class ConnectionClosing {
     host.notifyClosed(reason);
   }
 
-  /** Both sides see this message about an oversized frame, so say whose option it is, if it is one. */
+  /** Adds whose option the limit is to the message about an oversized frame, because both sides see it. */
   #withOption(error: ConduitError): ConduitError {
     if (error.code !== ErrorCode.MESSAGE_TOO_LARGE || !this.#host.isAuthenticated) return error;
     const { role, settings } = this.#host;
@@ -166,7 +166,7 @@ export class ConnectionClosing {
     return new ConduitError(error.code, `${error.message}${hint}`, { details: error.details, cause: error });
   }
 
-  /** Don't wait for the FIN of a netconduit peer, because it leaves its end open. */
+  /** Starts the close timer. Doesn't wait for a netconduit peer's FIN, because it leaves its end open. */
   #startTimer(): void {
     const { context, settings, hasNetconduitPeer } = this.#host;
     const { closeTimeoutMs } = settings;
@@ -174,7 +174,7 @@ export class ConnectionClosing {
     this.#host.setPhaseTimer(hasNetconduitPeer ? Math.min(closeTimeoutMs, NETCONDUIT_LINGER_MS) : closeTimeoutMs);
   }
 
-  /** The connection hasn't closed in time. */
+  /** Aborts a connection that hasn't closed in time. */
   timedOut(): void {
     const host = this.#host;
     const leftMs = this.#deadlineMs - host.context.runtime.now();

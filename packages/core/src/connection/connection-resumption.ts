@@ -1,9 +1,9 @@
 /**
  * Lets a connection outlive its stream.
  *
- * Theory of operation. When the stream is lost, the connection is *suspended*. A client then logs in anew, by a connection
- * of its own that the application never sees. Once the server has agreed, that connection hands its stream over, and the
- * suspended one goes on with it. {@link ResumableStream} sees to it that no byte is lost or comes twice.
+ * Theory of operation. When the stream is lost, the connection is *suspended*. The client then logs in again over a
+ * separate connection that the application never sees. Once the server has agreed, that connection hands its stream
+ * over, and the suspended one continues with it. {@link ResumableStream} ensures that no byte is lost or duplicated.
  */
 
 import type { Carrier, ResumableStream } from "../bytes/resumable-stream.ts";
@@ -25,11 +25,11 @@ export interface ResumptionHost {
   /** Time when bytes last arrived, in monotonic milliseconds. */
   receivedAtMs: number;
   readonly requests: Pick<RequestReceiver<never>, "catchUp">;
-  /** Removes and returns bytes that have arrived and aren't decoded. */
+  /** Removes and returns received bytes that aren't decoded yet. */
   takeUndecoded(): Uint8Array;
-  /** Ends without telling its listeners. */
-  endUnheard(): void;
-  /** Tells the connection's server or client, which may end the connection. */
+  /** Ends without notifying its listeners. */
+  endSilently(): void;
+  /** Notifies the connection's server or client, which may end the connection. */
   notifySuspended(reason: CloseReason): void;
   /** Applies changes made while suspended, after the state has become active. */
   becameActive(): void;
@@ -37,10 +37,10 @@ export interface ResumptionHost {
   destroy(error: ConduitError): void;
 }
 
-/** A stream that a suspended connection goes on with. */
+/** A stream over which a suspended connection continues. */
 export interface HandedStream {
   readonly carrier: Carrier;
-  /** Bytes that have arrived behind the login. */
+  /** Bytes received after the login. */
   readonly rest: Uint8Array;
 }
 
@@ -53,22 +53,22 @@ export class ConnectionResumption {
     this.stream = stream;
   }
 
-  /** Whether the stream is lost, and the connection waits for another. */
+  /** Whether the stream is lost and the connection waits for a new one. */
   get isSuspended(): boolean {
     return this.stream.isSuspended && !this.#host.isOver;
   }
 
-  /** Messages, calls, replies and items that have been sent and aren't acknowledged completely. */
+  /** Number of sent messages, calls, replies and items that aren't fully acknowledged. */
   get unacknowledgedFrames(): number {
     return countLost(this.stream.sent.writes());
   }
 
-  /** Frames that are lost if the connection ends now, unwritten ones included; null unless suspended. */
+  /** Number of frames that would be lost if the connection ended now, including unwritten ones; null unless suspended. */
   get lostFrames(): number | null {
     return this.isSuspended ? this.unacknowledgedFrames + this.#host.sendQueue.queuedFrames : null;
   }
 
-  /** The stream was lost. Returns whether the connection is kept. */
+  /** Handles the loss of the stream. Returns whether the connection is kept. */
   streamLost(error: Error | null): boolean {
     const host = this.#host;
     if (!host.machine.allows("cut")) return false;
@@ -79,19 +79,19 @@ export class ConnectionResumption {
     return !host.isOver;
   }
 
-  /** Gives the stream to another connection. This one ends without telling its listeners. */
+  /** Hands the stream over to another connection. This one ends without notifying its listeners. */
   handOver(): HandedStream {
     const rest = this.#host.takeUndecoded();
     const carrier = this.stream.release();
-    this.#host.endUnheard();
+    this.#host.endSilently();
     return { carrier, rest };
   }
 
   /**
-   * Goes on over the stream of a connection that has logged in for this.
-   * @param theirReceived bytes that the peer has received; must be possible
+   * Continues over the stream of a connection that has logged in for this purpose.
+   * @param theirReceived number of bytes that the peer has received; must be plausible
    */
-  goOn({ carrier, rest }: HandedStream, theirReceived: number): void {
+  resume({ carrier, rest }: HandedStream, theirReceived: number): void {
     const host = this.#host;
     const now = Math.ceil(host.context.runtime.now());
     host.requests.catchUp(host.receivedAtMs, now);

@@ -42,47 +42,47 @@ export interface SenderHost extends CallsHost, StreamConnection {
   readonly sendQueue: SendQueue;
   readonly sender: ConnectionSender;
   readonly closeReason: CloseReason | null;
-  /** The peer accepts no larger payloads. */
+  /** Largest payload that the peer accepts. */
   readonly maxPeerPayloadBytes: number;
   /** Validators for the results of calls without their own schema. */
   resultsOf(method: string): Validator<unknown> | null;
-  /** Counts the connection's memory again after a change. */
+  /** Updates the count of the connection's memory after a change. */
   countHeldBytes(): void;
   report(error: ConduitError): void;
-  /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
+  /** The peer rejected messages or calls without a reply. `count` is how many the report covers. */
   sendRefused(error: RpcError, count: number): void;
 }
 
-/** Sends the application's messages and calls, and frames that go to many peers. */
+/** Sends the application's messages and calls, and frames encoded once for many peers. */
 export class ConnectionSender {
   readonly #host: SenderHost;
-  /** Made with the first call. */
+  /** Created by the first call. */
   #calls: OutgoingCalls | null = null;
-  /** Made with the first large broadcast. */
+  /** Created by the first large broadcast. */
   #shared: SharedBytes | null = null;
-  /** Made with the first message of a client whose server says what it took. */
+  /** Created by the first message of a client whose server reports how many it has accepted. */
   #reportedSends: ReportedSends | null = null;
   unhandled: UnhandledMessages | null = null;
-  /** Number of messages and calls that the peer took, from its CLOSE. */
+  /** Number of messages and calls that the peer has accepted, from its CLOSE. */
   #taken: number | null = null;
-  /** The ones that it handled completely, from its CLOSE; null if it didn't say. */
+  /** Those that it has fully handled, from its CLOSE; null if unknown. */
   #handled: HandledByPeer | null = null;
   messagesSent = 0;
-  /** Broadcasts, and messages of topics, that were for this peer and weren't sent to it. */
+  /** Number of broadcasts and topic messages that were dropped for this peer. */
   dropped = 0;
 
   constructor(host: SenderHost) {
     this.#host = host;
   }
 
-  /** Calls and requests that wait for their replies; null before the first. */
+  /** Pending calls and requests; null before the first. */
   get calls(): OutgoingCalls | null {
     return this.#calls;
   }
 
-  /** Bytes in the send queue whose memory is shared by all clients. */
+  /** Bytes in the send queue whose memory is shared with other clients. */
   get sharedBytes(): number {
-    // A client that missed a broadcast may keep other broadcasts than the rest of the clients.
+    // A client that missed a broadcast may hold different ones than the other clients.
     return this.dropped === 0 ? (this.#shared?.queued(this.#host.sendQueue.acceptedBytes) ?? 0) : 0;
   }
 
@@ -117,7 +117,7 @@ export class ConnectionSender {
     return mayGoOn;
   }
 
-  /** Sends a message that the server of another connection hasn't handled. Its memory is bounded already. */
+  /** Resends a message of an earlier connection that its server hasn't handled. Its memory is already bounded. */
   sendAgain({ isCall, name, value, meta }: UnhandledMessage): void {
     const { writer, features, sendQueue } = this.#host;
     const known = metadataOf(name, meta, features.carriesMetadata);
@@ -136,7 +136,7 @@ export class ConnectionSender {
     this.#host.countHeldBytes();
   }
 
-  /** The frame in the writer expects no reply: its sender hears of its failure if the peer reports that. */
+  /** Sends the writer's frame, which expects no reply. Requests a notification of its failure if the peer supports that. */
   #sendWithoutReply(name: string, isTaken: boolean): boolean {
     const host = this.#host;
     const isReported = host.features.reportsRefusals;
@@ -188,7 +188,7 @@ export class ConnectionSender {
 
   /**
    * Sends a frame that was encoded once for many connections. Returns false if it doesn't fit.
-   * @param isForAll whether all clients get it, so that its memory isn't this connection's
+   * @param isForAll whether all clients get the frame, so that its memory isn't charged to this connection
    */
   sendShared(frame: FrameBytes, isForAll: boolean): boolean {
     const { sendQueue } = this.#host;
@@ -205,7 +205,7 @@ export class ConnectionSender {
     return true;
   }
 
-  /** Whether the peer accepts no frames of this size. Reports that it isn't sent. */
+  /** Whether the peer doesn't accept frames of this size, in which case it is reported. */
   refusesSize(type: string, payloadBytes: number): boolean {
     if (payloadBytes <= this.#host.maxPeerPayloadBytes) return false;
     this.missedBroadcast();
@@ -213,7 +213,7 @@ export class ConnectionSender {
     return true;
   }
 
-  /** Counts broadcasts, or messages of a topic, that are for this peer and aren't sent to it. */
+  /** Counts dropped broadcasts or topic messages. */
   missedBroadcast(count: number = 1): void {
     this.dropped += count;
     this.#host.countHeldBytes();
@@ -221,7 +221,7 @@ export class ConnectionSender {
 
   /**
    * Queues a message or request.
-   * @param isTaken whether it isn't refused for lack of room
+   * @param isTaken whether to queue it even if there is no room
    * @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE
    */
   sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner | null = null, isTaken = false): void {
@@ -233,7 +233,7 @@ export class ConnectionSender {
     if (host.sendQueue.hasWaiting) host.countHeldBytes();
   }
 
-  /** Writer of requests. Frames that will wait aren't compressed, so that `timeout_ms` can be set when they leave. */
+  /** The writer for requests. Frames that will wait aren't compressed, so that `timeout_ms` can be set when they are sent. */
   get requestWriter(): FrameWriter {
     const { context, sendQueue, settings, writer } = this.#host;
     if (!writer.compresses || !sendQueue.delaysRequests) return writer;
@@ -247,8 +247,8 @@ export class ConnectionSender {
   }
 
   /**
-   * Messages for the next server: the peer closed without taking or, if it says so, handling them. Later calls return
-   * none.
+   * Removes and returns messages to resend to the next server: those that the peer hasn't accepted before it closed
+   * or, if it reports that, hasn't handled.
    */
   takeNotTaken(): readonly UnhandledMessage[] {
     const { unhandled } = this;
@@ -273,8 +273,8 @@ export class ConnectionSender {
   }
 
   /**
-   * Reports messages that the peer hasn't taken.
-   * @param reportable number that it took; default: the number from its CLOSE
+   * Reports messages that the peer hasn't accepted.
+   * @param reportable number that it has accepted; default: the number from its CLOSE
    */
   reportNotTaken(reportable: number | null = this.#taken): void {
     if (reportable === null) return;
@@ -300,7 +300,7 @@ export class ConnectionSender {
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, `Cannot send: ${why}`, { details: { started: false } });
   }
 
-  /** @throws ConduitError MESSAGE_TOO_LARGE if the peer accepts no payload of this size */
+  /** @throws ConduitError MESSAGE_TOO_LARGE if the payload exceeds the peer's limit */
   mustFitPeer(what: string, payloadBytes: number): void {
     if (payloadBytes > this.#host.maxPeerPayloadBytes) throw this.tooLargeForPeer(what, payloadBytes);
   }

@@ -14,13 +14,13 @@ export interface ConnectionSettings {
   readonly maxStreamBytes: number;
   readonly enableBackpressure: boolean;
   readonly enableCompression: boolean;
-  /** Topics that a connection may be subscribed to; absent on a client. */
+  /** Maximum number of topics per connection; absent on a client. */
   readonly maxSubscriptions?: number | undefined;
-  /** Names the keys of `$once` that a server knows; null if it can't say. Absent on a client. */
+  /** Returns the id of the server's set of `$once` keys; null if unknown. Absent on a client. */
   readonly onceKeys?: (() => string | null) | undefined;
   /** Sessions outlive their streams; null or absent if they don't. */
   readonly resume?: ResumeSettings | null | undefined;
-  /** Whether an expiring identity can be renewed: tokens are sent, or taken. Default false. */
+  /** Whether an expiring identity can be renewed by a new token. Default false. */
   readonly renewsCredentials?: boolean | undefined;
   /** Null or absent for no limit. A single unlimited rate may be Infinity. */
   readonly rateLimit?:
@@ -29,10 +29,10 @@ export interface ConnectionSettings {
     | undefined;
 }
 
-/** How sessions are resumed. */
+/** Settings for resuming sessions. */
 export interface ResumeSettings {
-  /** How long a session waits for its client. A client has what its server says. */
+  /** How long a session waits for its client. A client uses its server's value. */
   readonly windowMs: number;
-  /** Bytes that were sent and aren't acknowledged; beyond that, senders wait. */
+  /** Limit of unacknowledged bytes, beyond which senders wait. */
   readonly maxBytes: number;
 }

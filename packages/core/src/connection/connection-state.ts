@@ -1,9 +1,9 @@
 /**
  * The states of one connection.
  *
- * Theory of operation. A connection is in exactly one of eleven states. It changes state only through a named event, and
- * only if the table below has an entry for the pair of state and event; otherwise INVALID_STATE is thrown, so an
- * unexpected transition is an error and never a silent overwrite. The table is data: the code looks transitions up,
+ * Theory of operation. A connection is in exactly one of eleven states. It changes state only through a named event,
+ * and only if the table below has an entry for the pair of state and event; otherwise INVALID_STATE is thrown, so an
+ * unexpected transition is an error instead of a silent overwrite. The table is data: the code looks transitions up,
  * `toMermaid` generates the diagram in ARCHITECTURE.md, and the tests walk it.
  *
  *   disconnected    a client that has not dialled, or a server's connection before it is accepted
@@ -12,20 +12,20 @@
  *   connected       logged in; the connect hooks run, and the application's frames wait
  *   active          in use
  *   paused          in use but held back: messages wait for the peer's permission, or this side has stopped reading
- *   suspended       the stream was lost, and the session waits for another one
- *   draining        a client's connection to a server that stops: calls under way finish, new ones aren't sent
- *   closing         this side ends it: the queue is flushed, and the peer has until the deadline
- *   closed          over, cleanly
- *   failed          over, for the reason in the state change
+ *   suspended       the stream was lost, and the session waits for a new one
+ *   draining        a client's connection to a stopping server: pending calls finish, new ones aren't sent
+ *   closing         this side is closing it: the queue is flushed, and the peer has until the deadline
+ *   closed          ended cleanly
+ *   failed          ended by the error in the state change
  *
  * Two causes can hold a connection in `paused` at the same time. Its owner tracks them: the first one sends `pause`,
  * and the end of the last one sends `resume`. A cause that arises while the connect hooks run takes effect after
  * `ready`.
  *
- * A client whose session waits has a second state machine, that of the next attempt, and its listeners hear that one. If
+ * While a client's session waits, the next attempt has a second state machine, which the listeners are attached to. If
  * the attempt restores the session, the session's connection takes over its machine.
  *
- * `closed` and `failed` end a connection. `close` in `failed` is a client that gives up while waiting to reconnect. A
+ * `closed` and `failed` are final. `close` in `failed` occurs when a client gives up while waiting to reconnect. A
  * client has one state machine per connection attempt, with shared listeners; each starts in the final state of the
  * previous one.
  */
@@ -65,15 +65,15 @@ export type ConnectionEvent =
   | "resume"
   /** The stream was lost; the session is kept. */
   | "cut"
-  /** The session goes on over another stream. */
+  /** The session continues over a new stream. */
   | "restore"
-  /** The server is stopping, and takes no new messages and requests. */
+  /** The server is stopping, and accepts no new messages and requests. */
   | "drain"
   /** This side closes the connection. */
   | "close"
   /** The stream has ended without an error. */
   | "closed"
-  /** The connection failed, was refused or timed out. */
+  /** The connection failed, was rejected or timed out. */
   | "fail";
 
 /** Reason for a change of state. */
@@ -160,8 +160,8 @@ export class StateListeners {
     };
   }
 
-  /** Calls the listeners, in the order of the changes, even if a listener causes another change. */
-  tell(change: StateChange): void {
+  /** Calls the listeners in the order of the changes, even if a listener causes another change. */
+  notify(change: StateChange): void {
     if (this.#waiting !== null) {
       this.#waiting.push(change);
       return;
@@ -177,7 +177,7 @@ export class StateListeners {
   }
 
   #tellAll(change: StateChange): void {
-    // Those of now: one that is added meanwhile was added after the change.
+    // Iterates over the current list, because listeners added during the loop were added after the change.
     for (const entry of this.#listeners) {
       if (!this.#listeners.includes(entry)) continue;
       void runCallback(
@@ -208,8 +208,8 @@ export class ConnectionStateMachine {
     return this.#state;
   }
 
-  /** A machine in the same state that nobody listens to. */
-  unheard(): ConnectionStateMachine {
+  /** Returns a machine in the same state, without listeners. */
+  withoutListeners(): ConnectionStateMachine {
     return new ConnectionStateMachine(this.#host, this.#state);
   }
 
@@ -218,7 +218,7 @@ export class ConnectionStateMachine {
     return this.#state === "closed" || this.#state === "failed";
   }
 
-  /** Whether the table has a transition for `event` now. For events that a peer can cause at any time. */
+  /** Whether the table has a transition for `event` in the current state. For events that a peer can cause at any time. */
   allows(event: ConnectionEvent): boolean {
     return transitions[this.#state][event] !== undefined;
   }
@@ -240,7 +240,7 @@ export class ConnectionStateMachine {
     }
     this.#state = to;
     if (this.#listeners === null || this.#listeners.isEmpty) return;
-    this.#listeners.tell({ from, to, event, reason, atMs: this.#host.wallClock() });
+    this.#listeners.notify({ from, to, event, reason, atMs: this.#host.wallClock() });
   }
 
   /**

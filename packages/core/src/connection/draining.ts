@@ -1,19 +1,19 @@
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { DrainNotice } from "./extension.ts";
 
-/** A connection whose server is stopping. */
+/** The drain state of a connection whose server is stopping. */
 export class Draining {
   #notice: DrainNotice | null = null;
   #hasStarted = false;
-  /** Made when a handler asks for its signal. */
+  /** Created when a handler accesses the signal. */
   #controller: AbortController | null = null;
 
-  /** The notice of the server, on a client; null on a server. */
+  /** On a client, the server's notice; null on a server. */
   get notice(): DrainNotice | null {
     return this.#notice;
   }
 
-  /** Aborts when handlers that never finish should. */
+  /** Fires when handlers that would never finish should end. */
   get signal(): AbortSignal {
     if (this.#controller === null) {
       this.#controller = new AbortController();
@@ -22,7 +22,7 @@ export class Draining {
     return this.#controller.signal;
   }
 
-  /** The server begins to stop. @param notice its notice, on a client */
+  /** The server starts to stop. @param notice on a client, the server's notice */
   start(notice: DrainNotice | null = null): void {
     this.#notice ??= notice;
     this.#hasStarted = true;

@@ -2,7 +2,7 @@ import { codeOf, messageOf, RpcError } from "../errors.ts";
 import { wrapError } from "../netconduit/reply.ts";
 import { type FrameWriter, messageTooLarge } from "../wire/frame-writer.ts";
 
-/** The call that failed, and whether a netconduit client made it. */
+/** A failed call, and whether a netconduit client made it. */
 export interface FailedCall {
   readonly idHi: number;
   readonly idLo: number;
@@ -13,9 +13,9 @@ export interface FailedCall {
 }
 
 /**
- * Writes RPC_ERROR, or netconduit's form of it. If the details or message can't be encoded, or are too large for the
- * peer, sends the error without them.
- * @returns that failure if something was omitted, else null
+ * Writes RPC_ERROR, or netconduit's form of it. Omits the details or message if they can't be encoded or are too
+ * large for the peer.
+ * @returns the reason if something was omitted; null otherwise
  */
 export function writeErrorReply(writer: FrameWriter, call: FailedCall, error: RpcError): unknown {
   try {

@@ -61,9 +61,9 @@ export interface Extension<Params = unknown, State = unknown> {
    * if it wasn't negotiated. Default false.
    */
   readonly isBase?: boolean | undefined;
-  /** Name of the extension without which it isn't in force; earlier in the registry. Default: none. */
+  /** Name of an extension that this one requires; must come earlier in the registry. Default: none. */
   readonly needs?: string | undefined;
-  /** The feature that a connection has if both sides agreed on it. Default: none beside its frames. */
+  /** The feature that it enables, if any, besides its frames. */
   readonly enables?: keyof Features | undefined;
   /** Returns the offer for the login: `true` or a map of parameters; null to offer nothing. */
   offer(settings: ConnectionSettings): Params | null;
@@ -73,17 +73,17 @@ export interface Extension<Params = unknown, State = unknown> {
   accept(theirs: unknown, settings: ConnectionSettings): Params | null;
   /** Called after the login. May return the connection's state of this extension. */
   attach?(connection: ExtensionHost, params: Params | null): State | undefined;
-  /** Makes the state when it is first needed, which most connections never do. Default: the connection is the state. */
+  /** Creates the state on first use, because most connections never need it. Default: the connection is the state. */
   makeState?(connection: ExtensionHost): State;
-  /** A frame of this extension arrived. An error thrown here is reported, and the connection continues. */
+  /** Handles a frame of this extension. An error thrown here is reported, and the connection continues. */
   receive?(state: State, frame: ReceivedFrame): void;
   /** This side abandoned a call before its reply arrived. */
   callAbandoned?(state: State, idHi: number, idLo: number): void;
-  /** A message or call without a reply failed, and its sender wants to hear of it. `name` is `""` if it wasn't read. */
+  /** A message or call without a reply failed and its sender requested a notification. `name` is `""` if it wasn't decoded. */
   requestRefused?(state: State, name: string, error: RpcError): void;
-  /** A request of the peer that has streams starts. @throws RpcError if it may not */
+  /** Opens the streams of a peer's request. @throws RpcError if they aren't allowed */
   openStreams?(state: State, idHi: number, idLo: number, name: string, keys: StreamKeys): RequestStreams;
-  /** The connection starts to close. Frames sent here still leave. */
+  /** The connection starts to close. Frames queued here are still sent. */
   closing?(state: State, reason: CloseReason): void;
   /** The connection has ended. Not called if the extension has a `makeState` and its state was never needed. */
   closed?(state: State, reason: CloseReason): void;
@@ -98,19 +98,19 @@ export function acceptWithoutParams(theirs: unknown): true | null {
 // biome-ignore lint/suspicious/noExplicitAny: parameters and state are the extension's own affair
 export type AnyExtension = Extension<any, any>;
 
-/** A server that is stopping says this to its clients. */
+/** A stopping server's notice to its clients. */
 export interface DrainNotice {
-  /** Milliseconds until the server closes the connection, at most. */
+  /** Milliseconds until the server closes the connection at the latest. */
   readonly endsInMs: number;
-  /** Milliseconds after the connection has closed until the client should come back. */
+  /** Milliseconds that the client should wait after the close before it reconnects. */
   readonly retryAfterMs: number;
 }
 
 /** A peer's limits for streams. */
 export interface StreamLimits {
-  /** Calls with streams that may be unanswered at a time. */
+  /** Maximum number of unanswered calls with streams. */
   readonly streams: number;
-  /** Bytes that items may take together beyond the credit of their streams. */
+  /** Bytes that all items together may exceed their streams' credit by. */
   readonly overdraft: number;
 }
 
@@ -121,7 +121,7 @@ export interface ItemChecks {
   readonly progress: Validator<unknown> | null;
 }
 
-/** A connection as an extension sees it. */
+/** The view of a connection for its extensions. */
 export interface ExtensionHost {
   readonly context: RuntimeContext;
   readonly settings: ConnectionSettings;
@@ -133,7 +133,7 @@ export interface ExtensionHost {
   readonly isReading: boolean;
   /** When reading last resumed, in monotonic milliseconds; 0 if it never stopped. */
   readonly readingSinceMs: number;
-  /** Frames on their way to the peer. */
+  /** Frames to the peer. */
   readonly sendQueue: Pick<
     SendQueue,
     | "dataFrames"
@@ -168,24 +168,24 @@ export interface ExtensionHost {
   readonly features: Features;
   /** Time when bytes last arrived, in monotonic milliseconds. */
   readonly receivedAtMs: number;
-  /** Number of the frame that has arrived in part; 0 if there is none. */
+  /** Number of the partially received frame; 0 if there is none. */
   readonly incompleteFrame: number;
   readonly bytesReceived: number;
 
-  /** The peer accepts no messages, requests and replies with a larger payload. Set by the extension `limits`. */
+  /** Largest payload of messages, requests and replies that the peer accepts. Set by the extension `limits`. */
   maxPeerPayloadBytes: number;
-  /** Frames that arrive in chunks; null until the first. Set by the extension `chunk`. */
+  /** Partially received chunked frames; null until the first. Set by the extension `chunk`. */
   unfinished: { readonly heldBytes: number; readonly oldestFrame: number } | null;
 
-  /** The peer's limits for streams; null if it takes none. Set by the extension `stream`. */
+  /** The peer's limits for streams; null if it supports none. Set by the extension `stream`. */
   streamLimits: StreamLimits | null;
   /** Bytes of memory held for streams. Set by the extension `stream`, which then calls `countHeldBytes`. */
   streamBytes: number;
-  /** Counts the bytes that the connection holds again, after a change. */
+  /** Updates the count of the bytes that the connection holds after a change. */
   countHeldBytes(): void;
   /** Whether it has ended. */
   readonly isOver: boolean;
-  /** Calls `action` as soon as the send queue may take frames that leave at once again. */
+  /** Calls `action` once the send queue can send frames immediately again. */
   whenSendable(action: () => void): void;
   /** Validators of the peer's streams, from the contract; null if there are none. */
   itemChecks(method: string): ItemChecks | null;
@@ -208,54 +208,55 @@ export interface ExtensionHost {
   /** Holds back messages and requests, or resumes them, as the peer asked. */
   setPausedByPeer(isPaused: boolean): void;
   /**
-   * Messages and requests of either side need credit from now on.
-   * @param theirs what the peer grants; this side grants its receive queue
-   * @param frameType of the frames that return credit: `{frames, bytes}`
+   * Makes messages and requests of both sides require credit.
+   * @param theirs the peer's initial grant; this side grants its receive queue
+   * @param frameType type of the frames that return credit: `{frames, bytes}`
    */
   useCredit(theirs: { readonly frames: number; readonly bytes: number }, frameType: number): void;
-  /** Payloads of either side may be compressed from now on. */
+  /** Allows compressed payloads in both directions. */
   useCompression(): void;
-  /** The peer refused messages or calls of this side that expect no reply. `count` is how many the report stands for. */
+  /** The peer rejected this side's messages or calls without a reply. `count` is how many the report covers. */
   sendRefused(error: RpcError, count: number): void;
   /**
-   * Frames of more than 64 KiB are sent in chunks from now on, and larger ones are refused when received.
-   * @param theirs what the peer accepts at the same time
+   * Enables chunks: frames of more than 64 KiB are sent in chunks, and rejected if received as a whole.
+   * @param theirs the peer's limits for concurrent chunked frames
    */
   useChunks(theirs: ChunkLimits): void;
-  /** A frame that came in chunks is complete, and the decoder's current frame. */
+  /** A chunked frame is complete, and is the decoder's current frame. */
   frameAssembled(frame: FrameDecoder): void;
-  /** The server's connect hooks have let this client in. */
+  /** The server's connect hooks have admitted this client. */
   readyByPeer(): void;
-  /** The peer takes no more messages and requests, because it is about to close the connection. */
+  /** The peer accepts no more messages and requests, because it is about to close the connection. */
   drainingByPeer(notice: DrainNotice): void;
-  /** Calls `action` as soon as no messages and requests wait for the peer's permission, or leave in chunks. Supports one wait at a time. */
+  /** Calls `action` once no messages and requests wait for the peer's permission or are being sent in chunks. Supports one wait at a time. */
   afterMessages(action: () => void): void;
-  /** Null if the loss of its stream ends the connection. */
+  /** Null if the connection can't outlive its stream. */
   readonly resumption: Pick<ConnectionResumption, "stream" | "streamLost" | "unacknowledgedFrames"> | null;
-  /** Why and until when the peer takes no messages and requests; null while it does. */
+  /** The peer's drain notice; null while it accepts messages and requests. */
   readonly draining: DrainNotice | null;
-  /** Whether its stream is lost, and it waits for another. */
+  /** Whether its stream is lost and it waits for a new one. */
   readonly isSuspended: boolean;
-  /** Bytes that have arrived and aren't decoded. */
+  /** Number of received bytes that aren't decoded yet. */
   readonly undecodedBytes: number;
-  /** The peer is silent: cuts the stream if the connection may go on over another, and else ends it. */
+  /** Handles a silent peer: cuts the stream if the connection can be resumed, and ends the connection otherwise. */
   streamFailed(error: ConduitError): void;
   readonly sender: {
-    /** Keeps messages until the peer has handled them; null if nothing does. Set by the extension `resume`. */
+    /** Keeps messages until the peer has handled them; null if not needed. Set by the extension `resume`. */
     unhandled: UnhandledMessages | null;
     /**
-     * The peer has closed, and took this many messages and calls whose sender hears of failures: the rest are reported.
-     * @param handled the ones that it handled completely; null if interrupted ones aren't sent again
+     * The peer has closed, after accepting this many messages and calls that request notification of failures.
+     * Reports the rest.
+     * @param handled those that it has fully handled; null if interrupted ones aren't resent
      */
     peerTook(reportable: number, handled: HandledByPeer | null): void;
   };
   /** Reports an invalid frame or a problem of this extension. The connection continues. */
   report(error: ConduitError): void;
-  /** Reports what a callback of this side's program threw or rejected with. `name` is that of the callback. */
+  /** Reports an error of the application's callback `name`. */
   callbackFailed(name: string, error: unknown): void;
   /** Closes the connection gracefully. */
   close(request: CloseRequest): Promise<void>;
-  /** The peer broke the protocol: sends it the reason, then ends the connection. */
+  /** Sends the reason and ends the connection, because the peer violated the protocol. */
   fail(error: ConduitError): void;
   /** Aborts the connection. */
   destroy(error: ConduitError): void;

@@ -1,11 +1,11 @@
 /**
- * The features of a connection, by the extensions that its two sides agreed on. All connections with the same
- * extensions share one.
+ * The features that follow from a connection's negotiated extensions. Connections with the same extensions share one
+ * object.
  */
 export interface Features {
   /** A MESSAGE with a correlation id requests a reply. */
   readonly correlatesReplies: boolean;
-  /** Messages and calls without a reply may ask to hear of their failure. */
+  /** Messages and calls without a reply may request a notification of their failure. */
   readonly reportsRefusals: boolean;
   /** RPC_REQUEST contains `timeout_ms`. */
   readonly usesDeadlines: boolean;
@@ -13,13 +13,13 @@ export interface Features {
   readonly carriesMetadata: boolean;
   /** CLOSE is answered with CLOSE_ACK. */
   readonly answersClose: boolean;
-  /** The client answers calls, too. */
+  /** The client also answers calls. */
   readonly callsClient: boolean;
-  /** Messages and requests need credit. A peer without it is not read while queues are full. */
+  /** Messages and requests need credit. Without this, reading from the peer stops while queues are full. */
   readonly hasCredit: boolean;
 }
 
-/** Before the login, and with a peer that speaks no extensions. */
+/** Used before the login, and with peers without extensions. */
 export const NO_FEATURES: Features = {
   correlatesReplies: false,
   reportsRefusals: false,

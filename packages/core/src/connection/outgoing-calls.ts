@@ -1,9 +1,9 @@
 /**
- * Calls and requests from this side to the peer, from sending to the reply.
+ * This side's calls and requests to the peer, from sending to the reply.
  *
  * They are kept in a slot table with generations: the low half of a correlation id is the slot, the high half the
- * slot's generation. No id is used twice on a connection: a late or forged reply matches no call, and the id of an
- * abandoned call is free to be answered for as long as its handler runs. A lookup takes two array reads.
+ * slot's generation. No id is used twice on a connection, so a late or forged reply matches no call, and the peer may
+ * answer an abandoned call whenever its handler finishes. A lookup takes two array reads.
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
@@ -42,7 +42,7 @@ const MAX_GENERATION = 0x1fffff;
 /** Options of one message. */
 export interface OutgoingOptions {
   readonly meta?: Metadata | undefined;
-  /** Whether this side has taken it already, as what waited or was sent before: the send queue doesn't refuse it. */
+  /** Whether this side has already accepted it, for example as a queued or repeated message, so that the send queue must not reject it. */
   readonly isTaken?: boolean | undefined;
 }
 
@@ -50,26 +50,26 @@ export interface OutgoingOptions {
 export interface OutgoingCallOptions extends OutgoingOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Whether the timeout stands still while the connection waits for another stream, and begins anew with that. */
+  /** Whether the timeout pauses while the connection waits for a new stream, and restarts with it. */
   readonly pausesWithoutStream?: boolean | undefined;
 }
 
-/** A call with streams, as the extension that carries them sees it. */
+/** A call with streams, for the extension that carries them. */
 export interface CallHandle {
   readonly idHi: number;
   readonly idLo: number;
-  /** The caller gives up: the call rejects with this error, unless it has settled. */
+  /** Abandons the call: it rejects with this error, unless it has settled. */
   abandon(error: Error): void;
 }
 
-/** The streams of a call. */
+/** A call's streams. */
 export interface CallStreams {
   readonly keys: StreamKeys;
-  /** The call has an id, and is about to be sent. */
+  /** The call got its id and is about to be sent. */
   opened(call: CallHandle): void;
   /**
-   * Its caller gave up.
-   * @param isSent whether the peer will answer; otherwise it has seen nothing of the call
+   * The caller has abandoned the call.
+   * @param isSent whether the call was sent, so that the peer will answer
    */
   abandoned(isSent: boolean, error: Error): void;
   /** The connection has ended. */
@@ -88,11 +88,11 @@ export interface CallsHost {
   readonly stream: { readonly remote: Address };
   readonly info: PeerInfo | null;
   readonly isOpen: boolean;
-  /** Null if the connection ends with its stream. */
+  /** Null if the connection can't outlive its stream. */
   readonly resumption: { readonly isSuspended: boolean } | null;
   readonly features: Features;
   /**
-   * The caller no longer waits: its request is withdrawn, or cancelled if it has been sent.
+   * The caller no longer waits: withdraws its request, or cancels it if it has been sent.
    * @returns whether it had been sent
    */
   callAbandoned(call: OutgoingCall): boolean;
@@ -108,16 +108,16 @@ export interface CallsHost {
     mustBeOpen(): void;
     /**
      * Queues a message or request.
-     * @param isTaken whether it isn't refused for lack of room
+     * @param isTaken whether to queue it even if there is no room
      * @throws ConduitError SEND_QUEUE_FULL, MESSAGE_TOO_LARGE
      */
     sendBounded(called: Called, frame: FrameWriter, owner: RequestOwner, isTaken: boolean): void;
   };
 }
 
-/** A pending call. Its timer is the call's deadline. */
+/** A pending call. As a timer, it fires at the call's deadline. */
 export class OutgoingCall extends TimerEntry implements RequestOwner {
-  /** For error messages. */
+  /** The method or message type, for error messages. */
   readonly called: Called;
   readonly timeoutMs: number;
   readonly validator: Validator<unknown> | null;
@@ -126,10 +126,10 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
   /** Halves of the correlation id: generation and slot. */
   idHi = 0;
   idLo = 0;
-  /** False once it was settled or removed. */
+  /** False once it is settled or removed. */
   isPending = false;
   unsent: UnsentRequest | null = null;
-  /** Null if it has none. */
+  /** Null if the call has none. */
   streams: CallStreams | null = null;
   signal: AbortSignal | null = null;
   onAbort: (() => void) | null = null;
@@ -162,7 +162,7 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
     this.#calls.abandon(this, error);
   }
 
-  /** Stops listening to the signal. */
+  /** Removes the listener from the signal. */
   unlisten(): void {
     if (this.onAbort !== null) this.signal?.removeEventListener("abort", this.onAbort);
     this.signal = null;
@@ -177,9 +177,9 @@ export class OutgoingCalls {
   readonly #generations: number[] = [];
   readonly #free: number[] = [];
   #size = 0;
-  /** Requests to a netconduit server by reply type, oldest first, because its replies have no id. */
+  /** Requests to a netconduit server, by reply type, oldest first. Its replies have no id. */
   readonly #uncorrelated: Map<string, Fifo<OutgoingCall>> = new Map();
-  /** Abandoned calls with streams, by id: until the peer has answered, it may send items. */
+  /** Abandoned calls with streams, by id. The peer may send items until it has answered. */
   #resting: Map<number, CallStreams> | null = null;
 
   /** @param maxGeneration default 2^21 - 1, so that an id fits exactly in a number. Set it in tests only. */
@@ -188,13 +188,13 @@ export class OutgoingCalls {
     this.#maxGeneration = maxGeneration;
   }
 
-  /** The peer, for messages. */
+  /** The peer's description, for error messages. */
   get #peer(): string {
     const { role, stream } = this.#host;
     return `the ${role === "client" ? "server" : "client"} ${formatAddress(stream.remote)}`;
   }
 
-  /** A call's deadline has passed. */
+  /** Handles a call's deadline. */
   timedOut(call: OutgoingCall): void {
     if (call.pausesWithoutStream && this.#host.resumption?.isSuspended === true) return;
     const timedOut = (why: string, details?: Readonly<Record<string, unknown>>): ConduitError => {
@@ -207,7 +207,7 @@ export class OutgoingCalls {
     );
   }
 
-  /** The connection goes on over another stream. */
+  /** The connection continues over a new stream. */
   streamIsBack(): void {
     const { wheel } = this.#host.context;
     for (const call of this.#calls) {
@@ -257,7 +257,7 @@ export class OutgoingCalls {
 
   /**
    * Sends MESSAGE and waits for its reply. Rejects like `call`.
-   * @param replyType a netconduit peer's reply, if it isn't `<type>_response`
+   * @param replyType the message type of a netconduit peer's reply, if it isn't `<type>_response`
    */
   request(
     type: string,
@@ -293,7 +293,7 @@ export class OutgoingCalls {
     });
   }
 
-  /** RPC_RESPONSE arrived. A reply that matches no pending call is ignored. */
+  /** Handles RPC_RESPONSE. Ignores a reply that matches no pending call. */
   response(frame: FrameDecoder): void {
     const call = this.#answered(frame);
     if (call === null) return;
@@ -308,7 +308,7 @@ export class OutgoingCalls {
     this.#settle(call, reader.value);
   }
 
-  /** RPC_ERROR arrived. */
+  /** Handles RPC_ERROR. */
   errorResponse(frame: FrameDecoder): void {
     const call = this.#answered(frame);
     if (call === null) return;
@@ -323,12 +323,12 @@ export class OutgoingCalls {
     call.reject(new RpcError(reader.code, reader.message, { details: reader.details, method: String(call.called) }));
   }
 
-  /** Whether an uncorrelated reply may arrive. */
+  /** Whether a reply without an id may arrive. */
   get awaitsUncorrelated(): boolean {
     return this.#uncorrelated.size > 0;
   }
 
-  /** A message arrived. Returns whether it was the uncorrelated reply to a request. */
+  /** Handles a message that may be the reply to a request without an id. Returns whether it was. */
   uncorrelatedReply(type: string, value: unknown): boolean {
     if (this.#uncorrelated.size === 0) return false;
     const waiting = this.#uncorrelated.get(type);
@@ -342,7 +342,7 @@ export class OutgoingCalls {
     return true;
   }
 
-  /** The caller abandoned the call, by deadline or signal. */
+  /** Abandons the call because of its deadline or signal. */
   abandon(call: OutgoingCall, error: Error): void {
     this.#abandon(call, () => error);
   }
@@ -363,9 +363,9 @@ export class OutgoingCalls {
   }
 
   /**
-   * The connection has ended; rejects all pending calls. The error's `details.started` says whether the peer has started
-   * the call; without it, that isn't known.
-   * @param started ids of the calls that the peer started; null if it didn't say
+   * Rejects all pending calls, because the connection has ended. The error's `details.started` is whether the peer
+   * has started the call; absent if unknown.
+   * @param started ids of the calls that the peer has started; null if unknown
    */
   rejectAll(message: string, cause: ConduitError, started: ReadonlySet<unknown> | null): void {
     this.#uncorrelated.clear();
@@ -382,7 +382,8 @@ export class OutgoingCalls {
   }
 
   /**
-   * Assigns an id to a call and starts its deadline. Returns null if its signal had fired and the call was rejected.
+   * Assigns an id to a call and starts its deadline. Returns null if its signal had already fired, in which case the
+   * call is rejected.
    */
   #begin(
     called: Called,
@@ -396,7 +397,7 @@ export class OutgoingCalls {
     checkTimeout(called, timeoutMs);
     const call = new OutgoingCall(this, called, timeoutMs, validator, resolve, reject);
     call.pausesWithoutStream = options?.pausesWithoutStream === true && this.#host.resumption !== null;
-    // A time that may stand still isn't told.
+    // A timeout that can be paused isn't sent.
     if (this.#host.features.usesDeadlines && !call.pausesWithoutStream) call.wireTimeoutMs = timeoutMs;
     const signal = options?.signal;
     if (signal !== undefined) {
@@ -450,7 +451,7 @@ export class OutgoingCalls {
   #remove(call: OutgoingCall): void {
     call.isPending = false;
     this.#calls[call.idLo] = null;
-    // A slot whose generations are used up is retired.
+    // A slot without unused generations is retired.
     if (call.idHi < this.#maxGeneration) this.#free.push(call.idLo);
     this.#size -= 1;
     if (call.isScheduled) this.#host.context.wheel.cancel(call);
@@ -490,7 +491,7 @@ export function mustAnswerCalls(host: { readonly answersCalls: boolean }, called
   throw new ConduitError(ErrorCode.PEER_UNSUPPORTED, message);
 }
 
-/** @throws ConduitError PEER_UNSUPPORTED if the peer can't handle something once */
+/** @throws ConduitError PEER_UNSUPPORTED if the peer doesn't support `once` */
 function mustKnowKeys(host: { readonly info: PeerInfo | null }, called: Called): void {
   if (host.info?.netconduit !== true) return;
   const message = `${cannot("send", called)} with ack or once: a netconduit server has neither`;

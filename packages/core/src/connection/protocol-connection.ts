@@ -6,7 +6,8 @@
  * leave through the send queue. `data` never throws, whatever a peer sends: invalid framing ends the connection with a
  * code; an invalid payload in a complete frame is answered or reported, and the connection continues.
  *
- * The endpoint has what all connections of a server or client share; the delegate supplies the login, and hears of the end.
+ * The endpoint holds the parts shared by all connections of a server or client. The delegate supplies the login and
+ * is notified of the connection's life cycle.
  */
 
 import type { PeerInfo } from "../auth/peer-info.ts";
@@ -63,34 +64,34 @@ export interface ConnectionEndpoint<Peer> {
   readonly items: { get(method: string): ItemChecks | undefined } | null;
   /** The encoded payload of the reply to RPC_LIST. */
   discovery(): Uint8Array;
-  /** The peer refused messages or calls that expect no reply. `count` is how many the report stands for. */
+  /** The peer rejected messages or calls without a reply. `count` is how many the report covers. */
   sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
-  /** Messages of this type failed with this code, which isn't this side's fault. `count` is how many the report stands for. */
+  /** Messages of this type failed with this code through the peer's fault. `count` is how many the report covers. */
   messageFailed(connection: ProtocolConnection<Peer>, error: ConduitError, type: string, count: number): void;
-  /** A callback of this side's program threw or rejected. */
+  /** A callback of the application threw or rejected. */
   callbackFailed(connection: ProtocolConnection<Peer>, name: string, error: unknown): void;
 }
 
-/** The server or client that a connection tells of its life. */
+/** The server or client that is notified of a connection's life cycle. */
 export interface ConnectionDelegate<Peer> {
   /** This end of the connection. */
   readonly role: "server" | "client";
-  /** Counts the memory of connections; null if it isn't limited. */
+  /** Limits the memory of all connections; null for no limit. */
   readonly buffers: { count(connection: ProtocolConnection<Peer>): void } | null;
   /** The phase timer fired: the login or the connect hooks took too long. */
   phaseTimedOut(connection: ProtocolConnection<Peer>): void;
   /**
    * Frames were invalid or over the rate limit. The connection continues.
-   * @param count how many frames this report stands for
+   * @param count how many frames this report covers
    */
   frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
-  /** The server's connect hooks have finished. Called on clients, if the extension `ready` is in force. */
+  /** The server's connect hooks have finished. Called on clients if the extension `ready` was agreed on. */
   connectionReady(connection: ProtocolConnection<Peer>): void;
-  /** The server is stopping, and takes no new messages and requests. Called on clients. */
+  /** The server is stopping and accepts no new messages and requests. Called on clients. */
   connectionDraining(connection: ProtocolConnection<Peer>, notice: DrainNotice): void;
   /**
-   * The stream was lost, and the session waits for another one. The delegate may end the connection instead.
-   * @param reason what would be the reason if the connection had ended
+   * The stream was lost and the session waits for a new one. The delegate may end the connection instead.
+   * @param reason the reason if the connection had ended
    */
   connectionSuspended(connection: ProtocolConnection<Peer>, reason: CloseReason): void;
   /** The connection starts to close. Not called if it ends without closing first. */
@@ -112,32 +113,31 @@ export class ProtocolConnection<Peer>
     SenderHost,
     SendQueueHost
 {
-  // First the fields that a message to or from thousands of connections needs: none of them is in the CPU's caches, and
-  // each cache line takes 0.1 µs.
+  // The fields needed for each message come first. With thousands of connections they aren't in the CPU's caches, and each cache line takes 0.1 µs.
   readonly endpoint: ConnectionEndpoint<Peer>;
   readonly delegate: ConnectionDelegate<Peer>;
   readonly context: RuntimeContext;
   readonly #receiver: FrameReceiver;
-  /** Made when the connection starts to end. */
+  /** Created when the connection starts to end. */
   #closing: ConnectionClosing | null = null;
   /** Null until the peer has logged in. */
   info: PeerInfo | null = null;
-  /** Made when this side first stops reading. */
+  /** Created when this side first stops reading. */
   #reading: ReadControl | null = null;
   readonly requests: RequestReceiver<Peer>;
   features: Features = NO_FEATURES;
-  /** Before login, it inflates if the option is set: a netconduit peer compresses its login, too. */
+  /** Before login, inflates if the option is set, because a netconduit peer also compresses its login. */
   reader: PayloadReader;
   /** Set by the delegate before any handler can run. */
   peer!: Peer;
-  /** The delegate sets it before `start`, and removes it when the login is over. */
+  /** Set by the delegate before `start`, and removed when the login is complete. */
   login: ConnectionLogin | null = null;
-  /** Made with the first message, call or broadcast. */
+  /** Created by the first message, call or broadcast. */
   #sender: ConnectionSender | null = null;
   readonly sendQueue: SendQueue;
-  /** Compresses once that is agreed on. */
+  /** Compresses once compression was agreed on. */
   writer: FrameWriter;
-  /** The peer's limit; this side's own until an extension says it. */
+  /** The peer's limit; this side's own until an extension sets it. */
   maxPeerPayloadBytes: number;
   messagesReceived = 0;
   bytesReceived = 0;
@@ -147,7 +147,7 @@ export class ProtocolConnection<Peer>
 
   readonly settings: ConnectionSettings;
   readonly stream: ByteStream;
-  /** Null if the loss of its stream ends the connection. */
+  /** Null if the connection can't outlive its stream. */
   readonly resumption: ConnectionResumption | null;
   machine: ConnectionStateMachine;
   readonly replies: Replies<Peer>;
@@ -163,19 +163,19 @@ export class ProtocolConnection<Peer>
   rateLimited = 0;
   skippedFrames = 0;
 
-  /** {@link heldBytes} as its server last counted them. */
+  /** {@link heldBytes} as last counted by its server. */
   countedBytes = 0;
 
-  /** Made when its server begins to stop, or a handler asks for the signal of that. */
+  /** Created when the server starts to stop, or a handler accesses its drain signal. */
   #draining: Draining | null = null;
-  /** Runs when no messages and requests wait for the peer's permission, or leave in chunks. */
+  /** Runs when no messages and requests wait for the peer's permission or are being sent in chunks. */
   #afterMessages: (() => void) | null = null;
-  /** Run when the stream takes bytes again. */
+  /** Run when the stream accepts bytes again. */
   #whenSendable: (() => void)[] | null = null;
-  /** Made with the first error. */
+  /** Created by the first error. */
   #reports: ConnectionReports | null = null;
 
-  /** Limits the login, the connect hooks or the closing. */
+  /** Limits the duration of the login, the connect hooks or the close. */
   #phaseTimer: CallbackTimer | null = null;
 
   constructor(
@@ -221,7 +221,7 @@ export class ProtocolConnection<Peer>
     return this.machine.isOver;
   }
 
-  /** Whether the peer is the Python package netconduit. False until it has logged in. */
+  /** Whether the peer is Python netconduit. False until it has logged in. */
   get hasNetconduitPeer(): boolean {
     return this.info?.netconduit === true;
   }
@@ -235,7 +235,7 @@ export class ProtocolConnection<Peer>
     return this.role === "client" || this.features.callsClient;
   }
 
-  /** Whether the peer may call this side. A netconduit server may, without having asked. */
+  /** Whether the peer may call this side. A netconduit server may do so without negotiation. */
   get acceptsCalls(): boolean {
     return this.role === "server" || this.features.callsClient || this.hasNetconduitPeer;
   }
@@ -275,7 +275,7 @@ export class ProtocolConnection<Peer>
     return this.info !== null && this.closeReason === null;
   }
 
-  /** Whether its stream is lost, and it waits for another. */
+  /** Whether its stream is lost and it waits for a new one. */
   get isSuspended(): boolean {
     return this.resumption?.isSuspended === true;
   }
@@ -292,13 +292,13 @@ export class ProtocolConnection<Peer>
     return this.#receiver.isHandshaking;
   }
 
-  /** Whether frames are still processed. While it closes, only those that let the rest of its messages leave. */
+  /** Whether frames are still processed. During a close, only frames that allow the remaining messages to be sent are. */
   get isReceiving(): boolean {
     return this.closeReason === null || this.#closing?.isFlushing === true;
   }
 
   get incompleteFrame(): number {
-    // Negative, because frames that a chunk's end cuts have numbers of their own.
+    // Negative, because frames split across chunks are numbered separately.
     const oldest = this.unfinished?.oldestFrame ?? 0;
     return oldest > 0 ? -oldest : this.#receiver.incompleteFrame;
   }
@@ -312,12 +312,12 @@ export class ProtocolConnection<Peer>
     return this.#sender?.calls?.size ?? 0;
   }
 
-  /** Whether messages leave only as the peer returns credit or acknowledges chunks, as it does until its CLOSE. */
+  /** Whether messages wait for the peer's credit or acknowledgement of chunks, which it sends until its CLOSE. */
   get mustFlush(): boolean {
     return (this.features.hasCredit && this.sendQueue.hasHeld) || this.sendQueue.hasLarge;
   }
 
-  /** Bytes of incomplete frames, of requests that wait or run, and of the send queue; 0 when it has ended. */
+  /** Bytes of incomplete frames, of waiting and running requests, and of the send queue; 0 after it has ended. */
   get heldBytes(): number {
     if (this.isOver) return 0;
     const { scheduler, sendQueue } = this;
@@ -327,7 +327,7 @@ export class ProtocolConnection<Peer>
     return received + kept + Math.max(0, sendQueue.bufferedBytes - (this.#sender?.sharedBytes ?? 0));
   }
 
-  /** Counts held bytes again after a change. */
+  /** Updates the count of held bytes after a change. */
   countHeldBytes(): void {
     this.delegate.buffers?.count(this);
   }
@@ -339,7 +339,7 @@ export class ProtocolConnection<Peer>
 
   // --- login --------------------------------------------------------------------------------------------------------
 
-  /** Starts reading. `phaseTimeoutMs` limits the login; with 0 the delegate limits it itself. */
+  /** Starts reading. `phaseTimeoutMs` limits the login; 0 if the delegate limits it itself. */
   start(phaseTimeoutMs: number): void {
     this.setPhaseTimer(phaseTimeoutMs);
     this.stream.open(this);
@@ -365,7 +365,7 @@ export class ProtocolConnection<Peer>
     this.#extensions = new AttachedExtensions(extensions, agreement, isAttached, this);
   }
 
-  /** Holds back all new frames for this time, or until the peer sends something; earlier frames still leave. */
+  /** Holds back all new frames for this time, or until the peer sends data. Earlier frames are still sent. */
   hold(forMs: number): void {
     this.sendQueue.hold();
     this.#holdTimer = new CallbackTimer(() => this.release());
@@ -390,7 +390,7 @@ export class ProtocolConnection<Peer>
 
   becameActive(): void {
     this.readingChanged();
-    this.#showDraining();
+    this.#applyDraining();
   }
 
   // --- sending ------------------------------------------------------------------------------------------------------
@@ -474,11 +474,11 @@ export class ProtocolConnection<Peer>
   drainingByPeer(notice: DrainNotice): void {
     if (this.draining !== null) return;
     this.#madeDraining.start(notice);
-    this.#showDraining();
+    this.#applyDraining();
     this.delegate.connectionDraining(this, notice);
   }
 
-  /** The server begins to stop: handlers that never finish should. */
+  /** The server starts to stop: signals handlers that would never finish. */
   startDraining(): void {
     this.#madeDraining.start();
   }
@@ -501,8 +501,8 @@ export class ProtocolConnection<Peer>
     else action();
   }
 
-  /** A notice that comes before the connection is ready shows when it is. */
-  #showDraining(): void {
+  /** Applies a drain notice, which takes effect once the connection is ready. */
+  #applyDraining(): void {
     if (this.draining === null || !this.machine.allows("drain")) return;
     this.machine.transition("drain", { code: ErrorCode.SERVER_STOPPING, message: "The server is stopping" });
   }
@@ -528,7 +528,7 @@ export class ProtocolConnection<Peer>
     this.#extensions?.requestRefused(name, error);
   }
 
-  /** This side's own fault, so each one is reported. */
+  /** Reports each one, because it is this side's fault. */
   errorCutShort(failure: ConduitError): void {
     this.delegate.frameRefused(this, failure, 1);
   }
@@ -548,7 +548,7 @@ export class ProtocolConnection<Peer>
     this.#startClosing().destroy(error);
   }
 
-  /** Invalid framing, or a peer that isn't netconduit: sends the reason, then ends the connection. */
+  /** Sends the reason and ends the connection, because of invalid framing or a peer that doesn't speak the protocol. */
   fail(error: ConduitError): void {
     this.#startClosing().fail(error);
   }
@@ -559,8 +559,8 @@ export class ProtocolConnection<Peer>
     if (!this.isSuspended) this.destroy(error);
   }
 
-  endUnheard(): void {
-    this.machine = this.machine.unheard();
+  endSilently(): void {
+    this.machine = this.machine.withoutListeners();
     this.#startClosing().ended(null);
   }
 
@@ -595,7 +595,7 @@ export class ProtocolConnection<Peer>
     this.#reading?.unthrottle();
     this.#extensions?.closed(reason);
     this.#giveUpCalls(reason, null);
-    // Handle all requests of a peer that closed the connection, but not those of one that was disconnected.
+    // Requests of a peer that closed the connection are still handled; those of a disconnected peer are dropped.
     if (error !== null || !reason.byPeer) this.#dropRequests(reason);
     else this.scheduler.startWaiting();
     this.scheduler.over();
@@ -611,7 +611,7 @@ export class ProtocolConnection<Peer>
     this.context.connectionEnded();
   }
 
-  /** Drops the requests that wait for their handlers, and reports them once. */
+  /** Drops the waiting requests, and reports them once. */
   #dropRequests(reason: CloseReason): void {
     const count = this.requests.dropQueued();
     if (count === 0) return;
@@ -620,7 +620,7 @@ export class ProtocolConnection<Peer>
     this.delegate.frameRefused(this, new ConduitError(ErrorCode.CONNECTION_CLOSED, message), count);
   }
 
-  /** Rejects pending calls, and fires the signals of running handlers. */
+  /** Rejects pending calls and aborts running handlers. */
   #giveUpCalls(reason: CloseReason, started: ReadonlySet<unknown> | null): void {
     this.requests.handledMessages?.over();
     if (this.pendingCalls > 0) this.#sender?.calls?.rejectAll(reason.message, errorOf(reason), started);
@@ -661,9 +661,9 @@ export class ProtocolConnection<Peer>
   recordReceive(count: number, nowMs: number): void {
     if (this.#closing !== null && this.isOver) return;
     this.bytesReceived += count;
-    // V8 keeps whole numbers in the field, and others in 16 bytes of their own.
+    // V8 stores integers in the field itself, and fractions in a separate 16-byte object.
     this.receivedAtMs = Math.ceil(nowMs);
-    // A peer that sends after its login has read AUTH_SUCCESS, so later frames can leave.
+    // Data after the login shows that the peer has read AUTH_SUCCESS, so held frames can be sent.
     if (this.#holdTimer !== null) this.release();
   }
 
@@ -688,7 +688,7 @@ export class ProtocolConnection<Peer>
     } else {
       this.#frame(frame);
     }
-    // A peer with credit is always read: what its requests cause is bounded by its credit.
+    // A peer with credit is always read, because its credit bounds its requests.
     if (!this.features.hasCredit) {
       if (this.sendQueue.isOverwhelmed) this.reading.stopUnlessOwed();
     } else if (this.sendQueue.controlBytes > MAX_UNREAD_CONTROL_BYTES) {
@@ -708,7 +708,7 @@ export class ProtocolConnection<Peer>
           return;
         // A reply, which this side never requests.
         case FrameType.RPC_LIST:
-        // netconduit defines these two without a meaning.
+        // Defined by netconduit without a meaning.
         case FrameType.ACK:
         case FrameType.NACK:
           return;
@@ -741,7 +741,7 @@ export class ProtocolConnection<Peer>
     try {
       this.reader.readMessage(frame);
     } catch {
-      // Read again, and refused, when it is handled.
+      // Decoded again, and rejected, when it is handled.
       return false;
     }
     return calls.uncorrelatedReply(this.reader.name, this.reader.value);
@@ -756,7 +756,7 @@ export class ProtocolConnection<Peer>
   }
 
   messageFailed(error: ConduitError, type: string): void {
-    // Handlers may still fail after the end, when nothing would report the rest.
+    // After the end, report directly, because nothing would report the rest of a window.
     if (this.isOver) this.endpoint.messageFailed(this, error, type, 1);
     else this.#madeReports.addMessage(error, type, this.context.runtime.now());
   }
@@ -778,7 +778,7 @@ export class ProtocolConnection<Peer>
     for (const action of actions) action();
   }
 
-  /** The state is `paused` while this side doesn't read, or the peer makes its messages wait. */
+  /** The state is `paused` while this side doesn't read, or messages wait for the peer's permission. */
   readingChanged(): void {
     const { isHeldByPeer } = this.sendQueue;
     const isHeld = !this.isReading || isHeldByPeer;

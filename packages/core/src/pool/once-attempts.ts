@@ -40,7 +40,7 @@ export class OnceAttempts {
       keys = one.onceKeys;
     };
     try {
-      return await this.#sender.callTelling(chosen, method, value, options, validator);
+      return await this.#sender.callTracked(chosen, method, value, options, validator);
     } catch (error) {
       if (!wasRefused(error)) this.#home = { member, keys, error };
       throw error;

@@ -84,7 +84,7 @@ export class PoolSender implements Outgoing {
   }
 
   /** Like `call`. `chosen` is called with each connection before the call is sent over it, and not at all if the call is queued. */
-  callTelling(
+  callTracked(
     chosen: Chosen,
     method: string,
     params: unknown,

@@ -115,7 +115,7 @@ export class ClientSessions<Peer> {
     protocol.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
     if (protocol.resumption === null || login.resumption === null || !protocol.isSuspended) return false;
     answer(this.#nextToken(session, request), protocol.resumption.stream.received);
-    protocol.resumption.goOn(login.resumption.handOver(), request.received);
+    protocol.resumption.resume(login.resumption.handOver(), request.received);
     return true;
   }
 

@@ -264,7 +264,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#recovered = !isNew && missed === 0;
     this.#hasStarted = true;
     this.#isLive = true;
-    if (isReturn) this.#tellReturn(this.#recovered, missed);
+    if (isReturn) this.#notifyResumed(this.#recovered, missed);
   }
 
   /** @internal Messages arrive, and the server has answered the call for them, if there was one. */
@@ -278,10 +278,10 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
    */
   _started(start: TopicStart): void {
     const missed = this.#continueAt(start);
-    if (missed !== 0) this.#tellReturn(false, missed);
+    if (missed !== 0) this.#notifyResumed(false, missed);
   }
 
-  #tellReturn(recovered: boolean, missed: number | null): void {
+  #notifyResumed(recovered: boolean, missed: number | null): void {
     this.#recovered = recovered;
     this.#resumeHooks.notify((error) => this.#owner.hookFailed("onResume", error), { recovered, missed });
   }

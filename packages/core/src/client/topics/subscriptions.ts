@@ -226,7 +226,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
       // A node answers when it receives the messages of other nodes, too.
       if (ask === undefined || ask.calling === null) one._ready();
     }
-    if (isBegun) for (const one of starting) this.#tellBegun(one);
+    if (isBegun) for (const one of starting) this.#notifyBegun(one);
   }
 
   topicData(number: number, offset: number, data: unknown, bytes: number): void {
@@ -302,7 +302,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     if (_isUnasked) this.#unasked -= 1;
   }
 
-  #tellBegun(subscription: AnySubscription): void {
+  #notifyBegun(subscription: AnySubscription): void {
     const running = this.#hooks.start((error) => this.#host.hookFailed("onSubscribed", error), subscription);
     if (running === null) return;
     this.#hooked.add(subscription);

@@ -1,8 +1,8 @@
 /**
- * Puts together the frames that a peer sends in chunks.
+ * Reassembles frames that the peer sends in chunks.
  *
- * The first chunk has the frame's header, so everything is checked and charged before memory is taken. Memory grows
- * with the bytes that arrive, as `FrameDecoder` does it for each of the frames.
+ * The first chunk contains the frame's header, so the frame is checked and charged before memory is allocated. As in
+ * `FrameDecoder`, memory grows with the bytes that arrive.
  */
 
 import { ConduitError, ErrorCode } from "../../errors.ts";
@@ -22,17 +22,17 @@ const chunkedTypes: FrameTypes = {
 
 type Chunk = Pick<FrameDecoder, "correlationHi" | "correlationLo" | "bytes" | "payloadStart" | "payloadEnd">;
 
-/** A frame of which not all chunks have come. */
+/** An incomplete frame. */
 interface HalfFrame {
-  /** How many frames had begun before it, and itself. */
+  /** Sequence number of the frame, from 1. */
   readonly number: number;
   readonly idHi: number;
   readonly idLo: number;
   readonly header: Uint8Array<ArrayBuffer>;
   headerBytes: number;
-  /** 0 until its header is complete, like `length`. */
+  /** 0 until the header is complete, like `length`. */
   type: number;
-  /** Its whole length, and how much of its payload hasn't come. */
+  /** Its total length, and the number of missing payload bytes. */
   length: number;
   left: number;
   readonly decoder: FrameDecoder;
@@ -42,15 +42,15 @@ interface HalfFrame {
 export interface AssemblerHost {
   readonly memory: ReceiveMemory;
   readonly maxMessageBytes: number;
-  /** Frames that may be unfinished at the same time, and the sum of their lengths. */
+  /** Limits of the number of incomplete frames, and of their total length. */
   readonly maxFrames: number;
   readonly maxBytes: number;
   /**
-   * A frame of this type and length begins.
+   * A frame of this type and length has started.
    * @throws ConduitError FLOW_CONTROL_ERROR if the peer has no credit for it
    */
   begun(type: number, length: number): void;
-  /** The peer gave up a frame that had begun. */
+  /** The peer has aborted a started frame. */
   aborted(type: number, length: number): void;
 }
 
@@ -64,30 +64,30 @@ export class ChunkAssembler {
     this.#host = host;
   }
 
-  /** Unfinished frames. */
+  /** Number of incomplete frames. */
   get frames(): number {
     return this.#halves.length;
   }
 
-  /** The sum of their lengths. */
+  /** Total length of the incomplete frames. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Number of the oldest one; 0 if there is none. */
+  /** Sequence number of the oldest incomplete frame; 0 if there is none. */
   get oldestFrame(): number {
     return this.#halves[0]?.number ?? 0;
   }
 
-  /** Bytes of memory held for them. */
+  /** Bytes of memory held for incomplete frames. */
   get heldBytes(): number {
     return this.#halves.reduce((sum, { decoder }) => sum + decoder.heldBytes, 0);
   }
 
   /**
-   * A chunk, or a piece of one, arrived.
-   * @returns the decoder of a frame that is complete, whose current frame it is, or null
-   * @throws ConduitError if the peer broke the protocol
+   * Adds a chunk, or a piece of one.
+   * @returns the decoder whose current frame is the completed one, or null
+   * @throws ConduitError if the peer violated the protocol
    */
   receive({ correlationHi: idHi, correlationLo: idLo, bytes, payloadStart, payloadEnd }: Chunk): FrameDecoder | null {
     const known = this.#halves.find((half) => half.idHi === idHi && half.idLo === idLo);
@@ -139,12 +139,12 @@ export class ChunkAssembler {
     return half;
   }
 
-  /** The header is complete: checks what it declares, before memory is taken. */
+  /** Checks a complete header before memory is allocated. */
   #charge(half: HalfFrame): void {
     const view = new DataView(half.header.buffer);
     half.type = view.getUint16(6);
     const payloadBytes = view.getUint32(12);
-    // Its decoder refuses a larger one.
+    // The decoder rejects a larger one.
     if (payloadBytes > this.#host.maxMessageBytes) return;
     half.length = HEADER_BYTES + payloadBytes;
     half.left = payloadBytes;

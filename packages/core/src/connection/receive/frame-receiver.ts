@@ -1,9 +1,10 @@
 /**
  * Splits the chunks of one connection into frames and dispatches them.
  *
- * Until the login is complete, frames go to `login` one at a time: each waits until the one before has been judged.
+ * Until the login is complete, frames are passed to `login` one at a time: each waits until the previous one has been
+ * processed.
  *
- * A connection with much to do works for a slice of a turn of the event loop. Then its stream pauses and it waits in the
+ * A busy connection works for one slice of an event loop turn. Then its stream pauses and it waits in the
  * `TurnQueue`, so that other connections are served in between.
  */
 
@@ -18,9 +19,9 @@ import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { workBytes } from "./queued-frame.ts";
 import type { ReadControl } from "./read-control.ts";
 
-/** A login that is under way. */
+/** A login in progress. */
 export interface ConnectionLogin {
-  /** A frame of it arrived. If it returns a promise, later frames wait until that settles. */
+  /** Handles a login frame. If it returns a promise, later frames wait until that settles. */
   receive(type: number, payload: Record<string, unknown> | null): void | Promise<void>;
 }
 
@@ -40,11 +41,11 @@ export interface ReceiverHost {
   readonly reading: ReadControl;
   /** Bytes arrived now, in monotonic milliseconds. */
   recordReceive(count: number, nowMs: number): void;
-  /** Null when it is over. */
+  /** Null when the login is complete. */
   readonly login: ConnectionLogin | null;
   /** Handles a frame after login. Throws errors that end the connection. */
   frame(frame: FrameDecoder): void;
-  /** Counts held bytes again after a change. */
+  /** Updates the count of held bytes after a change. */
   countHeldBytes(): void;
   /** Ends the connection with this error. */
   fail(error: ConduitError): void;
@@ -55,13 +56,13 @@ export interface ReceiverHost {
 export class FrameReceiver implements Continuable {
   readonly #host: ReceiverHost;
   readonly #types: FrameTypes;
-  /** Null while nothing has arrived that isn't decoded. */
+  /** Null while there are no undecoded bytes. */
   #decoder: FrameDecoder | null = null;
   #maxPayloadBytes: number = MAX_HANDSHAKE_BYTES;
   #cutFrames = 0;
   #isHandshaking = false;
   #isPumping = false;
-  /** Whether it waits for its next slice of a turn. */
+  /** Whether it waits for its next slice. */
   #isWaiting = false;
   /** Whether the stream ended normally before all frames were processed. */
   #hasEnded = false;
@@ -81,27 +82,27 @@ export class FrameReceiver implements Continuable {
     return this.#decoder?.heldBytes ?? 0;
   }
 
-  /** Bytes that have arrived and aren't decoded. */
+  /** Number of received bytes that aren't decoded yet. */
   get undecodedBytes(): number {
     return this.#bufferedBytes;
   }
 
-  /** Removes and returns what has arrived behind the last frame of the login. */
+  /** Removes and returns the bytes received after the last frame of the login. */
   takeRest(): Uint8Array {
     return this.#decoder?.takeRest() ?? new Uint8Array(0);
   }
 
-  /** The connection has ended; the application may keep it. */
+  /** Releases memory when the connection has ended, because the application may keep it. */
   over(): void {
     this.#decoder?.forget();
   }
 
-  /** Number of the frame that has arrived in part; 0 if there is none. */
+  /** Number of the partially received frame; 0 if there is none. */
   get incompleteFrame(): number {
     return this.#decoder?.incompleteFrame ?? 0;
   }
 
-  /** Sets the maximum payload size from now on. */
+  /** Sets the maximum payload size of further frames. */
   set maxPayloadBytes(bytes: number) {
     this.#maxPayloadBytes = bytes;
     if (this.#decoder !== null) this.#decoder.maxPayloadBytes = bytes;
@@ -135,7 +136,7 @@ export class FrameReceiver implements Continuable {
       const nowMs = context.runtime.now();
       this.#host.recordReceive(chunk.length, nowMs);
       context.slice.begin(this, nowMs, chunk.length);
-      // While closing, data is only read to detect the FIN: a chunk per turn, because a peer may send on and on.
+      // While closing, data is only read to detect the FIN, one chunk per turn, because a peer may keep sending.
       if (!this.#host.isReceiving) {
         this.#passTurn();
         return;
@@ -154,9 +155,9 @@ export class FrameReceiver implements Continuable {
     }
   }
 
-  /** The stream ended normally. Returns whether that takes effect now; otherwise `streamEnded` follows. */
+  /** The stream ended normally. Returns whether that takes effect now; otherwise `streamEnded` is called later. */
   end(): boolean {
-    // Process frames that are buffered first: if the last one rejects the login, it has the reason.
+    // Process buffered frames first, because the last one may contain the reason for a rejected login.
     const host = this.#host;
     const isLeft = this.#isHandshaking || this.#isWaiting || host.isThrottled;
     this.#hasEnded = isLeft && host.isReceiving && this.#bufferedBytes > 0;
@@ -198,7 +199,7 @@ export class FrameReceiver implements Continuable {
     this.#host.context.decoders.give(decoder);
   }
 
-  /** The next slice. */
+  /** Continues in the next slice. */
   continueTurn(): void {
     const { context } = this.#host;
     this.#isWaiting = false;
@@ -214,7 +215,7 @@ export class FrameReceiver implements Continuable {
     this.#host.countHeldBytes();
   }
 
-  /** The slice is over; the next one comes in a later turn. */
+  /** Ends the slice; the next one is in a later turn. */
   #passTurn(): void {
     if (this.#isWaiting || this.#host.isOver) return;
     this.#isWaiting = true;
@@ -222,14 +223,14 @@ export class FrameReceiver implements Continuable {
     this.#host.context.turns.add(this);
   }
 
-  /** The stream has ended, and its frames are processed as far as they came. */
+  /** Reports the end of the stream once all complete frames are processed. */
   #finishIfDone(): void {
     if (this.#isHandshaking || this.#isWaiting || this.#host.isThrottled) return;
     this.#hasEnded = false;
     this.#host.streamEnded();
   }
 
-  /** Null if there is none, or, at a server, if it isn't a valid map: the client is told by AUTH_FAILURE. */
+  /** Null if the payload is empty or, on a server, isn't a valid map, which is answered with AUTH_FAILURE. */
   #loginPayload(decoder: FrameDecoder): Record<string, unknown> | null {
     try {
       return this.#host.reader.readMap(decoder, MAX_HANDSHAKE_BYTES);

@@ -1,15 +1,15 @@
 /**
- * Tracks the peer's messages, and calls without a reply, that have been handled. They are numbered from 0, in the order
- * in which they were sent and arrive. Their handlers start in this order and end in any.
+ * Tracks which of the peer's messages and calls without a reply have been handled. They are numbered from 0 in the
+ * order of sending, in which they arrive. Their handlers start in this order and finish in any order.
  */
 export class HandledMessages {
-  /** Whether a store outlives this server, so that the next one handles messages that are interrupted here. */
+  /** Whether a store outlives this server, so that the next server handles messages interrupted here. */
   isStored = false;
   #isOver = false;
-  /** Called when more have been handled. */
+  /** Called when more messages have been handled. */
   readonly #changed: () => void;
   #arrived = 0;
-  /** Numbers of messages whose handlers haven't started, in order, without the refused ones. */
+  /** Numbers of messages whose handlers haven't started, in order, without rejected ones. */
   readonly #waiting: number[] = [];
   readonly #running = new Map<object, number>();
   /** All messages below this number have been handled. */
@@ -31,7 +31,7 @@ export class HandledMessages {
     return this.#ranges.flat();
   }
 
-  /** Number of messages whose handlers have started and not ended. */
+  /** Number of messages with running handlers. */
   get unfinished(): number {
     return this.#running.size;
   }
@@ -41,28 +41,28 @@ export class HandledMessages {
     this.#arrived += 1;
   }
 
-  /** The message that arrived last was refused at once. */
+  /** The last message was rejected on arrival. */
   lastRefused(): void {
     this.#end(this.#waiting.pop());
   }
 
-  /** The next message was refused instead of being started. */
+  /** The next message was rejected instead of being started. */
   nextRefused(): void {
     this.#end(this.#waiting.shift());
   }
 
-  /** The next message's handlers start. */
+  /** The next message's handlers are starting. */
   started(request: object): void {
     const number = this.#waiting.shift();
     if (number !== undefined) this.#running.set(request, number);
   }
 
-  /** The connection ends and interrupts running handlers: their messages don't count as handled. */
+  /** The connection has ended and interrupts running handlers, whose messages don't count as handled. */
   over(): void {
     this.#isOver = true;
   }
 
-  /** A message's handlers have ended. Does nothing if it has no number. */
+  /** A message's handlers have finished. Does nothing if it has no number. */
   settled(request: object): void {
     if (this.#isOver) return;
     const number = this.#running.get(request);
@@ -70,7 +70,7 @@ export class HandledMessages {
     this.#end(number);
   }
 
-  /** Forgets waiting messages, which won't be started. */
+  /** Removes waiting messages, which won't be started. */
   dropped(): void {
     this.#waiting.length = 0;
   }
@@ -87,7 +87,7 @@ export class HandledMessages {
     this.#changed();
   }
 
-  /** There are at most as many ranges as handlers run, so a search from the end is short. */
+  /** Adds a number. There are at most as many ranges as running handlers, so a search from the end is short. */
   #addToRanges(number: number): void {
     let index = this.#ranges.length;
     while (index > 0 && (this.#ranges[index - 1] as [number, number])[0] > number) index -= 1;

@@ -3,19 +3,19 @@ import { maxInflatedBytes } from "../../wire/compression-ratio.ts";
 import { Flag } from "../../wire/constants.ts";
 import type { PayloadSource } from "../../wire/payload-reader.ts";
 
-/** A frame that requests something: RPC_REQUEST, MESSAGE or RPC_LIST. */
+/** A request frame: RPC_REQUEST, MESSAGE or RPC_LIST. */
 export interface RequestFrame extends PayloadSource {
   readonly type: number;
   readonly correlationHi: number;
   readonly correlationLo: number;
 }
 
-/** Bytes of a frame on the wire, header included. */
+/** A frame's size on the wire, including the header. */
 export function wireBytes({ payloadStart, payloadEnd }: Pick<PayloadSource, "payloadStart" | "payloadEnd">): number {
   return HEADER_BYTES + payloadEnd - payloadStart;
 }
 
-/** Bytes that a frame makes work for: of a compressed one, as many as it may inflate to. */
+/** A frame's size for the time slice: for a compressed one, the size that it may inflate to. */
 export function workBytes({
   flags,
   payloadStart,
@@ -26,8 +26,8 @@ export function workBytes({
 }
 
 /**
- * A request that waits for its handler, as it came: it is decoded when the handler starts. So what waits takes the
- * memory that the peer was granted, whatever it decodes to.
+ * A waiting request in its encoded form, which is decoded when its handler starts. So waiting requests take the
+ * memory that the peer was granted, regardless of their decoded size.
  */
 export class QueuedFrame implements RequestFrame {
   readonly type: number;

@@ -1,10 +1,10 @@
 /**
  * The rate limit of one connection.
  *
- * Over the rate, reading pauses until the rate allows the next frame, so frames wait in the peer's send queue and none
- * is lost. The first frame over it in each window is refused, to tell the peer; the others are taken, and the pause
- * makes up for them. Each window with a refusal right after another one is a further violation; after too many the
- * connection ends.
+ * When a frame is over the rate, reading pauses until the rate allows the next one, so frames wait in the peer's send
+ * queue and none are lost. The first frame over the rate in each window is rejected, to notify the peer; others are
+ * accepted, and the pause compensates for them. Consecutive windows with a rejection count as violations; after too
+ * many, the connection ends.
  */
 
 import { HEADER_BYTES, MAX_RATE_VIOLATIONS, RATE_WINDOW_MS } from "../../limits.ts";
@@ -12,8 +12,8 @@ import { RateLimiter } from "../../util/token-bucket.ts";
 import type { FrameDecoder } from "../../wire/frame-decoder.ts";
 
 /**
- * `pass`: within the rate. `refuse`: the first one over it in this window. `take`: a further one. `end`: one too many
- * windows in a row.
+ * `pass`: within the rate. `refuse`: the first frame over the rate in this window. `take`: a further one. `end`: too
+ * many consecutive windows.
  */
 export type RateVerdict = "pass" | "refuse" | "take" | "end";
 
@@ -23,7 +23,7 @@ export class RateGate {
   readonly #items: RateLimiter | null;
   #windowStartMs = Number.NEGATIVE_INFINITY;
   #violations = 0;
-  /** Seconds until the last frame that was over the rate would be within it. */
+  /** Seconds until the last frame over the rate would be within it. */
   retryAfter = 0;
 
   constructor(limiter: RateLimiter, items: RateLimiter | null) {
@@ -46,14 +46,14 @@ export class RateGate {
     return this.#violations > MAX_RATE_VIOLATIONS ? "end" : "refuse";
   }
 
-  /** The peer had no stream between these times: what waited is within the rate. */
+  /** The peer had no stream between these times: counts that time towards the data that waited. */
   catchUp(sinceMs: number, nowMs: number): void {
     this.#limiter.allow(sinceMs, nowMs);
     this.#items?.allow(sinceMs, nowMs);
   }
 
   /**
-   * Charges a frame with items of a stream, which can't be refused: calls of the same peer are charged apart from them.
+   * Charges a frame with stream items, which can't be rejected, separately from the peer's calls.
    * @returns how long reading pauses; 0 within the rate
    */
   chargeItems(bytes: number, nowMs: number): number {
@@ -61,18 +61,18 @@ export class RateGate {
     return Math.min(RATE_WINDOW_MS, this.#items.overdraw(bytes) * 1000);
   }
 
-  /** Charges bytes of a frame that were not known when it arrived: the rate counts payloads as they are inflated. */
+  /** Charges the bytes that a frame was inflated by, which are unknown when it arrives. */
   chargeInflated(bytes: number): void {
     this.#limiter.overdrawBytes(bytes);
   }
 
-  /** How long reading pauses after a frame over the rate. At most a window, so that a peer's heartbeats are read. */
+  /** How long reading pauses after a frame over the rate. At most one window, so that heartbeats are read. */
   get pauseMs(): number {
     return Math.min(RATE_WINDOW_MS, this.retryAfter * 1000);
   }
 }
 
-/** Rates per second; Infinity or undefined: not limited. */
+/** Rates per second; Infinity or undefined for no limit. */
 export interface Rates {
   readonly messagesPerSecond?: number | undefined;
   readonly bytesPerSecond?: number | undefined;

@@ -1,8 +1,8 @@
 /**
  * Decides when the stream is read.
  *
- * Reading stops for a while when the peer is over its rate limit, and, for a peer without credit, when the queues are
- * full. Exception: while a peer without credit owes replies, or has sent PAUSE, reading continues for a while, because
+ * Reading stops temporarily when the peer is over its rate limit, and, for a peer without credit, when the queues are
+ * full. Exception: if a peer without credit owes replies or has sent PAUSE, reading continues for a while, because
  * the handlers that would make room may be waiting for its replies or its RESUME.
  */
 
@@ -22,7 +22,7 @@ export interface ReadHost {
   readonly isHandshaking: boolean;
   readonly pendingCalls: number;
   readonly sendQueue: {
-    /** Whether data is held back because the peer asked for that. */
+    /** Whether data is held back at the peer's request. */
     readonly isHeldByPeer: boolean;
     /** Bytes of replies that the peer hasn't read. */
     readonly replyBytes: number;
@@ -36,7 +36,7 @@ export interface ReadHost {
 
 export class ReadControl {
   readonly #host: ReadHost;
-  /** Whether queues are full or the login is under way. */
+  /** Whether queues are full or the login is in progress. */
   #isStopped = false;
   /** Set while the peer waits because it is over its rate. */
   #throttle: CallbackTimer | null = null;
@@ -71,7 +71,7 @@ export class ReadControl {
     if (this.isReading) this.#resumed();
   }
 
-  /** Doesn't read for this time. */
+  /** Pauses reading for this time. */
   throttle(delayMs: number): void {
     if (this.#throttle !== null) return;
     const wasReading = this.isReading;
@@ -107,7 +107,7 @@ export class ReadControl {
     if (!isOwed || !this.#mayOverrun) this.stop();
   }
 
-  /** This side sent a call, whose reply must be received. */
+  /** Resumes reading, because this side sent a call whose reply must be received. */
   startForReply(): void {
     const host = this.#host;
     if (this.isReading || host.isHandshaking || !this.#mayOverrun) return;

@@ -1,16 +1,16 @@
 /**
  * The credit that this side grants its peer: frames and bytes of messages and requests.
  *
- * Both ends count alike. A frame is charged when it arrives and released when the application has taken it. Released
- * credit goes back in batches, so that a call costs no frame of its own: of half the frames, and of a few bytes, so that a
- * peer that has sent one large message can soon send the next.
+ * Both ends count in the same way. A frame is charged when it arrives and released when the application has taken it.
+ * Released credit is returned in batches, so that a call doesn't cost a frame of its own: after half of the frames,
+ * or after a few bytes, so that a peer that has sent a large message can soon send the next one.
  */
 
 const MAX_BATCH_BYTES: number = 512 * 1024;
 
 /** How credit is returned. */
 export interface CreditHost {
-  /** Whether replies accumulate because the peer doesn't read them. Until it does, it gets no more credit. */
+  /** Whether replies accumulate because the peer doesn't read them. Until then, it gets no more credit. */
   readonly hasUnreadReplies: boolean;
   returnCredit(frames: number, bytes: number): void;
 }
@@ -22,7 +22,7 @@ export class ReceiveCredit {
   /** Credit that the peer has left. */
   #frames: number;
   #bytes: number;
-  /** Credit that was released and not returned yet. */
+  /** Released credit that hasn't been returned yet. */
   #dueFrames = 0;
   #dueBytes = 0;
 
@@ -34,7 +34,7 @@ export class ReceiveCredit {
     this.#byteBatch = Math.min(Math.ceil(bytes / 2), MAX_BATCH_BYTES);
   }
 
-  /** A frame arrived. Returns false if the peer had no credit for it. */
+  /** Charges a received frame. Returns false if the peer had no credit for it. */
   charge(bytes: number): boolean {
     if (this.#frames <= 0 || this.#bytes <= 0) return false;
     this.#frames -= 1;
@@ -42,14 +42,14 @@ export class ReceiveCredit {
     return true;
   }
 
-  /** A frame that was charged has left the receive queue. */
+  /** Releases a charged frame that has left the receive queue. */
   release(bytes: number): void {
     this.#dueFrames += 1;
     this.#dueBytes += bytes;
     if (this.#dueFrames >= this.#frameBatch || this.#dueBytes >= this.#byteBatch) this.returnDue();
   }
 
-  /** Returns what is due, if that is enough and the peer reads its replies. */
+  /** Returns released credit, if there is enough for a batch and the peer reads its replies. */
   returnDue(): void {
     if (this.#dueFrames < this.#frameBatch && this.#dueBytes < this.#byteBatch) return;
     if (this.#host.hasUnreadReplies) return;

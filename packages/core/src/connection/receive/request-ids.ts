@@ -23,7 +23,7 @@ export class RequestIds<Request extends Identified> {
     return this.#requests.get(keyOf(idHi, idLo));
   }
 
-  /** Adds a request. Ignored if the peer expects no reply, because its id then means nothing. */
+  /** Adds a request. Ignored if the peer expects no reply, because its id has no meaning then. */
   add(request: Request): void {
     if (request.wantsReply) this.#requests.set(keyOf(request.idHi, request.idLo), request);
   }

@@ -4,12 +4,12 @@ import { type QueuedFrame, wireBytes } from "./queued-frame.ts";
 /** Empty places kept before the queue is compacted, because compacting costs time. */
 const MIN_EMPTY_PLACES = 16;
 
-/** A frame's place in the queue; empty once it was removed. */
+/** A frame's place in the queue; empty once the frame is removed. */
 interface Place {
   frame: QueuedFrame | null;
 }
 
-/** A FIFO of requests and messages whose handlers haven't started; each can be removed. */
+/** A FIFO of waiting requests and messages, from which each can be removed. */
 export class RequestQueue {
   readonly #places: Fifo<Place> = new Fifo();
   /** The frames that weren't removed. */
@@ -20,7 +20,7 @@ export class RequestQueue {
     return this.#waiting.size;
   }
 
-  /** Bytes of the frames, as they came. */
+  /** Wire bytes of the frames. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -58,7 +58,7 @@ export class RequestQueue {
     this.#bytes = 0;
   }
 
-  /** A peer that cancels one request after another, behind one that waits, would otherwise fill the memory. */
+  /** Compacts the queue, which a peer could otherwise grow without limit by cancelling request after request. */
   #dropEmptyPlaces(): void {
     this.#places.clear();
     for (const place of this.#waiting.values()) this.#places.push(place);

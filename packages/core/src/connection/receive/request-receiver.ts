@@ -1,6 +1,6 @@
 /**
- * Takes the peer's messages, calls and requests for lists: credit, rate and ids are checked as a frame arrives. The
- * scheduler decides when it starts; then it is decoded and dispatched.
+ * Receives the peer's messages, calls and discovery requests. Credit, rate and ids are checked when a frame arrives.
+ * When the scheduler starts it, it is decoded and dispatched.
  */
 
 import type { RuntimeContext } from "../../context/runtime-context.ts";
@@ -21,13 +21,13 @@ import { RequestScheduler, type SchedulerHost } from "./request-scheduler.ts";
 
 type RequestSettings = SchedulerHost["settings"] & { readonly rateLimit?: Rates | null | undefined };
 
-/** Answers requests, also those of which no more than the frame is known. */
+/** Answers requests, including those that haven't been decoded. */
 export interface RequestReplies<Peer> extends ReplySender<Peer> {
   /** Answers RPC_LIST. @throws ConduitError MESSAGE_TOO_LARGE */
   sendDiscovery(idHi: number, idLo: number): void;
   sendErrorOfFrame(idHi: number, idLo: number, error: RpcError): void;
-  /** Tells the sender of a message or call without a reply, whose name wasn't read, that it failed. */
-  /** @param name of the method or message, as far as it is known */
+  /** Notifies the sender of a message or call without a reply that it failed before it was decoded. */
+  /** @param name the method or message type, as far as it is known */
   sendRefusalOfFrame(error: RpcError, name: string): void;
 }
 
@@ -45,7 +45,7 @@ export interface RequestHost<Peer> extends RequestSource<Peer> {
   readonly settings: RequestSettings;
   readonly reader: PayloadReader;
   readonly isOver: boolean;
-  /** Whether frames still arrive, but nothing is handled any more. */
+  /** Whether frames are still received but no longer handled. */
   readonly isClosing: boolean;
   readonly acceptsCalls: boolean;
   readonly features: {
@@ -55,13 +55,13 @@ export interface RequestHost<Peer> extends RequestSource<Peer> {
     readonly carriesMetadata: boolean;
     readonly reportsRefusals: boolean;
   };
-  /** Null if the extension `stream` isn't in force. */
+  /** Null if the extension `stream` wasn't agreed on. */
   readonly streamLimits: object | null;
   messagesReceived: number;
   rateLimited: number;
   /** Passes a decoded request to its handler. */
   dispatch(request: IncomingRequest<Peer>): void;
-  /** The streams of a request; null if the connection has none. @throws RpcError if there are too many */
+  /** Opens the streams of a request; null if the connection has no streams. @throws RpcError if there are too many */
   openStreams(request: IncomingRequest<Peer>, keys: StreamKeys): RequestStreams | null;
   returnCredit(frames: number, bytes: number): void;
   /** Whether a message is the reply to a request that this side sent without an id. */
@@ -77,14 +77,14 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   readonly scheduler: RequestScheduler<Peer>;
   readonly #host: RequestHost<Peer>;
   readonly #rateGate: RateGate | null;
-  /** Made with the first frame that needs credit. */
+  /** Created by the first frame that needs credit. */
   #credit: ReceiveCredit | null = null;
   #reportableTaken = 0;
   /** Tracks messages and calls without a reply until they are handled; null if nothing needs it. */
   handledMessages: HandledMessages | null = null;
   /** The request whose handler is being started. */
   #dispatched: IncomingRequest<Peer> | null = null;
-  /** Number of handlers being started: a request that waited for room may start within another. */
+  /** Number of handlers being started. They nest, because a waiting request may be started within another one. */
   #dispatchDepth = 0;
 
   constructor(host: RequestHost<Peer>) {
@@ -109,7 +109,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return this.#host.sendQueue.hasUnreadReplies;
   }
 
-  /** Ids of requests that have started and not been answered; null if that isn't known, more than one being on the stack. */
+  /** Ids of started, unanswered requests; null if unknown, because several are on the call stack. */
   get startedIds(): readonly (number | bigint)[] | null {
     if (this.#dispatchDepth > 1) return null;
     const { runningRequests } = this.scheduler;
@@ -117,12 +117,12 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return runningRequests.map(({ idHi, idLo }) => idOf(idHi, idLo));
   }
 
-  /** Messages and calls without a reply that were started or refused, of those whose sender hears of their failure. */
+  /** Number of started or rejected messages and calls without a reply whose sender requests notification of failures. */
   get reportableTaken(): number {
     return this.#reportableTaken;
   }
 
-  /** Drops the requests that wait for their handlers. Returns how many. */
+  /** Drops the waiting requests. Returns their number. */
   dropQueued(): number {
     const dropped = this.scheduler.clear();
     this.handledMessages?.dropped();
@@ -130,19 +130,19 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return dropped.length;
   }
 
-  /** Whether a frame of this type and length requests something, so that it needs credit. */
+  /** Whether a frame of this type and length is a request, so that it needs credit. */
   isRequest(type: number, length: number): boolean {
     if (type === FrameType.RPC_REQUEST) return this.#host.acceptsCalls;
     // RPC_LIST with a payload is a reply.
     return type === FrameType.MESSAGE || (type === FrameType.RPC_LIST && length === HEADER_BYTES);
   }
 
-  /** A frame begins to arrive in chunks. Throws like `charge`. */
+  /** The first chunk of a frame has arrived. Throws like `charge`. */
   frameBegun(type: number, length: number): void {
     if (this.isRequest(type, length)) this.charge(length);
   }
 
-  /** The peer gave up a frame that had begun. */
+  /** The peer has aborted a chunked frame. */
   frameAborted(type: number, length: number): void {
     if (this.isRequest(type, length)) this.requestTaken(length);
   }
@@ -162,12 +162,12 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     this.#host.returnCredit(frames, bytes);
   }
 
-  /** Replies have left, so credit that waited for that may return. */
+  /** Returns credit that waited until replies were sent. */
   returnDueCredit(): void {
     this.#credit?.returnDue();
   }
 
-  /** A request arrived and was charged. */
+  /** Handles a request that was charged. */
   receive(frame: FrameDecoder): void {
     if (this.#host.isClosing) {
       this.requestTaken(wireBytes(frame));
@@ -192,19 +192,19 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return !host.takeUncorrelatedReply(frame);
   }
 
-  /** The peer had no stream between these times, and sends now what waited. */
+  /** The peer had no stream between these times, and now sends the data that waited. */
   catchUp(sinceMs: number, nowMs: number): void {
     this.#rateGate?.catchUp(sinceMs, nowMs);
   }
 
-  /** A frame with items of a stream arrived, of this length. Over the rate, reading pauses. */
+  /** Charges a frame with stream items of this length to the rate. Pauses reading if it is over the rate. */
   chargeItems(length: number): void {
     if (this.#rateGate === null) return;
     const pauseMs = this.#rateGate.chargeItems(length, this.#host.context.runtime.now());
     if (pauseMs > 0) this.#host.reading.throttle(pauseMs);
   }
 
-  /** Over the rate, reading pauses; the first frame of a window is answered and refused. */
+  /** Pauses reading if the frame is over the rate, and rejects the first such frame of each window. */
   #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
     const host = this.#host;
     const verdict = gate.charge(frame, host.context.runtime.now());
@@ -281,7 +281,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       return;
     }
     if (isCall && streams !== null && !this.#openStreams(request, streams)) return;
-    // The current async context may be that of an earlier handler.
+    // The current async context may belong to an earlier handler.
     host.context.runtime.inOwnContext(dispatchIn<Peer>, this, request);
   }
 
@@ -300,8 +300,8 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   }
 
   /**
-   * Returns the deadline that a request contains.
-   * @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `deadline` isn't in force
+   * Returns the deadline in a request.
+   * @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `deadline` wasn't agreed on
    */
   #agreedTimeout(timeoutMs: number): number {
     if (this.#host.features.usesDeadlines) return timeoutMs;
@@ -309,14 +309,14 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
   }
 
-  /** @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `meta` isn't in force */
+  /** @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `meta` wasn't agreed on */
   #mustCarryMetadata(): void {
     if (this.#host.features.carriesMetadata) return;
     const message = "meta belongs to the extension 'meta', which was not agreed on at login";
     throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
   }
 
-  /** @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `stream` isn't in force, or nothing can end the streams */
+  /** @throws ConduitError INVALID_PAYLOAD_SHAPE if the extension `stream` wasn't agreed on, or nothing could end the streams */
   #mustHaveStreams(idHi: number, idLo: number): void {
     const hasId = idHi !== 0 || idLo !== 0;
     if (hasId && this.#host.streamLimits !== null) return;
@@ -339,7 +339,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     }
   }
 
-  /** Charges the rate limit for a compressed frame that was read, or refused after its payload was inflated. */
+  /** Charges the rate limit for a compressed frame that was decoded, or rejected after its payload was inflated. */
   #chargeInflated({ flags, payloadStart, payloadEnd }: RequestFrame): void {
     if ((flags & Flag.COMPRESSED) === 0) return;
     this.#rateGate?.chargeInflated(Math.max(0, this.#host.reader.payloadBytes - (payloadEnd - payloadStart)));
@@ -350,7 +350,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return isAnswered && (correlationHi !== 0 || correlationLo !== 0);
   }
 
-  /** The scheduler refuses a frame that has just arrived, or that its sender has cancelled. */
+  /** Rejects a frame that the scheduler doesn't accept, or that its sender has cancelled. */
   refuseRequest(frame: RequestFrame, error: RpcError): void {
     this.#refuse(frame, error);
     if (this.#reportsRefusal(frame)) this.handledMessages?.lastRefused();
@@ -362,8 +362,8 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   }
 
   /**
-   * A complete frame has an invalid payload: answers and reports it. The connection continues.
-   * @param name of the method or message, as far as it could be read
+   * Answers and reports a complete frame with an invalid payload. The connection continues.
+   * @param name the method or message type, if it could be decoded
    */
   refusePayload(frame: RequestFrame, error: ConduitError, name = ""): void {
     this.#host.countError();
@@ -371,7 +371,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     this.#host.report(error);
   }
 
-  /** Whether the sender of a message or call without a reply wants to hear of its failure. */
+  /** Whether the sender of a message or call without a reply requests a notification of its failure. */
   #reportsRefusal(frame: RequestFrame): boolean {
     return this.#host.features.reportsRefusals && (frame.flags & Flag.REPORT_REFUSAL) !== 0;
   }

@@ -1,9 +1,9 @@
 /**
- * Decides when the handlers of one connection start.
+ * Decides when the handlers for one connection's requests start.
  *
- * A handler starts immediately if the limits on running handlers allow it and the peer reads its replies. Otherwise the
- * request or message waits in the queue, which is bounded by the credit of the peer. A peer without credit is no longer
- * read when the queue is full.
+ * A handler starts immediately if the limits on running handlers allow it and the peer reads its replies. Otherwise
+ * the request or message waits in the queue, which is bounded by the peer's credit. For a peer without credit,
+ * reading stops when the queue is full.
  */
 
 import type { RuntimeContext } from "../../context/runtime-context.ts";
@@ -28,14 +28,14 @@ export interface SchedulerHost {
   readonly isOver: boolean;
   /**
    * Decodes the request and starts its handler. Answers a request that is invalid or has expired.
-   * @param queuedAtMs when it arrived, in monotonic milliseconds; null if that is now
+   * @param queuedAtMs when it arrived, in monotonic milliseconds; null if it has just arrived
    */
   startRequest(frame: RequestFrame, queuedAtMs: number | null): void;
   /** Whether the peer expects a reply to this request. */
   wantsReply(frame: RequestFrame): boolean;
   /** Answers a request whose handler won't start. */
   refuseRequest(frame: RequestFrame, error: RpcError): void;
-  /** A request of this many bytes on the wire has been started, refused or dropped. */
+  /** A request of this many wire bytes has been started, rejected or dropped. */
   requestTaken(bytes: number): void;
   /** The queue is full. */
   receiveQueueFull(): void;
@@ -43,27 +43,27 @@ export interface SchedulerHost {
   receiveQueueHasRoom(): void;
 }
 
-/** Handlers other than those of streams are fewer by default. */
+/** Handlers to abort per turn. By default, only handlers of streams can be more. */
 const ABORTED_PER_TURN = 256;
 
 export class RequestScheduler<Peer> implements Continuable {
   readonly #host: SchedulerHost;
   /** Whether the connect hooks have finished. */
   #isReady = false;
-  /** The answer to requests that aren't taken any more; null while they are. */
+  /** The error for new requests when they are no longer accepted; null while they are. */
   #refusal: RpcError | null = null;
   /** Whether queued requests start in a later turn. */
   #isWaitingForTurn = false;
-  /** Made when first needed, like the next one: idle connections have neither. */
+  /** Created on first use, like the next one; idle connections have neither. */
   #queue: RequestQueue | null = null;
   /** Queued and running requests that expect a reply. */
   #ids: RequestIds<QueuedFrame | IncomingRequest<Peer>> | null = null;
   /** Requests with running asynchronous handlers, each at its `runningAt`. */
   #running: IncomingRequest<Peer>[] | null = null;
   #runningBytes = 0;
-  /** Those of them that have a stream: they run for as long as it lasts, so they have a limit of their own. */
+  /** Number of those with streams, which have a separate limit because they run as long as their streams. */
   #runningStreams = 0;
-  /** Asynchronous hooks that the peer's requests have started. */
+  /** Number of running asynchronous hooks started by the peer's requests. */
   #runningHooks = 0;
   #idleWaiters: (() => void)[] | null = null;
 
@@ -81,12 +81,12 @@ export class RequestScheduler<Peer> implements Continuable {
     return this.#queue?.length ?? 0;
   }
 
-  /** Bytes of the queued requests and messages, as they came. */
+  /** Wire bytes of the queued requests and messages. */
   get queuedBytes(): number {
     return this.#queue?.bytes ?? 0;
   }
 
-  /** Bytes of the requests whose handlers run. */
+  /** Bytes of the requests with running handlers. */
   get runningBytes(): number {
     return this.#runningBytes;
   }
@@ -97,7 +97,7 @@ export class RequestScheduler<Peer> implements Continuable {
     this.startWaiting();
   }
 
-  /** From now on, requests are answered with this error; queued and running ones continue. */
+  /** Makes new requests fail with this error; queued and running ones continue. */
   refuseNew(error: RpcError): void {
     this.#refusal = error;
   }
@@ -133,7 +133,7 @@ export class RequestScheduler<Peer> implements Continuable {
     return this.#ids !== null && this.#ids.size > 0 && this.#ids.get(idHi, idLo) !== undefined;
   }
 
-  /** The peer cancelled the request with this id, if there is one. A request that hasn't started is answered here. */
+  /** Cancels the peer's request with this id, if there is one. Answers it if it hasn't started. */
   cancel(idHi: number, idLo: number): void {
     const request = this.#ids?.get(idHi, idLo);
     if (request === undefined) return;
@@ -160,7 +160,7 @@ export class RequestScheduler<Peer> implements Continuable {
 
   handlerSettled(request: IncomingRequest<Peer>): void {
     if (this.#running === null || !this.isRunning(request)) return;
-    // The last one takes its place.
+    // Move the last one to its place.
     const last = this.#running.pop() as IncomingRequest<Peer>;
     last.runningAt = request.runningAt;
     if (last !== request) this.#running[request.runningAt] = last;
@@ -172,7 +172,7 @@ export class RequestScheduler<Peer> implements Continuable {
     this.#wakeIdle();
   }
 
-  /** A request of the peer has started a hook, which counts like an asynchronous handler. @param bytes what it got */
+  /** A peer's request has started a hook, which counts like an asynchronous handler. @param bytes size of its arguments */
   hookStarted(running: Promise<unknown>, bytes: number): void {
     this.#runningHooks += 1;
     this.#runningBytes += bytes;
@@ -188,14 +188,14 @@ export class RequestScheduler<Peer> implements Continuable {
     return request.runningAt >= 0;
   }
 
-  /** Requests that expect a reply and whose asynchronous handlers run. */
+  /** Requests with running asynchronous handlers that expect a reply. */
   get runningRequests(): IncomingRequest<Peer>[] {
     return (this.#running ?? []).filter((request) => request.wantsReply);
   }
 
   /**
-   * Fires the signal of every running handler. Thousands of streams take several turns of the event loop: all at once would
-   * hold it up for 100 ms.
+   * Fires the signal of every running handler. Thousands of streams are spread over several event loop turns; all at
+   * once would block it for 100 ms.
    */
   abortRunning(error: ConduitError): void {
     const running = [...(this.#running ?? [])];
@@ -212,8 +212,8 @@ export class RequestScheduler<Peer> implements Continuable {
   }
 
   /**
-   * Drops the queue, because replies can no longer be sent. Its credit goes back: the peer may need it to close.
-   * @returns the requests
+   * Drops the queue, because replies can no longer be sent. Returns its credit, which the peer may need to close.
+   * @returns the dropped requests
    */
   clear(): readonly RequestFrame[] {
     const dropped = [...(this.#queue ?? [])];
@@ -226,14 +226,14 @@ export class RequestScheduler<Peer> implements Continuable {
     return dropped;
   }
 
-  /** Resolves pending `idle()` calls when the connection is over. */
+  /** Resolves pending `idle()` calls when the connection has ended. */
   over(): void {
     this.#wakeIdle();
   }
 
   /**
-   * Starts queued requests as far as the limits allow, then resumes the stream. A peer that reads its replies at last may
-   * have a thousand requests waiting, so this takes part in fair turns.
+   * Starts queued requests as far as the limits allow, then resumes the stream. Works in fair turns, because a peer
+   * that starts to read its replies again may have a thousand requests waiting.
    */
   startWaiting(): void {
     const { slice, turns } = this.#host.context;
@@ -250,7 +250,7 @@ export class RequestScheduler<Peer> implements Continuable {
     if (this.#fill <= LOW_WATER_RATIO && !this.#host.isOver) this.#host.receiveQueueHasRoom();
   }
 
-  /** The next slice. */
+  /** Continues in the next slice. */
   continueTurn(): void {
     this.#isWaitingForTurn = false;
     this.startWaiting();
@@ -266,7 +266,7 @@ export class RequestScheduler<Peer> implements Continuable {
     return this.runningHandlers === 0 && this.queuedHandlers === 0;
   }
 
-  /** Running requests also count against `receiveQueueBytes`; one may always run, whatever its size. */
+  /** Running requests also count towards `receiveQueueBytes`. One may always run, regardless of its size. */
   get #canStart(): boolean {
     if (!this.#isReady || this.#host.hasUnreadReplies) return false;
     const running = this.runningHandlers + this.#runningHooks;

@@ -259,11 +259,11 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     // A log has no gaps.
     if (this.rules.isDurable) return;
     this.#interruptions += 1;
-    this.#tellStarts();
+    this.#sendStarts();
   }
 
   /** Sends the members their new positions. */
-  #tellStarts(): void {
+  #sendStarts(): void {
     const start = { topic: this.name, epoch: this.epoch, presence: false, token: NO_CALL };
     let current: FrameBytes | null = null;
     for (const member of [...this.members]) {
@@ -289,7 +289,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     this.forgetMessages();
     this.#lagging?.clear();
     // Within an epoch, the next offset reveals the gap.
-    if (!isSame) this.#tellStarts();
+    if (!isSame) this.#sendStarts();
   }
 
   /** The log is no longer being read. */

@@ -71,7 +71,7 @@ export class TopicPresence {
       const { id } = member.peer;
       const entry = [id, user] as const;
       this.#entries.set(member, entry);
-      this.#tellOfJoined(entry, known !== undefined);
+      this.#addJoined(entry, known !== undefined);
       this.#ownChanged?.(id, entry);
     } else if (!watches) {
       return;
@@ -91,7 +91,7 @@ export class TopicPresence {
     this.#newcomers.delete(member);
     this.#host.waits.delete(member, this);
     const [id] = entry;
-    this.#tellOfLeft(id);
+    this.#addLeft(id);
     this.#ownChanged?.(id, null);
     this.#changed();
   }
@@ -106,9 +106,9 @@ export class TopicPresence {
       const known = ofNode.get(id);
       if (known !== undefined && known[1] === user) continue;
       ofNode.set(id, entry);
-      this.#tellOfJoined(entry, known !== undefined);
+      this.#addJoined(entry, known !== undefined);
     }
-    for (const id of gone) if (ofNode.delete(id)) this.#tellOfLeft(id);
+    for (const id of gone) if (ofNode.delete(id)) this.#addLeft(id);
     if (ofNode.size > 0) {
       this.#others ??= new Map();
       this.#others.set(epoch, ofNode);
@@ -119,14 +119,14 @@ export class TopicPresence {
     this.#changed();
   }
 
-  #tellOfJoined(entry: Entry, wasKnown: boolean): void {
+  #addJoined(entry: Entry, wasKnown: boolean): void {
     const [id] = entry;
     const hadLeft = this.#left.delete(id);
     const isNew = wasKnown ? this.#joined.get(id)?.isNew === true : !hadLeft;
     this.#joined.set(id, { entry, isNew });
   }
 
-  #tellOfLeft(id: string): void {
+  #addLeft(id: string): void {
     // A client that joined and left within the window was never announced.
     if (this.#joined.get(id)?.isNew !== true) this.#left.add(id);
     this.#joined.delete(id);
@@ -154,7 +154,7 @@ export class TopicPresence {
    * @returns whether all members were notified
    */
   flush(hasTime: () => boolean): boolean {
-    this.#round ??= this.#tellAll();
+    this.#round ??= this.#notifyMembers();
     try {
       for (let count = 1; this.#round.next().done !== true; count += 1) {
         if (count % MEMBERS_PER_LOOK === 0 && !hasTime()) return false;
@@ -168,7 +168,7 @@ export class TopicPresence {
   }
 
   /** Yields after each member. Changes made in the meantime belong to the next round. */
-  *#tellAll(): Generator<void, void> {
+  *#notifyMembers(): Generator<void, void> {
     const newcomers = [...this.#newcomers];
     const all = newcomers.length > 0 ? this.#framesFor(this.entries, [], true) : null;
     if (this.#joined.size + this.#left.size > 0) {
