@@ -1,4 +1,4 @@
-/** The client answers RPC_REQUEST too. */
+/** The client also answers RPC_REQUEST. */
 
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 

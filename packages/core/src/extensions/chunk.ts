@@ -1,6 +1,6 @@
 /**
- * CHUNK: frames of more than 64 KiB are sent in parts, in turns with all others, so that large frames don't delay small
- * ones. CHUNK_ACK says how many of their bytes have arrived.
+ * CHUNK: frames of more than 64 KiB are sent in parts, interleaved with all others, so that large frames don't delay
+ * small ones. CHUNK_ACK acknowledges received bytes.
  */
 
 import type { Extension, ExtensionHost, ReceivedFrame } from "../connection/extension.ts";
@@ -20,7 +20,7 @@ const MAX_ACK_BYTES = 32;
 /** The receiving side of a connection. */
 class Chunks {
   readonly connection: ExtensionHost;
-  /** Made with the first chunk. */
+  /** Created by the first chunk. */
   #assembler: ChunkAssembler | null = null;
   #unacknowledged = 0;
 
@@ -45,7 +45,7 @@ class Chunks {
       connection.frameAssembled(whole);
       whole.leaveFrame();
     } catch (error) {
-      // A frame that was refused at its header must not go on.
+      // A frame that was rejected by its header must not continue.
       this.#assembler?.clear();
       connection.fail(asConduitError(error));
     }
@@ -64,7 +64,7 @@ class Chunks {
   }
 }
 
-/** With default options. */
+/** The limits with default options. */
 const USUAL: ChunkLimits = { messages: MAX_CHUNKED_FRAMES, bytes: DEFAULT_RECEIVE_QUEUE_BYTES };
 
 export const chunk: Extension<ChunkLimits, Chunks> = {
@@ -81,7 +81,7 @@ export const chunk: Extension<ChunkLimits, Chunks> = {
     if (!isMap(theirs)) return null;
     const { messages, bytes } = theirs;
     if (!isCount(messages, 1) || !isCount(bytes, 1)) return null;
-    // Idle connections share it.
+    // Shared, to save memory of idle connections.
     return messages === USUAL.messages && bytes === USUAL.bytes ? USUAL : { messages, bytes };
   },
   attach(connection, theirs) {

@@ -1,6 +1,6 @@
 /**
- * The flag COMPRESSED: payloads are zlib streams. Both sides have to enable it; a compressed payload of a peer that it
- * wasn't agreed on with is refused. A netconduit peer negotiates nothing, so there the option alone decides.
+ * The flag COMPRESSED marks payloads that are zlib streams. Both sides have to enable it; without agreement, a
+ * compressed payload is rejected. With netconduit peers there is no negotiation, so the option alone decides.
  */
 
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";

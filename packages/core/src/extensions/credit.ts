@@ -1,6 +1,6 @@
 /**
- * CREDIT: a receiver grants its peer frames and bytes of messages and requests, and returns the grant as its
- * application takes them. Replies and all other frames need no credit.
+ * CREDIT: a receiver grants its peer a number of frames and bytes for messages and requests, and returns the credit
+ * as its application takes them. Replies and all other frames need no credit.
  */
 
 import type { Extension, ExtensionHost } from "../connection/extension.ts";
@@ -13,7 +13,7 @@ export const CREDIT_FRAME = 0x0103;
 /** Room for two integers and their keys. */
 const MAX_CREDIT_BYTES = 64;
 
-/** Frames and bytes that a receiver grants its peer. */
+/** The frames and bytes granted to a peer. */
 export interface Grant {
   readonly frames: number;
   readonly bytes: number;
@@ -38,7 +38,7 @@ export const credit: Extension<Grant, ExtensionHost> = {
   },
 };
 
-/** The grant in a map from the peer; null if it isn't one. */
+/** Reads a grant from the peer's map; null if it is invalid. */
 function grantIn(map: unknown, least: number): Grant | null {
   if (!isMap(map)) return null;
   const { frames, bytes } = map;

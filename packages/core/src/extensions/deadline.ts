@@ -1,4 +1,4 @@
-/** RPC_REQUEST contains `timeout_ms`, so that a handler knows how long its caller waits. */
+/** RPC_REQUEST contains `timeout_ms`, the time that the caller will wait. */
 
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 

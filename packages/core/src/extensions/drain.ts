@@ -1,6 +1,6 @@
 /**
- * DRAIN and DRAINED: a server that stops asks its clients to send no more messages and requests. A client answers behind
- * its last one, so both know what is still handled: everything before DRAINED.
+ * DRAIN and DRAINED: a stopping server asks its clients to stop sending messages and requests. A client answers after
+ * its last one, so both sides know what is still handled: everything before DRAINED.
  */
 
 import { acceptWithoutParams, type DrainNotice, type Extension, type ExtensionHost } from "../connection/extension.ts";
@@ -16,9 +16,9 @@ const MAX_DRAIN_BYTES = 128;
 /** The drain of one connection. */
 export interface DrainState {
   readonly connection: ExtensionHost;
-  /** Ends the server's wait for DRAINED; null unless it waits. */
+  /** Ends the server's wait for DRAINED; null if it isn't waiting. */
   answered: (() => void) | null;
-  /** Whether DRAIN has arrived: a peer that repeats it must not fill this side's queue with answers. */
+  /** Whether DRAIN has been received. Repeated ones aren't answered, so that a peer can't fill this side's queue. */
   isAsked: boolean;
 }
 
@@ -46,7 +46,7 @@ export const drain: Extension<true, DrainState> = {
 };
 
 /**
- * Sends DRAIN. Resolves when the client has answered behind its last request, or when the connection has ended.
+ * Sends DRAIN. Resolves when the client has answered after its last request, or when the connection has ended.
  * @param answered called before the next frame is handled
  */
 export function askToDrain(state: DrainState, notice: DrainNotice, answered: () => void): Promise<void> {

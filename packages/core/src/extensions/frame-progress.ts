@@ -1,19 +1,19 @@
 import { MIN_FRAME_BYTES_PER_SECOND } from "../limits.ts";
 
-/** A connection, and how far it has received its current frame. */
+/** A connection and the progress of its current frame. */
 export interface ProgressSource {
-  /** Number of the frame that has arrived in part; 0 if there is none. */
+  /** Number of the partially received frame; 0 if there is none. */
   readonly incompleteFrame: number;
   readonly bytesReceived: number;
-  /** Whether it is read, and when reading last resumed, in monotonic milliseconds. */
+  /** Whether the connection is being read, and since when, in monotonic milliseconds. */
   readonly isReading: boolean;
   readonly readingSinceMs: number;
 }
 
 /**
- * Finds frames that arrive too slowly. While a frame is incomplete, `MIN_FRAME_BYTES_PER_SECOND` must arrive on average
- * over each period of the heartbeat's timeout, so that a peer can't hold the memory of a large frame by sending a byte
- * now and then.
+ * Detects frames that arrive too slowly. While a frame is incomplete, `MIN_FRAME_BYTES_PER_SECOND` must arrive on
+ * average over each period of the heartbeat timeout, so that a peer can't hold the memory of a large frame by sending
+ * a byte now and then.
  */
 export class FrameProgress {
   #frame = 0;
@@ -21,10 +21,10 @@ export class FrameProgress {
   #sinceMs = 0;
   #checkedAtMs = 0;
 
-  /** Whether the current frame is too slow. To be called more often than once per `periodMs`. */
+  /** Whether the current frame is too slow. Must be called more often than once per `periodMs`. */
   check(source: ProgressSource, periodMs: number, nowMs: number): boolean {
     const { incompleteFrame, bytesReceived, isReading, readingSinceMs } = source;
-    // After a longer gap this process has slept, and so has its reading.
+    // A longer gap means that this process was paused and didn't read.
     const hasSlept = nowMs - this.#checkedAtMs > periodMs;
     this.#checkedAtMs = nowMs;
     const isSame = incompleteFrame !== 0 && incompleteFrame === this.#frame;

@@ -9,20 +9,20 @@ import { FrameType } from "../wire/constants.ts";
 import { FrameProgress } from "./frame-progress.ts";
 import { type Latency, Liveness, NO_LATENCY } from "./liveness.ts";
 
-/** Answers to PINGs that may wait for a peer with credit, which is always read. An honest peer has a few under way. */
+/** Limit of unsent answers to PINGs of a peer with credit, which is always read. An honest peer causes a few. */
 const MAX_UNREAD_PONGS = 1000;
 
-/** The heartbeat of one connection, and the timer that checks it. */
+/** The heartbeat of one connection. As a timer, it runs the checks. */
 class ConnectionHeartbeat extends TimerEntry {
   readonly #connection: ExtensionHost;
   readonly #liveness: Liveness;
-  /** Bytes that the operating system had accepted at the last check. */
+  /** Number of bytes accepted by the operating system as of the last check. */
   #acceptedBytes = 0;
-  /** Time of the last sign of life before the silence that is being verified. */
+  /** Time of the last activity before the silence that is being verified. */
   #doubtedSinceMs = 0;
-  /** Whether a frame seems too slow, and is checked once more. */
+  /** Whether a frame seems too slow and is being checked once more. */
   #doubtsFrame = false;
-  /** PINGs answered since control frames last had to wait for the peer to read. */
+  /** Number of PINGs answered while control frames have been waiting for the peer to read. */
   #unreadPongs = 0;
   /** Null while no frame is incomplete. */
   #progress: FrameProgress | null = null;
@@ -47,7 +47,7 @@ class ConnectionHeartbeat extends TimerEntry {
     this.#liveness.pongReceived(this.#connection.context.runtime.now(), this.#connection.readingSinceMs);
   }
 
-  /** A peer that doesn't read while it sends PINGs would fill this side's memory with their answers. */
+  /** Answers a PING. Bounds the answers that wait for a peer that sends PINGs without reading. */
   #answerPing(idHi: number, idLo: number): void {
     this.#unreadPongs = this.#connection.sendQueue.hasWaitingControl ? this.#unreadPongs + 1 : 0;
     if (this.#unreadPongs > MAX_UNREAD_PONGS && this.#connection.features.hasCredit) {
@@ -72,7 +72,7 @@ class ConnectionHeartbeat extends TimerEntry {
     const now = connection.context.runtime.now();
     this.#noteActivity(now);
     const verdict = this.#liveness.check(now);
-    // If this process was busy, the peer's bytes may be waiting in the socket: read once more before judging.
+    // If this process was busy, the peer's bytes may still be in the socket. Read once more before deciding.
     if (verdict === "dead" && this.#doubtedSinceMs !== this.#liveness.seenAtMs) {
       this.#doubtedSinceMs = this.#liveness.seenAtMs;
       connection.context.wheel.schedule(this, 0);
@@ -87,14 +87,14 @@ class ConnectionHeartbeat extends TimerEntry {
     if (!this.#isFrameTooSlow(now)) {
       this.#doubtsFrame = false;
     } else if (!this.#doubtsFrame) {
-      // The rest of it may be waiting in the socket, too.
+      // Its remaining bytes may also still be in the socket.
       this.#doubtsFrame = true;
       connection.context.wheel.schedule(this, 0);
       return;
     } else {
       const message = `A frame arrived at less than ${MIN_FRAME_BYTES_PER_SECOND} bytes a second for ${heartbeatTimeoutMs} ms`;
       const error = new ConduitError(ErrorCode.FRAME_TIMEOUT, message);
-      // A session needn't end for a path that has become silent in the middle of a frame.
+      // A session can be resumed after a network path has become silent in the middle of a frame.
       if (connection.resumption?.stream.hasSession === true) connection.streamFailed(error);
       else connection.fail(error);
       if (this.#hasLostStream) this.#waitForStream();
@@ -111,7 +111,7 @@ class ConnectionHeartbeat extends TimerEntry {
     return this.#connection.isSuspended;
   }
 
-  /** Nothing is judged while there is no stream. */
+  /** Pauses the checks while there is no stream. */
   #waitForStream(): void {
     this.#progress = null;
     this.#doubtsFrame = false;
@@ -130,9 +130,9 @@ class ConnectionHeartbeat extends TimerEntry {
   }
 
   /**
-   * While this side doesn't read, the peer's silence proves nothing. If that is because the peer doesn't read its
-   * replies, then its reading is the only sign of life. A netconduit peer gives up by itself when its PINGs aren't read
-   * for its timeout, so this side doesn't wait longer for one either: its path may be dead.
+   * While this side doesn't read, the peer's silence proves nothing. If reading has stopped because the peer doesn't
+   * read its replies, progress in writing counts as activity. A netconduit peer closes the connection when its PINGs
+   * aren't read within its timeout, so this side doesn't wait longer for one either, because the path may be dead.
    */
   #noteActivity(now: number): void {
     const { isReading, readingSinceMs: sinceMs, sendQueue, hasNetconduitPeer, receivedAtMs } = this.#connection;
@@ -153,7 +153,7 @@ export const heartbeat: Extension<true, ConnectionHeartbeat> = {
   name: "heartbeat",
   frames: [{ type: FrameType.HEARTBEAT_PING }, { type: FrameType.HEARTBEAT_PONG }],
   isBase: true,
-  // All peers support it, including netconduit's.
+  // Not negotiated, because all peers support it, including netconduit.
   offer: () => null,
   accept: () => null,
   attach: (connection) => new ConnectionHeartbeat(connection),

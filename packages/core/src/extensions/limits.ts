@@ -1,4 +1,4 @@
-/** The largest message that each side accepts, said at login, so that the other side sends none that is larger. */
+/** Announces the largest message that each side accepts, so that the other side doesn't send larger ones. */
 
 import type { Extension, ExtensionHost } from "../connection/extension.ts";
 import { isMap } from "../util/is-map.ts";

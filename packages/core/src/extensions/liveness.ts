@@ -1,19 +1,19 @@
 /**
- * Decides when to send a PING and when to give up on the peer, from times passed in.
+ * Decides when to send a PING and when to consider the peer dead, from the times passed in.
  *
- * Any byte from the peer counts as a sign of life. While this side doesn't read, the peer's silence proves nothing:
- * `suspend` stops the timeout and `resume` restarts it. The same applies if the process itself was stopped (a debugger,
- * a blocked event loop): a check that comes much later than expected grants the peer one more interval.
+ * Any byte from the peer counts as activity. While this side doesn't read, the peer's silence proves nothing, so
+ * `suspend` stops the timeout and `resume` restarts it. The same applies if the process itself was paused (a
+ * debugger, a blocked event loop): a check that runs much later than expected grants the peer one more interval.
  *
- * A PONG doesn't say which PING it answers, but the stream preserves their order. One PING is measured at a time,
- * skipping the PONGs of earlier ones.
+ * A PONG doesn't identify its PING, but the stream preserves their order. One PING is measured at a time, skipping
+ * the PONGs of earlier ones.
  *
  * All times are `Runtime.now` milliseconds.
  */
 
 /** Weight of a new sample in the average, as in netconduit. */
 const AVERAGE_WEIGHT = 0.3;
-/** Delay of a check from which this process counts as having been stopped. */
+/** A check that is this late means that the process was paused. */
 const STANDSTILL_SLACK_MS = 1000;
 
 /** Round-trip times. All zero before the first sample. */
@@ -63,7 +63,7 @@ export class Liveness {
     return this.#roundTrips === null ? NO_LATENCY : this.#roundTrips.latency;
   }
 
-  /** Time of the last sign of life. */
+  /** Time of the last activity. */
   get seenAtMs(): number {
     return this.#seenAt;
   }
@@ -72,12 +72,12 @@ export class Liveness {
   sent(now: number): void {
     this.#sentAt = Math.ceil(now);
     this.#roundTrips ??= new RoundTrips();
-    // Time that a PONG waits unread in the socket isn't latency.
+    // A PONG waiting unread in the socket would distort the measurement.
     this.#roundTrips.pingSent(now, !this.#suspended);
   }
 
   /**
-   * A PONG arrived. Without a pending PING, it is only a sign of life.
+   * Handles a PONG. Without a pending PING, it only counts as activity.
    * @param readingSinceMs when reading last resumed; the round trip of a PING sent before that is discarded
    */
   pongReceived(now: number, readingSinceMs: number = 0): void {

@@ -1,5 +1,5 @@
 /**
- * A server says which keys of `$once` it knows, so that a client of several servers repeats a call only where its key is
+ * Identifies a server's set of `$once` keys, so that a client of several servers repeats a call only where its key is
  * known.
  */
 
@@ -9,11 +9,11 @@ import { isMap } from "../util/is-map.ts";
 const MAX_CHARS = 64;
 
 export interface OnceParams {
-  /** Two servers that say the same know the same keys. Absent from a client, and from a server whose store failed. */
+  /** Id of the set of keys; servers with the same id share their keys. Absent from a client, and from a server whose store failed. */
   readonly keys?: string | undefined;
 }
 
-/** Its state names the keys of the server at the other end; there is none if that didn't say. */
+/** Its state is the id of the server's keys; undefined if unknown. */
 export const once: Extension<OnceParams, string> = {
   name: "once",
   frames: [],

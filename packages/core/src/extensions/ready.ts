@@ -1,4 +1,4 @@
-/** READY: the server's connect hooks have let the client in. A server without hooks declines the extension. */
+/** READY: the server's connect hooks have admitted the client. A server without hooks declines the extension. */
 
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
 

@@ -1,6 +1,6 @@
 /**
- * CREDENTIALS_EXPIRING and CREDENTIALS: a server asks for a new token before the client's identity expires, so that the
- * connection needn't end. Agreed on between clients with credentials and servers that take tokens.
+ * CREDENTIALS_EXPIRING and CREDENTIALS: a server requests a new token before the client's identity expires, so that
+ * the connection can continue. Negotiated between clients with credentials and servers that accept tokens.
  */
 
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";

@@ -1,4 +1,4 @@
-/** How long a transfer may take, and how one that breaks off goes on by itself. */
+/** Timeouts and automatic continuation of transfers. */
 
 import { checkSignal, checkTimeout } from "../../connection/outgoing-calls.ts";
 import { type Called, ConduitError, cancelledError, ErrorCode, isInstance, quoted } from "../../errors.ts";
@@ -7,10 +7,10 @@ import type { FileCaller } from "./file-caller.ts";
 import type { ProgressReporter } from "./file-progress.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 
-/** An attempt begins no sooner than so long after the last one: the peer may refuse them all for a while. */
+/** Minimum interval between attempts, because the peer may reject all of them for a while. */
 const BETWEEN_ATTEMPTS_MS = 500;
 
-/** They are temporary, too, but only the application may want what the file is now. */
+/** Temporary errors that end a transfer, because only the application can decide whether to transfer the changed file. */
 const ENDS: ReadonlySet<number> = new Set([ErrorCode.FILE_CHANGED, ErrorCode.CHECKSUM_MISMATCH]);
 
 export interface AttemptsOptions {
@@ -22,7 +22,7 @@ export interface AttemptsOptions {
 }
 
 /**
- * Makes attempts until one succeeds. A temporary error is followed by another one, once the peer is connected.
+ * Makes attempts until one succeeds. After a temporary error, makes another attempt once the peer is connected.
  * @throws the error of the last attempt; ConduitError CONNECTION_CLOSED if the peer won't be connected, CANCELLED, TIMEOUT
  */
 export async function untilComplete<T>(options: AttemptsOptions, attempt: () => Promise<T>): Promise<T> {
@@ -73,7 +73,7 @@ async function pause(transfers: FileTransfers, delayMs: number, signal: AbortSig
 }
 
 /**
- * Runs a transfer whose signal fires when the application's does, or after `timeoutMs`.
+ * Runs a transfer with a signal that fires with the application's signal or after `timeoutMs`.
  * @throws ConduitError INVALID_CONFIG; the transfer's error
  */
 export async function withinTime<T>(

@@ -3,13 +3,13 @@ import { NotRegularFile } from "../../util/file-access.ts";
 
 const DENIED = "the system doesn't let this program";
 
-/** The code of a system's error, and what it means. */
+/** Our code and wording for system error codes. */
 const MEANINGS: ReadonlyMap<string, readonly [code: number, meaning: string]> = new Map([
   ["ENOENT", [ErrorCode.NOT_FOUND, "there is no such file or folder"]],
   ["EACCES", [ErrorCode.PERMISSION_DENIED, DENIED]],
   ["EPERM", [ErrorCode.PERMISSION_DENIED, DENIED]],
   ["EROFS", [ErrorCode.PERMISSION_DENIED, "the disk can only be read"]],
-  // Deno's, by its name.
+  // Deno's error name.
   ["NotCapable", [ErrorCode.PERMISSION_DENIED, "the program needs --allow-read and --allow-write of the folder"]],
   ["ENOSPC", [ErrorCode.DISK_FULL, "the disk is full"]],
   ["EDQUOT", [ErrorCode.DISK_FULL, "the user's part of the disk is full"]],
@@ -21,15 +21,15 @@ const MEANINGS: ReadonlyMap<string, readonly [code: number, meaning: string]> = 
   ["ENOTDIR", [ErrorCode.INVALID_FILE_NAME, "a part of its path is not a folder"]],
 ]);
 
-/** The system's name for an error, such as `ENOSPC`; else the error's own. */
+/** The system's error code, such as `ENOSPC`, or the error's name without one. */
 export function systemCodeOf(cause: unknown): string {
   const { code, name } = (cause ?? {}) as { code?: unknown; name?: unknown };
   return typeof code === "string" ? code : String(name);
 }
 
 /**
- * An error of file access as one that the peer may see: without paths, which only the cause has.
- * @param doing for the message: `write 'a.txt'`
+ * Converts a file access error to one that may be sent to the peer. Paths are only in its cause.
+ * @param doing the operation, for the message: `write 'a.txt'`
  */
 export function fileError(cause: unknown, doing: string): ConduitError {
   if (isInstance(cause, ConduitError)) return cause;
@@ -42,7 +42,7 @@ export function fileError(cause: unknown, doing: string): ConduitError {
   return new RpcError(code, `Cannot ${doing}: ${meaning === null ? system : `${meaning} (${system})`}`, { cause });
 }
 
-/** Runs a file operation. Its errors become coded ones. */
+/** Runs a file operation and converts its errors. */
 export async function withFileErrors<T>(doing: string, operation: () => Promise<T>): Promise<T> {
   try {
     return await operation();

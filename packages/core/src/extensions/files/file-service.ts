@@ -10,7 +10,7 @@ import { type FolderContext, type FolderHost, ServedFolder } from "./served-fold
 
 type Params = Readonly<Record<string, unknown>>;
 
-/** The folders that one endpoint serves. Its methods are registered with the first of them. */
+/** The folders served by one endpoint. Its methods are registered with the first folder. */
 export class FileService<Peer> {
   readonly #registry: Registry<Peer>;
   readonly #host: FolderHost<Peer>;
@@ -18,7 +18,7 @@ export class FileService<Peer> {
   /** The folder for netconduit peers. */
   #netconduitFolder: ServedFolder<Peer> | null = null;
   #servesNetconduit = false;
-  /** Uploads that are being received. */
+  /** Uploads in progress. */
   readonly #receiving = new Set<Promise<unknown>>();
 
   constructor(registry: Registry<Peer>, host: FolderHost<Peer>) {
@@ -55,8 +55,8 @@ export class FileService<Peer> {
   }
 
   /**
-   * @param isRunning whether peers may come already; else `begin` follows
-   * @returns a function that stops serving it; transfers under way continue
+   * @param isRunning whether peers may already be connected; otherwise `begin` must follow
+   * @returns a function that stops serving the folder; running transfers continue
    * @throws ConduitError INVALID_CONFIG, INVALID_STATE if the name is taken
    */
   serve(
@@ -83,17 +83,17 @@ export class FileService<Peer> {
     };
   }
 
-  /** Rejects with INVALID_CONFIG if a folder that is served doesn't exist. */
+  /** Rejects with INVALID_CONFIG if a served folder doesn't exist. */
   async mustExist(): Promise<void> {
     for (const folder of this.#folders.values()) await folder.mustExist();
   }
 
-  /** Peers may come. */
+  /** Peers may connect. */
   begin(): void {
     for (const folder of this.#folders.values()) folder.begin();
   }
 
-  /** Resolves when no upload is being received. One whose connection has ended keeps what it has, and closes its files. */
+  /** Resolves when no upload is in progress. Uploads of ended connections save their data and close their files. */
   async received(): Promise<void> {
     while (this.#receiving.size > 0) await Promise.allSettled(this.#receiving);
   }
@@ -103,7 +103,7 @@ export class FileService<Peer> {
     return upload.finally(() => this.#receiving.delete(upload));
   }
 
-  /** No peers come any more: leaves no timers behind. */
+  /** Cancels all timers when no more peers can connect. */
   end(): void {
     for (const folder of this.#folders.values()) folder.end();
   }

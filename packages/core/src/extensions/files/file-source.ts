@@ -6,27 +6,27 @@ import type { FileAccess, FileFacts, OpenFile } from "../../util/file-access.ts"
 import { withFileErrors } from "./file-errors.ts";
 
 const READ_BYTES: number = 256 * 1024;
-/** One frame of a stream: a larger item is put together again, which costs its receiver a copy. */
+/** Fits into one frame of a stream. Larger items have to be reassembled, which costs the receiver a copy. */
 const CHUNK_BYTES: number = 64 * 1024;
 
-/** A file to send. It can be read once, unless it has a size. */
+/** A file to send. It can be read once, or repeatedly if its size is known. */
 export interface FileSource {
   /** Undefined for a stream, and for bytes. */
   readonly name: string | undefined;
-  /** Null if it isn't known. */
+  /** Null if unknown. */
   readonly bytes: number | null;
-  /** Unix milliseconds; null if it isn't known. A source is the same as before if size and time are. */
+  /** Unix milliseconds; null if unknown. A source is unchanged if its size and time are. */
   readonly modifiedMs: number | null;
-  /** Identifies it within this process; null if it can't be sent again from the middle. */
+  /** Identifies the source within this process; null if it can't be continued from the middle. */
   readonly key: string | null;
-  /** The bytes from `offset` on. A chunk is valid until the next one is asked for. */
+  /** The bytes from `offset`. A chunk is valid until the next one is requested. */
   chunks(offset: number): AsyncIterable<Uint8Array>;
-  /** @throws RpcError FILE_CHANGED if it isn't what it was, or hasn't the size `bytes` */
+  /** @throws RpcError FILE_CHANGED if the source has changed or its size isn't `bytes` */
   mustBeUnchanged(bytes: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A `Blob` or `File` of the web. */
+/** A web `Blob` or `File`. */
 export interface BlobLike {
   readonly size: number;
   readonly name?: string;
@@ -44,8 +44,8 @@ export type UploadSource =
   | AsyncIterable<Uint8Array>;
 
 /**
- * Opens what is to be uploaded.
- * @throws ConduitError INVALID_CONFIG if it is nothing of that kind; the codes of a file that can't be read
+ * Opens the source of an upload.
+ * @throws ConduitError INVALID_CONFIG for an unsupported source; the codes of a file that can't be read
  */
 export async function openSource(source: UploadSource, files: () => FileAccess): Promise<FileSource> {
   if (typeof source === "string") return await openFile(files(), source);
@@ -99,7 +99,7 @@ export class DiskSource implements FileSource {
     return this.#facts.modifiedMs;
   }
 
-  /** The next chunk is read while the last one leaves. */
+  /** Reads the next chunk while the last one is being sent. */
   async *chunks(offset: number): AsyncGenerator<Uint8Array, undefined> {
     let memory = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(1, this.bytes - offset)));
     let spare = new Uint8Array(0);
@@ -111,11 +111,11 @@ export class DiskSource implements FileSource {
         if (count === 0) return;
         at += count;
         const bytes = memory.subarray(0, count);
-        // Reads double, so that files that stand still at their start take little memory.
+        // Read sizes double, so that transfers that stall at their start hold little memory.
         const size = Math.min(2 * memory.length, READ_BYTES, Math.max(1, this.bytes - at));
         [memory, spare] = [spare.length >= size ? spare : new Uint8Array(size), memory];
         reading = this.#read(memory, at);
-        // It is awaited in the next round, or at the end.
+        // Awaited in the next iteration or at the end.
         reading.catch(() => undefined);
         for (let from = 0; from < count; from += CHUNK_BYTES) yield bytes.subarray(from, from + CHUNK_BYTES);
       }
@@ -124,7 +124,7 @@ export class DiskSource implements FileSource {
     }
   }
 
-  /** Not beyond the size that was announced: a file that grows is found out at the end. */
+  /** Reads up to the announced size. A file that has grown is detected at the end. */
   async #read(memory: Uint8Array, at: number): Promise<number> {
     const wanted = Math.min(memory.length, this.bytes - at);
     if (wanted <= 0) return 0;
@@ -144,7 +144,7 @@ export class DiskSource implements FileSource {
 }
 
 /**
- * A source that has no time of change, with a random number in its place. Only one upload knows the number, so no other
+ * Replaces a missing modification time with a random number, which only this upload knows, so that no other one
  * continues it.
  */
 export function withRandomVersion(source: FileSource): FileSource & { readonly key: string } {

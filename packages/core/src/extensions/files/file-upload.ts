@@ -10,7 +10,7 @@ import { checkedRate, pacedChunks, type RateLimit } from "./paced-chunks.ts";
 import { type RemoteFolder, translated } from "./remote-folder.ts";
 import type { FileResult, UploadOptions } from "./transfer-options.ts";
 
-/** Sends files to a folder of the peer. */
+/** Uploads files to a peer's folder. */
 export class FileUpload {
   readonly #folder: RemoteFolder;
 
@@ -45,7 +45,7 @@ export class FileUpload {
     };
   }
 
-  /** A later attempt of the same upload has the same id, so that the peer knows it if only its answer was lost. */
+  /** Gives attempts of the same upload the same id, so that the peer recognizes it if only its answer was lost. */
   async #sendIdentified(source: FileSource, name: string, options: UploadOptions): Promise<FileResult> {
     const { bytes, key } = source;
     const progress = this.#folder.progressOf(options);

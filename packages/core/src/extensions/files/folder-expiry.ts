@@ -1,13 +1,13 @@
-/** Removes unfinished files that aren't continued: when a folder is first served, when it is used, and by a timer. */
+/** Removes abandoned unfinished files: when a folder is first served, when it is used, and by a timer. */
 
 import { CallbackTimer } from "../../util/time.ts";
 import { withFileErrors } from "./file-errors.ts";
 import type { FileTransfers } from "./file-transfers.ts";
 import type { ReceivingFolder } from "./receiving-folder.ts";
 
-/** Other processes may leave unfinished files, too, so use looks for them. */
+/** Minimum interval of searches on use, which also find unfinished files left by other processes. */
 const USE_INTERVAL_MS = 60_000;
-/** Longer times are taken in steps, because timers are bounded. */
+/** Longer times are split into steps, because timers have a maximum. */
 const MAX_STEP_MS: number = 24 * 60 * 60 * 1000;
 
 export interface FolderExpiryOptions {
@@ -16,13 +16,13 @@ export interface FolderExpiryOptions {
   readonly receiving: ReceivingFolder;
   readonly transfers: FileTransfers;
   readonly expireMs: number;
-  /** A search that nobody waits for failed. */
+  /** A background search has failed. */
   failed(error: unknown): void;
 }
 
 export class FolderExpiry {
   readonly #options: FolderExpiryOptions;
-  /** Scheduled while there are unfinished files that this side knows of. Doesn't keep the process running. */
+  /** Scheduled while there are known unfinished files. Doesn't keep the process running. */
   readonly #timer = new CallbackTimer(() => this.#searchAlone());
   #searchedMs = Number.NEGATIVE_INFINITY;
   #search: Promise<void> | null = null;
@@ -32,25 +32,25 @@ export class FolderExpiry {
     this.#options = options;
   }
 
-  /** The folder is served from now on: searches it. */
+  /** Searches a folder that is starting to be served. */
   begin(): void {
     this.#isServed = true;
     this.#searchAlone();
   }
 
-  /** The folder is used. Resolves when a search, if one is due or under way, has ended. */
+  /** Called on use. Resolves when a due or running search has finished. */
   async used(): Promise<void> {
     const { transfers, expireMs } = this.#options;
     const isDue = transfers.now() - this.#searchedMs >= Math.min(USE_INTERVAL_MS, expireMs);
     if (isDue || this.#search !== null) await this.#searchOnce();
   }
 
-  /** An unfinished file is left. */
+  /** An unfinished file was left. */
   left(): void {
     if (!this.#timer.isScheduled) this.#schedule(this.#options.expireMs);
   }
 
-  /** The folder isn't served any more. */
+  /** The folder is no longer served. */
   end(): void {
     this.#isServed = false;
     this.#options.transfers.cancel(this.#timer);

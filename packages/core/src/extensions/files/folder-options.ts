@@ -4,7 +4,7 @@ import { describeValue } from "../../text/describe-value.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { isOverwritePolicy, type OverwritePolicy, POLICY_RULE } from "./overwrite-policy.ts";
 
-/** An operation of a peer in a folder. */
+/** A peer's operation in a folder. */
 export interface FileRequest {
   readonly action: "upload" | "download" | "list" | "stat" | "remove";
   /** The folder's name, as in `files(name, …)`. */
@@ -13,37 +13,37 @@ export interface FileRequest {
   readonly name: string | null;
 }
 
-/** Options of a folder that peers may use. */
+/** Options of a served folder. */
 export interface FolderOptions<Peer = unknown> {
   /** Path of the folder, which must exist. Only regular files directly in it are served. */
   readonly dir: string;
-  /** Whether peers may send files. Default false. */
+  /** Whether peers may upload files. Default false. */
   readonly upload?: boolean | undefined;
-  /** Whether peers may fetch files, list them and ask for their size. Default false. */
+  /** Whether peers may download and list files, and query their size. Default false. */
   readonly download?: boolean | undefined;
   /** Whether peers may remove files. Default false. */
   readonly remove?: boolean | undefined;
-  /** Largest file that is taken, in bytes. Default: no limit. */
+  /** Maximum size of an uploaded file in bytes. Default: no limit. */
   readonly maxFileBytes?: number | undefined;
   /**
-   * Bytes that all files in the folder may have together, unfinished ones included. A file counts as 4,096 at least, so this
-   * bounds their number, too. Default: no limit.
+   * Maximum total bytes of all files in the folder, including unfinished ones. A file counts as at least 4,096, so
+   * this also bounds their number. Default: no limit.
    */
   readonly quotaBytes?: number | undefined;
   /**
-   * If an uploaded file's name is taken: `fail` refuses it, `replace` replaces the file, `rename` puts a number behind
-   * the new one's name. Default `fail`.
+   * What happens if an uploaded file's name is taken: `fail` rejects the upload, `replace` replaces the file,
+   * `rename` adds a number to the new file's name. Default `fail`.
    */
   readonly overwrite?: OverwritePolicy | undefined;
-  /** Milliseconds after which an unfinished file that nobody continues is removed. Default: 24 hours. */
+  /** Milliseconds after which an abandoned unfinished file is removed. Default: 24 hours. */
   readonly expireMs?: number | undefined;
   /**
-   * Whether peers of netconduit's Python package use this folder: they name none. One folder at most. Default false.
+   * Whether Python netconduit peers use this folder, because they don't name one. At most one folder. Default false.
    */
   readonly netconduit?: boolean | undefined;
-  /** Peers whose user has one of these roles may use the folder; the others are refused with PERMISSION_DENIED. Default: all. */
+  /** Roles of which a peer's user needs one to use the folder; others get PERMISSION_DENIED. Default: all. */
   readonly roles?: readonly string[] | undefined;
-  /** Judges each request. False refuses it with PERMISSION_DENIED, an `RpcError` that it throws with its code. */
+  /** Authorizes each request. False rejects it with PERMISSION_DENIED, a thrown `RpcError` with its own code. */
   readonly authorize?: ((peer: Peer, request: FileRequest) => boolean | PromiseLike<boolean>) | undefined;
 }
 
@@ -64,7 +64,7 @@ const KNOWN = new KnownOptions<FolderOptions>("files", {
 });
 const DAY_MS: number = 24 * 60 * 60 * 1000;
 
-/** The same with defaults. */
+/** Options with defaults filled in. */
 export interface FolderConfig<Peer> {
   readonly dir: string;
   readonly upload: boolean;
@@ -76,7 +76,7 @@ export interface FolderConfig<Peer> {
   readonly overwrite: OverwritePolicy;
   readonly expireMs: number;
   readonly authorize: FolderOptions<Peer>["authorize"];
-  /** Null for everybody. */
+  /** Null for all. */
   readonly access: Access | null;
 }
 

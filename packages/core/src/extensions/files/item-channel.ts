@@ -1,6 +1,6 @@
 interface Offer {
   readonly item: unknown;
-  /** The reader has done with it. */
+  /** Called when the reader has processed the item. */
   taken(): void;
 }
 
@@ -9,21 +9,21 @@ interface Reader {
   reject(error: Error): void;
 }
 
-/** Items that arrive by calls or messages of their own, one at a time, as the stream that a folder reads. */
+/** Turns items that arrive one at a time, in separate calls or messages, into the stream that a folder reads. */
 export class ItemChannel implements AsyncIterableIterator<unknown> {
   #offered: Offer | null = null;
-  /** The reader works on it. */
+  /** The item being processed by the reader. */
   #read: Offer | null = null;
   #reader: Reader | null = null;
   #failure: Error | null = null;
   #isOver = false;
   #open: () => void = () => undefined;
-  /** Resolves when it is read for the first time. */
+  /** Resolves when reading starts. */
   readonly opened: Promise<void> = new Promise((resolve) => {
     this.#open = resolve;
   });
 
-  /** Resolves when the reader has done with the item, or reads no more. The next one may follow then. */
+  /** Adds an item. Resolves when the reader has processed it or has stopped, so that the next one may follow. */
   put(item: unknown): Promise<void> {
     return new Promise((taken) => {
       if (this.#isOver) {
@@ -35,13 +35,13 @@ export class ItemChannel implements AsyncIterableIterator<unknown> {
     });
   }
 
-  /** No item follows. */
+  /** Ends the stream. */
   end(): void {
     this.#isOver = true;
     this.#serve();
   }
 
-  /** Reading rejects from now on. */
+  /** Makes reading reject. */
   fail(error: Error): void {
     this.#failure ??= error;
     this.#serve();
@@ -57,7 +57,7 @@ export class ItemChannel implements AsyncIterableIterator<unknown> {
     });
   }
 
-  /** The reader wants no more. */
+  /** The reader stops. */
   async return(): Promise<IteratorResult<unknown>> {
     for (const offer of [this.#read, this.#offered]) offer?.taken();
     this.#read = null;

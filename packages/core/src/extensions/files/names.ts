@@ -1,9 +1,10 @@
 /**
- * Names of files in a shared folder: relative paths with `/`. A name is accepted only if every system stores it under
- * that name and inside the folder, whichever system this side runs on. Symbolic links need a look at the disk.
+ * Names of files in a shared folder: relative paths with `/`. A name is accepted only if every operating system would
+ * store it under that name and inside the folder, regardless of the system this side runs on. Symbolic links are
+ * checked on disk.
  */
 
-/** As long as common file systems store. */
+/** Limit of common file systems. */
 const MAX_PART_BYTES = 255;
 const MAX_NAME_BYTES = 1024;
 /** A composed letter of two bytes has at most three UTF-16 units when it is decomposed. */
@@ -12,14 +13,14 @@ const MAX_UNITS_PER_BYTE = 2;
 /** Separators, drives and streams of Windows, its wildcards, and control characters. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
 const FORBIDDEN = /[\\:*?"<>|\u0000-\u001f\u007f-\u009f]/u;
-/** They let a name look like another one: text is shown in another direction, or nothing is shown. */
+/** Characters that make a name look like another one: they change the text direction or are invisible. */
 const MISLEADING = /[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/u;
-/** Devices of Windows, which a file name with any ending opens as well. It takes superscript digits, too. */
+/** Windows device names, which are also opened by names with any extension, and may have superscript digits. */
 const DEVICE = /^(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|CLOCK\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3])$/u;
 
 const utf8 = new TextEncoder();
 
-/** Returns the rule that a name breaks, worded to follow it (`must not contain ".."`), or null if it may be used. */
+/** Returns the rule that a name violates, worded to follow the name (`must not contain ".."`), or null if it is valid. */
 export function problemOfName(name: unknown): string | null {
   if (typeof name !== "string" || name === "") return "must be a non-empty string";
   if (isTooLong(name, MAX_NAME_BYTES)) return `must have at most ${MAX_NAME_BYTES} bytes`;
@@ -37,24 +38,24 @@ export function problemOfName(name: unknown): string | null {
 }
 
 /**
- * Whether a name is longer than `maxBytes` in any form. Looked up before it is normalized: that takes time quadratic in
- * the number of marks on a letter.
+ * Whether a name exceeds `maxBytes` in any Unicode form. Checked before normalization, whose time is quadratic in the
+ * number of combining marks on a letter.
  */
 export function isTooLong(name: string, maxBytes: number): boolean {
   return name.length > MAX_UNITS_PER_BYTE * maxBytes;
 }
 
-/** The form in which a name is stored: composed (NFC), as one text has several forms. */
+/** Returns the form in which a name is stored: composed (NFC). */
 export function normalName(name: string): string {
   return name.normalize("NFC");
 }
 
 /**
- * Equal for names that some system takes for the same file: they differ in case, in the form of their characters, or in
- * characters that aren't shown.
+ * Returns equal keys for names that some system treats as the same file: they differ in case, in Unicode form, or in
+ * invisible characters.
  */
 export function nameKey(name: string): string {
-  // Upper case first: letters with two lower cases (σ, ς) or a compatible one (ſ, K) become equal.
+  // Upper case first, so that letters with two lower-case forms (σ, ς) or a compatible one (ſ, K) become equal.
   const folded = name.normalize("NFD").toUpperCase().toLowerCase();
   return folded.replace(/\p{Default_Ignorable_Code_Point}/gu, "").normalize("NFC");
 }
@@ -73,7 +74,7 @@ function isWellFormed(text: string): boolean {
   return !/\p{Surrogate}/u.test(text);
 }
 
-/** A character, by its number if it can't be seen. */
+/** Describes a character, by its code point if it is invisible. */
 function describe(character: string): string {
   const code = character.charCodeAt(0);
   if (code > 0x20 && code < 0x7f) return JSON.stringify(character);

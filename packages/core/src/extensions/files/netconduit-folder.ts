@@ -1,4 +1,4 @@
-/** The folder of a netconduit peer, which has one and no name for it: by calls of its server, and messages to its client. */
+/** The single, unnamed folder of a netconduit peer, accessed by calls to a server and by messages to a client. */
 
 import { ConduitError, cancelledError, ErrorCode, RpcError } from "../../errors.ts";
 import {
@@ -27,7 +27,7 @@ import type { FileTransfers } from "./file-transfers.ts";
 
 type Params = Readonly<Record<string, unknown>>;
 
-/** Sends files to a netconduit peer and fetches them from its server. */
+/** Uploads files to a netconduit peer, and downloads them from its server. */
 export class NetconduitFolder {
   readonly #peer: FileCaller;
   readonly #transfers: FileTransfers;
@@ -37,7 +37,7 @@ export class NetconduitFolder {
     this.#transfers = transfers;
   }
 
-  /** Answers calls for a list and for the facts of a file. */
+  /** Carries out the calls `list` and `stat`. */
   async call(method: string, params: Params, options: FileCallOptions): Promise<unknown> {
     if (method !== FileMethod.STAT) throw unsupported(method);
     const files = await this.#list(options);
@@ -46,15 +46,15 @@ export class NetconduitFolder {
     throw new RpcError(ErrorCode.NOT_FOUND, "The netconduit peer has no such file");
   }
 
-  /** Items of a download, or of a list, as our own peers send them. */
+  /** Items of a download or list, in the form that our own peers send. */
   async *items(method: string, params: Params, options: FileCallOptions): AsyncGenerator<unknown, undefined> {
     if (method === FileMethod.LIST) yield await this.#list(options);
     else yield* this.#download(params["name"], options);
   }
 
   /**
-   * Reads the file twice: its hash goes first.
-   * @returns its hash, and its name where it is now
+   * Sends a file, reading it twice because its hash is sent first.
+   * @returns its hash and its name on the peer
    */
   async send(
     source: FileSource,
@@ -110,7 +110,7 @@ export class NetconduitFolder {
     };
   }
 
-  /** Only the first message is acknowledged: whether the rest has arrived isn't known. */
+  /** Starts an upload by messages. Only the first one is acknowledged, so delivery of the rest is unknown. */
   async #beginByMessages(file: Params, options: FileCallOptions) {
     const peer = this.#peer;
     const transfer_id = this.#transfers.randomHex();
@@ -125,7 +125,7 @@ export class NetconduitFolder {
     };
   }
 
-  /** The peer sends no hash: the size is all that can be checked, and each chunk's place. */
+  /** Downloads a file. The peer sends no hash, so only the size and the order of chunks can be checked. */
   async *#download(filename: unknown, options: FileCallOptions): AsyncGenerator<unknown, undefined> {
     const { transfer_id, size, chunk_size } = await this.#ask(FILE_DOWNLOAD_START, { filename }, options);
     const isValid = isCount(size) && chunk_size === NETCONDUIT_CHUNK_BYTES;
@@ -145,7 +145,7 @@ export class NetconduitFolder {
     yield { at: size, sha256, file: sha256, end: true };
   }
 
-  /** Names that aren't safe to use here aren't listed. */
+  /** Lists files, omitting names that aren't safe to use here. */
   async #list(
     options: FileCallOptions,
   ): Promise<{ readonly name: string; readonly bytes: number; readonly modified: null }[]> {
@@ -162,7 +162,7 @@ export class NetconduitFolder {
   }
 }
 
-/** The bytes of a source in pieces of the size that a netconduit peer takes. Each is valid until the next. */
+/** A source's bytes in pieces of the size that a netconduit peer accepts. Each is valid until the next one. */
 async function* pieces(source: FileSource): AsyncGenerator<Uint8Array, undefined> {
   const piece = new Uint8Array(NETCONDUIT_CHUNK_BYTES);
   let filled = 0;

@@ -1,4 +1,4 @@
-/** A transfer to a name that is taken fails, replaces the file, or takes another name. */
+/** What happens when a transfer's name is taken: it fails, replaces the file, or gets another name. */
 export type OverwritePolicy = "fail" | "replace" | "rename";
 
 const POLICIES: readonly unknown[] = ["fail", "replace", "rename"];

@@ -1,7 +1,7 @@
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { describeValue } from "../../text/describe-value.ts";
 
-/** The most bytes that leave per second: a number, or a function that is asked before each piece. */
+/** Maximum bytes per second: a number, or a function called before each piece. */
 export type RateLimit = number | (() => number);
 
 export interface PacingClock {
@@ -9,11 +9,11 @@ export interface PacingClock {
   sleep(delayMs: number): Promise<void>;
 }
 
-/** A piece takes so long at the most, so that a new limit is soon in force. */
+/** Maximum duration of a piece, so that a new limit takes effect soon. */
 const PIECE_MS = 100;
 
 /**
- * Chunks that leave no faster than the limit, in smaller pieces if need be.
+ * Yields chunks no faster than the limit, in smaller pieces if necessary.
  * @throws ConduitError INVALID_CONFIG if the limit isn't a positive number
  */
 export async function* pacedChunks(
@@ -30,7 +30,7 @@ export async function* pacedChunks(
       const pieceBytes = Math.max(1, Math.floor((bytesPerSecond * PIECE_MS) / 1000));
       const piece = chunk.subarray(at, at + pieceBytes);
       at += piece.length;
-      // Timers are late by some milliseconds, which the next piece makes up for.
+      // The next piece compensates for timers that fire some milliseconds late.
       dueMs = Math.max(dueMs, clock.now() - PIECE_MS) + (piece.length * 1000) / bytesPerSecond;
       yield piece;
     }

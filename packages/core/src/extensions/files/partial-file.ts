@@ -8,36 +8,36 @@ import type { OverwritePolicy } from "./overwrite-policy.ts";
 import { removeIfThere, removeState, writeState } from "./partial-state.ts";
 
 /**
- * The verified length is written to disk when it has doubled, after this many bytes, or after this much time. A crash
- * costs at most that.
+ * The verified length is saved when it has doubled, after this many bytes, or after this much time, which bounds the
+ * loss in a crash.
  */
 const SAVE_BYTES: number = 64 * 1024 * 1024;
 const SAVE_MS = 1000;
 const CHECK_BYTES: number = 1024 * 1024;
 const MAX_NUMBER = 9999;
-/** How often other processes may remove the folder for unfinished files while a file is made in it. */
+/** Attempts to create a file while other processes may be removing the folder for unfinished files. */
 const MAX_CREATE_ATTEMPTS = 100;
 
-/** State shared in the process: two servers, and a client, may have the same folder. */
+/** State shared within the process, because several servers and clients may use the same folder. */
 export interface ReceiverContext {
   readonly files: FileAccess;
   readonly memory: HashMemory;
-  /** Files that are being received now, by the path of their partial file. */
+  /** Files being received, by the path of their partial file. */
   readonly active: Map<string, PartialFile>;
   now(): number;
   wallClock(): number;
   randomHex(): string;
 }
 
-/** Identifies a file that is received. */
+/** Identifies a received file. */
 export interface ReceivedIdentity {
   readonly name: string;
-  /** The user or peer that sends it. */
+  /** The sending user or peer. */
   readonly owner: string;
   /** Null if it isn't known. */
   readonly bytes: number | null;
   readonly modifiedMs: number | null;
-  /** Whether it may be continued later. If not, a failure removes it. */
+  /** Whether it may be continued later. Otherwise it is removed on failure. */
   readonly isResumable: boolean;
 }
 
@@ -46,9 +46,9 @@ export interface PartialFolder {
   readonly context: ReceiverContext;
   readonly folder: string;
   pathOf(name: string): string;
-  /** @throws the system's error; RpcError PERMISSION_DENIED if the folder for unfinished files is a link */
+  /** Creates the folder for unfinished files. @throws the system's error; RpcError PERMISSION_DENIED if it is a link */
   makePartials(): Promise<void>;
-  /** Removes the folder for unfinished files if this was the last one. */
+  /** Removes the folder for unfinished files if it is empty. */
   removeIfEmpty(): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ interface PartialPaths {
   readonly offset: number;
 }
 
-/** A file that is being received. Ends by `finish`, `keep` or `discard`, and its file is closed then. */
+/** A file being received. Must be ended by `finish`, `keep` or `discard`, which close it. */
 export class PartialFile {
   readonly #folder: PartialFolder;
   readonly #identity: ReceivedIdentity;
@@ -67,16 +67,16 @@ export class PartialFile {
   #writer: BlockWriter | null = null;
   #at: number;
   #verified: number;
-  /** The hash of the verified bytes; null if it isn't known. */
+  /** The hash of the verified bytes; null if unknown. */
   #whole: FileHash | null;
   #savedAt: number;
   #savedMs: number;
   readonly #ended: Promise<void>;
   #resolveEnded: () => void = () => undefined;
   #interrupted: RpcError | null = null;
-  /** Whether there may be a state of it on the disk, or the rest of one that a crash left. */
+  /** Whether a state, or a temporary one left by a crash, may exist on disk. */
   #hasState: boolean;
-  /** Ends the stream that this file arrives by. */
+  /** Ends the stream that delivers this file. */
   onInterrupt: (() => void) | null = null;
 
   constructor(folder: PartialFolder, identity: ReceivedIdentity, paths: PartialPaths) {
@@ -94,12 +94,12 @@ export class PartialFile {
     });
   }
 
-  /** A copy of the hash of the verified bytes; null if it isn't known. */
+  /** A copy of the hash of the verified bytes; null if unknown. */
   get whole(): FileHash | null {
     return this.#whole?.copy() ?? null;
   }
 
-  /** Number of bytes that were given to `write`. */
+  /** Number of bytes passed to `write`. */
   get bytes(): number {
     return this.#at;
   }
@@ -114,7 +114,7 @@ export class PartialFile {
     if (offset > 0) {
       await this.#folder.makePartials();
       this.#file = await this.#files.open(part, "write");
-      // The bytes that follow were never verified.
+      // The remaining bytes were never verified.
       await this.#file.truncate(offset);
       this.#writer = new BlockWriter(this.#file, offset);
       return;
@@ -125,12 +125,12 @@ export class PartialFile {
     this.#writer = new BlockWriter(this.#file, 0);
   }
 
-  /** @throws RpcError CANCELLED if another attempt continues */
+  /** @throws RpcError CANCELLED if another attempt has taken over */
   throwIfInterrupted(): void {
     if (this.#interrupted !== null) throw this.#interrupted;
   }
 
-  /** Appends bytes. @throws coded errors of the disk, also those of earlier writes */
+  /** Appends bytes. @throws coded disk errors, including those of earlier writes */
   async write(bytes: Uint8Array): Promise<void> {
     this.throwIfInterrupted();
     const writer = this.#writes;
@@ -138,12 +138,12 @@ export class PartialFile {
     await withFileErrors(this.#doing, () => writer.write(bytes));
   }
 
-  /** Everything written so far is verified. @param whole its hash; null if it isn't known */
+  /** Marks everything written so far as verified. @param whole its hash; null if unknown */
   async verified(whole: FileHash | null): Promise<void> {
     this.throwIfInterrupted();
     this.#verified = this.#at;
     this.#whole = whole;
-    // A sender may repeat a mark all the time.
+    // A sender may repeat marks without progress.
     if (!this.#identity.isResumable || this.#at === this.#savedAt) return;
     const now = this.#folder.context.now();
     if (this.#at - this.#savedAt < Math.min(SAVE_BYTES, this.#savedAt) && now - this.#savedMs < SAVE_MS) return;
@@ -151,9 +151,9 @@ export class PartialFile {
   }
 
   /**
-   * All of it is here and verified: gives it its name.
-   * @param sha256 of the whole file; null if it isn't known, and then the file is read once
-   * @param onCheck called while it is read, with the number of bytes
+   * Publishes a complete and verified file under its name.
+   * @param sha256 of the whole file; null if unknown, in which case the file is read once
+   * @param onCheck called with the number of bytes while it is read
    */
   async finish(
     policy: OverwritePolicy,
@@ -177,7 +177,7 @@ export class PartialFile {
     return finished;
   }
 
-  /** Keeps the verified bytes of a file that didn't finish and may be continued. */
+  /** Keeps the verified bytes of an unfinished file, for a later attempt. */
   async keep(): Promise<void> {
     if (!this.#identity.isResumable || this.#verified === 0) return await this.discard();
     try {
@@ -187,7 +187,7 @@ export class PartialFile {
     }
   }
 
-  /** Leaves nothing behind. */
+  /** Removes the file and its state. */
   async discard(): Promise<void> {
     const { part } = this.#paths;
     this.#folder.context.memory.forget(part);
@@ -202,7 +202,7 @@ export class PartialFile {
     }
   }
 
-  /** Interrupts this attempt, because another one continues; the bytes stay. Resolves when it has ended. */
+  /** Interrupts this attempt, because another one takes over. The bytes are kept. Resolves when it has ended. */
   async interrupt(): Promise<void> {
     this.#interrupted ??= new RpcError(ErrorCode.CANCELLED, `Another attempt continues '${this.#identity.name}'`);
     this.onInterrupt?.();
@@ -246,8 +246,8 @@ export class PartialFile {
   }
 
   /**
-   * Opens a new file in the folder, which may have been removed with the last other file just before. An earlier attempt's
-   * file gives way.
+   * Creates the file, replacing that of an earlier attempt. The folder may just have been removed together with its
+   * last file.
    */
   async #create(path: string): Promise<OpenFile> {
     for (let attempt = 1; ; attempt += 1) {
@@ -271,7 +271,7 @@ export class PartialFile {
     if (this.#hasState) await removeState(this.#files, this.#paths.state);
   }
 
-  /** Writes the data to disk before its length. */
+  /** Flushes the data before it saves the length. */
   async #save(): Promise<void> {
     const { context } = this.#folder;
     const { part, state } = this.#paths;
@@ -299,7 +299,7 @@ export class PartialFile {
     return hash.digest();
   }
 
-  /** A link fails if the name is taken, in one step; renaming would replace what is there. Returns the name. */
+  /** Publishes by a hard link, which fails atomically if the name is taken, while a rename would replace the file. Returns the name. */
   async #publish(policy: OverwritePolicy): Promise<string> {
     const { part } = this.#paths;
     const { name } = this.#identity;
@@ -321,7 +321,7 @@ export class PartialFile {
     throw existsError(name);
   }
 
-  /** The next free number. Numbers are given in order, so few are looked up, however many are taken. */
+  /** The next free number. Because numbers are assigned in order, few look-ups are needed even if many are taken. */
   async #freeNumber(lastTaken: number): Promise<number> {
     let taken = lastTaken;
     let free = 2 * taken;

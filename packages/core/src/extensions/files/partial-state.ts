@@ -7,17 +7,17 @@ import { isSha256 } from "./file-items.ts";
 
 const MAX_STATE_BYTES = 4096;
 
-/** The state of an unfinished file. */
+/** The saved state of an unfinished file. */
 export interface PartialState {
   readonly bytes: number | null;
   readonly modifiedMs: number | null;
-  /** Number of bytes that were verified. */
+  /** Number of verified bytes. */
   readonly verified: number;
-  /** SHA-256 of these bytes; null if they weren't hashed in one go. */
+  /** SHA-256 of these bytes; null if they weren't hashed in one pass. */
   readonly sha256: string | null;
 }
 
-/** Whether a state is that of the same version of a file. */
+/** Whether a state belongs to the same version of a file. */
 export function isSameVersion(
   state: PartialState,
   { bytes, modifiedMs }: Pick<PartialState, "bytes" | "modifiedMs">,
@@ -43,7 +43,7 @@ export async function readState(files: FileAccess, path: string): Promise<Partia
   }
 }
 
-/** Parses a state; null for one that a crash cut off. */
+/** Parses a state; null if it was truncated by a crash. */
 function parseState(text: string): PartialState | null {
   let state: unknown;
   try {
@@ -61,12 +61,12 @@ function parseState(text: string): PartialState | null {
   return isValid ? (state as unknown as PartialState) : null;
 }
 
-/** Where a state is written before it replaces the former one. A crash leaves it. */
+/** Temporary path of a new state before it replaces the old one. May be left behind by a crash. */
 function nextOf(state: string): string {
   return `${state}.new`;
 }
 
-/** Replaces the state in one step, so that a crash leaves the former one. */
+/** Replaces the state atomically, so that a crash leaves the old one. */
 export async function writeState(files: FileAccess, path: string, state: PartialState): Promise<void> {
   const next = nextOf(path);
   await removeIfThere(files, next);
@@ -80,12 +80,12 @@ export async function writeState(files: FileAccess, path: string, state: Partial
   await files.rename(next, path);
 }
 
-/** Removes a state, and the rest of a next one that a crash left. */
+/** Removes a state, and a temporary one left behind by a crash. */
 export async function removeState(files: FileAccess, path: string): Promise<void> {
   for (const one of [path, nextOf(path)]) await removeIfThere(files, one);
 }
 
-/** Returns whether it was there. */
+/** Removes a file. Returns whether it existed. */
 export async function removeIfThere(files: FileAccess, path: string): Promise<boolean> {
   try {
     await files.remove(path);

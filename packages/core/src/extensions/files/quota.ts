@@ -1,24 +1,24 @@
 import { ErrorCode, RpcError } from "../../errors.ts";
 import type { FileAccess } from "../../util/file-access.ts";
 
-/** A file counts as at least so many bytes, as on most disks: else a quota wouldn't bound the number of small files. */
+/** A file counts as at least this many bytes, as on most disks, so that a quota also bounds the number of small files. */
 export const MIN_FILE_BYTES = 4096;
 
 /**
- * Counts the bytes of a folder's files, and of those that are on their way, against its quota. Files that begin while the
- * folder is looked up share the next look-up, so that a crowd of them doesn't cost one each.
+ * Enforces a folder's quota over its files and those being received. Files that start during a measurement share the
+ * next one, so that many concurrent uploads don't each cause one.
  */
 export class Quota {
   readonly #limit: number;
-  /** Bytes of all files and unfinished files, as last looked up, without those of `#arriving`. */
+  /** Bytes of all files and unfinished files as last measured, without those of `#arriving`. */
   #used = 0;
   readonly #arriving = new Map<object, number>();
   #arrivingBytes = 0;
-  /** The look-up under way; null if there is none. */
+  /** The running measurement; null if there is none. */
   #measuring: Promise<void> | null = null;
-  /** The one that begins behind it. */
+  /** The measurement that follows it. */
   #next: Promise<void> | null = null;
-  /** Bytes of files that ended during the look-up, which may have missed them. */
+  /** Bytes of files that ended during the measurement, which may not include them. */
   #ended = 0;
 
   constructor(limit: number) {
@@ -26,10 +26,10 @@ export class Quota {
   }
 
   /**
-   * A file begins to arrive.
-   * @param bytes announced, or those that are there already
-   * @param folders whose files count
-   * @param isCounted whether a path is one of the files that arrive
+   * Reserves space for a file.
+   * @param bytes announced size, or the number of bytes already present
+   * @param folders whose files count towards the quota
+   * @param isCounted whether a path belongs to a file being received
    * @throws RpcError QUOTA_EXCEEDED; the system's error
    */
   async begin(
@@ -61,8 +61,8 @@ export class Quota {
   }
 
   /**
-   * @param isKept whether its bytes stay in the folder
-   * @param mayRemain whether an unfinished part of it may
+   * @param isKept whether its bytes remain in the folder
+   * @param mayRemain whether an unfinished part may remain
    */
   end(file: object, isKept: boolean, mayRemain: boolean): void {
     const bytes = this.#arriving.get(file) ?? 0;
@@ -72,7 +72,7 @@ export class Quota {
     if (isKept || mayRemain) this.#ended += bytes;
   }
 
-  /** Looks the folder up, beginning no sooner than now: the caller's file is one of those that arrive. */
+  /** Runs or joins a measurement that starts after this call, so that the caller's file is known as being received. */
   #measure(look: () => Promise<number>): Promise<void> {
     if (this.#next !== null) return this.#next;
     if (this.#measuring === null) return this.#look(look);

@@ -1,4 +1,4 @@
-/** A folder of the peer, as this side's application sees it. */
+/** The application's view of a peer's folder. */
 
 import { ConduitError, ErrorCode, forCaller } from "../../errors.ts";
 import { describeValue } from "../../text/describe-value.ts";
@@ -42,13 +42,13 @@ const STAT = new KnownOptions<FileCallOptions>("files.stat", CALL);
 const REMOVE = new KnownOptions<FileCallOptions>("files.remove", CALL);
 
 const MAX_BYTES: number = 64 * 1024 * 1024;
-/** Memory of an entry of a list beside its name. */
+/** Memory of a list entry besides its name. */
 const ENTRY_BYTES = 128;
 
 /**
  * A folder that the peer serves. All methods reject with the peer's error codes: NOT_FOUND, PERMISSION_DENIED,
  * INVALID_FILE_NAME, FILE_EXISTS, FILE_TOO_LARGE, QUOTA_EXCEEDED, DISK_FULL, FILE_CHANGED, CHECKSUM_MISMATCH,
- * WRONG_OFFSET, FILE_ERROR; with those of `call`; and with PEER_UNSUPPORTED if the peer serves no files.
+ * WRONG_OFFSET, FILE_ERROR; with the codes of `call`; and with PEER_UNSUPPORTED if the peer serves no files.
  */
 export class RemoteFiles {
   /** Name of the folder. */
@@ -61,7 +61,7 @@ export class RemoteFiles {
     this.#folder = new RemoteFolder(peer, transfers, folder);
   }
 
-  /** Sends a file. Resolves when the peer has all of it, verified and on its disk. */
+  /** Uploads a file. Resolves when the peer has verified it and flushed it to disk. */
   upload(source: UploadSource, options: UploadOptions = {}): Promise<FileResult> {
     return forCaller(() => {
       UPLOAD.check(options);
@@ -71,8 +71,8 @@ export class RemoteFiles {
   }
 
   /**
-   * Fetches a file.
-   * @param target path of a folder, or of the file to make; or a `WritableStream`
+   * Downloads a file.
+   * @param target path of a folder or of the new file, or a `WritableStream`
    */
   download(name: string, target: string | WritableLike, options: DownloadOptions = {}): Promise<FileResult> {
     return forCaller(() => this.#download(name, target, options));
@@ -94,7 +94,7 @@ export class RemoteFiles {
     });
   }
 
-  /** Fetches a file into memory. Rejects with FILE_TOO_LARGE if it exceeds `maxBytes`. */
+  /** Downloads a file into memory. Rejects with FILE_TOO_LARGE if it exceeds `maxBytes`. */
   bytes(name: string, options: BytesOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     return forCaller(() => this.#bytes(name, options));
   }
@@ -109,7 +109,7 @@ export class RemoteFiles {
       mustFit(name, bytes, maxBytes, "; download() writes it to a file");
       return {
         bytes(chunk) {
-          // With what arrives: a peer may announce more than it sends.
+          // Grow with the received bytes, because a peer may announce more than it sends.
           if (at + chunk.length > content.length) content = grown(content, at + chunk.length, bytes);
           content.set(chunk, at);
           at += chunk.length;
@@ -123,8 +123,8 @@ export class RemoteFiles {
   }
 
   /**
-   * Files that the peer lets this side see; no folders, and none whose name is refused. Rejects with MESSAGE_TOO_LARGE if the
-   * list would take more than 64 MiB of memory.
+   * Lists the files in the folder, without subfolders and files with invalid names. Rejects with MESSAGE_TOO_LARGE if
+   * the list would take more than 64 MiB of memory.
    */
   list(options: FileCallOptions = {}): Promise<FileEntry[]> {
     return forCaller(() => this.#list(options));
@@ -150,7 +150,7 @@ export class RemoteFiles {
     return entries;
   }
 
-  /** Facts about one file. Rejects with NOT_FOUND if there is none. */
+  /** Returns a file's size and time. Rejects with NOT_FOUND if it doesn't exist. */
   stat(name: string, options: FileCallOptions = {}): Promise<FileEntry> {
     return forCaller(async () => {
       STAT.check(options, name);
@@ -174,7 +174,7 @@ function tooManyFiles(folder: string, count: number): ConduitError {
   );
 }
 
-/** The content in memory of at least `needed` bytes, and at most `limit`. */
+/** Copies the content to a larger buffer of at least `needed` and at most `limit` bytes. */
 function grown(content: Uint8Array<ArrayBuffer>, needed: number, limit: number): Uint8Array<ArrayBuffer> {
   const larger = new Uint8Array(Math.min(limit, Math.max(needed, 2 * content.length)));
   larger.set(content);

@@ -10,7 +10,7 @@ import type { TransferOptions } from "./transfer-options.ts";
 
 type Params = Readonly<Record<string, unknown>>;
 
-/** The calls to a folder of the peer, which may be netconduit's, and what its transfers share. */
+/** Calls to a peer's folder, which may be a netconduit peer, and the state shared by its transfers. */
 export class RemoteFolder {
   readonly peer: FileCaller;
   readonly name: string;
@@ -22,7 +22,7 @@ export class RemoteFolder {
     this.#transfers = transfers;
   }
 
-  /** Made when first needed. */
+  /** Created on first use. */
   get transfers(): FileTransfers {
     return this.#transfers();
   }
@@ -54,7 +54,7 @@ export class RemoteFolder {
     return new ProgressReporter((progress) => void runCallback(() => onProgress(progress), failed), now);
   }
 
-  /** Attempts of a transfer that can be continued. */
+  /** Repeats the attempts of a transfer that can be continued. */
   async repeated<T>(
     called: Called,
     { signal }: TransferOptions,
@@ -65,7 +65,7 @@ export class RemoteFolder {
   }
 }
 
-/** The error for a peer that serves no files says so. */
+/** Converts the error of a peer that serves no files. */
 export function translated(error: unknown): unknown {
   const isMissing = isInstance(error, RpcError) && error.code === ErrorCode.METHOD_NOT_FOUND;
   if (!isMissing) return error;

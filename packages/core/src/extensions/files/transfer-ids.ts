@@ -1,6 +1,6 @@
 const MAX_IDS = 1000;
 
-/** Ids of uploads that have failed, so that the next attempt of the same one has the same id, and may be complete. */
+/** Ids of failed uploads. The next attempt of the same upload gets the same id, so that the peer knows it if it was complete. */
 export class TransferIds {
   readonly #left = new Map<string, string>();
   readonly #newId: () => string;
@@ -9,14 +9,14 @@ export class TransferIds {
     this.#newId = newId;
   }
 
-  /** The id that a failed attempt has left, else a new one. Uploads at the same time have different ids. */
+  /** Returns the id of a failed attempt, or a new one. Concurrent uploads have different ids. */
   take(upload: string): string {
     const id = this.#left.get(upload) ?? this.#newId();
     this.#left.delete(upload);
     return id;
   }
 
-  /** The upload has failed. */
+  /** Keeps the id of a failed upload. */
   leave(upload: string, id: string): void {
     this.#left.delete(upload);
     this.#left.set(upload, id);

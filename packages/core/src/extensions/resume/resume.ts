@@ -1,9 +1,10 @@
 /**
- * A session outlives its byte stream. Both sides count the bytes that they receive behind the login, and keep what they
- * sent until the other has acknowledged it by SESSION_ACK. When the stream is lost, the client logs in again and says how
- * much it has received; the server says the same, and both go on at that byte.
+ * Lets a session outlive its byte stream. Both sides count the bytes that they receive after the login, and keep sent
+ * bytes until the other side has acknowledged them by SESSION_ACK. When the stream is lost, the client logs in again
+ * and states how many bytes it has received, the server does the same, and both continue from there.
  *
- * Bytes are counted, not frames: so every frame is counted, of whatever type, and a frame that was cut goes on.
+ * Because bytes are counted instead of frames, frames of every type are covered, and a frame that was cut off is
+ * continued.
  */
 
 import type { Extension, ExtensionHost, ReceivedFrame } from "../../connection/extension.ts";
@@ -15,28 +16,28 @@ import { isCount } from "../../util/is-count.ts";
 import { isMap } from "../../util/is-map.ts";
 import { TimerEntry } from "../../util/timer-wheel.ts";
 
-/** `{received: int, handled: int}`: bytes of the session, and from a server, messages that were handled. */
+/** `{received: int, handled: int}`: bytes received in the session, and from a server, messages handled. */
 export const SESSION_ACK_FRAME = 0x0140;
 /** Room for two integers and their keys. */
 const MAX_SESSION_ACK_BYTES = 64;
-/** Bytes are acknowledged after this time at the latest. */
+/** Maximum delay of an acknowledgement. */
 const ACK_DELAY_MS = 1000;
-/** The same while the server stops, which waits for acknowledgements. */
+/** Maximum delay while the server is stopping, because it waits for acknowledgements. */
 const DRAINING_ACK_DELAY_MS = 20;
-/** Or after this part of what the peer keeps, so that its senders don't wait. */
+/** Acknowledge after this fraction of the peer's buffer, so that its senders don't have to wait. */
 const ACKS_PER_BUFFER = 4;
 const MAX_UNACKNOWLEDGED_BYTES: number = 256 * 1024;
 
 type Resumption = NonNullable<ExtensionHost["resumption"]>;
 
 export interface ResumeParams {
-  /** Bytes that this side keeps until they are acknowledged. */
+  /** Limit of unacknowledged bytes that this side keeps. */
   readonly bytes: number;
-  /** How long the server keeps a session without a stream; 0 if a client says it. */
+  /** How long the server keeps a session without a stream; 0 from a client. */
   readonly window_ms: number;
 }
 
-/** The session of one connection. Its timer acknowledges what has arrived. */
+/** The session of one connection. As a timer, it sends acknowledgements. */
 export class ConnectionSession extends TimerEntry {
   readonly theirs: ResumeParams;
   readonly #connection: ExtensionHost;
@@ -44,16 +45,16 @@ export class ConnectionSession extends TimerEntry {
   readonly #stream: Resumption["stream"];
   readonly #mostUnacknowledged: number;
   #acknowledged = 0;
-  /** Acknowledgements that have arrived since: they need none themselves. */
+  /** Bytes of acknowledgements received since, which need no acknowledgement themselves. */
   #ackBytes = 0;
   #hasLeft = false;
-  /** Whether the acknowledgement comes soon, because the server is stopping. */
+  /** Whether to acknowledge soon, because the server is stopping. */
   #isSoon = false;
-  /** Tracks the client's messages that have been handled; null on a client. */
+  /** Tracks which of the client's messages have been handled; null on a client. */
   readonly handled: HandledMessages | null;
   /**
-   * Called when more messages have been handled. By default it tells the client; a server with a store saves that
-   * first.
+   * Called when more messages have been handled. Notifies the client by default; a server with a store saves the
+   * number first.
    */
   handledMore: () => void = () => this.tellHandled();
   #handledToTell = 0;
@@ -80,7 +81,7 @@ export class ConnectionSession extends TimerEntry {
     else this.#acknowledgeLater();
   }
 
-  /** Nothing may arrive for a long time, so it counts now. */
+  /** Updates the count now, because nothing else may arrive for a long time. */
   keptMore(): void {
     this.#connection.countHeldBytes();
   }
@@ -93,7 +94,7 @@ export class ConnectionSession extends TimerEntry {
     this.#connection.context.wheel.schedule(this, isDraining ? DRAINING_ACK_DELAY_MS : ACK_DELAY_MS);
   }
 
-  /** Tells the client which messages have been handled, so that it forgets them. */
+  /** Notifies the client which messages have been handled, so that it can drop them. */
   tellHandled(handled: number = this.handled?.handled ?? 0): void {
     this.#handledToTell = handled;
     this.#acknowledgeLater();
@@ -133,13 +134,13 @@ export class ConnectionSession extends TimerEntry {
     if (hasMore || this.#handledToTell > this.#handledTold) this.acknowledge();
   }
 
-  /** The peer has been told by other means, when the session was resumed. */
+  /** The acknowledgement was sent by other means, when the session was resumed. */
   told(): void {
     this.#acknowledged = this.#stream.received;
     this.#ackBytes = 0;
   }
 
-  /** Says how much has arrived, whatever waits: senders of the other side may wait for this. */
+  /** Sends an acknowledgement ahead of waiting frames, because the other side's senders may be waiting for it. */
   acknowledge(): void {
     if (this.#stream.isSuspended) return;
     this.told();
@@ -156,14 +157,14 @@ export class ConnectionSession extends TimerEntry {
     this.#stream.write(writer.bytes.subarray(writer.start, writer.end));
   }
 
-  /** SESSION_ACK arrived. */
+  /** Handles SESSION_ACK. */
   receive(frame: ReceivedFrame): void {
     const { received, handled } = this.#connection.readMap(frame) ?? {};
     if (isCount(handled)) this.#connection.sender.unhandled?.handled(handled);
     this.#ackBytes += HEADER_BYTES + frame.payloadEnd - frame.payloadStart;
     const { acknowledged, end } = this.#stream.sent;
     if (isCount(received) && received <= end) {
-      // An older one may come again when the session is resumed.
+      // An older one may be repeated when the session is resumed.
       if (received > acknowledged) this.#stream.acknowledge(received);
       this.#checkDelivered();
       return;
@@ -172,7 +173,7 @@ export class ConnectionSession extends TimerEntry {
     this.#connection.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
   }
 
-  /** The connection closes: nothing is acknowledged any more. */
+  /** The connection closes: stops acknowledging. */
   leave(): void {
     this.#hasLeft = true;
     this.#stop();
@@ -189,7 +190,7 @@ export class ConnectionSession extends TimerEntry {
 export const resume: Extension<ResumeParams, ConnectionSession> = {
   name: "resume",
   frames: [{ type: SESSION_ACK_FRAME, maxPayloadBytes: MAX_SESSION_ACK_BYTES }],
-  // Without chunks, a frame may be written in part, and an acknowledgement couldn't pass what waits.
+  // Without chunks, a frame may be partly written, and an acknowledgement couldn't overtake waiting frames.
   needs: "chunk",
   offer: ({ resume: settings }) =>
     settings === null || settings === undefined ? null : { bytes: settings.maxBytes, window_ms: settings.windowMs },
@@ -201,7 +202,7 @@ export const resume: Extension<ResumeParams, ConnectionSession> = {
   },
   attach(connection, theirs) {
     if (theirs === null || connection.resumption === null) return undefined;
-    // The login isn't counted.
+    // Flush, so that the login isn't counted.
     connection.sendQueue.flush();
     return new ConnectionSession(connection, connection.resumption, theirs);
   },

@@ -1,10 +1,10 @@
-/** A place in a topic: an offset, and the epoch in which offsets count. Programs see it as an opaque string. */
+/** A position in a topic: an offset, and the epoch in which it is valid. Exposed to applications as an opaque string. */
 
 import { isCount } from "../../util/is-count.ts";
 
 export interface Position {
   readonly epoch: string;
-  /** Offset of the last message before this place. */
+  /** Offset of the last message before this position. */
   readonly offset: number;
 }
 
@@ -14,7 +14,7 @@ export function formatPosition({ epoch, offset }: Position): string {
   return `${epoch}:${offset}`;
 }
 
-/** Null if it isn't a position. */
+/** Returns null if the text isn't a position. */
 export function parsePosition(text: unknown): Position | null {
   if (typeof text !== "string" || text.length > MAX_POSITION_CHARS) return null;
   const split = text.lastIndexOf(":");

@@ -5,7 +5,7 @@ export function isTopicName(name: unknown): name is string {
   return typeof name === "string" && name.length > 0 && name.length <= MAX_TOPIC_CHARS && !/\p{Surrogate}/u.test(name);
 }
 
-/** Whether a name fits a pattern, in which `*` stands for one or more characters. */
+/** Whether a name matches a pattern, in which `*` stands for one or more characters. */
 export function fitsPattern(name: string, pattern: string): boolean {
   const star = pattern.indexOf("*");
   if (name.length < pattern.length) return false;

@@ -1,9 +1,9 @@
 /**
- * Topics: frames that a server sends to the subscribers of a topic. Clients subscribe, unsubscribe and publish by calls
- * of reserved methods, so everything that bounds calls (credit, rate, deadlines, connect hooks) holds for them.
+ * Topics: frames from a server to the subscribers of a topic. Clients subscribe, unsubscribe and publish by calling
+ * reserved methods, so all limits of calls (credit, rate, deadlines, connect hooks) apply to them.
  *
- * A frame's correlation id is the number of its topic, the same for all connections, so that a publish is encoded once.
- * The frames are data: they need credit, which returns as soon as they are in the subscription's own bounded buffer.
+ * A frame's correlation id is the topic's number, which is the same for all connections, so that a publish is encoded
+ * once. The frames need credit, which is returned as soon as they are in the subscription's bounded buffer.
  */
 
 import type { Extension, ExtensionHost, ReceivedFrame } from "../../connection/extension.ts";
@@ -31,31 +31,31 @@ export const TOPIC_PUBLISH: typeof ReservedMethod.PUBLISH = ReservedMethod.PUBLI
 
 /** Longest id and user in a presence list. */
 export const MAX_PRESENCE_CHARS = 256;
-/** Room for a name, an epoch and a few integers. */
+/** Enough for a name, an epoch and a few integers. */
 const MAX_START_BYTES = 4096;
 const MAX_END_BYTES = 16 * 1024;
 const TWO_TO_32 = 0x1_0000_0000;
 
-/** A server says how many topics a connection may be subscribed to. */
+/** The server announces the maximum number of topics per connection. */
 export interface TopicParams {
-  /** Null if the peer didn't say. */
+  /** Null if the peer didn't state it. */
   readonly subscriptions: number | null;
 }
 
-/** TOPIC_START: what follows for this topic begins after `offset`. */
+/** TOPIC_START: the following messages of this topic come after `offset`. */
 export interface TopicStart {
   readonly topic: string;
   readonly epoch: string;
   readonly offset: number;
-  /** Whether presence follows. */
+  /** Whether presence frames follow. */
   readonly presence: boolean;
-  /** Context of the call that subscribed; null if the server added the client by itself. */
+  /** Token of the subscribing call; null if the server subscribed the client. */
   readonly token: number | null;
 }
 
 /** TOPIC_PRESENCE. */
 export interface PresenceFrame {
-  /** Whether `joined` replaces what is known. */
+  /** Whether `joined` is the full list. */
   readonly reset: boolean;
   readonly joined: readonly (readonly [id: string, user: string | null])[];
   readonly left: readonly string[];
@@ -64,16 +64,16 @@ export interface PresenceFrame {
 /** A client's subscriptions. */
 export interface TopicReceiver {
   topicStarted(number: number, start: TopicStart): void;
-  /** @param offset 0 if the message has no place in the topic's history. `bytes`: memory that `data` takes */
+  /** @param offset 0 if the message isn't part of the topic's history. `bytes`: memory used by `data` */
   topicData(number: number, offset: number, data: unknown, bytes: number): void;
   topicPresence(number: number, presence: PresenceFrame): void;
   topicEnded(number: number, error: ConduitError): void;
 }
 
-/** The extension's state at one connection. */
+/** The extension's state for a connection. */
 export interface TopicState {
   readonly connection: ExtensionHost;
-  /** Null on a server, and on a client without subscriptions: what arrives is dropped. */
+  /** Null on a server, and on a client without subscriptions, which drop these frames. */
   receiver: TopicReceiver | null;
 }
 
