@@ -1,4 +1,4 @@
-/** CLOSE and CLOSE_ACK: the reason why a connection ends, and whether the client may reconnect. */
+/** CLOSE and CLOSE_ACK: why a connection ends, and whether the client may reconnect. */
 
 import type { CloseReason } from "../connection/close-reason.ts";
 import {
@@ -13,18 +13,18 @@ import { clip, oneLine } from "../text/describe-value.ts";
 import { isCount } from "../util/is-count.ts";
 import { FrameType } from "../wire/constants.ts";
 
-/** A reason is cut to this many characters, when sent and received. */
+/** Reasons are truncated to this many characters when sent and received. */
 const MAX_REASON_CHARS = 256;
-/** If more requests are unanswered, CLOSE doesn't say which. */
+/** If more requests are unanswered, CLOSE doesn't list them. */
 const MAX_STARTED = 1000;
-/** Ends of ranges of messages. Those of further ranges are handled again. */
+/** Limit of the listed range ends. Messages in further ranges are handled again. */
 const MAX_ABOVE = 500;
 /** Room for a reason in any script, a code, a flag and the ids. */
 const MAX_CLOSE_BYTES = 16_384;
 
 interface State {
   readonly connection: ExtensionHost;
-  /** Whether CLOSE has arrived. While this side still flushes, a peer may repeat it. */
+  /** Whether CLOSE was received. A peer may repeat it while this side is still flushing. */
   isReceived: boolean;
 }
 
@@ -37,7 +37,7 @@ export const close: Extension<true, State> = {
   isBase: true,
   offer: () => true,
   accept: acceptWithoutParams,
-  // A netconduit peer doesn't agree on it, but may send CLOSE.
+  // Netconduit peers don't negotiate it, but may send CLOSE.
   enables: "answersClose",
   makeState: (connection) => ({ connection, isReceived: false }),
   receive(state, frame) {
@@ -66,7 +66,7 @@ function receiveClose(connection: ExtensionHost, frame: ReceivedFrame): void {
 
 function sendClose(connection: ExtensionHost, { code, message, reconnect }: CloseReason): void {
   const { startedIds, reportableTaken: taken, handledMessages: messages } = connection.requests;
-  // A handler that closes its own client for another reason would get the same message again and again.
+  // With other reasons, a handler that closes its own client would get the same message repeatedly.
   const isInterrupted = code === ErrorCode.SERVER_STOPPING && messages?.isStored === true;
   const facts = {
     ...(startedIds !== null && startedIds.length <= MAX_STARTED ? { started: startedIds } : {}),

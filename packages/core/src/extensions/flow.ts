@@ -1,5 +1,5 @@
 /**
- * PAUSE and RESUME of a netconduit peer: it asks this side to hold back messages and requests. Replies and control
+ * PAUSE and RESUME, by which a netconduit peer asks this side to hold back messages and requests. Replies and control
  * frames continue. This side sends neither.
  */
 
@@ -13,6 +13,6 @@ export const flow: Extension<true, ExtensionHost> = {
   offer: () => null,
   accept: () => null,
   receive: (connection, frame) => connection.setPausedByPeer(frame.type === FrameType.PAUSE),
-  // The peer reads nothing after the end of the stream, so frames held back by PAUSE go first.
+  // Send frames held back by PAUSE now, because the peer reads nothing after the end of the stream.
   closing: (connection) => connection.setPausedByPeer(false),
 };

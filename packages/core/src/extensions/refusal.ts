@@ -1,6 +1,6 @@
 /**
- * REFUSED: a message or call that expects no reply failed on the other side. Its sender asks for that by a flag; a
- * broadcast doesn't ask.
+ * REFUSED: a message or call without a reply has failed on the other side. Its sender requests this notification by a
+ * flag; broadcasts don't.
  */
 
 import { acceptWithoutParams, type Extension, type ExtensionHost } from "../connection/extension.ts";
@@ -11,13 +11,13 @@ import { ReportWindows } from "../util/report-windows.ts";
 
 /** `{name: str, code: int, error: str, failure_id?: str, count: int}`. */
 export const REFUSED_FRAME = 0x0110;
-/** A name and a message are cut to this many characters, when sent and received. */
+/** Names and messages are truncated to this many characters when sent and received. */
 const MAX_TEXT_CHARS = 1000;
 const MAX_REFUSED_BYTES = 16 * 1024;
-/** More than a connection carries in the second that one report stands for. */
+/** More than a connection can carry in the second that one report covers. */
 const MAX_COUNT = 1_000_000;
 
-/** The payload of REFUSED. It is kept until the next report, so the error, which may quote all that the peer sent, is cut. */
+/** The payload of REFUSED. Kept until the next report, so the error, which may quote large data from the peer, is truncated. */
 interface Refusal {
   readonly name: string;
   readonly code: number;
@@ -27,7 +27,7 @@ interface Refusal {
 
 interface State {
   readonly connection: ExtensionHost;
-  /** Failures with one code are told once per window, with their number; the rest when the connection closes. */
+  /** Merges failures by code: one report per window with their number, and the rest when the connection closes. */
   sent: ReportWindows<Refusal> | null;
   received: ReportWindows<RpcError> | null;
 }
@@ -71,7 +71,7 @@ export const refusal: Extension<true, State> = {
   },
 };
 
-/** A peer's text as it is kept and shown; null if it isn't one. */
+/** A peer's text in the form that is kept and shown; null if the value isn't text. */
 function textOf(value: unknown): string | null {
   return typeof value === "string" ? oneLine(clipToKeep(value, MAX_TEXT_CHARS)) : null;
 }

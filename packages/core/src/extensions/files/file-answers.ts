@@ -1,4 +1,4 @@
-/** Checks a peer's answers to calls of its folders. Each function throws ConduitError INVALID_RESULT. */
+/** Validates a peer's answers to file calls. Each function throws ConduitError INVALID_RESULT. */
 
 import { ConduitError, ErrorCode } from "../../errors.ts";
 import { isCount } from "../../util/is-count.ts";
@@ -13,7 +13,7 @@ export interface DownloadHeader {
   readonly bytes: number;
   readonly modifiedMs: number;
   readonly offset: number;
-  /** SHA-256 of the bytes before `offset`; null if the sender doesn't know it. */
+  /** SHA-256 of the bytes before `offset`; null if the sender hasn't hashed them. */
   readonly sha256: string | null;
 }
 
@@ -25,13 +25,13 @@ export async function headerOf(items: AsyncIterableIterator<unknown>): Promise<D
   return { bytes, modifiedMs: modified, offset, sha256 };
 }
 
-/** Where an upload goes on, and the SHA-256 of the bytes before; null if the peer doesn't know it. */
+/** Where an upload continues, and the SHA-256 of the bytes before; null if the peer hasn't hashed them. */
 export interface UploadOffset {
   readonly offset: number;
   readonly sha256: string | null;
 }
 
-/** @param bytes of the whole file */
+/** @param bytes size of the whole file */
 export function offsetOf(value: unknown, bytes: number): UploadOffset {
   const { offset, sha256 } = isMap(value) ? value : {};
   const isValid = isCount(offset) && offset <= bytes && (sha256 === null || isSha256(sha256));
@@ -42,7 +42,7 @@ export function offsetOf(value: unknown, bytes: number): UploadOffset {
 export function entryOf(value: unknown): FileEntry {
   const { name, bytes, modified } = isMap(value) ? value : {};
   if (!isCount(bytes) || !(modified === null || isCount(modified))) throw invalidAnswer("a file's size");
-  // A name that is used as a path here must not lead out of a folder.
+  // Checked because the name is used as a path.
   return { name: checkFileName(name), bytes, modifiedMs: modified };
 }
 
@@ -52,7 +52,7 @@ export function resultOf(value: unknown, resumedFrom: number): FileResult {
   return { name, bytes, sha256, resumedFrom };
 }
 
-/** Bytes that the peer has checked, as its progress says. Never throws. */
+/** Number of bytes that the peer has checked, from its progress. Never throws. */
 export function checkedOf(value: unknown): number {
   const checked = isMap(value) ? value["checked"] : 0;
   return isCount(checked) ? checked : 0;

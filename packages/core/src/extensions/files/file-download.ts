@@ -13,22 +13,22 @@ import { ReceivingFolder } from "./receiving-folder.ts";
 import { type RemoteFolder, translated } from "./remote-folder.ts";
 import type { DownloadOptions, FileResult, TransferOptions, WritableLike } from "./transfer-options.ts";
 
-/** The part that has been put into a target that can't go back. */
+/** The part that was written to a target that can't seek. */
 interface Taken {
-  /** Null for nothing. */
+  /** Null if nothing was written. */
   state: PartialState | null;
-  /** Hash of its bytes. */
+  /** Hash of the written bytes. */
   whole: FileHash | null;
-  /** The target has failed. */
+  /** Set if the target has failed. */
   failure: { readonly error: unknown } | null;
 }
 
-/** Where the bytes of a download go. */
+/** The target of a download's bytes. */
 export interface Sink {
   bytes(chunk: Uint8Array): Promise<void> | void;
 }
 
-/** Fetches files of a folder of the peer. */
+/** Downloads files from a peer's folder. */
 export class FileDownload {
   readonly #folder: RemoteFolder;
 
@@ -36,7 +36,7 @@ export class FileDownload {
     this.#folder = folder;
   }
 
-  /** @param target path of a folder, or of the file to make */
+  /** @param target path of a folder or of the new file */
   async toDisk(target: string, name: string, options: DownloadOptions): Promise<FileResult> {
     const progress = this.#folder.progressOf(options);
     const attempt = (): Promise<FileResult> => this.#fetchOnceTo(target, name, options, progress);
@@ -71,7 +71,7 @@ export class FileDownload {
     try {
       let header = await headerOf(items);
       if (header.offset > 0 && !isContinuation(header, before)) {
-        // The peer remembers other bytes than those that are here.
+        // The peer has saved a different state than this side.
         await items.return?.();
         items = this.#download(asked, null, options.signal);
         header = await headerOf(items);
@@ -104,7 +104,7 @@ export class FileDownload {
     }
   }
 
-  /** Into a target that can't go back. */
+  /** Downloads to a target that can't seek. */
   async into(target: WritableLike, name: string, options: DownloadOptions): Promise<FileResult> {
     const writer = target.getWriter();
     const open = ({ bytes }: DownloadHeader): Sink => {
@@ -117,7 +117,7 @@ export class FileDownload {
       try {
         return await this.fetch(name, options, open, progress, taken);
       } catch (error) {
-        // Its own errors may look temporary, but it has ended.
+        // A failed target's errors may look temporary, but it can't be used again.
         if (taken.failure === null) throw error;
         return null;
       }
@@ -136,9 +136,9 @@ export class FileDownload {
   }
 
   /**
-   * Fetches a file, or the rest of it.
-   * @param open called with what it begins with; returns where the bytes go
-   * @param taken what earlier attempts have put there
+   * Downloads a file, or the rest of it.
+   * @param open called with the header; returns the target of the bytes
+   * @param taken the part written by earlier attempts
    */
   async fetch(
     name: string,
@@ -213,7 +213,7 @@ export class FileDownload {
   }
 }
 
-/** Whether a download continues what is here. */
+/** Whether a download continues the existing part. */
 function isContinuation({ offset, bytes, modifiedMs, sha256 }: DownloadHeader, before: PartialState | null): boolean {
   if (before === null || before.verified !== offset) return false;
   if (before.bytes !== bytes || before.modifiedMs !== modifiedMs) return false;

@@ -1,9 +1,9 @@
 /**
- * The items of a file's stream: its bytes in order, with marks between them.
+ * The items of a file's stream: its bytes in order, interleaved with marks.
  *
- * A mark has the SHA-256 of what the stream has carried so far, so the receiver verifies while the file arrives and knows
- * up to where. The hash of a stream that starts in the middle of a file begins there. The last mark has the SHA-256 of the
- * whole file as well, if the sender has hashed all of it.
+ * A mark contains the SHA-256 of the stream's bytes so far, so that the receiver can verify the file as it arrives
+ * and knows how much is verified. If a stream starts in the middle of a file, so does its hash. The last mark also
+ * contains the SHA-256 of the whole file, if the sender has hashed all of it.
  */
 
 import { ErrorCode, RpcError } from "../../errors.ts";
@@ -11,7 +11,7 @@ import type { FileAccess, FileHash } from "../../util/file-access.ts";
 import { isMap } from "../../util/is-map.ts";
 import type { FileSource } from "./file-source.ts";
 
-/** A mark follows after so many bytes, or after {@link MARK_MS}. */
+/** Interval of marks in bytes; see also {@link MARK_MS}. */
 const MARK_BYTES: number = 4 * 1024 * 1024;
 const MARK_MS = 1000;
 const MAX_ITEM_BYTES: number = 1024 * 1024;
@@ -21,18 +21,18 @@ export interface SendOptions {
   readonly files: FileAccess;
   readonly source: FileSource;
   readonly offset: number;
-  /** Hash of the bytes before `offset`; null if it isn't known. */
+  /** Hash of the bytes before `offset`; null if unknown. */
   readonly whole: FileHash | null;
   now(): number;
   /** The bytes before `offset` were hashed. */
   hashed(offset: number, whole: FileHash): void;
-  /** So many bytes of the file have been handed on. */
+  /** This many bytes of the file have been sent. */
   sent(bytes: number): void;
-  /** The last item leaves, with the hash of the whole file, if that is known. */
+  /** The last item is sent, with the hash of the whole file, if known. */
   ended(sha256: string | null): void;
 }
 
-/** Reads a file and yields its items. Each chunk of bytes is valid until the next one is asked for. */
+/** Reads a file and yields its items. Each chunk of bytes is valid until the next one is requested. */
 export async function* fileItems(options: SendOptions): AsyncGenerator<unknown, undefined> {
   const { files, source, now } = options;
   const hashes = new RunningHashes(files, options.offset, options.whole);
@@ -54,7 +54,7 @@ export async function* fileItems(options: SendOptions): AsyncGenerator<unknown, 
   yield { at, sha256: hashes.run.digest(), file, end: true };
 }
 
-/** The hash of a stream and that of its file: one, if the stream starts where the file does. */
+/** The hashes of a stream and of its file, which are the same if the stream starts at the beginning of the file. */
 class RunningHashes {
   readonly run: FileHash;
   readonly whole: FileHash | null;
@@ -70,29 +70,29 @@ class RunningHashes {
   }
 }
 
-/** An item that was verified, as far as it can be. */
+/** A processed item. */
 export type VerifiedItem =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
-  /** All bytes before `at` are those that were sent. */
+  /** All bytes before `at` are verified. */
   | { readonly kind: "mark"; readonly at: number }
-  /** `sha256` is that of the whole file; null if neither side has hashed all of it. */
+  /** `sha256` is the hash of the whole file; null if neither side has hashed all of it. */
   | { readonly kind: "end"; readonly at: number; readonly sha256: string | null };
 
-/** Verifies the items of a file that arrive. */
+/** Verifies a file's received items. */
 export class ItemVerifier {
   readonly #name: string;
   readonly #hashes: RunningHashes;
   #at: number;
   #hasEnded = false;
 
-  /** @param whole hash of the bytes before `offset`; null if it isn't known */
+  /** @param whole hash of the bytes before `offset`; null if unknown */
   constructor(files: FileAccess, name: string, offset: number, whole: FileHash | null) {
     this.#name = name;
     this.#hashes = new RunningHashes(files, offset, whole);
     this.#at = offset;
   }
 
-  /** A copy of the hash of all bytes of the file so far; null if it isn't known. */
+  /** A copy of the hash of the file's bytes so far; null if unknown. */
   get whole(): FileHash | null {
     return this.#hashes.whole?.copy() ?? null;
   }
@@ -123,7 +123,7 @@ export class ItemVerifier {
     return { kind: "end", at: this.#at, sha256: own ?? file };
   }
 
-  /** @throws RpcError CHECKSUM_MISMATCH if the stream is over, and the file wasn't */
+  /** @throws RpcError CHECKSUM_MISMATCH if the stream has ended before the file */
   mustHaveEnded(): void {
     if (this.#hasEnded) return;
     const message = `The stream of '${this.#name}' ended early, after ${this.#at} bytes of the file`;

@@ -1,24 +1,24 @@
-/** How far a transfer is. */
+/** A transfer's progress. */
 export interface FileProgress {
   /**
-   * `moving`: bytes are sent and hashed. `waiting`: the transfer broke off, and goes on when the peer is connected again.
-   * `checking`: the receiving side reads what it has, to hash it.
+   * `moving`: bytes are being transferred and hashed. `waiting`: the transfer was interrupted, and continues when the
+   * peer is connected again. `checking`: the receiving side is hashing the data that it already has.
    */
   readonly phase: "moving" | "waiting" | "checking";
-  /** Bytes of the file that are done, those of earlier attempts included. */
+  /** Number of bytes done, including earlier attempts. */
   readonly bytes: number;
-  /** Bytes that earlier attempts had transferred: this call's, too. */
+  /** Number of bytes transferred by earlier attempts, including those of this call. */
   readonly resumedFrom: number;
-  /** Size of the file; null if it isn't known. */
+  /** Size of the file; null if unknown. */
   readonly total: number | null;
   /** Rate of this attempt, over the last seconds. */
   readonly bytesPerSecond: number;
-  /** Milliseconds that the rest takes at that rate; null if it isn't known. */
+  /** Estimated remaining milliseconds at that rate; null if unknown. */
   readonly etaMs: number | null;
 }
 
 const REPORT_MS = 100;
-/** The rate is that of the last so many reports. */
+/** Number of reports over which the rate is averaged. */
 const WINDOW_REPORTS = 30;
 
 /** Reports progress a few times per second, and its end. */
@@ -36,7 +36,7 @@ export class ProgressReporter {
     this.#now = now;
   }
 
-  /** An attempt begins. */
+  /** An attempt has started. */
   begins(total: number | null, offset: number): void {
     this.#phase = "moving";
     this.#total = total;
@@ -53,7 +53,7 @@ export class ProgressReporter {
     this.#progress("checking", bytes);
   }
 
-  /** The attempt has failed, and the next one waits for the peer. */
+  /** The attempt has failed, and the next one is waiting for the peer. */
   waits(): void {
     this.#phase = "waiting";
     this.#samples = [];
@@ -94,7 +94,7 @@ export class ProgressReporter {
   }
 }
 
-/** Null if that isn't known. */
+/** Null if unknown. */
 function timeFor(bytes: number | null, bytesPerSecond: number): number | null {
   return bytes === null || bytesPerSecond <= 0 ? null : Math.round((bytes * 1000) / bytesPerSecond);
 }

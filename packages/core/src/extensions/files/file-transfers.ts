@@ -9,22 +9,22 @@ import { PeerPlaces } from "./peer-places.ts";
 import { TransferIds } from "./transfer-ids.ts";
 
 const RANDOM_BYTES = 16;
-/** A process has room for a thousand open files, sockets included, on many systems. */
+/** On many systems, a process can open about a thousand files, including sockets. */
 const MAX_OPEN_FILES = 64;
-/** Connections take four fifths of a process's descriptors at most; the rest is a quarter as many. */
+/** Connections use at most four fifths of a process's descriptors; the rest is a quarter of that number. */
 const FILES_SHARE = 0.25;
-/** A list under way keeps the names of all files of its folder. */
+/** A running list holds the names of all files in its folder. */
 const MAX_LISTS = 4;
 
-/** State that all transfers on a runtime share: two servers, or a server and a client, may have the same folder. */
+/** State shared by all transfers on a runtime, because several servers and clients may use the same folder. */
 export class FileTransfers implements ReceiverContext {
   readonly files: FileAccess;
   readonly memory: HashMemory = new HashMemory();
   readonly active: Map<string, PartialFile> = new Map();
   readonly ids: TransferIds = new TransferIds(() => this.randomHex());
-  /** Bounds the files that a peer's transfers have open at a time. */
+  /** Limits the number of open files of a peer's transfers. */
   readonly openFiles: PeerPlaces = new PeerPlaces(MAX_OPEN_FILES);
-  /** Bounds the lists that a peer has under way. */
+  /** Limits the number of a peer's running lists. */
   readonly lists: PeerPlaces = new PeerPlaces(MAX_LISTS);
   readonly #context: RuntimeContext;
 
@@ -33,7 +33,7 @@ export class FileTransfers implements ReceiverContext {
     this.files = files;
   }
 
-  /** A server listens. @param maxSockets as many connections as there are descriptors for */
+  /** A server is listening. @param maxSockets how many sockets the process has descriptors for */
   boundBy(maxSockets: number): void {
     this.openFiles.maxAll = Math.max(1, Math.floor(maxSockets * FILES_SHARE));
   }
@@ -42,12 +42,12 @@ export class FileTransfers implements ReceiverContext {
     return this.#context.runtime.now();
   }
 
-  /** A wait that doesn't keep the process running. */
+  /** Waits without keeping the process running. */
   sleep(delayMs: number): Promise<void> {
     return new Promise((resolve) => this.#context.wheel.schedule(new CallbackTimer(resolve), delayMs));
   }
 
-  /** Fires the timer once, also if it was scheduled before. It doesn't keep the process running. */
+  /** Schedules a timer, replacing an earlier schedule. Doesn't keep the process running. */
   schedule(timer: CallbackTimer, delayMs: number): void {
     this.#context.wheel.schedule(timer, delayMs);
   }

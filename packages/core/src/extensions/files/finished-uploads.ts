@@ -1,14 +1,14 @@
-/** Remembers completed uploads, so that an upload whose answer was lost gets it again instead of being refused. */
+/** Remembers completed uploads, so that an upload whose answer was lost gets the answer again instead of an error. */
 
 const MAX_UPLOADS = 1000;
 const MEMORY_MS: number = 10 * 60 * 1000;
 
-/** A completed upload's answer, and the state of its file then. */
+/** A completed upload's answer, and the version of its file. */
 export interface FinishedUpload {
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
-  /** Distinguishes the file from a later one of the same name. */
+  /** Distinguishes the file from a later one with the same name. */
   readonly version: string;
 }
 
@@ -22,7 +22,7 @@ export class FinishedUploads {
     this.#now = now;
   }
 
-  /** Remembers the upload if it succeeds. */
+  /** Adds the upload if it succeeds. */
   async add(transfer: string, receiving: Promise<FinishedUpload>): Promise<FinishedUpload> {
     this.#underWay.set(transfer, receiving);
     try {
@@ -36,10 +36,10 @@ export class FinishedUploads {
     }
   }
 
-  /** Waits for an attempt under way. Null if the transfer isn't complete, or was too long ago. */
+  /** Finds a completed transfer, waiting for a running attempt. Null if it isn't complete, or was too long ago. */
   async find(transfer: string): Promise<FinishedUpload | null> {
     const underWay = this.#underWay.get(transfer);
-    // Its own peer hears of its failure.
+    // Its failure is sent to the peer of that attempt.
     if (underWay !== undefined) return await underWay.catch(() => null);
     this.#forget();
     return this.#finished.get(transfer)?.upload ?? null;

@@ -4,14 +4,14 @@ const MAX_FILES = 64;
 const MAX_HASHES_PER_FILE = 256;
 
 /**
- * Hashes of the beginnings of files, so that a transfer that continues needn't read what was hashed before. The native
- * SHA-256 can be copied but not saved, and is seven times as fast as one in WebAssembly that can (CHANGELOG has the
- * figures), so they live as long as the process; the oldest are dropped.
+ * Keeps hash states of file prefixes, so that a continued transfer doesn't have to read them again. The native
+ * SHA-256 can be copied but not serialized, and is seven times as fast as a WebAssembly one that can (figures in
+ * CHANGELOG), so the states are lost with the process; the oldest are dropped.
  */
 export class HashMemory {
   readonly #files = new Map<string, Map<number, FileHash>>();
 
-  /** Remembers the hash of the first `bytes` bytes. */
+  /** Stores the hash state of the first `bytes` bytes. */
   remember(file: string, bytes: number, hash: FileHash): void {
     const hashes = this.#files.get(file) ?? new Map<number, FileHash>();
     this.#files.delete(file);
@@ -21,7 +21,7 @@ export class HashMemory {
     dropOldest(this.#files, MAX_FILES);
   }
 
-  /** A copy of the hash of the first `bytes` bytes; null if it isn't known. */
+  /** Returns a copy of the hash state of the first `bytes` bytes; null if unknown. */
   recall(file: string, bytes: number): FileHash | null {
     return this.#files.get(file)?.get(bytes)?.copy() ?? null;
   }

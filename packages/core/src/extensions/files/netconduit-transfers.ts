@@ -1,4 +1,4 @@
-/** Lets netconduit's Python package use a served folder, by its own calls and messages, with the folder's checks. */
+/** Lets Python netconduit peers use a served folder through netconduit's calls and messages, with all of the folder's checks. */
 
 import type { ConnectionState } from "../../connection/connection-state.ts";
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
@@ -24,7 +24,7 @@ import { isSha256 } from "./file-items.ts";
 import { ItemChannel } from "./item-channel.ts";
 import type { FolderContext, ServedFolder } from "./served-folder.ts";
 
-/** Transfers that one peer may have under way. Another one ends the oldest, which its peer has most likely given up. */
+/** Maximum number of a peer's transfers. A further one ends the oldest, which the peer has most likely abandoned. */
 const MAX_TRANSFERS = 64;
 const MAX_ID_CHARS = 128;
 const MAX_CHUNK_CHARS: number = Math.ceil(NETCONDUIT_CHUNK_BYTES / 3) * 4;
@@ -34,20 +34,20 @@ type Params = Readonly<Record<string, unknown>>;
 type Handler<Peer> = (params: unknown, peer: Peer) => unknown;
 
 export interface NetconduitHost<Peer> {
-  /** The folder for these peers, who name none. @throws RpcError NOT_FOUND */
+  /** The folder for these peers, which don't name one. @throws RpcError NOT_FOUND */
   folder(): ServedFolder<Peer>;
   now(): number;
   randomHex(): string;
 }
 
-/** The part of a peer that transfers need: a connection of a server, or a client. */
+/** The part of a `Connection` or `Client` that transfers use. */
 interface TransferPeer {
   readonly state: ConnectionState;
   onStateChange(listener: (change: { readonly to: ConnectionState }) => void): () => void;
   send(type: string, data: unknown): unknown;
 }
 
-/** A file on its way. Its steps run one after the other, as they arrived. */
+/** A file transfer, whose steps run one after another in the order of arrival. */
 interface Transfer {
   step<T>(operation: () => Promise<T>): Promise<T>;
   abort(error: Error): void;
@@ -67,7 +67,7 @@ export class NetconduitTransfers<Peer> {
     this.#host = host;
   }
 
-  /** The calls of netconduit clients, by name. */
+  /** Handlers of netconduit clients' calls, by name. */
   get calls(): ReadonlyMap<string, Handler<Peer>> {
     return new Map<string, Handler<Peer>>([
       [FILE_UPLOAD_START, (params, peer) => this.#startUpload(asMap(params), peer)],
@@ -79,7 +79,7 @@ export class NetconduitTransfers<Peer> {
     ]);
   }
 
-  /** The messages by which a netconduit server sends a file, by type. */
+  /** Handlers of the messages by which a netconduit server sends a file, by type. */
   get messages(): ReadonlyMap<string, Handler<Peer>> {
     return new Map<string, Handler<Peer>>([
       [FILE_INCOMING, (data, peer) => this.#incoming(asMap(data), peer)],
@@ -105,7 +105,7 @@ export class NetconduitTransfers<Peer> {
     return { received: true, chunk_index, chunks_received: upload.chunks, total_chunks };
   }
 
-  /** `path` is the file's name alone: a peer needn't know where the folder is. */
+  /** Returns only the file's name as `path`, so that the folder's location isn't revealed. */
   async #completeUpload(params: Params, peer: Peer): Promise<unknown> {
     const upload = this.#find(params, peer, UploadTransfer);
     const { name, bytes } = await this.#lastStep(params, peer, upload, () => upload.complete());
@@ -113,7 +113,7 @@ export class NetconduitTransfers<Peer> {
     return { success: true, filename: name, size: bytes, path: name, elapsed };
   }
 
-  /** The id is the peer's. Errors reach this side's application alone: the peer doesn't wait for an answer. */
+  /** The peer chooses the id. Errors are only reported to this side's application, because the peer expects no answer. */
   async #incoming(params: Params, peer: Peer): Promise<void> {
     const id = idOf(params);
     if (this.#peers.get(peer)?.transfers.has(id) === true) {
@@ -124,7 +124,7 @@ export class NetconduitTransfers<Peer> {
     (peer as unknown as TransferPeer).send(FILE_INCOMING_ACK, { transfer_id: id, ready: true });
   }
 
-  /** Chunks of a refused file follow nevertheless. */
+  /** Handles a chunk. Chunks of a rejected file still arrive, and are ignored. */
   async #incomingChunk(params: Params, peer: Peer): Promise<void> {
     const upload = this.#find(params, peer, UploadTransfer);
     await upload.step(async () => {
@@ -210,7 +210,7 @@ export class NetconduitTransfers<Peer> {
     return added;
   }
 
-  /** The connection is over: nothing is left of unfinished files. */
+  /** Removes unfinished files when the connection has ended. */
   #end(peer: Peer): void {
     const ended = this.#peers.get(peer);
     this.#peers.delete(peer);
@@ -227,7 +227,7 @@ export class NetconduitTransfers<Peer> {
     this.#peers.delete(peer);
   }
 
-  /** A step that fails ends its transfer. */
+  /** Runs a step, and ends the transfer if it fails. */
   async #orEnded<T>(id: unknown, peer: Peer, transfer: Transfer, step: Promise<T>): Promise<T> {
     try {
       return await step;
@@ -254,13 +254,13 @@ export class NetconduitTransfers<Peer> {
   }
 }
 
-/** Runs steps one after the other. */
+/** Runs steps one after another. */
 class Steps {
   #last: Promise<unknown> = Promise.resolve();
 
   step<T>(operation: () => Promise<T>): Promise<T> {
     const result = this.#last.then(operation);
-    // The caller of the step hears of its failure.
+    // The step's caller gets its error.
     this.#last = result.catch(() => undefined);
     return result;
   }
@@ -294,7 +294,7 @@ class UploadTransfer extends Steps implements Transfer {
     });
   }
 
-  /** Resolves when the folder has let the file in. Chunks that arrived meanwhile come behind. */
+  /** Resolves when the folder has accepted the file. Chunks that arrive before that are processed afterwards. */
   begin(): Promise<unknown> {
     return this.step(() => Promise.race([this.#items.opened, this.#received]));
   }
@@ -340,7 +340,7 @@ class UploadTransfer extends Steps implements Transfer {
 
 class DownloadTransfer extends Steps implements Transfer {
   readonly #items: AsyncGenerator<unknown, undefined>;
-  /** Bytes that were read and belong to the next chunk. */
+  /** Bytes already read that belong to the next chunk. */
   #rest: Uint8Array = new Uint8Array(0);
   #at = 0;
   #chunks = 0;
@@ -376,7 +376,7 @@ class DownloadTransfer extends Steps implements Transfer {
     return chunk;
   }
 
-  /** Its marks are for peers that know them. */
+  /** Reads the next bytes, skipping marks, which netconduit doesn't know. */
   async #read(): Promise<void> {
     const { done, value } = await this.#items.next();
     if (done === true) throw new RpcError(ErrorCode.CANCELLED, "The transfer has ended");
@@ -394,7 +394,7 @@ class DownloadTransfer extends Steps implements Transfer {
   }
 }
 
-/** @throws ConduitError CONNECTION_CLOSED: nobody would end the transfer */
+/** @throws ConduitError CONNECTION_CLOSED if the connection has ended, because nothing would end the transfer */
 function mustBeConnected(peer: unknown): void {
   if (!OVER.includes((peer as TransferPeer).state)) return;
   throw new ConduitError(ErrorCode.CONNECTION_CLOSED, "The connection has ended");

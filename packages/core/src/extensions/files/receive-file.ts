@@ -10,18 +10,18 @@ export interface ReceiveOptions {
   readonly name: string;
   readonly partial: PartialFile;
   readonly verifier: ItemVerifier;
-  /** Announced size; null if it isn't known. */
+  /** Announced size; null if unknown. */
   readonly bytes: number | null;
-  /** Called before bytes are written, with the size that the file has then. May throw. */
+  /** Called before bytes are written, with the file's new size. May throw. */
   mayGrow(bytes: number): void;
-  /** Called when they were written. */
+  /** Called after bytes were written. */
   received(bytes: number): void;
 }
 
 /**
- * Writes the items of a stream to an unfinished file, and verifies them. When it rejects, the file was kept if it can be
- * continued, else removed.
- * @returns the SHA-256 of the file; null if it isn't known
+ * Writes a stream's items to an unfinished file and verifies them. If it rejects, the file was kept if it can be
+ * continued, and removed otherwise.
+ * @returns the file's SHA-256; null if unknown
  */
 export async function receiveFile(
   items: AsyncIterableIterator<unknown>,
@@ -65,8 +65,8 @@ async function writeItems(items: AsyncIterableIterator<unknown>, options: Receiv
 }
 
 /**
- * Left to the garbage collector, items took a fifth of a receiver's time (bench/NOTES.md). A large one has its memory to
- * itself: what is left of it has room for a frame's header, and not for another item.
+ * Frees an item's memory, because garbage collection of items took a fifth of a receiver's time (bench/NOTES.md). A
+ * large item doesn't share its memory: the rest only has room for a frame's header.
  */
 function freeItem({ buffer, byteLength }: Uint8Array): void {
   if (byteLength >= MIN_FREED_BYTES && buffer.byteLength - byteLength <= HEADER_BYTES) freeMemory(buffer);
@@ -76,7 +76,7 @@ function wrongSize(name: string, bytes: number): RpcError {
   return new RpcError(ErrorCode.CHECKSUM_MISMATCH, `'${name}' doesn't have the announced ${bytes} bytes`);
 }
 
-/** Keeps what was verified if it can be continued: the transfer was cancelled, or the connection ended. */
+/** Keeps the verified part of a cancelled or interrupted transfer if it can be continued. */
 export async function giveUp(partial: PartialFile, error: unknown): Promise<void> {
   const { code } = asConduitError(error);
   const isBreak = code === ErrorCode.CANCELLED || (code >= ErrorCode.CONNECTION_ERROR && code < ErrorCode.RATE_LIMITED);

@@ -1,9 +1,9 @@
 /**
- * Unfinished files, beside the folder that they are for, and how they become files of it.
+ * Unfinished files of a folder, and how they become files in it.
  *
- * `.netconduit/<id>.part` has the bytes, `.netconduit/<id>.json` says how many of them were verified. Both survive the
- * process. The file appears under its name only when all of it is verified and on the disk. The id is made of the name
- * and of who sends it, so a sender that continues needs to have stored nothing.
+ * `.netconduit/<id>.part` contains the bytes, and `.netconduit/<id>.json` how many of them were verified. Both
+ * survive the process. The file appears under its name only once all of it is verified and flushed to disk. The id is
+ * derived from the name and the sender, so a sender doesn't have to store anything to continue.
  */
 
 import { ErrorCode, RpcError } from "../../errors.ts";
@@ -38,7 +38,7 @@ export class ReceivingFolder implements PartialFolder {
     });
   }
 
-  /** The id of an unfinished file: of all attempts if it can be continued, else of this one. */
+  /** The id of an unfinished file: shared by all attempts if it can be continued, unique to this attempt otherwise. */
   idOf({ name, owner, isResumable }: ReceivedIdentity): string {
     if (!isResumable) return this.context.randomHex().slice(0, ID_DIGITS);
     const hash = this.context.files.sha256();
@@ -47,7 +47,7 @@ export class ReceivingFolder implements PartialFolder {
   }
 
   /**
-   * The part of a file that can be continued; null if there is none. An attempt under way ends first, since its
+   * Finds the part of a file that can be continued; null if there is none. Ends a running attempt first, because its
    * sender must have lost its connection.
    */
   async find(identity: ReceivedIdentity): Promise<PartialState | null> {
@@ -56,7 +56,7 @@ export class ReceivingFolder implements PartialFolder {
     return await withFileErrors(`receive '${identity.name}'`, () => this.#stateOf(this.idOf(identity)));
   }
 
-  /** Ends an attempt that is under way. */
+  /** Ends a running attempt. */
   async interrupt(identity: ReceivedIdentity): Promise<void> {
     const { active } = this.context;
     const part = this.#partPath(this.idOf(identity));
@@ -64,9 +64,9 @@ export class ReceivingFolder implements PartialFolder {
   }
 
   /**
-   * Opens an unfinished file to continue it at `offset`, or makes a new one.
-   * @param mayBegin called when nobody else has the file, and before it is touched; may reject
-   * @throws RpcError WRONG_OFFSET if another number of bytes of this version of the file was verified
+   * Opens an unfinished file to continue it at `offset`, or creates a new one.
+   * @param mayBegin called when no other attempt uses the file, before it is touched; may reject
+   * @throws RpcError WRONG_OFFSET if `offset` isn't the number of verified bytes of this version of the file
    */
   async open(
     identity: ReceivedIdentity,
@@ -76,7 +76,7 @@ export class ReceivingFolder implements PartialFolder {
     const { context } = this;
     const id = this.idOf(identity);
     const part = this.#partPath(id);
-    // Nothing is awaited between the last look and `set`, or two attempts would have one file.
+    // No `await` between the last check and `set`, so that two attempts can't use the same file.
     for (let other = context.active.get(part); other !== undefined; other = context.active.get(part)) {
       await other.interrupt();
     }
@@ -96,8 +96,8 @@ export class ReceivingFolder implements PartialFolder {
   }
 
   /**
-   * Removes what nobody has continued for `ageMs`.
-   * @returns milliseconds until the next of the others is as old; null if there are none
+   * Removes files that weren't continued for `ageMs`.
+   * @returns milliseconds until the next one expires; null if there are none
    */
   async expire(ageMs: number): Promise<number | null> {
     const { files, active } = this.context;
@@ -123,8 +123,8 @@ export class ReceivingFolder implements PartialFolder {
   }
 
   /**
-   * The folder for unfinished files goes with the last of them. A link in its place is left alone. A folder that the
-   * system doesn't let go stays: it is empty, and no reason to fail a file that is complete.
+   * Removes the folder for unfinished files when it is empty. Leaves a link in its place alone. Ignores failures,
+   * because an empty folder is no reason to fail a completed file.
    */
   async removeIfEmpty(): Promise<void> {
     const { files, active } = this.context;
@@ -137,7 +137,7 @@ export class ReceivingFolder implements PartialFolder {
   }
 
   /**
-   * The folder may be gone again, with a file of another process.
+   * Creates the folder for unfinished files. Another process may remove it again together with its last file.
    * @throws the system's error; RpcError PERMISSION_DENIED if the folder is a link
    */
   async makePartials(): Promise<void> {
@@ -165,12 +165,12 @@ export class ReceivingFolder implements PartialFolder {
   }
 }
 
-/** The unfinished file whose state has this path; other paths are returned as they are. */
+/** Maps a state's path to that of its unfinished file; returns other paths unchanged. */
 export function partOf(path: string): string {
   return path.replace(/\.json$/, ".part");
 }
 
-/** The id of an unfinished file that has the name `<id>.part`, or that of its state. */
+/** The id in the name of an unfinished file (`<id>.part`) or of its state. */
 function idIn(name: string): string {
   return name.slice(0, ID_DIGITS);
 }

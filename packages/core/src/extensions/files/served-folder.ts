@@ -1,4 +1,4 @@
-/** A folder that peers may use: what they ask for is judged, carried out and answered here. */
+/** A folder served to peers: authorizes, carries out and answers their requests. */
 
 import { identityOf, type User } from "../../auth/user.ts";
 import { ConduitError, ErrorCode, isInstance, messageOf, RpcError } from "../../errors.ts";
@@ -20,26 +20,26 @@ import { Quota } from "./quota.ts";
 import { giveUp, receiveFile } from "./receive-file.ts";
 import { partOf, ReceivingFolder } from "./receiving-folder.ts";
 
-/** A file that a peer sent or fetched. */
+/** A file that a peer uploaded or downloaded. */
 export interface TransferredFile {
   /** The folder's name, as in `files(name, …)`. */
   readonly folder: string;
   readonly name: string;
-  /** On this side's disk. */
+  /** Path on this side's disk. */
   readonly path: string;
   readonly bytes: number;
-  /** Hash of the whole file, in hex; null after a download that both sides continued after a restart. */
+  /** Hash of the whole file in hex; null after a download that was continued after both sides had restarted. */
   readonly sha256: string | null;
-  /** Bytes that an earlier attempt had transferred. */
+  /** Number of bytes transferred by earlier attempts. */
   readonly resumedFrom: number;
 }
 
-/** A regular file of a folder. */
+/** A regular file in a folder. */
 export interface FileEntry {
   readonly name: string;
-  /** Size of the file. */
+  /** Size in bytes. */
   readonly bytes: number;
-  /** When it was last changed, in Unix milliseconds; null if the peer doesn't say (netconduit's peers don't). */
+  /** Modification time in Unix milliseconds; null if the peer doesn't state it, like netconduit peers. */
   readonly modifiedMs: number | null;
 }
 
@@ -48,20 +48,20 @@ export interface FolderHost<Peer> {
   readonly access: AccessControl<Peer>;
   received(peer: Peer, file: TransferredFile): void;
   sent(peer: Peer, file: TransferredFile): void;
-  /** An error of the disk, which this side's application should know of. @param peer undefined if no peer asked */
+  /** Reports a disk error to this side's application. @param peer undefined if it wasn't caused by a request */
   failed(peer: Peer | undefined, method: string, error: unknown): void;
 }
 
 type Params = Readonly<Record<string, unknown>>;
 
-/** The call's context, as a handler gets it. */
+/** The call's context, as passed to a handler. */
 export interface FolderContext<Peer> {
   readonly client: Peer;
   readonly method: string;
   /** The parameters. */
   readonly value?: unknown;
   readonly input: AsyncIterableIterator<unknown>;
-  /** Absent for netconduit's transfers, which are aborted by their input. */
+  /** Absent for netconduit transfers, which are aborted through their input. */
   readonly signal?: AbortSignal;
   progress(value: unknown): void;
 }
@@ -83,14 +83,14 @@ export interface ReceivedFile {
 /** A peer's request. */
 interface UploadRequest {
   readonly identity: ReceivedIdentity;
-  /** Id of this owner's upload; null if the upload can't be continued, or has no id. */
+  /** Id of the upload, unique to its owner; null if the upload can't be continued or has no id. */
   readonly transfer: string | null;
   readonly finished: FinishedUpload | null;
 }
 
 const ENTRIES_PER_ITEM = 256;
 const MAX_ID_CHARS = 64;
-/** Codes of failures that this side's application is told of, if they come from the system. */
+/** Codes of failures that are reported to this side's application if the system caused them. */
 const OWN_FAULTS: ReadonlySet<number> = new Set([
   ErrorCode.DISK_FULL,
   ErrorCode.FILE_ERROR,
@@ -123,7 +123,7 @@ export class ServedFolder<Peer> {
     });
   }
 
-  /** Rejects with INVALID_CONFIG if its folder doesn't exist, or this program may not ask for it. */
+  /** Rejects with INVALID_CONFIG if its folder doesn't exist or isn't accessible. */
   async mustExist(): Promise<void> {
     const { dir } = this.#config;
     const option = `Invalid option dir of files(${JSON.stringify(this.name)})`;
@@ -138,23 +138,23 @@ export class ServedFolder<Peer> {
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `${option}: the folder '${dir}' doesn't exist: make it first`);
   }
 
-  /** Peers may use it from now on. Reports if it doesn't exist. */
+  /** Starts serving the folder. Reports if it doesn't exist. */
   begin(): void {
     this.mustExist().catch((error: unknown) => this.#host.failed(undefined, "files", error));
     if (this.#config.upload) this.#expiry.begin();
   }
 
-  /** Peers don't use it any more. Transfers under way continue. */
+  /** Stops serving the folder. Running transfers continue. */
   end(): void {
     this.#expiry.end();
   }
 
-  /** Roles that may use it; null for everybody. */
+  /** Roles that may use it; null for all. */
   get access(): Access | null {
     return this.#config.access;
   }
 
-  /** Where an upload can be continued. */
+  /** Returns where an upload can be continued. */
   async offset(params: Params, context: FolderContext<Peer>): Promise<unknown> {
     const { identity, finished } = await this.#request(params, context);
     return await this.#reporting(context, async () => {
@@ -172,7 +172,7 @@ export class ServedFolder<Peer> {
       const { offset } = params;
       if (finished !== null && finished.bytes === offset) return answerOf(finished);
       if (!isCount(offset)) throw invalidParams("offset must be a whole number of bytes");
-      // Before the disk is asked anything: an upload that was cancelled at once costs no look-up.
+      // Before any disk access, so that an upload that is cancelled immediately costs none.
       const release = await this.#openOneMore(context);
       try {
         await this.#mustBeAbleToBegin(identity);
@@ -227,12 +227,12 @@ export class ServedFolder<Peer> {
     }
   }
 
-  /** Resolves when the peer may open one more file, with a function that ends that. @throws the reason of its signal */
+  /** Resolves when the peer may open one more file, with a function that releases the place. @throws the signal's reason */
   async #openOneMore({ client, signal }: FolderContext<Peer>): Promise<() => void> {
     return await this.#host.transfers.openFiles.take(client as object, signal);
   }
 
-  /** Items are arrays of entries. */
+  /** Yields arrays of entries. */
   async *list(_params: Params, context: FolderContext<Peer>): AsyncGenerator<ListedFile[], undefined> {
     await this.#mustBeAllowed(context.client, { action: "list", folder: this.name, name: null });
     const { files, lists } = this.#host.transfers;
@@ -288,7 +288,7 @@ export class ServedFolder<Peer> {
     throw new RpcError(ErrorCode.NOT_FOUND, `Cannot ${doing}: there is no such file in '${this.name}'`);
   }
 
-  /** The upload that is asked for, and the same one if it is complete. @throws RpcError if it isn't allowed */
+  /** Reads the requested upload, and finds it if it is already complete. @throws RpcError if it isn't allowed */
   async #request(params: Params, context: FolderContext<Peer>): Promise<UploadRequest> {
     const { bytes, modified, resume, transfer: id = null } = params;
     const name = checkFileName(params["name"]);
@@ -305,21 +305,21 @@ export class ServedFolder<Peer> {
     return { identity, transfer, finished };
   }
 
-  /** Null if the transfer isn't complete, or its file isn't there any more. */
+  /** Null if the transfer isn't complete, or its file no longer exists. */
   async #finishedUpload(identity: ReceivedIdentity, transfer: string): Promise<FinishedUpload | null> {
     await this.#receiving.interrupt(identity);
     const finished = await this.#finished.find(transfer);
     return finished !== null && finished.version === (await this.#versionOf(finished.name)) ? finished : null;
   }
 
-  /** Null if there is no such file. */
+  /** Null if the file doesn't exist. */
   async #versionOf(name: string): Promise<string | null> {
     const { files } = this.#host.transfers;
     const facts = await withFileErrors(`look up '${name}'`, () => files.facts(this.#receiving.pathOf(name)));
     return facts?.kind === "file" ? `${facts.id}/${facts.bytes}/${facts.modifiedMs}` : null;
   }
 
-  /** @throws RpcError for an upload that must not begin */
+  /** @throws RpcError if the upload must not start */
   async #mustBeAbleToBegin({ name, bytes }: ReceivedIdentity): Promise<void> {
     this.#mustNotExceed(name, bytes ?? 0);
     if (this.#config.overwrite === "fail" && (await this.#receiving.has(name))) throw existsError(name);
@@ -357,7 +357,7 @@ export class ServedFolder<Peer> {
     }
   }
 
-  /** Before the disk is changed: an upload that has no room, or was cancelled meanwhile, leaves nothing to remove. */
+  /** Reserves space before the disk is changed, so that an upload without room, or one cancelled by now, leaves nothing to remove. */
   async #reserve(identity: ReceivedIdentity, { signal }: FolderContext<Peer>): Promise<void> {
     const { files, active } = this.#host.transfers;
     const { folder, partials } = this.#receiving;
@@ -375,7 +375,7 @@ export class ServedFolder<Peer> {
     throw new RpcError(ErrorCode.FILE_TOO_LARGE, message, { details: { limit: maxFileBytes } });
   }
 
-  /** @throws RpcError PERMISSION_DENIED; what `authorize` throws */
+  /** @throws RpcError PERMISSION_DENIED; any error of `authorize` */
   async #mustBeAllowed(peer: Peer, request: FileRequest): Promise<void> {
     this.#host.access.mustHave(peer, this.access, "files", this.name);
     const { upload, download, remove, authorize } = this.#config;
@@ -396,7 +396,7 @@ export class ServedFolder<Peer> {
     }
   }
 
-  /** The error for the peer. The application hears of it if the disk is at fault, or the folder doesn't exist. */
+  /** Converts an error for the peer, and reports it to the application if the disk is at fault or the folder doesn't exist. */
   async #reported(context: FolderContext<Peer>, error: unknown): Promise<ConduitError> {
     const known = isInstance(error, RpcError) ? error : fileError(error, `use '${this.name}'`);
     if (known.code === ErrorCode.NOT_FOUND && known.cause !== undefined) {
@@ -426,7 +426,7 @@ function isTransferId(id: unknown): id is string | null {
   return id === null || (typeof id === "string" && id !== "" && id.length <= MAX_ID_CHARS);
 }
 
-/** The last steps: the unfinished file goes if one fails. */
+/** Runs one of the last steps, removing the unfinished file on failure. */
 async function finish<T>(partial: PartialFile, step: () => Promise<T>): Promise<T> {
   try {
     return await step();
@@ -437,8 +437,8 @@ async function finish<T>(partial: PartialFile, step: () => Promise<T>): Promise<
 }
 
 /**
- * The peer whose unfinished files these are; others can't continue them. It is the user, or the name that the peer
- * states; as a list of one text, that can't be mistaken for a user.
+ * The owner of unfinished files, which nobody else can continue: the user, or the name stated by the peer. The latter
+ * is encoded as a list, so that it can't be mistaken for a user.
  */
 function ownerOf(peer: unknown): string {
   const { user, info } = (peer ?? {}) as { user?: Partial<User> | null; info?: { name?: unknown } | null };

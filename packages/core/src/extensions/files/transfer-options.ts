@@ -7,25 +7,25 @@ import type { RateLimit } from "./paced-chunks.ts";
 
 /** Options of transfers. */
 export interface TransferOptions extends FileCallOptions {
-  /** Time that it may take, waits for the connection included; then it rejects with TIMEOUT. Default 0: no limit. */
+  /** Time limit including waits for the connection, after which it rejects with TIMEOUT. Default 0: no limit. */
   readonly timeoutMs?: number | undefined;
-  /** Called a few times per second, when it begins to wait for the connection, and at the end. */
+  /** Called a few times per second, when the transfer starts to wait for the connection, and at the end. */
   readonly onProgress?: ((progress: FileProgress) => unknown) | undefined;
 }
 
 /** Options of `upload`. */
 export interface UploadOptions extends TransferOptions {
-  /** Name in the folder. Default: that of the path or `File`; other sources need one. */
+  /** Name in the folder. Default: the name of the path or `File`; required for other sources. */
   readonly name?: string | undefined;
   /**
-   * Whether to continue an earlier upload of the same file, and to leave something to continue if this one breaks off.
-   * After a lost connection, or another temporary error, it goes on by itself once the peer is connected again. A file is
-   * the same if its name, size and time of change are. Bytes and a `Blob` without a time are continued by this call alone;
-   * streams can't be continued. Default false.
+   * Whether to continue an earlier upload of the same file, and to keep the uploaded part if this one is interrupted.
+   * After a lost connection or another temporary error, the upload continues automatically once the peer is connected
+   * again. Files are the same if their name, size and modification time are. Bytes and a `Blob` without a time can
+   * only be continued within this call, and streams not at all. Default false.
    */
   readonly resume?: boolean | undefined;
   /**
-   * The most bytes that leave per second, on average; a function is asked several times per second. Default: no limit.
+   * Maximum average bytes per second. A function is called several times per second. Default: no limit.
    */
   readonly maxBytesPerSecond?: RateLimit | undefined;
 }
@@ -33,11 +33,10 @@ export interface UploadOptions extends TransferOptions {
 /** Options of `download`. */
 export interface DownloadOptions extends TransferOptions {
   /**
-   * As for uploads. Into a `WritableStream`, only this call goes on behind what the stream took, and no later one. Default
-   * false.
+   * As for uploads. A download to a `WritableStream` can only be continued within this call. Default false.
    */
   readonly resume?: boolean | undefined;
-  /** If the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
+  /** What happens if the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
   readonly overwrite?: OverwritePolicy | undefined;
   /** Largest file that is taken, in bytes; a larger one is FILE_TOO_LARGE. Default: no limit. */
   readonly maxBytes?: number | undefined;
@@ -49,14 +48,14 @@ export interface BytesOptions extends TransferOptions {
   readonly maxBytes?: number | undefined;
 }
 
-/** A file that was transferred completely, and verified. */
+/** A completely transferred and verified file. */
 export interface FileResult {
-  /** Its name where it is now. */
+  /** The file's name at its destination. */
   readonly name: string;
   readonly bytes: number;
-  /** SHA-256 of the whole file, in hex. */
+  /** SHA-256 of the whole file in hex. */
   readonly sha256: string;
-  /** Bytes that earlier attempts had transferred: this call's, too. */
+  /** Number of bytes transferred by earlier attempts, including those of this call. */
   readonly resumedFrom: number;
 }
 
@@ -76,7 +75,7 @@ interface Checked {
 }
 
 /**
- * Checks values that JavaScript programs get wrong without an error: a file would be renamed, or not continued.
+ * Checks options whose wrong values would go unnoticed in JavaScript, where a file would be renamed or not continued.
  * @throws ConduitError INVALID_CONFIG
  */
 export function checkTransfer(what: string, { resume = false, overwrite = "fail", maxBytes = 0 }: Checked): void {

@@ -1,4 +1,4 @@
-/** The streams of a call of this side: the items it sends, and those it gets. */
+/** The streams of one of this side's calls: its input and output. */
 
 import type { CallHandle, CallStreams as Streams } from "../../connection/outgoing-calls.ts";
 import {
@@ -24,7 +24,7 @@ import { closeSource, sendAll } from "./stream-source.ts";
 
 const MAX_TEXT_CHARS = 1000;
 
-/** The streams of a call. */
+/** Options of a call's streams. */
 export interface CallStreamsOptions {
   readonly name: string;
   /** The source of the input; undefined for none. */
@@ -38,24 +38,24 @@ export interface CallStreamsOptions {
 
 export class CallStreams implements Streams, OwnCall {
   readonly keys: StreamKeys;
-  /** Items for the caller; null if it wants none. */
+  /** Items for the caller; null if it requests none. */
   readonly output: StreamReceiver | null;
-  /** Why the input failed; null if it didn't. */
+  /** The error of the input; null if it hasn't failed. */
   inputError: unknown = null;
   hasInputFailed = false;
   readonly #streams: ConnectionStreams;
   readonly #options: CallStreamsOptions;
   #call: CallHandle | null = null;
-  /** While it waits to be sent: takes it back. */
+  /** Withdraws the call while it waits to be sent. */
   #withdraw: (() => void) | null = null;
   #sender: StreamSender | null = null;
   #startInput: ((sender: StreamSender) => void) | null = null;
-  /** Whether the peer has opened the input, and so has to hear of its end. */
+  /** Whether the peer has opened the input, so that its end must be sent. */
   #isInputOpen = false;
   #isInputOver: boolean;
-  /** Whether it waits only for the peer's answer, which nobody wants any more. */
+  /** Whether the caller has abandoned it, and only the peer's answer is outstanding. */
   #isAbandoned = false;
-  /** Whether the peer may still send items of it, until it answers. */
+  /** Whether the peer may still send items for it until it answers. */
   #isGivenUp = false;
 
   constructor(streams: ConnectionStreams, options: CallStreamsOptions) {
@@ -72,14 +72,14 @@ export class CallStreams implements Streams, OwnCall {
     this.output = wantsOutput ? new StreamReceiver(streams, stream, window, outputCheck) : null;
     this.output?.granted();
     this.keys = { output: window, input: input !== undefined, progress: onProgress !== undefined };
-    // It waits in the async context of the caller, so the source runs there, too.
+    // Started in the caller's async context, so that the source runs there as well.
     if (input !== undefined) void this.#sendInput(this.#openedInput());
   }
 
   /**
-   * Sends the call as soon as the peer takes it, and if it has an output, the send queue has room. If its caller gives up or its
-   * time is over before that, it calls `fail`.
-   * @param timeoutMs for the whole call, 0 for no limit; `send` gets what is left of it
+   * Sends the call as soon as the peer accepts it and, if it has an output, the send queue has room. Calls `fail` if
+   * the caller abandons it or its time is up before that.
+   * @param timeoutMs for the whole call, 0 for no limit; `send` gets the remaining time
    */
   openWith(
     send: (timeoutMs: number) => void,
@@ -158,16 +158,16 @@ export class CallStreams implements Streams, OwnCall {
   }
 
   answered(): void {
-    // An error takes longer to make than a call.
+    // Check first, because creating an error takes longer than a call.
     if (!this.#isInputOver) {
       this.#endInput(new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was answered`));
     }
     this.#delete();
   }
 
-  /** The call has settled. If its caller gave up, items may arrive until the peer has answered. */
+  /** The call has settled. If its caller has abandoned it, items may arrive until the peer has answered. */
   settled(error: Error | null): void {
-    // Over already, unless the call failed before it was opened.
+    // The input has already ended, unless the call failed before it was opened.
     if (error !== null) this.#endInput(error);
     if (!this.#isAbandoned) this.output?.end(error);
   }
@@ -225,8 +225,8 @@ export class CallStreams implements Streams, OwnCall {
   }
 
   /**
-   * Nobody takes more input: stops the source, and tells the peer that nothing follows.
-   * @param failure for a handler that hears of it by nothing else: it must not take what it has for all of it
+   * Stops the source, because no more input is accepted, and sends the end of the input.
+   * @param failure the error for the handler, so that it doesn't mistake a partial input for a complete one
    */
   #endInput(reason: Error, failure: Record<string, unknown> | null = null): void {
     if (this.#isInputOver) return;
@@ -255,7 +255,7 @@ export class CallStreams implements Streams, OwnCall {
     this.#streams.send(type, idHi, idLo, payload);
   }
 
-  /** The application takes no more items. */
+  /** The application has stopped reading. */
   #cancel(): void {
     const error = new ConduitError(ErrorCode.CANCELLED, `'${this.#options.name}' was cancelled`);
     if (this.#call !== null) {
@@ -281,12 +281,12 @@ export class CallStreams implements Streams, OwnCall {
   }
 }
 
-/** The connection closes before the input has ended. */
+/** The error of an input whose connection closes before it has ended. */
 function brokenOff(error: Error): Record<string, unknown> {
   return { error: clip(messageOf(error), MAX_TEXT_CHARS), code: codeOf(asConduitError(error)) };
 }
 
-/** An error for the peer: an RpcError as it is, of any other the fact. */
+/** Converts an error for the peer: an RpcError unchanged, any other without details. */
 export function outward(error: unknown): Record<string, unknown> {
   if (!isInstance(error, RpcError)) return { error: "The caller's input failed", code: ErrorCode.INTERNAL };
   return { error: clip(messageOf(error), MAX_TEXT_CHARS), code: codeOf(error) };

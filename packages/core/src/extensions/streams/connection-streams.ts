@@ -1,9 +1,9 @@
 /**
- * The streams of one connection: those of this side's calls, and those of the peer's.
+ * The streams of one connection, of this side's calls and of the peer's.
  *
- * Memory is bounded by the receiver. Windows come out of what the connection grants in total (option `maxStreamBytes`);
- * when that is used up, a stream gets the least window. An item may be larger than its window: it takes what it needs
- * beyond that from the overdraft, which all streams of a direction share.
+ * The receiver bounds the memory. Windows are taken from the connection's total (option `maxStreamBytes`); when that
+ * is used up, a stream gets the minimum window. An item may be larger than its window: the excess is taken from the
+ * overdraft, which all streams of a direction share.
  */
 
 import type { ExtensionHost, ReceivedFrame, StreamLimits } from "../../connection/extension.ts";
@@ -31,14 +31,14 @@ import type { ReceiverHost, StreamReceiver } from "./stream-receiver.ts";
 import type { SenderHost, StreamSender } from "./stream-sender.ts";
 import { StreamTurns } from "./stream-turns.ts";
 
-/** A window of the usual size is a small part of what is left of the total, so that later streams get theirs. */
+/** A new window takes at most this fraction of the remaining total, so that later streams get theirs. */
 const WINDOW_SHARE = 64;
-/** Streams that wait for the overdraft and are tried in one turn. */
+/** Number of streams waiting for the overdraft to try in one turn. */
 const TRIED_PER_TURN = 64;
 
-/** The streams of a call of this side, as frames concern them. */
+/** The streams of one of this side's calls, for incoming frames. */
 export interface OwnCall {
-  /** Null if it gets no items. */
+  /** Null if the call has no output. */
   readonly output: StreamReceiver | null;
   readonly hasInput: boolean;
   inputCredit(bytes: number): void;
@@ -46,12 +46,12 @@ export interface OwnCall {
   progressed(value: unknown): void;
 }
 
-/** The streams of a call of the peer. */
+/** The streams of one of the peer's calls, for incoming frames. */
 export interface PeerCall {
   /** Null if the peer may send no items. */
   readonly openInput: StreamReceiver | null;
   outputCredit(bytes: number): void;
-  /** @param error as the peer sent it; null if the input ended well */
+  /** @param error as sent by the peer; null if the input ended normally */
   inputEnded(error: Record<string, unknown> | null): void;
 }
 
@@ -68,20 +68,20 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   /** Bytes left to grant as windows. */
   #windows: number;
   #heldBytes = 0;
-  /** The connection's bytes for streams as last counted with all that it holds. */
+  /** Bytes of streams as last included in the connection's held bytes. */
   #countedBytes = 0;
   #receivedOverdraft = 0;
   #sentOverdraft = 0;
-  /** Streams with an item that waits for the overdraft of others, in the order in which they are tried. */
+  /** Streams with an item that waits for the overdraft, in the order in which they are tried. */
   readonly #waitingForOverdraft = new Set<StreamSender>();
-  /** How many of them haven't been tried since the overdraft last became less. */
+  /** Number of those that weren't tried since the overdraft last decreased. */
   #untried = 0;
-  /** Whether they are being tried, now or in a later turn. */
+  /** Whether trying is in progress, possibly in a later turn. */
   #isTrying = false;
   /** Calls that wait until they can be sent. */
   readonly #opening = new Set<() => void>();
   #sendsOpening = false;
-  /** Called when the peer has answered a call, so that one more can be sent. */
+  /** Called when the peer has answered a call, so that another one can be sent. */
   #slotFreed: (() => void) | null = null;
   #unacknowledged = 0;
   readonly #turns: StreamTurns;
@@ -98,12 +98,12 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     this.#windows = settings.maxStreamBytes;
   }
 
-  /** Number of calls with streams: this side's, and the peer's. */
+  /** Number of this side's and of the peer's calls with streams. */
   get counts(): { readonly own: number; readonly peer: number } {
     return { own: this.#calls.size, peer: this.#peerCalls.size };
   }
 
-  /** Bytes of items that wait here, in both directions. */
+  /** Bytes of items buffered here, in both directions. */
   get heldBytes(): number {
     return this.#heldBytes;
   }
@@ -121,31 +121,31 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     const fail = (why: string): never => {
       throw new ConduitError(ErrorCode.TOO_MANY_STREAMS, `${cannot("call", called)}: ${why}`);
     };
-    // Those that were given up will be answered, and a further one waits for that.
+    // Abandoned calls will be answered, and further calls wait for that.
     const open = this.#calls.size - this.#givenUp + this.#opening.size;
     if (open >= streams) fail(`${open} streams are open, and the peer takes ${streams}`);
-    // The peer says how many it takes, and need not answer any of them.
+    // A peer that never answers must not make this side keep an unlimited number.
     if (this.#givenUp >= MAX_GIVEN_UP_STREAMS) fail(`the peer hasn't answered ${this.#givenUp} that were given up`);
   }
 
-  /** Calls of this side that were given up, and that the peer has not answered. */
+  /** Updates the number of abandoned calls that the peer hasn't answered. */
   countGivenUp(change: number): void {
     this.#givenUp += change;
   }
 
-  /** Whether the peer takes one more call now: it counts those that were given up until it has answered them. */
+  /** Whether the peer accepts one more call now. It counts abandoned calls until it has answered them. */
   get hasSlot(): boolean {
     return this.#calls.size < this.#theirs.streams;
   }
 
-  /** Whether a call is sent at once: the peer takes it, the send queue has room, and no other call waits. */
+  /** Whether a call can be sent immediately: the peer accepts it, the send queue has room, and no other call waits. */
   get canOpen(): boolean {
     return this.#opening.size === 0 && this.hasSlot && !this.connection.sendQueue.isCongested;
   }
 
   /**
-   * Calls `send` when the call can be sent, behind others that wait.
-   * @returns a function that takes it back
+   * Calls `send` when the call can be sent, after other waiting calls.
+   * @returns a function that withdraws it
    */
   openLater(send: () => void): () => void {
     const opening = (): void => send();
@@ -157,7 +157,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   async #sendOpening(): Promise<void> {
     this.#sendsOpening = true;
     while (this.#opening.size > 0) {
-      // If the connection ends first, each call fails by itself.
+      // If the connection ends first, each call is failed elsewhere.
       await this.connection.sendQueue.waitForRoom().catch(() => undefined);
       if (!this.hasSlot) {
         await new Promise<void>((resolve) => {
@@ -230,7 +230,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
         this.#known(this.#callWithInput(key), frame).inputCredit(this.#bytesOf(frame));
         return;
       case StreamFrame.OUTPUT_CREDIT:
-        // The reply may have left in the meantime; so with the next ones.
+        // The call may have been answered in the meantime; the same applies below.
         this.#peerCalls.get(key)?.outputCredit(this.#bytesOf(frame));
         return;
       case StreamFrame.INPUT_STOP:
@@ -247,7 +247,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     call?.progressed(this.connection.readMap(frame)?.["value"] ?? null);
   }
 
-  /** The connection has ended. Calls and requests are told by the connection. */
+  /** The connection has ended; it notifies calls and requests itself. */
   closed(): void {
     this.outlet.clear();
     this.#calls.clear();
@@ -256,14 +256,14 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     this.#waitingForOverdraft.clear();
   }
 
-  /** Items arrived, of whatever stream. @throws ConduitError UNSUPPORTED_FLAG, INVALID_PAYLOAD_SHAPE */
+  /** Counts a frame with items of any stream. @throws ConduitError UNSUPPORTED_FLAG, INVALID_PAYLOAD_SHAPE */
   #arrived(frame: ReceivedFrame): void {
     const bytes = frame.payloadEnd - frame.payloadStart;
     if ((frame.flags & Flag.COMPRESSED) !== 0) {
       throw new ConduitError(ErrorCode.UNSUPPORTED_FLAG, "Frames with items of a stream aren't compressed");
     }
     if (bytes === 0) throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, "A frame of a stream has no items");
-    // So each part takes the memory that it is charged.
+    // A minimum size, so that each part uses the memory that it is charged.
     if ((frame.flags & StreamFlag.MORE) !== 0 && bytes < MAX_CHUNK_BYTES) {
       const message = `A part of an item has ${bytes} bytes; all but the last have ${MAX_CHUNK_BYTES}`;
       throw new ConduitError(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
@@ -381,8 +381,8 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   }
 
   /**
-   * Streams whose items have room now go on. The peer may have thousands of streams wait, and return one byte at a time, so
-   * few are tried in one turn.
+   * Continues streams whose items now fit into the overdraft. A few per turn, because a peer may make thousands of
+   * streams wait, and return one byte at a time.
    */
   continueTurn(): void {
     this.#isTrying = true;
@@ -419,12 +419,12 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     return this.#turns.begin();
   }
 
-  /** Open streams count as well, so that many of them can't take more memory than a server's budget. */
+  /** Updates the connection's held bytes. Open streams also count, so that many of them can't exceed a server's budget. */
   #count(): void {
     const open = this.#calls.size + this.#peerCalls.size;
     const { connection } = this;
     connection.streamBytes = this.#heldBytes + open * OPEN_STREAM_BYTES;
-    // Small items change it a million times a second.
+    // Skip small changes, which occur up to a million times a second.
     if (Math.abs(connection.streamBytes - this.#countedBytes) < UNCOUNTED_BYTES) return;
     this.#countedBytes = connection.streamBytes;
     connection.countHeldBytes();

@@ -1,6 +1,6 @@
 /**
- * Items of one stream that have arrived and the application hasn't taken. They are kept as they came and decoded when
- * they are taken, so they take the memory that the peer was granted, whatever they decode to.
+ * A stream's received items that the application hasn't taken yet. They are kept encoded and decoded when they are
+ * taken, so they use no more memory than the peer was granted.
  */
 
 import type { ReceivedFrame } from "../../connection/extension.ts";
@@ -9,9 +9,9 @@ import { Fifo } from "../../util/fifo.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { StreamFlag } from "./stream-frames.ts";
 
-/** Smaller payloads are copied into blocks, so that each doesn't take an array of its own. */
+/** Smaller payloads are copied into shared blocks, to save an array for each. */
 const OWN_BLOCK_BYTES = 1024;
-/** Blocks double while they fill, so that few small items between large ones take little. */
+/** Block sizes double, so that a few small items between large ones take little memory. */
 const FIRST_BLOCK_BYTES = 64;
 const MAX_BLOCK_BYTES = 4096;
 const NO_HEAD = new Uint8Array(0);
@@ -21,9 +21,9 @@ interface Block {
   readonly bytes: Uint8Array;
   at: number;
   end: number;
-  /** Bytes that the frames of its items count beyond `bytes`. */
+  /** Bytes that its items' frame headers count in addition. */
   headers: number;
-  /** Whether it is the content of one binary item, and not MessagePack. */
+  /** Whether it is the content of one binary item instead of MessagePack. */
   readonly isBinary: boolean;
 }
 
@@ -31,14 +31,14 @@ export class ItemBuffer {
   readonly #blocks = new Fifo<Block>();
   /** The last block, while payloads are still copied into it. */
   #open: Block | null = null;
-  /** The frames of an item that isn't complete. */
+  /** Frames of an incomplete item. */
   #parts: Uint8Array[] = [];
   #partBytes = 0;
   #partFrames = 0;
-  /** Bytes of frames, headers included, whose items haven't been taken. */
+  /** Bytes of the frames of items that weren't taken yet, including headers. */
   bytes = 0;
 
-  /** Whether a complete item is here. */
+  /** Whether a complete item is available. */
   get hasItem(): boolean {
     return this.#blocks.length > 0;
   }
@@ -70,7 +70,7 @@ export class ItemBuffer {
   }
 
   /**
-   * Removes and returns the next item. The bytes that become free are what `bytes` shrinks by.
+   * Removes and returns the next item. `bytes` decreases by the freed bytes.
    * @throws ConduitError if it isn't valid MessagePack
    */
   take(reader: PayloadReader): unknown {
@@ -91,7 +91,7 @@ export class ItemBuffer {
     return item;
   }
 
-  /** Drops the item that isn't complete, which will never be. */
+  /** Drops an incomplete item that won't be completed. */
   dropPart(): void {
     this.bytes -= this.#partBytes + HEADER_BYTES * this.#partFrames;
     this.#dropParts();
@@ -105,7 +105,7 @@ export class ItemBuffer {
     this.bytes = 0;
   }
 
-  /** A block with room for `length` more bytes. */
+  /** Returns a block with room for `length` more bytes. */
   #blockFor(length: number): Block {
     const open = this.#open;
     if (open !== null && open.bytes.length - open.end >= length) return open;
@@ -145,7 +145,7 @@ function binaryHead(length: number): Uint8Array {
   return length < 0x100 ? Uint8Array.of(0xc4, length) : Uint8Array.of(0xc5, length >>> 8, length & 0xff);
 }
 
-/** The payload in memory of its own: the frame's, if nobody else uses that and it is about as large, else a copy. */
+/** Returns the payload in memory of its own: the frame's memory if it is unshared and about as large, a copy otherwise. */
 function payloadOf(frame: ReceivedFrame): Uint8Array {
   const { bytes, payloadStart, payloadEnd, exclusive } = frame;
   frame.isShared = exclusive && 2 * (payloadEnd - payloadStart) >= bytes.buffer.byteLength;

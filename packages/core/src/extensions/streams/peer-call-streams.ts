@@ -1,4 +1,4 @@
-/** The streams of a call of the peer: its input, and the items that its handler returns. */
+/** The streams of one of the peer's calls: its input, and the items that its handler returns. */
 
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { MAX_CHUNK_BYTES } from "../../limits.ts";
@@ -22,15 +22,15 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   readonly #idHi: number;
   readonly #idLo: number;
   readonly #name: string;
-  /** Set once its handler starts. */
+  /** Set when the handler starts. */
   #receiver: StreamReceiver | null = null;
   #items: ItemStream<unknown> | null = null;
   readonly #sender: StreamSender | null;
-  /** Whether the caller has said that its input has ended. Until then, more of it may arrive. */
+  /** Whether the caller has sent the end of its input. */
   #hasInputEnded = false;
   #isAnswered = false;
   #progressCheck: Validator<unknown> | null = null;
-  /** The latest progress, until it leaves, and its encoded bytes. */
+  /** The latest unsent progress value and its encoded size. */
   #progress: { readonly value: unknown; readonly bytes: number } | null = null;
 
   constructor(streams: ConnectionStreams, idHi: number, idLo: number, name: string, keys: StreamKeys) {
@@ -43,7 +43,7 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
       keys.output === 0 ? null : new StreamSender(streams, name, StreamFrame.OUTPUT, idHi, idLo, keys.output);
   }
 
-  /** The input, if the caller may send some; null otherwise. */
+  /** The input; null if the caller may not send any. */
   get openInput(): StreamReceiver | null {
     return this.#hasInputEnded ? null : this.#receiver;
   }
@@ -71,7 +71,7 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
     return sendAll(source, sender, check, this.#name, `The value returned by the handler of '${this.#name}'`);
   }
 
-  /** Only the latest one is sent if they come faster than the peer reads. */
+  /** Sends a progress value. If values come faster than the peer reads, only the latest is sent. */
   progress(given: unknown): void {
     if (!this.keys.progress || this.#isAnswered) return;
     const value = this.#progressCheck === null ? given : this.#progressCheck.runNow(given, this.#name);
@@ -126,11 +126,11 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
     this.#keepProgress(null);
-    // An error takes longer to make than a call.
+    // Check first, because creating an error takes longer than a call.
     if (this.#sender?.isFinished === false && this.#sender.reason === null) {
       this.#sender.abort(new ConduitError(ErrorCode.INVALID_STATE, `'${this.#name}' has been answered`));
     }
-    // The caller stops by itself; what is still on its way is dropped.
+    // The caller stops on its own; items still in flight are dropped.
     this.#receiver?.stop();
     this.#deleteIfOver();
   }
@@ -146,7 +146,7 @@ export class PeerCallStreams implements RequestStreams, PeerCall {
   }
 }
 
-/** The error that a handler's loop throws for the one at the end of an input. */
+/** Converts the error at the end of an input to the one thrown in the handler's loop. */
 export function inputError(name: string, { error, code }: Record<string, unknown>): RpcError {
   const text = typeof error === "string" ? oneLine(error) : `The input of '${name}' failed`;
   return new RpcError(Number.isSafeInteger(code) ? (code as number) : ErrorCode.UNKNOWN, text, { method: name });

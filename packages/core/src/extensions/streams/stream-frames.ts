@@ -1,6 +1,6 @@
 /** Frames of the extension `stream`. All have the correlation id of the call that their stream belongs to. */
 
-/** `INPUT…` is what the caller sends to the called side, `OUTPUT…` the other way. So each type has one direction. */
+/** `INPUT…` concerns items from the caller, `OUTPUT…` items to the caller, so each type has one direction. */
 export const StreamFrame = {
   /** Items from the caller. */
   INPUT: 0x0120,
@@ -12,9 +12,9 @@ export const StreamFrame = {
   INPUT_CREDIT: 0x0123,
   /** `{bytes}`, from the caller. */
   OUTPUT_CREDIT: 0x0124,
-  /** No payload, from the called side: it takes no more input. */
+  /** No payload, from the called side: it accepts no more input. */
   INPUT_STOP: 0x0125,
-  /** `{bytes}`: so many more bytes of items have arrived, of any stream. No id. */
+  /** `{bytes}`: acknowledges this many more bytes of items, of all streams. No id. */
   STREAM_ACK: 0x0126,
   /** `{value}`, from the called side. */
   PROGRESS: 0x0127,
@@ -22,9 +22,9 @@ export const StreamFrame = {
 
 /** Flags of frames with items. */
 export const StreamFlag = {
-  /** The payload is the content of one binary item, or a part of it, and not MessagePack. */
+  /** The payload is the content of a binary item, or a part of it, instead of MessagePack. */
   BINARY: 0x0040,
-  /** The item goes on in the next frame of its stream. */
+  /** The item continues in the next frame of its stream. */
   MORE: 0x2000,
   /** The sender has no credit left. */
   BLOCKED: 0x4000,

@@ -1,7 +1,7 @@
 /**
- * Decides when items leave: one frame of each stream in turn, only while the byte stream takes more, so that other
- * frames wait for one frame of items at most. The peer acknowledges what arrives; few bytes are on their way without
- * that, because small frames wait behind them in the system's buffers.
+ * Decides when items are sent: one frame of each stream in turn, and only while the byte stream accepts more, so that
+ * other frames wait for at most one frame of items. The peer acknowledges received bytes. Unacknowledged bytes are
+ * kept few, because small frames would wait behind them in the system's buffers.
  */
 
 import type { ExtensionHost } from "../../connection/extension.ts";
@@ -14,7 +14,7 @@ export class StreamOutlet implements Flushable {
   readonly #connection: ExtensionHost;
   readonly #window = new ChunkWindow();
   readonly #ready = new Fifo<StreamSender>();
-  /** The send queue's count of frames after the last frame of items. */
+  /** The send queue's frame count after the last frame of items. */
   #framesSeen = 0;
   #isDirty = false;
   #isRunning = false;
@@ -25,13 +25,13 @@ export class StreamOutlet implements Flushable {
     this.#connection = connection;
   }
 
-  /** The stream's items leave as soon as its turn comes. */
+  /** Sends the stream's items as soon as it is its turn. */
   sendNow(sender: StreamSender): void {
     this.#add(sender);
     this.#run();
   }
 
-  /** The stream's items leave at the end of the turn of the event loop, with others that come until then. */
+  /** Sends the stream's items at the end of the event loop turn, together with items added until then. */
   sendLater(sender: StreamSender): void {
     this.#add(sender);
     if (this.#isDirty) return;
@@ -39,19 +39,19 @@ export class StreamOutlet implements Flushable {
     this.#connection.context.markDirty(this);
   }
 
-  /** The end of the turn. */
+  /** Runs at the end of the turn. */
   flush(): void {
     this.#isDirty = false;
     this.#run();
     this.#connection.sendQueue.flush();
   }
 
-  /** Whether the peer must be asked to acknowledge a frame of so many bytes at once. */
+  /** Whether to request an immediate acknowledgement of a frame of this size. */
   mustAsk(bytes: number): boolean {
     return this.#window.mustAsk(bytes);
   }
 
-  /** The peer has received so many more bytes. */
+  /** The peer has received this many more bytes. */
   acknowledged(bytes: number): void {
     this.#window.acknowledged(bytes, this.#connection.context.runtime.now());
     this.#run();
@@ -71,7 +71,7 @@ export class StreamOutlet implements Flushable {
     if (this.#isRunning) return;
     this.#isRunning = true;
     const { sendQueue } = this.#connection;
-    // Calls and replies are sent as well, and wait behind the items that are on their way.
+    // Calls and replies are being sent as well, and wait behind the items in flight.
     if (sendQueue.dataFrames !== this.#framesSeen) this.#window.shared();
     try {
       this.#sendFrames();

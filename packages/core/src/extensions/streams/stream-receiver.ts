@@ -1,8 +1,8 @@
 /**
  * The receiving end of one stream: buffers items until the application takes them, and returns credit as it does.
  *
- * The window is what the peer may have on its way and here. It doubles if the peer had no credit left although the
- * application waits for items: then the window is what limits the stream.
+ * The window is the number of bytes that may be in flight or buffered here. It doubles if the peer ran out of credit
+ * while the application was waiting for items, because then the window limits the stream.
  */
 
 import type { ReceivedFrame } from "../../connection/extension.ts";
@@ -14,31 +14,31 @@ import type { PayloadReader } from "../../wire/payload-reader.ts";
 import { ItemBuffer } from "./item-buffer.ts";
 import { StreamFlag } from "./stream-frames.ts";
 
-/** The connection, as a receiver uses it. */
+/** The part of the connection that a receiver uses. */
 export interface ReceiverHost {
   readonly reader: PayloadReader;
   /** Largest item in bytes. */
   readonly maxReceivedItemBytes: number;
-  /** Takes up to `bytes` for a window from what the connection grants in total. Returns how many. */
+  /** Takes up to `bytes` for a window from the connection's total. Returns how many. */
   takeWindow(bytes: number): number;
   returnWindow(bytes: number): void;
   /**
-   * Counts bytes that items take beyond their windows.
-   * @returns whether that is more than the peer was allowed
+   * Counts bytes of items that exceed their windows.
+   * @returns whether the total exceeds the peer's allowance
    */
   countReceivedOverdraft(change: number): boolean;
   /** Counts the bytes held for items. */
   countHeld(change: number): void;
-  /** The application took items of this many bytes. Returns a promise if others are to be served first. */
+  /** The application took items of this many bytes. Returns a promise if others should be served first. */
   passTurn(bytes: number): Promise<void> | null;
 }
 
-/** The stream of a receiver. */
+/** The stream that a receiver belongs to. */
 export interface ReceiverStream {
-  /** The method, for errors. */
+  /** The method's name, for error messages. */
   readonly name: string;
   returnCredit(bytes: number): void;
-  /** The application takes no more items. */
+  /** The application has stopped reading. */
   stopped(): void;
 }
 
@@ -58,18 +58,18 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
   readonly #check: Validator<unknown> | null;
   readonly #buffer = new ItemBuffer();
   #window: number;
-  /** Credit that the peer has left. Below 0 by the item that used it up. */
+  /** The peer's remaining credit. Negative if the last item exceeded it. */
   #credit = 0;
-  /** Bytes that were taken since credit was last returned. */
+  /** Bytes taken since credit was last returned. */
   #taken = 0;
   #wasBlocked = false;
-  /** Bytes of the item that isn't complete; 0 if there is none. */
+  /** Bytes of the incomplete item; 0 if there is none. */
   #itemBytes = 0;
-  /** Whether the peer sends no more items. */
+  /** Whether the peer has sent the end. */
   #hasEnded = false;
-  /** How it ends once its items are taken; null if well. */
+  /** The error thrown after the last item; null for a normal end. */
   #error: Error | null = null;
-  /** Whether the application takes no more items; those that arrive are dropped. */
+  /** Whether the application has stopped reading, so that received items are dropped. */
   #isStopped = false;
   /** The pending `next`. */
   #waiter: Waiter | null = null;
@@ -82,7 +82,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     this.#check = check;
   }
 
-  /** Bytes of items that arrived and weren't taken. */
+  /** Bytes of received items that weren't taken yet. */
   get heldBytes(): number {
     return this.#buffer.bytes;
   }
@@ -92,12 +92,12 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     return this.#window;
   }
 
-  /** Whether the application takes no more items. */
+  /** Whether the application has stopped reading. */
   get isStopped(): boolean {
     return this.#isStopped;
   }
 
-  /** The peer has got its first credit. */
+  /** The peer has its first credit. */
   granted(): void {
     this.#credit = this.#window;
   }
@@ -109,7 +109,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
   }
 
   /**
-   * Items arrived.
+   * Handles a frame with items.
    * @throws ConduitError FLOW_CONTROL_ERROR, MESSAGE_TOO_LARGE, which end the connection
    */
   receive(frame: ReceivedFrame): void {
@@ -138,7 +138,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     if (this.#buffer.hasItem) this.#wake();
   }
 
-  /** The peer sends no more items; those that are here come first. */
+  /** The peer has ended the stream. Received items are delivered first. */
   end(error: Error | null): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
@@ -150,7 +150,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     this.#wake();
   }
 
-  /** A part of an item mustn't pass for the end of all of them; null if the last item is complete. */
+  /** The error for a stream that ends within an item; null if the last item is complete. */
   #errorOfPart(): Error | null {
     if (this.#itemBytes === 0) return null;
     const message = `The items of '${this.#stream.name}' ended within an item, after ${this.#itemBytes} bytes of it`;
@@ -163,7 +163,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     this.#host.countHeld(this.#buffer.bytes - before);
   }
 
-  /** The stream is given up: drops items that weren't taken, and those that still arrive until the peer's end. */
+  /** Aborts the stream: drops items that weren't taken, and those that arrive until the peer's end. */
   abort(error: Error): void {
     if (this.#isStopped) return;
     this.#isStopped = true;
@@ -189,7 +189,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     return forCaller(() => promise);
   }
 
-  /** The application leaves: nothing more is delivered, and the peer is told. */
+  /** The application stops reading: delivers nothing more and notifies the peer. */
   async return(): Promise<Step> {
     this.stop();
     return DONE;
@@ -231,7 +231,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     }
   }
 
-  /** An error is thrown once, then the stream is done, like a generator. */
+  /** Throws the error once, then reports the end, like a generator. */
   #finish(): Promise<Step> {
     const error = this.#error;
     this.#error = null;
@@ -246,7 +246,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     }
   }
 
-  /** The waiter isn't resolved with a promise that rejects: Bun may report that one before its handler is attached. */
+  /** Settles the waiter. Doesn't resolve it with a promise that rejects, which Bun may report before its handler is attached. */
   #takeFor(waiter: Waiter): void {
     try {
       const step = this.#take();
@@ -265,7 +265,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
       item = this.#buffer.take(this.#host.reader);
       if (this.#check !== null) item = this.#check.run(item, this.#stream.name);
     } catch (error) {
-      // The application gets the error instead of the item, and nothing behind it.
+      // The application gets the error instead of the item, and nothing after it.
       const failure = asConduitError(error);
       this.#host.countHeld(this.#buffer.bytes - before);
       this.stop();
@@ -324,7 +324,7 @@ export class StreamReceiver implements AsyncIterableIterator<unknown, undefined>
     if (this.#hasEnded) this.#keepWindow(0);
   }
 
-  /** No more items come: only those that are here need room. */
+  /** Reduces the window to the received items, because no more will arrive. */
   #keepWindow(bytes: number): void {
     if (bytes >= this.#window) return;
     this.#host.returnWindow(this.#window - bytes);

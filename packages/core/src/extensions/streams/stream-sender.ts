@@ -1,6 +1,6 @@
 /**
- * The sending end of one stream: gathers small items into frames, cuts large ones into frames, and spends the peer's
- * credit. The outlet says when a frame leaves.
+ * The sending end of one stream: collects small items into frames, splits large ones, and spends the peer's credit.
+ * The outlet decides when a frame is sent.
  */
 
 import type { Lane } from "../../connection/send/lane.ts";
@@ -11,40 +11,40 @@ import { writeHeader } from "../../wire/frame-writer.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
 import { StreamFlag } from "./stream-frames.ts";
 
-/** Small items are gathered until they have so many bytes, or until the end of the turn. */
+/** Small items are collected up to this many bytes, or until the end of the turn. */
 const GATHERED_BYTES = 60 * 1024;
 const FIRST_GATHERED_BYTES = 512;
-/** Binary items from here up leave as they are, in frames of their own: without encoding, and copied once. */
+/** Binary items of at least this size are sent unencoded in frames of their own, and copied only once. */
 const MIN_BINARY_BYTES = 4096;
 
-/** The connection, as a sender uses it. */
+/** The part of the connection that a sender uses. */
 export interface SenderHost {
   /** Encodes an item. The result is valid until the next call. @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE */
   encodeItem(item: unknown): Uint8Array;
-  /** Largest item that the peer takes, in bytes. */
+  /** Largest item that the peer accepts, in bytes. */
   readonly maxSentItemBytes: number;
   wallClock(): number;
-  /** Whether the peer must be asked to acknowledge a frame of so many bytes at once. */
+  /** Whether to request an immediate acknowledgement of a frame of this size. */
   mustAsk(bytes: number): boolean;
   pushFrame(frame: FrameBytes, lane: Lane): void;
-  /** The stream has something to send: at once if it is much, else at the end of the turn. */
+  /** The stream has data to send: immediately if it is enough for a frame, otherwise at the end of the turn. */
   sendNow(sender: StreamSender): void;
   sendLater(sender: StreamSender): void;
-  /** Whether an item may take so many bytes beyond the credit of its stream. */
+  /** Whether an item may exceed its stream's credit by this many bytes. */
   mayOverdraw(bytes: number): boolean;
   countSentOverdraft(change: number): void;
-  /** The stream's item waits until others have returned their overdraft. */
+  /** Makes the stream's item wait until others have returned their overdraft. */
   waitForOverdraft(sender: StreamSender): void;
   countHeld(change: number): void;
-  /** Returns a promise if others are to be served before the stream's first item. */
+  /** Returns a promise if others should be served before the stream's first item. */
   beginTurn(): Promise<void> | null;
-  /** An item of so many bytes was taken from the application, and the stream waits before the next one. */
+  /** Counts an item taken from the application, after which the stream waits anyway. */
   countTurn(bytes: number): void;
-  /** An item of so many bytes was taken from the application. Returns a promise if others are to be served first. */
+  /** Counts an item taken from the application. Returns a promise if others should be served first. */
   passTurn(bytes: number): Promise<void> | null;
 }
 
-/** An item that leaves in frames of its own. */
+/** An item that is sent in frames of its own. */
 interface OwnFrames {
   readonly bytes: Uint8Array;
   readonly isBinary: boolean;
@@ -64,22 +64,22 @@ export class StreamSender {
   readonly #idHi: number;
   readonly #idLo: number;
   #credit: number;
-  /** The next frame: room for its header, then items. */
+  /** The next frame: space for its header, then items. */
   #gathered: Uint8Array | null = null;
-  /** Room for the next frame: as much as the last one took, so that it needn't grow again. */
+  /** Initial size of the next frame: that of the last one, to avoid growing it again. */
   #usualBytes = FIRST_GATHERED_BYTES;
   #end = HEADER_BYTES;
   #item: OwnFrames | null = null;
-  /** This stream's part of the connection's overdraft. */
+  /** This stream's share of the connection's overdraft. */
   #overdraft = 0;
-  /** Why nothing more is sent; null while it may be. */
+  /** Why no more is sent; null while sending is possible. */
   #reason: Error | null = null;
-  /** Waits for room, or for everything to leave. */
+  /** Waits for room, or until everything has been sent. */
   #waiter: Waiter | null = null;
   #isFinishing = false;
-  /** Whether it waits in the outlet. */
+  /** Whether it is queued in the outlet. */
   isQueued = false;
-  /** Called when it is aborted. */
+  /** Called on abort. */
   onAbort: (() => void) | null = null;
 
   constructor(host: SenderHost, name: string, type: number, idHi: number, idLo: number, credit: number) {
@@ -91,12 +91,12 @@ export class StreamSender {
     this.#credit = credit;
   }
 
-  /** Why it was aborted; null if it wasn't. */
+  /** The reason of the abort; null if it wasn't aborted. */
   get reason(): Error | null {
     return this.#reason;
   }
 
-  /** Returns a promise if others are to be served before the first item is made. */
+  /** Returns a promise if others should be served before the first item is created. */
   begin(): Promise<void> | null {
     return this.#host.beginTurn();
   }
@@ -116,7 +116,7 @@ export class StreamSender {
     return this.#wait();
   }
 
-  /** Everything written leaves now, as far as it may. Returns a promise if something is left. */
+  /** Sends everything written, as far as possible. Returns a promise if some of it has to wait. */
   finish(): Promise<void> | null {
     if (this.#reason !== null) throw this.#reason;
     this.#isFinishing = true;
@@ -125,12 +125,12 @@ export class StreamSender {
     return this.hasData ? this.#wait() : null;
   }
 
-  /** Whether everything has left, and nothing follows. */
+  /** Whether everything has been sent and nothing follows. */
   get isFinished(): boolean {
     return this.#isFinishing && !this.hasData;
   }
 
-  /** Sends nothing more, and drops what hasn't left. */
+  /** Stops sending and drops unsent data. */
   abort(reason: Error): void {
     if (this.#reason !== null) return;
     this.#reason = reason;
@@ -158,7 +158,7 @@ export class StreamSender {
     return this.#item !== null || this.#end > HEADER_BYTES;
   }
 
-  /** Whether the next frame has credit, and what it takes beyond that has room in the overdraft. */
+  /** Whether the next frame has credit, and any excess fits into the overdraft. */
   get isSendable(): boolean {
     if (!this.hasData) return false;
     const item = this.#end > HEADER_BYTES ? null : this.#item;
@@ -167,7 +167,7 @@ export class StreamSender {
     return this.#credit > 0 && this.#host.mayOverdraw(cost - this.#credit);
   }
 
-  /** Sends the next frame. Returns its bytes; 0 if nothing may be sent. */
+  /** Sends the next frame. Returns its size; 0 if nothing may be sent. */
   sendFrame(): number {
     let bytes = 0;
     if (this.isSendable) {
@@ -179,7 +179,7 @@ export class StreamSender {
     return bytes;
   }
 
-  /** Whether items wait, and their stream has credit. */
+  /** Whether items wait and the stream has credit. */
   get hasCredit(): boolean {
     return this.hasData && this.#credit > 0;
   }
@@ -188,12 +188,12 @@ export class StreamSender {
     return this.#end - HEADER_BYTES;
   }
 
-  /** Memory counts as a whole: few items may wait in room for many, and the end of an item keeps all of it. */
+  /** Memory held. Counts whole buffers, because a few items may hold a large one, and the end of an item holds all of it. */
   get #heldBytes(): number {
     return (this.#gathered?.length ?? 0) + (this.#item?.bytes.length ?? 0);
   }
 
-  /** Takes an item. Returns its bytes. */
+  /** Adds an item. Returns its size. */
   #accept(item: unknown): number {
     const host = this.#host;
     const isBinary = item instanceof Uint8Array && item.length >= MIN_BINARY_BYTES;
@@ -217,7 +217,7 @@ export class StreamSender {
     return length;
   }
 
-  /** Memory with room for `length` more bytes. */
+  /** Returns a buffer with room for `length` more bytes. */
   #room(length: number): Uint8Array {
     const gathered = this.#gathered;
     const needed = this.#end + length;
@@ -257,7 +257,7 @@ export class StreamSender {
     const bytes = this.#gathered as Uint8Array;
     const end = this.#end;
     const length = end - HEADER_BYTES;
-    // A little more, since items differ.
+    // Slightly more, because items vary.
     this.#usualBytes = Math.min(end + (end >>> 3), HEADER_BYTES + MAX_CHUNK_BYTES);
     this.#gathered = null;
     this.#end = HEADER_BYTES;
@@ -297,7 +297,7 @@ export class StreamSender {
     return left + HEADER_BYTES * Math.ceil(left / MAX_CHUNK_BYTES);
   }
 
-  /** An item that has begun takes what it needs beyond the credit until that returns. */
+  /** A started item takes the bytes that exceed the credit from the overdraft until credit returns. */
   #updateOverdraft(): void {
     const ahead = this.#item !== null && this.#item.sent > 0 ? this.#itemCost(this.#item) : 0;
     this.#setOverdraft(Math.max(0, ahead - this.#credit));

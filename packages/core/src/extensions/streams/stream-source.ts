@@ -1,4 +1,4 @@
-/** The source of a stream: an application's iterable or web stream. */
+/** Reads a stream's source: an application's iterable or web stream. */
 
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
 import type { Validator } from "../../rpc/validation.ts";
@@ -6,7 +6,7 @@ import { describeValue } from "../../text/describe-value.ts";
 import { isThenable } from "../../util/is-thenable.ts";
 import type { StreamSender } from "./stream-sender.ts";
 
-/** The sending end of a stream, as its source uses it. */
+/** The part of a stream's sending end that its source uses. */
 export type ItemSink = Pick<StreamSender, "begin" | "write" | "finish" | "reason" | "onAbort">;
 
 type Source = AsyncIterable<unknown> & Iterable<unknown> & ReadableStream<unknown>;
@@ -17,11 +17,11 @@ interface Items {
 }
 
 /**
- * Sends all items of a source. Resolves when they have left. Rejects with the source's error, thrown or returned as an
- * RpcError, when the items before it have left; with the reason of the sender's `abort`; or if an item can't be sent. The
- * source is closed in any case.
- * @param source may be a promise of a source
- * @param what the source is, for errors: `option input of 'sum'`
+ * Sends all items of a source. Resolves when they have been sent. Rejects with the source's error (thrown, or
+ * returned as an RpcError) after the items before it have been sent, with the reason of the sender's `abort`, or if
+ * an item can't be sent. Closes the source in any case.
+ * @param source the source, or a promise of it
+ * @param what the source's description, for errors: `option input of 'sum'`
  */
 export async function sendAll(
   source: unknown,
@@ -35,11 +35,11 @@ export async function sendAll(
   const items = itemsOf(given, what);
   let isOpen = true;
   let closing: Promise<unknown> | null = null;
-  // A source that waits for its next item learns that at once, if it can. Any other is closed below, in its own context.
+  // Close a source that is waiting for its next item immediately, if possible. Others are closed below, in their own context.
   sender.onAbort = () => {
     if (isOpen) return;
     closing = close(items);
-    // It is awaited below, once the source is at rest.
+    // Awaited below, once the source has settled.
     closing.catch(() => undefined);
   };
   try {
@@ -74,7 +74,7 @@ export async function sendAll(
     sender.onAbort = null;
     if (isOpen) await (closing ?? close(items));
     if (sender.reason !== null) throw sender.reason;
-    // Items sent before an error arrive before it.
+    // Send the items before the error first.
     const leaving = sender.finish();
     if (leaving !== null) await leaving;
     throw error;
@@ -83,19 +83,19 @@ export async function sendAll(
   }
 }
 
-/** Closes a source that is not needed. */
+/** Closes an unused source. */
 export async function closeSource(source: unknown): Promise<void> {
   await close(itemsOf(source, "the source"));
 }
 
-/** Whether a value may be given as a source. */
+/** Whether a value can be used as a source. */
 export function hasItems(source: unknown): boolean {
   if (typeof source !== "object" || source === null || ArrayBuffer.isView(source)) return false;
   const { [Symbol.asyncIterator]: later, [Symbol.iterator]: now, getReader } = source as Partial<Source>;
   return [later, now, getReader].some((method) => typeof method === "function");
 }
 
-/** @throws ConduitError INVALID_TYPE if it has no items */
+/** @throws ConduitError INVALID_TYPE if the value isn't a source */
 function itemsOf(source: unknown, what: string): Items {
   if (!hasItems(source)) {
     const message = `${what} must be an async iterable, an iterable or a ReadableStream, got ${describeValue(source)}`;

@@ -1,6 +1,6 @@
 /**
- * Shares turns of the event loop between the streams of a connection, and with everything else: what they do in one turn is
- * bounded, and those that have more to do wait for later ones.
+ * Shares event loop turns between a connection's streams and everything else: their work in one turn is bounded, and
+ * streams with more work wait for later turns.
  */
 
 import type { Continuable, TurnQueue } from "../../context/turn-queue.ts";
@@ -11,7 +11,7 @@ const WORK_PER_TURN = 512;
 const BYTES_PER_UNIT = 1024;
 
 interface Waiter {
-  /** The work of its last item, and so probably of its next one. */
+  /** The work of its last item, used as an estimate for the next one. */
   readonly work: number;
   resolve(): void;
 }
@@ -27,25 +27,25 @@ export class StreamTurns implements Continuable {
     this.#turns = turns;
   }
 
-  /** A stream begins. Returns a promise if its first item, which may be as large as the last one of another, must wait. */
+  /** A stream starts. Returns a promise if its first item, which may be as large as another stream's last one, must wait. */
   begin(): Promise<void> | null {
     return this.#work < WORK_PER_TURN ? null : this.#wait(this.#lastWork);
   }
 
-  /** A stream has handled an item of so many bytes, and waits for something else before the next one. */
+  /** Counts an item of this size for a stream that waits for something else before the next one. */
   count(bytes: number): void {
     this.#lastWork = 1 + bytes / BYTES_PER_UNIT;
     this.#work += this.#lastWork;
     if (this.#work >= WORK_PER_TURN) this.#queue();
   }
 
-  /** A stream has handled an item of so many bytes. Returns a promise if it must wait for its next turn. */
+  /** Counts an item of this size. Returns a promise if the stream must wait for its next turn. */
   pass(bytes: number): Promise<void> | null {
     this.count(bytes);
     return this.#work < WORK_PER_TURN ? null : this.#wait(this.#lastWork);
   }
 
-  /** The next turn: as many streams go on as it has room for, each with an item at least. */
+  /** Continues as many streams as the turn has room for, each with at least one item. */
   continueTurn(): void {
     this.#isQueued = false;
     this.#work = 0;

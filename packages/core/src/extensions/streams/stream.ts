@@ -1,4 +1,4 @@
-/** Streams of items beside calls: to the called side (input), and back to the caller (output). See PROTOCOL.md. */
+/** Streams of items that accompany calls: to the called side (input) and to the caller (output). See PROTOCOL.md. */
 
 import type { Extension, ExtensionHost, StreamLimits } from "../../connection/extension.ts";
 import { asConduitError } from "../../errors.ts";
@@ -18,7 +18,7 @@ import { StreamFrame } from "./stream-frames.ts";
 const MAX_BYTES_PAYLOAD = 32;
 const MAX_END_BYTES = 16 * 1024;
 
-/** With default options. */
+/** The limits with default options. */
 const USUAL: StreamLimits = paramsOf({
   maxStreams: DEFAULT_MAX_STREAMS,
   maxMessageBytes: DEFAULT_MAX_MESSAGE_BYTES,
@@ -36,14 +36,14 @@ export const stream: Extension<StreamLimits, ConnectionStreams> = {
     { type: StreamFrame.STREAM_ACK, maxPayloadBytes: MAX_BYTES_PAYLOAD },
     { type: StreamFrame.PROGRESS, maxPayloadBytes: MAX_CHUNK_BYTES },
   ],
-  // A peer without credit isn't always read, so credit of streams could be stuck on both sides.
+  // A peer without credit isn't always read, so streams' credit could be stuck on both sides.
   needs: "credit",
   offer: (settings) => (settings.enableBackpressure ? paramsOf(settings) : null),
   accept(theirs) {
     if (!isMap(theirs)) return null;
     const { streams, overdraft } = theirs;
     if (!isCount(streams, 1) || !isCount(overdraft, 1)) return null;
-    // Idle connections share it.
+    // Shared, to save memory of idle connections.
     const isUsual = streams === USUAL.streams && overdraft === USUAL.overdraft;
     return isUsual ? USUAL : { streams, overdraft };
   },
@@ -66,7 +66,7 @@ export const stream: Extension<StreamLimits, ConnectionStreams> = {
     try {
       state.receive(frame);
     } catch (error) {
-      // Later items of that stream would make no sense.
+      // Later items of that stream couldn't be interpreted.
       state.connection.fail(asConduitError(error));
     }
   },
