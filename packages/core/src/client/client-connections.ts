@@ -1,9 +1,9 @@
 /**
- * A client's connections, from the dial to the end.
+ * A client's connections, from dialling to the end.
  *
- * Theory of operation. There is one at a time. The reconnector decides when a client dials, and the login has one outcome:
- * a new connection, or a stream for the one that lost its own and waits (`WaitingSession`). Messages and calls made
- * meanwhile wait for the end of the login, too (`WaitingMessages`).
+ * Theory of operation. There is one connection at a time. The reconnector decides when a client dials. A login
+ * results in either a new connection, or a stream for a connection that has lost its own (`WaitingSession`). Messages
+ * and calls made during a login wait until it ends (`WaitingMessages`).
  */
 
 import { formatAddress } from "../bytes/address.ts";
@@ -65,7 +65,7 @@ export interface ClientConnectionsHost<Peer> {
   connected(): void;
   /** A connection has ended. */
   disconnected(): void;
-  /** No connection will follow, unless the application calls `connect`. @param reason makes the error, if anybody waits */
+  /** There will be no further connection unless the application calls `connect`. @param reason creates the error, if needed */
   gaveUp(reason: () => Error): void;
 }
 
@@ -79,7 +79,7 @@ export class ClientConnections<Peer>
   readonly #config: ClientConfig;
   readonly #host: ClientConnectionsHost<Peer>;
   readonly #stateListeners: StateListeners;
-  /** State machine of the current connection attempt and its connection. */
+  /** State machine of the current attempt and its connection. */
   #machine: ConnectionStateMachine;
   readonly #login: ClientLogin<Peer>;
   readonly #waiting: WaitingSession<Peer>;
@@ -87,7 +87,7 @@ export class ClientConnections<Peer>
   readonly #reconnector: Reconnector<Peer>;
   #connection: ProtocolConnection<Peer> | null = null;
   #lastLogin: LastLogin<Peer> | null = null;
-  /** Null until a server stops that the client leaves early. */
+  /** Null until the client leaves a stopping server early. */
   #earlyLeave: EarlyLeave<Peer> | null = null;
 
   constructor(core: EndpointCore<Peer>, config: ClientConfig, host: ClientConnectionsHost<Peer>) {
@@ -117,43 +117,43 @@ export class ClientConnections<Peer>
     return this.#lastLogin;
   }
 
-  /** Attempts to connect since the last stable connection. */
+  /** Number of attempts to connect since the last stable connection. */
   get attempts(): number {
     return this.#reconnector.attempts;
   }
 
-  /** Whether a connection was lost, and the client keeps trying to replace it. */
+  /** Whether a connection was lost and the client keeps trying to replace it. */
   get isReconnecting(): boolean {
     return this.#reconnector.isReconnecting;
   }
 
-  /** Whether a login is complete, and its connection neither closes nor waits for another stream. */
+  /** Whether a login is complete, and its connection is neither closing nor waiting for a new stream. */
   get isReady(): boolean {
     const { state } = this;
     return state === "active" || state === "paused" || state === "draining";
   }
 
-  /** The connection that sends: one that has lost its stream queues everything until it has another. */
+  /** The connection for sending. One that has lost its stream queues everything until it has a new one. */
   get current(): ProtocolConnection<Peer> | null {
     return this.#waiting.connection ?? this.#connection;
   }
 
   /**
-   * The connection, if it takes calls. It does while it waits for another stream, also during a login, but not before its own
-   * login is complete: calls would overtake what waits for that.
+   * The connection, if it accepts calls. It does so while it waits for a new stream, including during a login, but
+   * not before its own login is complete, because calls would overtake waiting messages.
    */
   get usable(): ProtocolConnection<Peer> | null {
     const connection = this.#open;
     return connection !== null && !this.#login.isFor(connection) ? connection : null;
   }
 
-  /** The connection, if its server takes calls, perhaps after its connect hooks. */
+  /** The connection, if its server accepts calls, possibly once its connect hooks have finished. */
   get #open(): ProtocolConnection<Peer> | null {
     const connection = this.current;
     return connection?.isOpen === true && connection.draining === null ? connection : null;
   }
 
-  /** Takes messages and calls. */
+  /** Accepts messages and calls. */
   get outgoing(): Outgoing {
     return this.usable?.sender ?? this.#messages.sender;
   }
@@ -163,12 +163,12 @@ export class ClientConnections<Peer>
     return this.#messages.attempts(() => this.usable?.sender ?? null);
   }
 
-  /** Whether a connection may follow this one, or is there. */
+  /** Whether there is a connection, or may be one later. */
   get mayConnect(): boolean {
     return this.#reconnector.mayConnect(this.#connection?.closeReason ?? null);
   }
 
-  /** Whether no connection follows the last one, unless the application calls `connect`. */
+  /** Whether there will be no further connection unless the application calls `connect`. */
   get hasEnded(): boolean {
     return !this.#reconnector.mayConnect(null);
   }
@@ -178,14 +178,14 @@ export class ClientConnections<Peer>
     return this.#reconnector.connect();
   }
 
-  /** `connect` has failed: goes on as after a lost connection, or gives up if it doesn't connect again by itself. */
+  /** `connect` has failed: retries as after a lost connection, or gives up if the client doesn't reconnect. */
   tryAgain(error: unknown): void {
     const { attempts } = this.#reconnector;
     if (this.#reconnector.tryAgain(error)) this.attemptFailed({ error: asError(error), attempts });
     else if (this.current === null && !this.#reconnector.isConnecting) this.#host.gaveUp(() => asError(error));
   }
 
-  /** Stops dialling, and gives up what waits; `closeAll` follows. Returns the end of the current attempt; null for none. */
+  /** Stops dialling and rejects waiting messages; `closeAll` must follow. Returns a promise of the current attempt's end; null for none. */
   callOff(): Promise<void> | null {
     const dial = this.#reconnector.callOff(calledOff);
     this.#messages.giveUp(calledOff);
@@ -193,9 +193,9 @@ export class ClientConnections<Peer>
   }
 
   /**
-   * Closes what is connected, and waits until uploads that end with it have closed their files.
-   * @param dial the attempt that `callOff` has ended
-   * @returns whether nothing has been connected anew meanwhile
+   * Closes the connection, and waits until its uploads have closed their files.
+   * @param dial the attempt that `callOff` has aborted
+   * @returns false if the application has called `connect` in the meantime
    */
   async closeAll(message: string, dial: Promise<void> | null): Promise<boolean> {
     const request = { code: ErrorCode.CONNECTION_CLOSED, message, reconnect: false };
@@ -209,18 +209,18 @@ export class ClientConnections<Peer>
     return true;
   }
 
-  /** No connection will follow. @param reason makes the error, if anything waits */
+  /** There will be no further connection. @param reason creates the error, if anything is waiting */
   giveUp(reason: () => Error): void {
     this.#waiting.connection?.destroy(asConduitError(reason()));
     this.#messages.giveUp(reason);
   }
 
-  /** Whether the connection, and waiting for the next one, keep the process running. */
+  /** Whether the connection, and waiting to reconnect, keep the process running. */
   set keepsRunning(keepsRunning: boolean) {
     this.#reconnector.keepsRunning = keepsRunning;
     const stream = this.current?.stream;
     if (keepsRunning) stream?.ref?.();
-    // A login under way still does.
+    // A login in progress still keeps it running.
     else if (this.#lastLogin?.connection.isOver === false) stream?.unref?.();
   }
 
@@ -264,7 +264,7 @@ export class ClientConnections<Peer>
 
   async dial(abort: DialController): Promise<void> {
     const connection = this.#connection;
-    // Wait until a closing connection has closed. A connection that has just lost its stream goes on over the next one.
+    // Wait until a closing connection has closed. One that has just lost its stream is resumed over the next one.
     if (connection !== null && !connection.isSuspended) {
       const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
       await abort.race(connection.close(reason));
@@ -283,7 +283,7 @@ export class ClientConnections<Peer>
     const connection = this.#connection;
     if (connection !== null && !connection.isOver) connection.destroy(error);
     this.#connection = null;
-    // A password function may have thrown it.
+    // May be any value, thrown by a password function.
     const [code, message] = [codeOf(error), messageOf(error)];
     if (this.#machine.allows("fail")) this.#machine.transition("fail", { code, message });
     if (next === "none") this.#host.gaveUp(() => error);
@@ -315,7 +315,7 @@ export class ClientConnections<Peer>
     return connection;
   }
 
-  /** @throws ConduitError if a session can't be resumed as the server says */
+  /** @throws ConduitError if the server's answer about a session is invalid */
   accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void | Promise<void> {
     const hadSession = this.#waiting.connection !== null;
     const resumable = this.#waiting.answered(answer);
@@ -327,7 +327,7 @@ export class ClientConnections<Peer>
       this.#loggedIn(connection, answer);
       return;
     }
-    // It has ended, and its messages with ack take their places in the queue.
+    // Let its messages with `ack` take their places in the queue first.
     return new Promise<void>((resolve) => this.#core.runtimeContext.runtime.defer(resolve)).then(() => {
       if (!connection.isOver && this.#login.isFor(connection)) this.#loggedIn(connection, answer);
     });
@@ -341,19 +341,19 @@ export class ClientConnections<Peer>
     this.renewal.watch(connection);
     // The server's connect hooks may subscribe this client.
     this.receiveTopics(connection);
-    // Handlers may run while the server's connect hooks do, because these may call the client.
+    // Handlers may run during the server's connect hooks, because these may call the client.
     if (connection.extension(ready) === undefined) this.connectionReady(connection);
     else connection.scheduler.activate();
   }
 
-  /** The subscriptions, if there are any, get what a connection receives. */
+  /** Passes topic frames of a connection to the subscriptions, if there are any. */
   receiveTopics(connection: ProtocolConnection<Peer> | null = this.current): void {
     const subscriptions = this.#host.subscriptions();
     const topics = subscriptions === null ? undefined : connection?.extension(topic);
     if (topics !== undefined) topics.receiver = subscriptions;
   }
 
-  /** The session goes on over the stream of a new login. */
+  /** Resumes the session over the stream of a new login. */
   #resume(connection: ProtocolConnection<Peer>, session: ResumableSession<Peer>, token: string): void {
     this.#login.succeed();
     this.#connection = session.connection;
@@ -363,15 +363,15 @@ export class ClientConnections<Peer>
     this.#host.connected();
   }
 
-  /** The login is complete, and the server's connect hooks have let this client in. */
+  /** The login is complete, and the server's connect hooks have admitted this client. */
   connectionReady(connection: ProtocolConnection<Peer>): void {
     if (!this.#login.isFor(connection)) return;
     this.#login.succeed();
     this.#reconnector.loggedIn();
-    // A server that is stopping already takes no more.
+    // A server that is already stopping accepts no more.
     const { draining } = connection;
     const restored = draining === null ? this.#messages.restore(connection) : null;
-    // Before what waited in the queue, which may be for subscribers alone.
+    // Before queued messages, which may require a subscription.
     this.#host.subscriptions()?.connected(connection);
     if (draining === null) this.#messages.sendAll(connection);
     else {
@@ -396,20 +396,20 @@ export class ClientConnections<Peer>
 
   // --- ends ---------------------------------------------------------------------------------------------------------
 
-  /** The stream was lost: the connection waits for another one, if the client reconnects. */
+  /** The stream was lost. If the client reconnects, the connection waits for a new stream. */
   connectionSuspended(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
     if (!this.#reconnector.mayConnect(reason)) {
       connection.destroy(errorOf(reason));
       return;
     }
     this.#connection = null;
-    // From now on, listeners hear of the attempts to connect.
+    // From here on, listeners get the states of connection attempts.
     connection.machine = connection.machine.withoutListeners();
     this.#waiting.start(connection);
     this.#reconnector.lost(reason, () => Promise.resolve());
   }
 
-  /** A connection that waited for another stream has ended. */
+  /** A connection that waited for a new stream has ended. */
   #sessionEnded(reason: CloseReason): void {
     const { hooks } = this.#host;
     this.#waiting.end();
@@ -426,7 +426,7 @@ export class ClientConnections<Peer>
   }
 
   connectionClosing(): void {
-    // Calls and messages ask `isOpen`.
+    // Nothing to do: calls and messages check `isOpen`.
   }
 
   connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void {

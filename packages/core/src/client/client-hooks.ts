@@ -4,7 +4,7 @@ import { HookList } from "../endpoint/hook-list.ts";
 import type { FailedAttempt } from "./reconnector.ts";
 import type { ExpiredSession, ResumedSession } from "./resumed-session.ts";
 
-/** The hooks of a client about its connection. */
+/** A client's hooks. */
 export class ClientHooks<Peer> {
   readonly #client: Peer;
   readonly #failed: (name: string, error: unknown) => void;
@@ -16,15 +16,15 @@ export class ClientHooks<Peer> {
   readonly resume: HookList<[session: ResumedSession]> = new HookList();
   readonly expired: HookList<[session: ExpiredSession]> = new HookList();
 
-  /** @param failed a hook has failed */
+  /** @param failed called when a hook has failed */
   constructor(client: Peer, failed: (name: string, error: unknown) => void) {
     this.#client = client;
     this.#failed = failed;
   }
 
   /**
-   * The client has logged in; null if there is no hook for that.
-   * @param again it reconnected automatically
+   * The client has logged in. Returns null if there are no hooks.
+   * @param again whether it reconnected automatically
    */
   connected(again: boolean): Promise<void> | null {
     return this.connect.isEmpty && (!again || this.reconnect.isEmpty) ? null : this.#runConnected(again);

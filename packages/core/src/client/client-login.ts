@@ -12,20 +12,20 @@ import { credentialsOf, mustBePrivate } from "./credential-renewal.ts";
 import type { DialController } from "./dial-controller.ts";
 import { closedDuringLogin, notNetconduit, refusedLogin } from "./login-failure.ts";
 
-/** The server's answer to a login that it accepts. */
+/** The server's answer to an accepted login. */
 export type AcceptedLogin = ClientStep & { readonly kind: "accepted" };
 
 /** The client that logs in. */
 export interface ClientLoginHost<Peer> {
-  /** The session that the server is asked for; undefined for none. */
+  /** The session to request from the server; undefined for none. */
   session(): { readonly token: string; readonly received: number } | undefined;
-  /** The stream is open: makes a connection of it. */
+  /** Creates a connection for an open stream. */
   streamOpened(stream: ByteStream): ProtocolConnection<Peer>;
-  /** The server knows this client. `succeed` ends the attempt, and an error that is thrown fails it. */
+  /** The server has accepted the login. `succeed` completes the attempt; a thrown error fails it. */
   accepted(connection: ProtocolConnection<Peer>, answer: AcceptedLogin): void | Promise<void>;
 }
 
-/** An attempt whose stream is open. */
+/** An attempt with an open stream. */
 interface Attempt<Peer> {
   readonly connection: ProtocolConnection<Peer>;
   readonly handshake: ClientHandshake;
@@ -33,13 +33,13 @@ interface Attempt<Peer> {
   reject(error: Error): void;
 }
 
-/** A client's logins, one after the other: each dials, exchanges the frames of the login, and has one outcome. */
+/** A client's logins, one at a time. Each dials, exchanges the login frames, and succeeds or fails. */
 export class ClientLogin<Peer> {
   readonly #core: EndpointCore<Peer>;
   readonly #config: ClientConfig;
   readonly #host: ClientLoginHost<Peer>;
   #attempt: Attempt<Peer> | null = null;
-  /** The error of a login that the server ended, asking this client not to come back. */
+  /** The error of a login after which the server asked this client not to reconnect. */
   #finalRefusal: ConduitError | null = null;
 
   constructor(core: EndpointCore<Peer>, config: ClientConfig, host: ClientLoginHost<Peer>) {
@@ -48,7 +48,7 @@ export class ClientLogin<Peer> {
     this.#host = host;
   }
 
-  /** Whether a stream is open, and the outcome isn't known yet. */
+  /** Whether a stream is open and the login hasn't ended. */
   get isUnderWay(): boolean {
     return this.#attempt !== null;
   }
@@ -57,9 +57,9 @@ export class ClientLogin<Peer> {
     return this.#attempt?.connection === connection;
   }
 
-  /** Whether the server ended a login with this error, and asked the client not to come back. */
+  /** Whether the server ended a login with this error and asked the client not to reconnect. */
   isFinal(error: unknown): boolean {
-    // A password function may throw null, too.
+    // A password function may throw null.
     return this.#finalRefusal !== null && error === this.#finalRefusal;
   }
 
@@ -95,7 +95,7 @@ export class ClientLogin<Peer> {
     }
   }
 
-  /** A frame of the login arrived. */
+  /** Handles a login frame. */
   #receive(attempt: Attempt<Peer>, type: number, payload: Record<string, unknown> | null): void | Promise<void> {
     if (this.#attempt !== attempt) return;
     const step = attempt.handshake.receive(type, payload);
@@ -110,14 +110,14 @@ export class ClientLogin<Peer> {
     } else if (step.kind === "failed") {
       const error = refusedLogin(step.error, this.#config);
       attempt.reject(error);
-      // Destroy it immediately with this reason, before the server's close arrives as the reason.
+      // Destroy it now with this reason, before the server's close arrives with another one.
       connection.destroy(error);
     } else {
       return this.#host.accepted(connection, step);
     }
   }
 
-  /** The client may use its connection. */
+  /** Completes the login. */
   succeed(): void {
     const attempt = this.#attempt;
     this.#attempt = null;
@@ -129,7 +129,7 @@ export class ClientLogin<Peer> {
     this.#attempt?.reject(notNetconduit(error, this.#config));
   }
 
-  /** The connection ended before the outcome was known. */
+  /** The connection ended before the login did. */
   connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void {
     const error = connection.isAuthenticated
       ? errorOf(reason)

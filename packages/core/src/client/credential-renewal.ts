@@ -1,4 +1,4 @@
-/** Where a client's credentials come from, at a connect and when they expire. */
+/** Provides a client's credentials, when it connects and when they expire. */
 
 import type { LoginCredentials } from "../auth/client-handshake.ts";
 import { isPrivate, type LoginTransport } from "../auth/login-methods.ts";
@@ -8,18 +8,18 @@ import { CREDENTIALS_FRAME, type Renewal, renewal } from "../extensions/renewal.
 import { type ClientConfig, type Credentials, checkedCredentials } from "./client-options.ts";
 
 /**
- * Requests for new credentials that follow sooner are ignored: getting a token may be expensive, and servers take one
- * per second.
+ * Minimum interval between requests for new credentials; earlier ones are ignored, because getting a token may be
+ * expensive and servers accept one per second.
  */
 const RENEW_EVERY_MS = 1000;
 
-/** Result of a hook of `onCredentialsExpiring`: new credentials, or nothing, and then the option is asked. */
+/** Result of an `onCredentialsExpiring` hook: new credentials, or nothing to use the option `credentials`. */
 export type RenewedCredentials = Credentials | null | undefined;
 
 /** A client's `onCredentialsExpiring`. */
 export type RenewalHook = (expiresInMs: number) => RenewedCredentials | Promise<RenewedCredentials>;
 
-/** Asks for the credentials of a login. Rejects with what a function of the options throws. */
+/** Gets the credentials for a login. Rejects with the errors of functions in the options. */
 export async function credentialsOf(config: ClientConfig): Promise<LoginCredentials> {
   const { credentials, password, username } = config;
   if (credentials !== undefined) {
@@ -29,8 +29,8 @@ export async function credentialsOf(config: ClientConfig): Promise<LoginCredenti
 }
 
 /**
- * @throws ConduitError INSECURE_CONNECTION if a token would be sent where others can read it, or if TLS doesn't verify the
- *   server of a login by certificate
+ * @throws ConduitError INSECURE_CONNECTION if a token would be sent over an insecure connection, or if TLS doesn't
+ *   verify the server of a login by certificate
  */
 export function mustBePrivate(credentials: LoginCredentials, stream: LoginTransport): void {
   if ("certificate" in credentials && stream.tls === null) {
@@ -46,13 +46,13 @@ export function mustBePrivate(credentials: LoginCredentials, stream: LoginTransp
   );
 }
 
-/** Sends new credentials when a server says that a client's token expires. */
+/** Sends new credentials when the server announces that the client's token is about to expire. */
 export class CredentialRenewal {
   readonly #config: ClientConfig;
   readonly #failed: (error: unknown) => void;
   #hook: RenewalHook | null = null;
 
-  /** @param failed called with errors of the hook or the option, and with that of {@link mustBePrivate} */
+  /** @param failed called with errors of the hook, the option and {@link mustBePrivate} */
   constructor(config: ClientConfig, failed: (error: unknown) => void) {
     this.#config = config;
     this.#failed = failed;

@@ -3,14 +3,14 @@ import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { ErrorCode } from "../errors.ts";
 import { TimerEntry } from "../util/timer-wheel.ts";
 
-/** Clients leave within this time, or half of the server's if that is shorter. */
+/** Clients leave within this time, or within half of the server's drain time if that is shorter. */
 const MAX_SPREAD_MS = 10_000;
-/** A client with work under way checks again after this time. */
+/** Interval of checks while the client has pending work. */
 const CHECK_MS = 50;
 
 /**
- * Has a client leave a server that is stopping, at a random moment and as soon as nothing is under way, so that it connects
- * anew before the server closes all its connections at once.
+ * Makes a client leave a stopping server at a random moment once it has no pending work, so that it reconnects before
+ * the server closes all connections at the same time.
  */
 export class EarlyLeave<Peer> extends TimerEntry {
   readonly #connection: ProtocolConnection<Peer>;

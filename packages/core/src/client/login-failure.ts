@@ -26,7 +26,7 @@ export function notNetconduit(error: ConduitError, config: ClientConfig): Condui
 
 /**
  * The error for a connection that ended during the login.
- * @param isSilent the server has sent nothing
+ * @param isSilent whether the server has sent nothing
  */
 export function closedDuringLogin(reason: CloseReason, isSilent: boolean, config: ClientConfig): ConduitError {
   const { code } = reason;
@@ -41,7 +41,7 @@ const REMEDIES: ReadonlyMap<number, string> = new Map([
   [ErrorCode.SERVER_NOT_TRUSTED, "is it the right server, and has it the same password?"],
 ]);
 
-/** Adds the server's address and what to do to the error of a login that either side refused. */
+/** Adds the server's address and a remedy to the error of a rejected login. */
 export function refusedLogin(error: ConduitError, config: ClientConfig): ConduitError {
   const remedy = error.code === ErrorCode.AUTH_FAILED ? authHint(error, config) : REMEDIES.get(error.code);
   const where = `server ${endpointOf(config)}${remedy === undefined ? "" : `; ${remedy}`}`;
@@ -49,7 +49,7 @@ export function refusedLogin(error: ConduitError, config: ClientConfig): Conduit
 }
 
 function authHint({ details }: ConduitError, { username, credentials }: ClientConfig): string | undefined {
-  // Another code is that of a hook, which has nothing against the password.
+  // A code of a hook, which isn't about the password.
   if (details?.["code"] !== undefined) return undefined;
   if (credentials !== undefined) return "check the option credentials";
   return username === undefined ? "check the option password" : "check the options username and password";

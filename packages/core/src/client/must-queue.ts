@@ -9,12 +9,12 @@ import { endpointOf, type Reconnector } from "./reconnector.ts";
 export interface UnconnectedClient {
   readonly config: ClientConfig;
   readonly state: ConnectionState;
-  /** Null if it has none. */
+  /** Null if there is none. */
   readonly connection: Pick<ProtocolConnection<unknown>, "closeReason" | "draining" | "isOpen"> | null;
   readonly reconnector: Pick<Reconnector<never>, "isConnecting" | "mayConnect" | "mayReconnect">;
 }
 
-/** Why a call with streams, which can't wait, isn't sent, and what to do. */
+/** Why a call with streams, which can't be queued, isn't sent, and what to do. */
 export function whyNoStream({ state, reconnector }: Pick<UnconnectedClient, "state" | "reconnector">): string {
   return reconnector.isConnecting
     ? "not connected yet; await connected() first, since such calls aren't queued"
@@ -23,7 +23,8 @@ export function whyNoStream({ state, reconnector }: Pick<UnconnectedClient, "sta
 
 /**
  * @param isAttempt whether it is a message with `ack`, which is queued while the client goes on by itself
- * @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues and may still send, or its login is about to end
+ * @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING unless the client queues messages and can still send
+ *   them, or its login is about to complete
  */
 export function mustQueue(called: Called, isAttempt: boolean, client: UnconnectedClient): void {
   const { config, state, connection, reconnector } = client;
@@ -44,7 +45,7 @@ export function mustQueue(called: Called, isAttempt: boolean, client: Unconnecte
   });
 }
 
-/** @param what the beginning of the message */
+/** @param what the start of the error message */
 export function serverStopping(
   what: string,
   { endsInMs, retryAfterMs }: DrainNotice,

@@ -5,7 +5,7 @@ import { KnownOptions } from "../util/known-options.ts";
 
 /** Options of `client.connected`. */
 export interface ConnectedOptions {
-  /** How long to wait, in milliseconds; 0 waits for ever. Default 0. */
+  /** How long to wait, in milliseconds; 0 waits without limit. Default 0. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -23,7 +23,7 @@ interface Wait {
   reject(error: Error): void;
 }
 
-/** Callers that wait until a client is connected. */
+/** Callers waiting until a client is connected. */
 export class ReadyWaits {
   readonly #clock: Clock;
   readonly #waits = new Set<Wait>();
@@ -67,7 +67,7 @@ export class ReadyWaits {
     for (const wait of [...this.#waits]) wait.resolve();
   }
 
-  /** @param reason makes the error, if anything waits */
+  /** @param reason creates the error, if any caller is waiting */
   fail(reason: () => Error): void {
     if (this.#waits.size === 0) return;
     const error = reason();
@@ -75,7 +75,7 @@ export class ReadyWaits {
   }
 }
 
-/** The error of callers that would wait for ever. @param cause why the client gave up; null if that isn't known any more */
+/** The error for callers that would wait forever. @param cause why the client gave up; null if no longer known */
 export function wontConnect(cause: Error | null): ConduitError {
   const why = cause === null ? "it was closed, or has given up" : messageOf(cause);
   const message = `The client isn't connected, and won't be until connect() is called: ${why}`;

@@ -1,4 +1,4 @@
-/** Decides when a client connects: on `connect()`, and automatically after a lost connection, until it gives up. */
+/** Decides when a client connects: on `connect()`, and automatically after a lost connection until it gives up. */
 
 import type { CloseReason } from "../connection/close-reason.ts";
 import { closeReason, errorOf } from "../connection/close-reason.ts";
@@ -12,16 +12,16 @@ import { CallbackTimer } from "../util/time.ts";
 import type { ClientConfig } from "./client-options.ts";
 import { DialController } from "./dial-controller.ts";
 
-/** An attempt to reconnect that failed. Another one follows, unless `onError` gets RECONNECT_FAILED. */
+/** A failed attempt to reconnect. Another one follows unless `onError` gets RECONNECT_FAILED. */
 export interface FailedAttempt {
   readonly error: Error;
-  /** Attempts since the last stable connection, this one included. */
+  /** Number of attempts since the last stable connection, including this one. */
   readonly attempts: number;
 }
 
 /**
- * The next step after a failed attempt. `another`: the client tries again by itself. `connect`: it waits for the application to
- * call `connect`. `none`: another attempt would fail the same way, or the series has ended.
+ * The next step after a failed attempt. `another`: the client retries automatically. `connect`: it waits for the
+ * application to call `connect`. `none`: another attempt would fail in the same way, or the series has ended.
  */
 export type AfterFailure = "another" | "connect" | "none";
 
@@ -29,20 +29,20 @@ export type AfterFailure = "another" | "connect" | "none";
 export interface ReconnectorHost {
   /** Closes the current connection, connects and logs in. Rejects on failure, and soon after an abort. */
   dial(abort: DialController): Promise<void>;
-  /** Whether the server ended a login with this error, and asked the client not to come back. */
+  /** Whether the server ended a login with this error and asked the client not to reconnect. */
   isFinal(error: unknown): boolean;
   /** A connection attempt, or the last one of a series, has failed. */
   dialFailed(error: ConduitError, next: AfterFailure): void;
   /**
    * Runs the hooks of a new connection; returns null if there are none.
-   * @param again the client reconnected automatically
+   * @param again whether the client reconnected automatically
    */
   loginHooks(again: boolean): Promise<void> | null;
   /** An attempt to reconnect has failed. */
   attemptFailed(attempt: FailedAttempt): void;
 }
 
-/** Spreads clients that compete for the budget of one address. */
+/** Spreads clients that share the budget of one address. */
 const RETRY_JITTER_MS = 250;
 
 /** A series of attempts to reconnect, until one succeeds or the series is cancelled. */
@@ -50,11 +50,11 @@ interface Series {
   cancelled: boolean;
   /** Ends the delay before the next attempt. */
   wake: (() => void) | null;
-  /** Sets the timer of the delay anew. */
+  /** Restarts the timer of the delay. */
   rearm: (() => void) | null;
 }
 
-/** Manages the connection attempts of a client. */
+/** Manages a client's connection attempts. */
 export class Reconnector<Peer> {
   readonly #core: EndpointCore<Peer>;
   readonly #config: ClientConfig;
@@ -65,7 +65,7 @@ export class Reconnector<Peer> {
   /** Aborts the current attempt; null once it has logged in. */
   #abort: DialController | null = null;
   #series: Series | null = null;
-  /** Attempts since the last stable connection. */
+  /** Number of attempts since the last stable connection. */
   #attempts = 0;
   #loggedInAt = 0;
   /** `callOff` ran after the last `connect`, so the client doesn't reconnect. */
@@ -108,7 +108,7 @@ export class Reconnector<Peer> {
     return this.#start(false, under);
   }
 
-  /** Dials. The attempt is known before a state listener hears of it, which may call `connect` or `callOff`. */
+  /** Dials. Records the attempt before state listeners run, because these may call `connect` or `callOff`. */
   #start(again: boolean, calledOff: Promise<void> | null): Promise<void> {
     let settle: (dial: Promise<void>) => void = noResult;
     const dialled = new Promise<void>((resolve) => {
@@ -134,7 +134,7 @@ export class Reconnector<Peer> {
     return dial;
   }
 
-  /** The current attempt has logged in. From now on, a lost connection starts a new series. */
+  /** The current attempt has logged in. From here on, a lost connection starts a new series. */
   loggedIn(): void {
     this.#abort = null;
     this.#series = null;
@@ -143,8 +143,8 @@ export class Reconnector<Peer> {
 
   /**
    * A connection was lost. If the client reconnects, it does so after `hooks` have run.
-   * @param hooks runs the disconnect hooks; messages they send are queued for the new connection
-   * @param retryAfterMs how long the server asked it to stay away
+   * @param hooks runs the disconnect hooks, whose messages are queued for the new connection
+   * @param retryAfterMs how long the server asked the client to wait
    */
   lost(reason: CloseReason, hooks: () => Promise<void>, retryAfterMs: number = 0): void {
     const series: Series | null = this.#comesBack(reason) ? { cancelled: false, wake: null, rearm: null } : null;
@@ -158,8 +158,8 @@ export class Reconnector<Peer> {
   }
 
   /**
-   * An attempt of `connect` has failed: goes on as after a lost connection.
-   * @returns false if another attempt would fail the same way, or the client doesn't reconnect
+   * A `connect` has failed: retries as after a lost connection.
+   * @returns false if another attempt would fail in the same way, or the client doesn't reconnect
    */
   tryAgain(error: unknown): boolean {
     if (this.#hasGivenUp || this.#endsReconnecting(error)) return false;
@@ -179,14 +179,14 @@ export class Reconnector<Peer> {
     return this.#series !== null;
   }
 
-  /** Whether an attempt is under way or follows; not one that `callOff` has just ended. */
+  /** Whether an attempt is in progress or will follow, except for one that `callOff` has just aborted. */
   get isConnecting(): boolean {
     return this.#series !== null || (this.#abort !== null && !this.#leaving);
   }
 
   /**
-   * Whether the client may be connected again: it is connecting, it reconnects, or the application may yet call
-   * `connect`. False after `callOff`, and after it has given up.
+   * Whether the client may be connected again: it is connecting, it reconnects, or the application hasn't called
+   * `connect` yet. False after `callOff`, and after it has given up.
    * @param closing why the current connection is closing, or null
    */
   mayConnect(closing: CloseReason | null): boolean {
@@ -195,7 +195,7 @@ export class Reconnector<Peer> {
     return closing === null || this.#comesBack(closing);
   }
 
-  /** Whether a connection that the server closes is followed by another, if the server has nothing against it. */
+  /** Whether the client reconnects after the server closes the connection, if the server allows it. */
   get mayReconnect(): boolean {
     return this.#config.reconnect.enabled && !this.#leaving;
   }
@@ -248,12 +248,12 @@ export class Reconnector<Peer> {
   }
 
   /**
-   * Opens a connection. If wrong passwords from this address have used up the server's budget, it asks again later; if the
-   * session expired during the login, at once, for a new one.
+   * Opens a connection. Retries later if wrong passwords from this address have used up the server's budget, and
+   * immediately, with a new session, if the session expired during the login.
    */
   async #open(abort: DialController): Promise<void> {
     const endsAt = this.#runtime.now() + this.#config.connectTimeoutMs;
-    // The next attempt asks for no session, so a server that says so again is dialled no sooner than others.
+    // The next attempt requests no session, so if the server repeats that error, it isn't retried immediately.
     let hadSession = true;
     for (;;) {
       try {
@@ -296,7 +296,7 @@ export class Reconnector<Peer> {
     let leastMs = retryAfterMs;
     while (!series.cancelled && (attempts === 0 || this.#attempts < attempts)) {
       const bound = Math.min(maxDelayMs, delayMs * multiplier ** this.#attempts);
-      // Full jitter spreads clients that lost the same server evenly over the delay.
+      // Full jitter spreads clients of a lost server evenly over the delay.
       await this.#pause(series, leastMs + (jitter ? Math.random() * bound : bound));
       leastMs = 0;
       if (series.cancelled) return;
@@ -315,7 +315,7 @@ export class Reconnector<Peer> {
     if (series.cancelled) return;
     if (this.#series === series) this.#series = null;
     this.#hasGivenUp = true;
-    // Without a failed attempt, every connection came up and was lost again.
+    // Without a failed attempt, each connection was established and lost again.
     const cause = lastError ?? errorOf(lost);
     const tries = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
     const message = `Gave up reconnecting to ${endpointOf(this.#config)} after ${tries}: ${messageOf(cause)}`;
@@ -343,7 +343,7 @@ export class Reconnector<Peer> {
     });
   }
 
-  /** Whether further attempts would fail the same way. A function may return other credentials. */
+  /** Whether further attempts would fail in the same way, which isn't certain if a function provides the credentials. */
   #endsReconnecting(error: unknown): boolean {
     if (this.#owner.isFinal(error)) return true;
     const { password, credentials } = this.#config;
@@ -359,7 +359,7 @@ export class Reconnector<Peer> {
   }
 }
 
-/** The error of attempts and waits that a `disconnect()` ended. */
+/** The error of attempts and waits that were ended by `disconnect()`. */
 export function calledOff(): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, "disconnect() was called");
 }
@@ -376,7 +376,7 @@ function toConduitError(error: unknown): ConduitError {
   return new ConduitError(ErrorCode.CONNECTION_ERROR, messageOf(error), { cause: error });
 }
 
-/** When to ask a server again that judges no more passwords from this address for now; null if the error is another one. */
+/** How long to wait if the server temporarily rejects logins from this address; null for other errors. */
 function retryAfterMs(error: unknown): number | null {
   if (!isInstance(error, ConduitError)) return null;
   if (codeOf(error) !== ErrorCode.RATE_LIMITED) return null;

@@ -1,21 +1,21 @@
 import type { CloseReason } from "../connection/close-reason.ts";
 
-/** A session that goes on over another stream. */
+/** A session that continues over a new stream. */
 export interface ResumedSession {
-  /** Messages, calls, replies and items that were sent again, because the server had not received them. */
+  /** Number of messages, calls, replies and items that were resent, because the server hadn't received them. */
   readonly replayed: number;
   /**
-   * Messages that were lost: 0, unless the server was started anew and more than `maxBytes` of them hadn't been handled. Calls,
-   * requests and streams under way have ended then, with CONNECTION_CLOSED.
+   * Number of lost messages. 0, unless the server was restarted and more than `maxBytes` of messages hadn't been
+   * handled. After a restart, pending calls, requests and streams have ended with CONNECTION_CLOSED.
    */
   readonly lost: number;
-  /** Whether the server was started anew: this is a new connection, and the server's state of the former one is gone. */
+  /** Whether the server was restarted, so that this is a new connection without the server's earlier state. */
   readonly restarted: boolean;
 }
 
-/** A session that ended because the client couldn't go on with it. */
+/** A session that ended because it couldn't be resumed. */
 export interface ExpiredSession {
-  /** Messages, calls, replies and items of this client that the server may not have received. */
+  /** Number of this client's messages, calls, replies and items that the server may not have received. */
   readonly lost: number;
   readonly reason: CloseReason;
 }

@@ -12,18 +12,18 @@ import type { AcceptedLogin } from "./client-login.ts";
 import type { ResumedSession } from "./resumed-session.ts";
 import type { WaitingMessages } from "./waiting-messages.ts";
 
-/** A session that the server goes on with. */
+/** A session that the server has resumed. */
 export interface ResumableSession<Peer> {
   readonly connection: ProtocolConnection<Peer>;
   readonly resumption: ConnectionResumption;
-  /** Bytes that the server has received. */
+  /** Number of bytes that the server has received. */
   readonly theirReceived: number;
 }
 
-/** The connection of a client that has lost its stream, until it goes on over another, or is given up. */
+/** A client's connection that has lost its stream, until it is resumed or ends. */
 export class WaitingSession<Peer> {
   readonly #context: RuntimeContext;
-  /** Gets those of its messages that go on with a server that was started anew. */
+  /** Receives the messages to resend to a restarted server. */
   readonly #messages: Pick<WaitingMessages<Peer>, "restored">;
   #connection: ProtocolConnection<Peer> | null = null;
   #expiry: RunningTimer | null = null;
@@ -38,12 +38,12 @@ export class WaitingSession<Peer> {
     return this.#connection;
   }
 
-  /** The session with which the last login went on; null if it began a new one. */
+  /** The session that the last login resumed; null if it started a new one. */
   get resumed(): ResumedSession | null {
     return this.#resumed;
   }
 
-  /** Keeps it for as long as the server does. */
+  /** Keeps the connection for as long as the server keeps the session. */
   start(connection: ProtocolConnection<Peer>): void {
     const windowMs = connection.extension(resume)?.theirs.window_ms ?? 0;
     this.#connection = connection;
@@ -55,23 +55,24 @@ export class WaitingSession<Peer> {
     this.#expiry.start(windowMs);
   }
 
-  /** It goes on, or has ended. */
+  /** The connection was resumed or has ended. */
   end(): void {
     this.#expiry?.stop();
     this.#expiry = null;
     this.#connection = null;
   }
 
-  /** The session to ask a server for; undefined if none waits. */
+  /** The session to request from a server; undefined if none is waiting. */
   request(token: string | undefined): { readonly token: string; readonly received: number } | undefined {
     const stream = this.#connection?.resumption?.stream;
     return stream === undefined || token === undefined ? undefined : { token, received: stream.received };
   }
 
   /**
-   * The server has accepted a login. If it doesn't know the session that waits, that one ends.
-   * @returns the session, if it goes on
-   * @throws ConduitError SESSION_EXPIRED if the server goes on with a session that has ended here, INVALID_PAYLOAD_SHAPE
+   * The server has accepted a login. If it doesn't know the waiting session, ends that one.
+   * @returns the session if the server has resumed it
+   * @throws ConduitError SESSION_EXPIRED if the server has resumed a session that has ended here,
+   *   INVALID_PAYLOAD_SHAPE
    */
   answered({ resumed, expired }: Pick<AcceptedLogin, "resumed" | "expired">): ResumableSession<Peer> | null {
     this.#resumed = null;
@@ -102,7 +103,7 @@ export class WaitingSession<Peer> {
   }
 
   /**
-   * Goes on over the stream of a login.
+   * Continues over a login's stream.
    * @param machine the state machine of the login's attempt
    */
   resume(
@@ -116,13 +117,13 @@ export class WaitingSession<Peer> {
     connection.machine = machine;
     const handed = login.resumption?.handOver();
     if (handed !== undefined) resumption.resume(handed, theirReceived);
-    // Shows the server that the new token has arrived.
+    // Confirms the new token to the server.
     connection.extension(resume)?.acknowledge();
     this.#resumed = { replayed, lost: 0, restarted: false };
   }
 }
 
-/** Bytes in `resumed` or `expired` of AUTH_SUCCESS; null if there are none. */
+/** The number of bytes in `resumed` or `expired` of AUTH_SUCCESS; null if absent. */
 function receivedIn(answer: unknown): number | null {
   const received = isMap(answer) ? answer["received"] : null;
   return isCount(received) ? received : null;

@@ -2,11 +2,11 @@ import { HookList } from "../../endpoint/hook-list.ts";
 import type { Disposer } from "../../endpoint/method-types.ts";
 import type { PresenceFrame } from "../../extensions/topics/topic.ts";
 
-/** A client that is subscribed to the same topic. */
+/** A subscriber of a topic. */
 export interface PresentClient {
-  /** Id of its connection to the server. */
+  /** Id of its connection. */
   readonly id: string;
-  /** The user, as the server says; null if it doesn't. */
+  /** The user, as stated by the server; null for none. */
   readonly user: string | null;
 }
 
@@ -14,25 +14,25 @@ export interface PresentClient {
 export interface PresenceChange {
   readonly joined: readonly PresentClient[];
   readonly left: readonly PresentClient[];
-  /** Users whose first connection came, and whose last one left. */
+  /** Users whose first connection has joined. */
   readonly usersJoined: readonly string[];
   readonly usersLeft: readonly string[];
 }
 
-/** Longest list that a client keeps. A server sends at most one entry for each of its connections. */
+/** Maximum length of a list. A server sends at most one entry for each of its connections. */
 export const MAX_PRESENT = 100_000;
 
-/** Counts the members of several lists. */
+/** Limits the members of several lists. */
 export interface MemberCount {
-  /** Whether the lists may have another one. */
+  /** Whether the lists may have another member. */
   readonly takesMembers: boolean;
   countMembers(change: number): void;
 }
 
-/** The subscribers of a topic, as far as the server has told. Changes arrive gathered, ten times a second at most. */
+/** A topic's subscribers, as last reported by the server. Changes arrive in batches, at most ten times a second. */
 export class TopicPresenceView {
   readonly #clients = new Map<string, PresentClient>();
-  /** Connections of each user. */
+  /** Number of connections by user. */
   readonly #users = new Map<string, number>();
   readonly #hooks = new HookList<[change: PresenceChange]>();
   readonly #hookFailed: (error: unknown) => void;
@@ -40,19 +40,19 @@ export class TopicPresenceView {
 
   /**
    * @internal
-   * @param count of this list and others; null if there are none
+   * @param count the limit shared with other lists; null for none
    */
   constructor(hookFailed: (error: unknown) => void, count: MemberCount | null) {
     this.#hookFailed = hookFailed;
     this.#count = count;
   }
 
-  /** The clients that are subscribed. */
+  /** The subscribed clients. */
   get clients(): PresentClient[] {
     return [...this.#clients.values()];
   }
 
-  /** The users that are subscribed, each once. */
+  /** The subscribed users, without duplicates. */
   get users(): string[] {
     return [...this.#users.keys()];
   }
@@ -62,13 +62,13 @@ export class TopicPresenceView {
     return this.#clients.size;
   }
 
-  /** Whether this user is subscribed, by any of its connections. */
+  /** Whether this user is subscribed through any of its connections. */
   hasUser(user: string): boolean {
     return this.#users.has(user);
   }
 
   /**
-   * Runs immediately if subscribers are known already, and on every change. Returns a function that removes the hook.
+   * Runs immediately if subscribers are already known, and on every change. Returns a function that removes the hook.
    */
   onChange(hook: (change: PresenceChange) => unknown): Disposer {
     if (this.size > 0) {
@@ -81,7 +81,7 @@ export class TopicPresenceView {
 
   /** @internal */
   _update({ reset, joined, left }: PresenceFrame): void {
-    /** Users of clients that came or left, and whether they were present before. */
+    /** Users of clients that joined or left, and whether they were present before. */
     const before = new Map<string, boolean>();
     const gone: PresentClient[] = [];
     const come: PresentClient[] = [];
@@ -122,12 +122,12 @@ export class TopicPresenceView {
     if (user !== null && !before.has(user)) before.set(user, this.#users.has(user));
   }
 
-  /** @internal Takes over what another view of the same topic knows. */
+  /** @internal Copies the list of another view of the same topic. */
   _copy({ clients }: TopicPresenceView): void {
     this._update({ reset: true, joined: clients.map(({ id, user }) => [id, user]), left: [] });
   }
 
-  /** @internal The connection was lost: forgets the subscribers until the server lists them again. */
+  /** @internal The connection was lost: clears the list until the server sends it again. */
   _clear(): void {
     this._update({ reset: true, joined: [], left: [] });
   }

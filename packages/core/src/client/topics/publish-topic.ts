@@ -6,7 +6,7 @@ import { withCallerStack } from "../../errors.ts";
 import { TOPIC_PUBLISH } from "../../extensions/topics/topic.ts";
 import type { Validator } from "../../rpc/validation.ts";
 
-/** Checks data and publishes it. Rejects like `call`. */
+/** Validates data and publishes it. Rejects like `call`. */
 export async function publishTopic(
   outgoing: Outgoing,
   validator: Validator<unknown> | null,

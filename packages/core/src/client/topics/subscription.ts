@@ -9,49 +9,49 @@ import { type MemberCount, TopicPresenceView } from "./presence-view.ts";
 /** Options of `client.subscribe`. */
 export interface SubscribeOptions {
   /**
-   * A former `position`, also if that is null: messages after it are sent first, if the server still has them all. See
-   * `recovered`.
+   * An earlier `position`, which may be null. Messages after it are sent first, if the server still has all of them.
+   * See `recovered`.
    */
   readonly since?: string | null | undefined;
-  /** Messages that may wait for the program to take them. Default 1,000. */
+  /** Maximum number of messages waiting to be read. Default 1,000. */
   readonly buffer?: number | undefined;
-  /** Which one is dropped when the buffer is full: the oldest or the newest. Default `"drop-oldest"`. */
+  /** Which message is dropped when the buffer is full. Default `"drop-oldest"`. */
   readonly slow?: "drop-oldest" | "drop-newest" | undefined;
-  /** Whether to be told who else is subscribed, if the topic has presence. Default true. */
+  /** Whether to receive the list of subscribers, if the topic has presence. Default true. */
   readonly presence?: boolean | undefined;
 }
 
-/** Tells whether a subscription missed messages, while the client was disconnected or between the nodes of a cluster. */
+/** Whether a subscription missed messages, while the client was disconnected or between nodes of a cluster. */
 export interface Resumption {
   /** Whether nothing was missed. */
   readonly recovered: boolean;
-  /** Number of messages missed; null if it isn't known, since the server has forgotten the topic or missed them itself. */
+  /** Number of missed messages; null if unknown, because the server no longer has the topic's history or missed them itself. */
   readonly missed: number | null;
 }
 
-/** A subscription, for what it shares with others. */
+/** A subscription's buffer, for limits shared with others. */
 export interface MessageBuffer {
   /** Number of messages that wait to be taken. */
   readonly waiting: number;
   _dropOldest(): void;
 }
 
-/** Limits that several subscriptions have together. */
+/** Limits shared by several subscriptions. */
 export interface SubscriptionShare extends MemberCount {
-  /** A message waits. Older ones may be dropped now, or this one. */
+  /** A message was added. May drop older ones, or this one. */
   added(buffer: MessageBuffer, bytes: number): void;
-  /** Messages are gone. `isTaken`: the program has taken them. */
+  /** Messages were removed. `isTaken`: read by the program. */
   removed(buffer: MessageBuffer, bytes: number, isTaken: boolean): void;
 }
 
-/** The client, or the pool, that a subscription belongs to. */
+/** The client or pool that a subscription belongs to. */
 export interface SubscriptionOwner {
-  /** Bytes of memory that waiting messages may take. */
+  /** Maximum memory of waiting messages, in bytes. */
   readonly maxBytes: number;
   closedError(topic: string): ConduitError;
-  /** It was closed by the program. */
+  /** The program has closed the subscription. */
   left(subscription: AnySubscription): void;
-  /** It is over. */
+  /** The subscription has ended. */
   ended?(subscription: AnySubscription): void;
   hookFailed(name: string, error: unknown): void;
 }
@@ -61,7 +61,7 @@ export type AnySubscription = Subscription<any>;
 
 interface Item {
   readonly value: unknown;
-  /** Null if the message has no place in the topic. */
+  /** Null if the message isn't part of the topic's history. */
   readonly position: Position | null;
   readonly bytes: number;
 }
@@ -71,24 +71,25 @@ interface Taker {
   reject(error: unknown): void;
 }
 
-/** Memory of a waiting message beside its data. */
+/** Memory of a waiting message besides its data. */
 const ITEM_BYTES = 128;
 
 /**
- * A client's subscription to a topic: its messages, in order, as an async iterable for one consumer. Leaving the loop
- * ends the subscription. It returns by itself when the client reconnects, and the iteration goes on.
+ * A client's subscription to a topic: its messages in order, as an async iterable for one consumer. Leaving the loop
+ * ends the subscription. When the client reconnects, the subscription is restored automatically and the iteration
+ * continues.
  */
 export class Subscription<T = unknown> implements AsyncIterableIterator<T, undefined> {
   /** The topic's name. */
   readonly topic: string;
   /**
-   * Resolves when the server has subscribed this client, at a node also to messages of other nodes; rejects if it refuses,
-   * or if the subscription ends first.
+   * Resolves when the server has subscribed this client, including to messages from other nodes of a cluster. Rejects
+   * if the server doesn't accept it, or if the subscription ends first.
    */
   readonly ready: Promise<void>;
-  /** Limits of all subscriptions that the server began by itself; null if the program asked for this one. */
+  /** The shared limits of subscriptions started by the server; null if the program requested this one. */
   readonly #share: SubscriptionShare | null;
-  /** @internal Whether the program wants to know who else is subscribed. */
+  /** @internal Whether the program wants the list of subscribers. */
   readonly _watchesPresence: boolean;
   readonly #owner: SubscriptionOwner;
   readonly #buffer: number;
@@ -97,16 +98,16 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   readonly #items = new Fifo<Item>();
   readonly #takers = new Fifo<Taker>();
   #bytes = 0;
-  /** Behind the last message received, and the last one that the program took; null before the first start. */
+  /** Position after the last received message; null before the first start. */
   #received: Position | null;
   #taken: Position | null;
   #recovered = false;
   #dropped = 0;
   #isLive = false;
-  /** Whether it has started on any connection. */
+  /** Whether the server has ever started it. */
   #hasStarted = false;
   #hasEnded = false;
-  /** Thrown once, when all items are taken. */
+  /** Thrown once, after the last item. */
   #error: ConduitError | null = null;
   #presence: TopicPresenceView | null = null;
   #resolveReady: () => void = () => undefined;
@@ -114,8 +115,8 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
 
   /**
    * @internal
-   * @param since where the program left off
-   * @param share if the server began it by itself
+   * @param since the position to continue from
+   * @param share set if the server started it
    */
   constructor(
     owner: SubscriptionOwner,
@@ -144,14 +145,14 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
       await ready;
     } catch (error) {
       const named = withCallerStack(error);
-      // The iteration has the same error. Not earlier: V8 names who awaits a promise only if it has no other reaction.
+      // The iteration throws the same error. Added as late as possible, because V8 only names the awaiting function of a promise without other reactions.
       this.ready.catch(() => undefined);
       throw named;
     }
   }
 
   /**
-   * The place behind the last message that the program took, for `since`; null before the server has subscribed this
+   * The position after the last message read by the program, for `since`; null before the server has subscribed this
    * client.
    */
   get position(): string | null {
@@ -159,17 +160,17 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   }
 
   /**
-   * Whether everything since the option `since`, or since the connection was lost, has been or will be received. False
-   * for a subscription that began without `since`, and once the server has left out messages because this side reads too
-   * slowly. `onResume` tells of every return.
+   * Whether all messages since the option `since`, or since the connection was lost, have been or will be received.
+   * False for a subscription that started without `since`, and once the server has skipped messages because this side
+   * reads too slowly. `onResume` reports each restoration.
    */
   get recovered(): boolean {
     return this.#recovered;
   }
 
   /**
-   * Messages that didn't reach the program: dropped by the server or in the buffer here, because this side was too slow,
-   * invalid, or missed while disconnected, as far as their number is known.
+   * Number of messages that didn't reach the program, as far as known: dropped by the server or by the buffer because
+   * this side was too slow, invalid, or missed while disconnected.
    */
   get dropped(): number {
     return this.#dropped;
@@ -180,7 +181,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     return this.#presence;
   }
 
-  /** Whether the server delivers messages now: false while disconnected, and when it has ended. */
+  /** Whether the server is currently delivering messages: false while disconnected and after the end. */
   get isLive(): boolean {
     return this.#isLive;
   }
@@ -191,17 +192,17 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   }
 
   /**
-   * Runs when the subscription has returned after the connection was lost, and when the server says that it has missed messages
-   * itself, which other nodes had sent. Returns a function that removes the hook.
+   * Runs when the subscription was restored after a lost connection, and when the server reports that it has missed
+   * messages from other nodes. Returns a function that removes the hook.
    */
   onResume(hook: (resumption: Resumption) => unknown): Disposer {
     return this.#resumeHooks.add(hook);
   }
 
   /**
-   * The next message. `done` when the subscription was closed, here or by the server.
-   * @throws ConduitError if the server refuses it (NOT_FOUND, PERMISSION_DENIED, TOO_MANY_SUBSCRIPTIONS,
-   *   PEER_UNSUPPORTED, or an application's code), or if the client gives up reconnecting
+   * The next message. `done` once the subscription was closed, by this side or by the server.
+   * @throws ConduitError if the server doesn't accept the subscription (NOT_FOUND, PERMISSION_DENIED,
+   *   TOO_MANY_SUBSCRIPTIONS, PEER_UNSUPPORTED, or an application's code), or if the client gives up reconnecting
    */
   async next(): Promise<IteratorResult<T, undefined>> {
     const item = this.#items.shift();
@@ -224,7 +225,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     }
   }
 
-  /** Ends the subscription, as leaving a loop does. */
+  /** Ends the subscription, like leaving the loop. */
   async return(): Promise<IteratorResult<T, undefined>> {
     this.close();
     return { done: true, value: undefined };
@@ -238,7 +239,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.close();
   }
 
-  /** Ends the subscription. Messages that wait are dropped. */
+  /** Ends the subscription and drops waiting messages. */
   close(): void {
     if (this.#hasEnded) return;
     this.#owner.left(this);
@@ -246,17 +247,17 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#clear();
   }
 
-  /** @internal Whether the server began it by itself: it isn't asked for again after a reconnect. */
+  /** @internal Whether the server started it, so that the client doesn't restore it after a reconnect. */
   get _isUnasked(): boolean {
     return this.#share !== null;
   }
 
-  /** @internal Where the server is to continue; null for a new subscription. */
+  /** @internal The position to continue from; null for a new subscription. */
   get _since(): Position | null {
     return this.#received;
   }
 
-  /** @internal TOPIC_START arrived, of a call for this subscription or for one that the server began. */
+  /** @internal TOPIC_START has arrived for this subscription. */
   _start(start: TopicStart): void {
     const isReturn = this.#hasStarted && !this.#isLive;
     const isNew = this.#received === null;
@@ -267,14 +268,14 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     if (isReturn) this.#notifyResumed(this.#recovered, missed);
   }
 
-  /** @internal Messages arrive, and the server has answered the call for them, if there was one. */
+  /** @internal The subscription is in effect, and its call, if there was one, was answered. */
   _ready(): void {
     this.#resolveReady();
   }
 
   /**
-   * @internal TOPIC_START arrived for another subscription to the same topic: the messages behind it come to both. Or the server
-   * says that messages were missed, for example between nodes.
+   * @internal TOPIC_START has arrived for another subscription to the same topic, whose messages also come to this
+   *   one. Or the server reports missed messages, for example between nodes.
    */
   _started(start: TopicStart): void {
     const missed = this.#continueAt(start);
@@ -286,18 +287,18 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#resumeHooks.notify((error) => this.#owner.hookFailed("onResume", error), { recovered, missed });
   }
 
-  /** Returns the number of messages that were left out; null if it isn't known. */
+  /** Returns the number of skipped messages; null if unknown. */
   #continueAt({ epoch, offset }: TopicStart): number | null {
     const before = this.#received;
     const missed = before?.epoch === epoch ? Math.max(0, offset - before.offset) : null;
     this.#dropped += missed ?? 0;
     if (missed !== 0) this.#received = { epoch, offset };
-    // Waiting messages come before this place.
+    // Waiting messages come before this position.
     if (this.#items.length === 0) this.#taken = this.#received;
     return missed;
   }
 
-  /** @internal Whether a message with this offset is new. Counts those that the server left out. */
+  /** @internal Whether a message with this offset is new. Counts messages skipped by the server. */
   _expects(offset: number): boolean {
     if (offset === 0) return true;
     const last = this.#received as Position;
@@ -331,7 +332,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#share?.added(this, item.bytes);
   }
 
-  /** @internal There is no room for what waits. */
+  /** @internal Drops the oldest waiting message, because the shared memory is used up. */
   _dropOldest(): void {
     this.#dropped += 1;
     this.#removed(this.#items.shift() as Item, false);
@@ -342,12 +343,12 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#share?.removed(this, bytes, isTaken);
   }
 
-  /** @internal A message was invalid. */
+  /** @internal Counts an invalid message. */
   _invalid(): void {
     this.#dropped += 1;
   }
 
-  /** @internal Whether the topic has presence. `known`: who is there, if another subscription knows. */
+  /** @internal Sets whether the topic has presence. `known`: the list from another subscription, if it has one. */
   _setPresence(hasPresence: boolean, known: TopicPresenceView | null = null): void {
     if (!hasPresence || !this._watchesPresence) {
       this.#presence?._clear();
@@ -369,7 +370,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     this.#presence?._clear();
   }
 
-  /** @internal It is over. Waiting items can still be taken. */
+  /** @internal The subscription has ended. Waiting items can still be read. */
   _end(error: ConduitError | null): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;

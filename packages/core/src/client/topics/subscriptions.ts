@@ -1,10 +1,11 @@
 /**
- * A client's subscriptions. They are asked for by a call when the client is connected, and again, from where they were,
+ * A client's subscriptions. They are requested by a call when the client is connected, and restored at their position
  * each time it reconnects.
  *
- * The server knows one subscription to each topic. Several here share it: each is asked for by a call of its own, from its
- * own position, which makes the server send the messages behind that position (again), and each takes those that are new
- * to it. A token says which call a TOPIC_START belongs to: a program may have left and come back in the meantime.
+ * The server keeps one subscription per topic, which several subscriptions of this client share. Each is requested by
+ * its own call with its own position, which makes the server send (again) the messages after that position, and each
+ * takes the messages that are new to it. A token identifies the call that a TOPIC_START belongs to, because a program
+ * may have unsubscribed and subscribed again in the meantime.
  */
 
 import type { ProtocolConnection } from "../../connection/protocol-connection.ts";
@@ -31,12 +32,12 @@ import type { TimerWheel } from "../../util/timer-wheel.ts";
 import { type AnySubscription, type SubscribeOptions, Subscription, type SubscriptionOwner } from "./subscription.ts";
 import { UnaskedShare } from "./unasked-share.ts";
 
-/** Subscriptions that a server may begin by itself on one connection. */
+/** Maximum number of subscriptions started by the server on one connection. */
 const MAX_UNASKED = 10_000;
-/** Subscriptions that were refused for now are asked for again after this time at the least. */
+/** Minimum delay before a temporarily rejected subscription is requested again. */
 const MIN_RETRY_MS = 100;
 const MAX_RETRY_MS = 60_000;
-/** Until a full send queue may have room. */
+/** Delay before retrying when the send queue is full. */
 const FULL_QUEUE_RETRY_MS = 1000;
 
 type Connection = Pick<
@@ -44,58 +45,58 @@ type Connection = Pick<
   "extension" | "fail" | "isOpen" | "isSuspended" | "hasNetconduitPeer" | "sender"
 >;
 
-/** The client of its subscriptions. */
+/** The client that the subscriptions belong to. */
 export interface SubscriptionsHost {
   readonly wheel: TimerWheel;
   readonly receiveQueueBytes: number;
-  /** The connection, if it is ready for calls. It may be waiting for another stream. */
+  /** The connection, if it accepts calls. It may be waiting for a new stream. */
   connection(): Connection | null;
-  /** Whether there is a connection, or may be one. */
+  /** Whether there is a connection, or may be one later. */
   mayConnect(): boolean;
-  /** Checks the data of a topic; null if nothing does. */
+  /** The validator of a topic's data; null for none. */
   validatorOf(topic: string): Validator<unknown> | null;
-  /** A message was invalid. */
+  /** Reports an invalid message. */
   reportInvalid(error: unknown, topic: string): void;
   hookFailed(name: string, error: unknown): void;
 }
 
-/** A topic that the client is, or wants to be, subscribed to. */
+/** A topic that the client is subscribed to or is requesting. */
 interface Entry {
   readonly topic: string;
   readonly validator: Validator<unknown> | null;
   readonly subscriptions: Set<AnySubscription>;
-  /** Calls that subscribe, by token, until both their result and their TOPIC_START have come. */
+  /** Subscribing calls by token, until both their result and their TOPIC_START have arrived. */
   readonly asks: Map<number, Ask>;
-  /** On the current connection; -1 while it hasn't started there. */
+  /** The topic's number on the current connection; -1 until it has started there. */
   number: number;
 }
 
-/** A call that subscribes. */
+/** A subscribing call. */
 interface Ask {
   readonly token: number;
   readonly subscriptions: Set<AnySubscription>;
-  /** Aborts the call; null when its result has come. */
+  /** Aborts the call; null once its result has arrived. */
   calling: AbortController | null;
   hasStarted: boolean;
-  /** It was refused for now. */
+  /** Set if it was temporarily rejected. */
   retry: CallbackTimer | null;
 }
 
-/** The data of a message was invalid. */
+/** Marks invalid data of a message. */
 const INVALID = Symbol("invalid");
 
 export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   readonly #host: SubscriptionsHost;
   readonly #byName = new Map<string, Entry>();
-  /** On the current connection. */
+  /** Entries by number on the current connection. */
   readonly #byNumber = new Map<number, Entry>();
-  /** Topics that the server couldn't be told to end yet. */
+  /** Topics whose unsubscribe call has to be repeated. */
   readonly #leaving = new Map<string, CallbackTimer>();
   readonly #hooks = new HookList<[subscription: Subscription]>();
   #nextToken = 1;
-  /** Number of subscriptions that the server began, those of earlier connections included. */
+  /** Number of subscriptions started by the server, including those of earlier connections. */
   #unasked = 0;
-  /** Subscriptions that the server began and whose asynchronous hooks run. */
+  /** Subscriptions started by the server whose asynchronous hooks are running. */
   readonly #hooked = new Set<AnySubscription>();
   readonly #unaskedShare: UnaskedShare = new UnaskedShare(() => this.maxBytes);
 
@@ -115,7 +116,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     return new ConduitError(ErrorCode.CANCELLED, `The subscription to '${name}' was closed`);
   }
 
-  /** Runs when the server has subscribed this client by itself. */
+  /** Runs when the server has subscribed this client by `topic.add`. */
   onSubscribed(hook: (subscription: Subscription) => unknown): Disposer {
     return this.#hooks.add(hook);
   }
@@ -125,7 +126,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     return this.attach(makeSubscription(this, name, options));
   }
 
-  /** Adds a subscription, which may have been another client's: it continues here. */
+  /** Adds a subscription, which may continue from another client. */
   attach(subscription: AnySubscription): AnySubscription {
     const name = subscription.topic;
     const connection = this.#host.connection();
@@ -146,7 +147,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     return subscription;
   }
 
-  /** The client is connected, or again. */
+  /** The client has connected or reconnected. */
   connected(connection: Connection): void {
     for (const entry of [...this.#byName.values()]) this.#askForAll(entry, connection);
   }
@@ -164,7 +165,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     }
   }
 
-  /** No connection will follow: ends all subscriptions. @param error null if the program closed the client */
+  /** Ends all subscriptions, because there will be no further connection. @param error null if the program closed the client */
   endAll(error: ConduitError | null): void {
     this.#unasked = 0;
     for (const entry of [...this.#byName.values()]) {
@@ -177,7 +178,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     this.detach(subscription);
   }
 
-  /** Removes a subscription, and tells the server if it was the last one of its topic. */
+  /** Removes a subscription, and unsubscribes at the server if it was the topic's last one. */
   detach(subscription: AnySubscription): void {
     const entry = this.#byName.get(subscription.topic);
     if (entry?.subscriptions.delete(subscription) !== true) return;
@@ -204,7 +205,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     }
     if (entry === undefined) return;
     const ask = start.token === null ? undefined : entry.asks.get(start.token);
-    // A call of before the program left and came back.
+    // From a call made before the program unsubscribed and subscribed again.
     if (start.token !== null && ask === undefined && entry.number !== number) return;
     const isFirst = entry.number !== number;
     if (isFirst) this.#byNumber.delete(entry.number);
@@ -218,12 +219,12 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
       if (ask.calling === null) entry.asks.delete(ask.token);
     }
     for (const one of entry.subscriptions) if (isFirst || start.presence) one._setPresence(start.presence);
-    // Hooks may close them.
+    // Copied, because hooks may close subscriptions.
     for (const one of [...entry.subscriptions]) if (one.isLive && !starting.includes(one)) one._started(start);
     for (const one of starting) {
       this.#dropRetries(entry, one);
       one._start(start);
-      // A node answers when it receives the messages of other nodes, too.
+      // In a cluster, the call is answered once messages from other nodes arrive as well.
       if (ask === undefined || ask.calling === null) one._ready();
     }
     if (isBegun) for (const one of starting) this.#notifyBegun(one);
@@ -252,14 +253,14 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     if (entry === undefined) return;
     this.#byNumber.delete(number);
     entry.number = -1;
-    // Subscriptions that are being asked for may begin anew.
+    // Subscriptions with a pending call may start again.
     const ended = [...entry.subscriptions].filter(({ isLive }) => isLive);
     for (const one of ended) {
       entry.subscriptions.delete(one);
       this.#countEnded(one);
     }
     if (entry.subscriptions.size === 0) this.#drop(entry);
-    // A topic that the server's program ended is no failure; one that the server can't continue is.
+    // A topic ended by the server's program isn't a failure, but one that the server can't continue is.
     const failure = error.code === ErrorCode.CLUSTER_UNAVAILABLE ? error : null;
     for (const one of ended) one._end(failure);
   }
@@ -274,10 +275,10 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     return entry;
   }
 
-  /** The server begins a subscription by itself. */
+  /** The server starts a subscription. */
   #begin(name: string): Entry | undefined {
     if (this.#unasked === MAX_UNASKED) this.#endUnaskedOfBefore();
-    // Hooks of a subscription that has just ended may still run.
+    // Hooks of subscriptions that have already ended may still be running.
     if (this.#unasked === MAX_UNASKED || this.#hooked.size >= 2 * MAX_UNASKED) {
       const what = this.#unasked === MAX_UNASKED ? "go on" : "keep hooks of onSubscribed busy";
       const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for and ${what}`;
@@ -290,7 +291,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     return entry;
   }
 
-  /** The server hasn't begun them again on this connection. */
+  /** Ends subscriptions started by the server on earlier connections and not on this one. */
   #endUnaskedOfBefore(): void {
     for (const entry of [...this.#byName.values()]) {
       const left = [...entry.subscriptions].filter(({ _isUnasked, isLive }) => _isUnasked && !isLive);
@@ -309,7 +310,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     void running.then(() => this.#hooked.delete(subscription));
   }
 
-  /** Returns the data as the schema puts it out, or INVALID. */
+  /** Returns the schema's output, or INVALID. */
   #check({ topic: name, validator }: Entry, data: unknown): unknown {
     if (validator === null) return data;
     try {
@@ -332,7 +333,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   // --- asking -------------------------------------------------------------------------------------------------------
 
-  /** One call for all that left off in the same epoch, from the earliest position. */
+  /** Makes one call, from the earliest position, for all subscriptions with positions in the same epoch. */
   #askForAll(entry: Entry, connection: Connection): void {
     const byEpoch = new Map<string | null, AnySubscription[]>();
     for (const one of entry.subscriptions) {
@@ -389,7 +390,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   #refused(entry: Entry, ask: Ask, connection: Connection, error: ConduitError): void {
     entry.asks.delete(ask.token);
-    // The next connection asks again.
+    // Requested again on the next connection.
     if (error.code === ErrorCode.SERVER_STOPPING || !connection.isOpen) return;
     if (isTooEarly(error, connection)) {
       this.#ask(entry, [...ask.subscriptions], connection);
@@ -408,7 +409,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     }
     const { number } = entry;
     this.#endThese(entry, ask.subscriptions, error);
-    // The server may have subscribed this client nevertheless.
+    // Otherwise the server may have subscribed this client.
     const isRefusal = isInstance(error, RpcError);
     if (entry.subscriptions.size === 0 && (number >= 0 || !isRefusal)) this.#leave(entry.topic);
   }
@@ -430,7 +431,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     ask.retry = null;
   }
 
-  /** It needn't be asked for any more. */
+  /** Cancels retries for a subscription. */
   #dropRetries(entry: Entry, subscription: AnySubscription): void {
     for (const ask of entry.asks.values()) {
       if (ask.retry === null || !ask.subscriptions.delete(subscription) || ask.subscriptions.size > 0) continue;
@@ -441,12 +442,12 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   // --- leaving ------------------------------------------------------------------------------------------------------
 
-  /** Tells the server that no subscription is left here, again if it is too busy, because it would go on sending. */
+  /** Unsubscribes at the server. Retries if it is too busy, because it would continue sending. */
   #leave(name: string): void {
     const connection = this.#host.connection();
     if (connection?.extension(topic) === undefined || !connection.isOpen || this.#byName.has(name)) return;
     connection.sender.call(TOPIC_UNSUBSCRIBE, { topic: name }, undefined, null).catch((reason: unknown) => {
-      // The end of the connection has ended the subscription on the server, too.
+      // The end of the connection has also ended the subscription on the server.
       if (!connection.isOpen || this.#byName.has(name)) return;
       const error = asConduitError(reason);
       if (isTooEarly(error, connection)) {
@@ -476,30 +477,30 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   }
 }
 
-/** Whether no call for this subscription is under way: it starts with whatever starts its topic. */
+/** Whether no call for this subscription is pending, so that any start of its topic also starts it. */
 function isIdle({ asks }: Entry, subscription: AnySubscription): boolean {
   if (subscription.isLive) return false;
   return [...asks.values()].every(({ retry, subscriptions }) => retry !== null || !subscriptions.has(subscription));
 }
 
-/** The topic's subscribers, if one of its subscriptions knows them. */
+/** The topic's subscribers, if one of its subscriptions has the list. */
 function presenceIn({ subscriptions }: Entry): AnySubscription["presence"] {
   for (const { isLive, presence } of subscriptions) if (isLive && presence !== null) return presence;
   return null;
 }
 
-/** The earliest position, of subscriptions in the same epoch. */
+/** The earliest position of subscriptions in the same epoch. */
 function earliest(subscriptions: readonly AnySubscription[]): Position | null {
   const positions = subscriptions.map(({ _since }) => _since).filter((position) => position !== null);
   return positions.length === 0 ? null : positions.reduce((a, b) => (b.offset < a.offset ? b : a));
 }
 
-/** Whether a call ran into its time limit while there was no stream: the server may not have got it. */
+/** Whether a call timed out while there was no stream, so that the server may not have received it. */
 function isTooEarly({ code }: ConduitError, { isSuspended }: Connection): boolean {
   return code === ErrorCode.TIMEOUT && isSuspended;
 }
 
-/** Milliseconds until what failed with this error may be tried again; null if it has failed for good. */
+/** How long to wait before retrying after this error; null if it is permanent. */
 function retryTimeOf({ code, details }: ConduitError): number | null {
   if (code === ErrorCode.SEND_QUEUE_FULL) return FULL_QUEUE_RETRY_MS;
   const isForNow = code === ErrorCode.RATE_LIMITED || code === ErrorCode.CLUSTER_UNAVAILABLE;

@@ -5,14 +5,14 @@ import type { MessageBuffer, SubscriptionShare } from "./subscription.ts";
 const SUBSCRIPTION_BYTES = 2048;
 
 /**
- * The memory of subscriptions that the server began by itself. The server decides how many there are, so together they
- * get as much memory as one that the program asked for.
+ * Limits the memory of subscriptions started by the server. Because the server decides their number, together they
+ * may use as much memory as one requested by the program.
  */
 export class UnaskedShare implements SubscriptionShare {
   readonly #maxBytes: () => number;
   #bytes = 0;
   #members = 0;
-  /** Those with messages that wait, in the order in which the program last took one; longest ago first. */
+  /** Subscriptions with waiting messages, least recently read first. */
   readonly #waiting = new Set<MessageBuffer>();
 
   constructor(maxBytes: () => number) {
@@ -41,7 +41,7 @@ export class UnaskedShare implements SubscriptionShare {
     else if (isTaken) this.#waiting.add(buffer);
   }
 
-  /** Whether the lists of present clients have room for one more. */
+  /** Whether the presence lists have room for one more member. */
   get takesMembers(): boolean {
     return this.#members < MAX_PRESENT;
   }
