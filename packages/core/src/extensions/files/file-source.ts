@@ -3,6 +3,7 @@
 import { ConduitError, ErrorCode, RpcError } from "../../errors.ts";
 import { describeValue } from "../../text/describe-value.ts";
 import type { FileAccess, FileFacts, OpenFile } from "../../util/file-access.ts";
+import { closeSource } from "../streams/stream-source.ts";
 import { withFileErrors } from "./file-errors.ts";
 
 const READ_BYTES: number = 256 * 1024;
@@ -53,8 +54,8 @@ export async function openSource(source: UploadSource, files: () => FileAccess):
   if (source instanceof ArrayBuffer) return memorySource(new Uint8Array(source));
   if (typeof source === "object" && source !== null) {
     if ("slice" in source && "size" in source) return blobSource(source);
-    if ("getReader" in source) return streamSource(chunksOfStream(source));
-    if (Symbol.asyncIterator in source) return streamSource(source);
+    if ("getReader" in source) return streamSource(source, () => chunksOfStream(source));
+    if (Symbol.asyncIterator in source) return streamSource(source, () => source);
   }
   const rule = "must be a path, bytes, a Blob, a ReadableStream or an async iterable of bytes";
   const message = `A file to upload ${rule}, got ${describeValue(source)}`;
@@ -185,14 +186,17 @@ function blobSource(blob: BlobLike): FileSource {
   };
 }
 
-function streamSource(stream: AsyncIterable<unknown>): FileSource {
+/** Reading it closes it at its end; a stream that isn't read is closed with this source. */
+function streamSource(stream: unknown, itemsOf: () => AsyncIterable<unknown>): FileSource {
+  let isRead = false;
   return {
     name: undefined,
     bytes: null,
     modifiedMs: null,
     key: null,
     async *chunks() {
-      for await (const item of stream) {
+      isRead = true;
+      for await (const item of itemsOf()) {
         if (!(item instanceof Uint8Array)) {
           throw new ConduitError(ErrorCode.INVALID_TYPE, "A stream to upload must have chunks of type Uint8Array");
         }
@@ -200,7 +204,9 @@ function streamSource(stream: AsyncIterable<unknown>): FileSource {
       }
     },
     mustBeUnchanged: async () => undefined,
-    close: async () => undefined,
+    async close() {
+      if (!isRead) await closeSource(stream);
+    },
   };
 }
 

@@ -21,12 +21,17 @@ interface Script {
   readonly streams?: readonly (readonly unknown[])[];
   /** The answer of a call, whose input was read. */
   readonly answers?: Readonly<Record<string, unknown>>;
+  /** The answer of every call, whose input isn't read. */
+  readonly refused?: Error;
   /** Makes each value that the peer reports. */
   readonly progress?: readonly (() => unknown)[];
 }
 
 /** A folder of a peer that answers whatever the script says, and what it was asked. */
-function peer({ streams = [], answers = {}, progress = [] }: Script, transfers: FileTransfers = transfersWith()) {
+function peer(
+  { streams = [], answers = {}, progress = [], refused }: Script,
+  transfers: FileTransfers = transfersWith(),
+) {
   const asked: Params[] = [];
   const inputs: unknown[][] = [];
   const left = [...streams];
@@ -41,6 +46,7 @@ function peer({ streams = [], answers = {}, progress = [] }: Script, transfers: 
     connected: async () => undefined,
     async call(method, params, { input, onProgress }) {
       asked.push(params);
+      if (refused !== undefined) throw refused;
       const items: unknown[] = [];
       for await (const item of input ?? []) items.push(item instanceof Uint8Array ? item.slice() : item);
       if (input !== undefined) inputs.push(items);
@@ -101,6 +107,43 @@ test("bytes without a name are INVALID_CONFIG, before the peer is asked", async 
     codeName: "INVALID_CONFIG",
     message: expect.stringContaining("needs the option name: upload(source, "),
   });
+  expect(asked).toEqual([]);
+});
+
+/** A source that never begins, and which of them was closed. */
+const unreadSources: readonly [string, (closed: string[]) => never][] = [
+  [
+    "ReadableStream",
+    (closed) => new ReadableStream({ cancel: () => void closed.push("closed") }, { highWaterMark: 0 }) as never,
+  ],
+  [
+    "async iterable",
+    (closed) => {
+      const next = (): never => {
+        throw new Error("isn't asked for");
+      };
+      const items = { next, return: async () => void closed.push("closed"), [Symbol.asyncIterator]: () => items };
+      return items as never;
+    },
+  ],
+];
+
+test.each(unreadSources)("a %s of an upload that is refused before it is read is closed", async (_, source) => {
+  const { box } = peer({ refused: new RpcError(ErrorCode.NOT_FOUND, "There is no folder") });
+  const closed: string[] = [];
+  await expect(box.upload(source(closed), { name: "a.bin" })).rejects.toMatchObject({ codeName: "NOT_FOUND" });
+  expect(closed).toEqual(["closed"]);
+  await expect(box.upload(source(closed), { name: "../a.bin" })).rejects.toMatchObject({
+    codeName: "INVALID_FILE_NAME",
+  });
+  expect(closed).toEqual(["closed", "closed"]);
+});
+
+test("a name that can't be encoded is INVALID_FILE_NAME, as others that are refused", async () => {
+  const { box, asked } = answering({});
+  for (const refused of [box.stat("\ud800"), box.remove("\ud800")]) {
+    await expect(refused).rejects.toMatchObject({ codeName: "INVALID_FILE_NAME" });
+  }
   expect(asked).toEqual([]);
 });
 

@@ -4,6 +4,7 @@ import { ConduitError, ErrorCode, forCaller } from "../../errors.ts";
 import { describeValue } from "../../text/describe-value.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { FileMethod, operation } from "../../wire/called-as.ts";
+import { checkFileName } from "./checked-name.ts";
 import { type DownloadHeader, entryOf, invalidAnswer } from "./file-answers.ts";
 import { withinTime } from "./file-attempts.ts";
 import type { FileCaller, FileCallOptions } from "./file-caller.ts";
@@ -154,7 +155,7 @@ export class RemoteFiles {
   stat(name: string, options: FileCallOptions = {}): Promise<FileEntry> {
     return forCaller(async () => {
       STAT.check(options, name);
-      return entryOf(await this.#folder.call(FileMethod.STAT, { name }, options));
+      return entryOf(await this.#folder.call(FileMethod.STAT, { name: checkFileName(name) }, options));
     });
   }
 
@@ -162,7 +163,7 @@ export class RemoteFiles {
   remove(name: string, options: FileCallOptions = {}): Promise<void> {
     return forCaller(async () => {
       REMOVE.check(options, name);
-      await this.#folder.call(FileMethod.REMOVE, { name }, options);
+      await this.#folder.call(FileMethod.REMOVE, { name: checkFileName(name) }, options);
     });
   }
 }

@@ -357,6 +357,11 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     return this.#presence;
   }
 
+  get #neededByLaggards(): number {
+    const { slow, slowBuffer } = this.rules;
+    return slow === "latest" ? 1 : slowBuffer;
+  }
+
   get #hasLaggards(): boolean {
     return this.#lagging !== null && this.#lagging.size > 0;
   }
@@ -390,13 +395,13 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
 
   #trim(): void {
     if (this.#log === null) return;
-    const { keep, retain, slowBuffer, bytes, ageMs } = this.rules;
-    const isNeeded = this.#hasLaggards;
+    const { keep, retain, bytes, ageMs } = this.rules;
+    const needed = this.#hasLaggards ? this.#neededByLaggards : 0;
     this.#log.trim({
-      messages: isNeeded ? Math.max(keep, slowBuffer) : keep,
+      messages: Math.max(keep, needed),
       bytes,
       sinceMs: this.#host.now() - ageMs,
-      least: isNeeded ? Math.max(retain, slowBuffer) : retain,
+      least: Math.max(retain, needed),
     });
     if (this.#log.length === 0) this.#log = null;
     this.#countKept();

@@ -93,8 +93,9 @@ describe("a subscriber that doesn't read", () => {
     expect(reports).toMatchObject([{ action: "dropped", topic: "news" }]);
   });
 
-  test("gets only the latest", async () => {
+  test("gets only the latest, and no other waits for it", async () => {
     const { runtime, news, sleeper, numbers } = await slowScene("latest");
+    expect(news.stats).toMatchObject({ lagging: 1, keptMessages: 1 });
     sleeper.resume();
     await runtime.settle();
     const got = await numbers();
