@@ -645,6 +645,24 @@ describe("least-latency", () => {
     for (let n = 0; n < 20; n += 1) answers.push(await ask());
     expect(answers).toContain(1);
   });
+
+  test("counts each heartbeat once, however often the latency is looked at", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime, { port: 1 }, (made) => {
+      made.rpc("slow", () => new Promise<void>((resolve) => runtime.setTimer(resolve, 50, false)));
+    });
+    const { pool } = testPool(runtime, [1], { strategy: "least-latency" });
+    await pool.connect();
+    const latency = (): number => pool.stats.servers[0]?.latencyMs ?? 0;
+    await runtime.advance(60_000);
+    const ofHeartbeats = latency();
+    const call = pool.call("slow");
+    await runtime.advance(50);
+    await call;
+    const ofBoth = latency();
+    expect(ofBoth).toBeGreaterThan(ofHeartbeats);
+    expect(latency()).toBe(ofBoth);
+  });
 });
 
 describe("a process", () => {

@@ -90,6 +90,19 @@ test("a transfer whose time ends while it waits for the connection says so, not 
   await expect(result).rejects.toMatchObject({ codeName: "TIMEOUT", message: 'upload "a" timed out' });
 });
 
+test("a signal ends a transfer that has a time limit as well", async () => {
+  const controller = new AbortController();
+  const options = { signal: controller.signal, timeoutMs: 1000 };
+  const transfer = withinTime("upload", transfersWith(), options, (signal) => {
+    return new Promise<void>((_resolve, reject) => {
+      signal?.addEventListener("abort", () => reject(cancelledError("upload", signal.reason)), { once: true });
+      controller.abort();
+      reject(new Error("The transfer's signal hasn't fired"));
+    });
+  });
+  await expect(transfer).rejects.toMatchObject({ codeName: "CANCELLED" });
+});
+
 test("a time that is none is INVALID_CONFIG", async () => {
   const transfer = withinTime("upload", transfersWith(), { timeoutMs: -1 }, async () => "complete");
   await expect(transfer).rejects.toMatchObject({ codeName: "INVALID_CONFIG" });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { diskFiles, sha256Of } from "../../test-support/file-scene.ts";
 import { fileItems, ItemVerifier } from "./file-items.ts";
-import { openSource } from "./file-source.ts";
+import { openSource, type UploadSource } from "./file-source.ts";
 
 const CONTENT = new TextEncoder().encode("0123456789");
 const DIGEST = sha256Of(CONTENT);
@@ -14,8 +14,12 @@ function filled(offset = 0): ItemVerifier {
 }
 
 /** The items of a file from `offset` on, by a sender that doesn't know the hash of what is before. */
-async function itemsFrom(offset: number): Promise<{ items: unknown[]; ended: (string | null)[] }> {
-  const source = await openSource(CONTENT, () => diskFiles);
+async function itemsFrom(
+  offset: number,
+  from: UploadSource = CONTENT,
+  now = (): number => 0,
+): Promise<{ items: unknown[]; ended: (string | null)[] }> {
+  const source = await openSource(from, () => diskFiles);
   const ended: (string | null)[] = [];
   const items: unknown[] = [];
   for await (const item of fileItems({
@@ -23,7 +27,7 @@ async function itemsFrom(offset: number): Promise<{ items: unknown[]; ended: (st
     source,
     offset,
     whole: null,
-    now: () => 0,
+    now,
     hashed: () => undefined,
     sent: () => undefined,
     ended: (sha256) => ended.push(sha256),
@@ -37,6 +41,21 @@ test("a stream from the middle of a file names no SHA-256 of the whole if its se
   const rest = CONTENT.subarray(4);
   expect(items).toEqual([rest, { at: 10, sha256: sha256Of(rest), file: null, end: true }]);
   expect(ended).toEqual([null]);
+});
+
+test("a mark follows a second after the last one, however few bytes have left", async () => {
+  let ms = 0;
+  const [first, second, third] = [CONTENT.subarray(0, 3), CONTENT.subarray(3, 5), CONTENT.subarray(5)];
+  async function* slowly() {
+    yield first;
+    ms += 1000;
+    yield second;
+    ms += 999;
+    yield third;
+  }
+  const { items } = await itemsFrom(0, slowly(), () => ms);
+  const mark = { at: 5, sha256: sha256Of(CONTENT.subarray(0, 5)) };
+  expect(items).toEqual([first, second, mark, third, { at: 10, sha256: DIGEST, file: DIGEST, end: true }]);
 });
 
 test("a receiver that hasn't hashed the beginning takes the SHA-256 of the file from the sender", () => {

@@ -478,6 +478,20 @@ test("a download to a stream, which broke off, goes on behind the bytes that the
   expect(openStreams()).toBe(0);
 });
 
+test("a stream that fails ends a download, also with an error that is temporary elsewhere", async () => {
+  const { box, asked } = hasty({
+    streams: [
+      [HEADER, CONTENT, END],
+      [HEADER, CONTENT, END],
+    ],
+  });
+  const target = new WritableStream<Uint8Array>({
+    write: () => Promise.reject(new ConduitError(ErrorCode.CONNECTION_CLOSED, "The target is gone")),
+  });
+  await expect(box.download("a.bin", target, { resume: true })).rejects.toThrow("The target is gone");
+  expect(asked).toHaveLength(1);
+});
+
 test.each([
   ["another version", { ...HEADER, modified: 6, offset: 0 }],
   ["other bytes before it", { ...HEADER, offset: 4, sha256: sha256Of(new Uint8Array(4)) }],

@@ -433,6 +433,17 @@ describe("a hostile server", () => {
     expect(opened.state).toBe("pending");
   });
 
+  test("that takes no more leaves no listener on the signal of a stream that waited for it", async () => {
+    const { client, peer, answer } = await givenUp();
+    const { signal } = new AbortController();
+    const opened = client.stream("next", {}, { signal }).next();
+    answer();
+    const { id } = await peer.next(Type.RPC_REQUEST);
+    peer.write(frame(Type.RPC_RESPONSE, { success: true, result: null }, { id }));
+    expect(await opened).toEqual({ done: true, value: undefined });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+
   test("that takes no more is not waited for by a stream that is left, aborted, late, or cut off", async () => {
     const { runtime, client, peer, answer } = await givenUp();
     const left = client.stream("left");
@@ -454,6 +465,29 @@ describe("a hostile server", () => {
     again.peer.end();
     await again.runtime.settle();
     expect(cut).toMatchObject({ state: "rejected", error: { code: ErrorCode.CONNECTION_CLOSED } });
+  });
+
+  test("that opens an input after its caller gave up hears that nothing follows, and no progress is reported", async () => {
+    const { runtime, client, peer } = await toRawServer();
+    const controller = new AbortController();
+    const log: unknown[] = [];
+    const input: AsyncIterableIterator<number> = {
+      next: async () => ({ done: false, value: log.push("asked") }),
+      return: async () => ({ done: true, value: log.push("closed") }),
+      [Symbol.asyncIterator]: () => input,
+    };
+    const onProgress = (value: unknown): unknown => log.push(value);
+    const call = outcome(client.call("any", {}, { input, onProgress, signal: controller.signal }));
+    const { id } = await peer.next(Type.RPC_REQUEST);
+    peer.send(StreamFrame.PROGRESS, { value: "half" }, { id });
+    await runtime.settle();
+    controller.abort();
+    expect(await peer.next(CANCEL_FRAME)).toMatchObject({ id });
+    peer.send(StreamFrame.PROGRESS, { value: "whole" }, { id });
+    peer.send(StreamFrame.INPUT_CREDIT, { bytes: 100 }, { id });
+    expect(await peer.next(StreamFrame.INPUT_END)).toMatchObject({ id });
+    expect(call).toMatchObject({ state: "rejected", error: { code: ErrorCode.CANCELLED } });
+    expect(log).toEqual(["half", "closed"]);
   });
 
   test("that opens the input of a call without one is cut with a code", async () => {

@@ -63,6 +63,16 @@ describe("netconduit clients", () => {
     expect(await messages(other, "stream_data")).toEqual([]);
   });
 
+  test("count in a topic's presence, and get no frames of it, which they don't know", async () => {
+    const { runtime, server, join } = await bench(() => undefined);
+    const news = server.topic("news", { presence: true });
+    const [peer, other] = [await join(), await join()];
+    for (const one of [peer, other]) await ask(one, "stream_subscribe", { stream_name: "news" });
+    await runtime.advance(200);
+    expect(news.presence).toHaveLength(2);
+    expect(await peer.received()).toEqual([]);
+  });
+
   test("that subscribe twice are subscribed once", async () => {
     const { server, join } = await bench(() => undefined);
     const news = server.topic("news");

@@ -17,6 +17,18 @@ describe("history", () => {
     expect(subscription.recovered).toBe(false);
   });
 
+  test("retained messages stay when they are older than the history", async () => {
+    const { runtime, server, join } = await topicScene();
+    const news = server.topic("news", { retain: 1, history: { messages: 10, ageMs: 1000 } });
+    for (const n of [1, 2, 3]) news.publish(n);
+    await runtime.advance(2000);
+    const subscription = (await join()).subscribe("news");
+    await subscription.ready;
+    await runtime.settle();
+    expect(await taken(subscription)).toEqual([3]);
+    expect(news.stats.keptMessages).toBe(1);
+  });
+
   test("continues from a position, in another client as well", async () => {
     const { runtime, server, join } = await topicScene();
     const news = server.topic("news", { history: { messages: 10 } });
