@@ -691,6 +691,19 @@ describe("a process", () => {
     expect(keeping()).toEqual([true]);
   });
 
+  test("may end after unref() with connections to addresses that a name gains later", async () => {
+    const runtime = fakeRuntime();
+    const keeping = watchKeeping(runtime);
+    await whoServer(runtime, 1);
+    runtime.names.set("db.test", ["10.0.0.1", "10.0.0.2"]);
+    const { pool } = testPool(runtime, [], { servers: [{ host: "db.test", port: 1 }] });
+    await pool.unref().connect({ all: true });
+    runtime.names.set("db.test", ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+    await runtime.advance(30_000);
+    expect(pool.stats.connectedServers).toBe(3);
+    expect(keeping()).toEqual([false, false, false]);
+  });
+
   test("may end after unref() with a connection that only finishes its calls, because its address is gone", async () => {
     const runtime = fakeRuntime();
     const keeping = watchKeeping(runtime);

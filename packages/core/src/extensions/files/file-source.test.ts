@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { appendFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { diskFiles, opening, systemError, temporaryFolder } from "../../test-support/file-scene.ts";
@@ -94,6 +94,26 @@ test("a file that can't be looked at after it was opened is closed", async () =>
     message: "Cannot read 'a': EIO",
   });
   expect(closed).toBe(1);
+});
+
+test("a file that has changed is noticed, also if it has its size of before", async () => {
+  const path = join(await temporaryFolder(), "a");
+  await writeFile(path, "0123");
+  const source = await openFile(diskFiles, path, "a");
+  await source.mustBeUnchanged(4);
+  await writeFile(path, "4567");
+  await utimes(path, 1, 1);
+  await expect(source.mustBeUnchanged(4)).rejects.toMatchObject({ codeName: "FILE_CHANGED" });
+  await source.close();
+});
+
+test("a file that grows is read up to the size that it had", async () => {
+  const path = join(await temporaryFolder(), "a");
+  await writeFile(path, "0123");
+  const source = await openFile(diskFiles, path, "a");
+  await appendFile(path, "4567");
+  expect(await contentOf(source)).toBe("0123");
+  await source.close();
 });
 
 test("a read that fails ends the file with the system's error, without the path", async () => {

@@ -1,5 +1,6 @@
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
+import type { ReceivedFrame } from "../../connection/extension.ts";
 import { RuntimeContext } from "../../context/runtime-context.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { rawFrame } from "../../testing/raw-frames.ts";
@@ -39,6 +40,18 @@ describe("a buffer of items", () => {
     }
     expect((buffer.take(reader) as Uint8Array).length).toBe(64 * KIB + 1);
     expect([buffer.hasItem, buffer.bytes]).toEqual([false, 0]);
+  });
+
+  test("copies an item out of memory that others use, too", () => {
+    const reader = new RuntimeContext(fakeRuntime()).reader(MIB, false);
+    const bytes = new Uint8Array(2000).fill(7);
+    const place = { bytes, payloadStart: 0, payloadEnd: bytes.length, exclusive: false, isShared: true };
+    const frame = { ...place, flags: StreamFlag.BINARY } as ReceivedFrame;
+    const buffer = new ItemBuffer();
+    buffer.add(frame);
+    expect(frame.isShared).toBe(false);
+    bytes.fill(0);
+    expect(buffer.take(reader)).toEqual(new Uint8Array(2000).fill(7));
   });
 
   /** Not collected while others are measured. */

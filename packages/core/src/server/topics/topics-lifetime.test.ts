@@ -2,6 +2,7 @@ import * as v from "valibot";
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../errors.ts";
 import { TOPIC_SUBSCRIBE, TOPIC_UNSUBSCRIBE } from "../../extensions/topics/topic.ts";
+import { MAX_IDLE_TOPIC_BYTES } from "../../limits.ts";
 import { rawClient } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { topicScene } from "../../test-support/topic-scene.ts";
@@ -35,6 +36,15 @@ describe("a topic of a pattern", () => {
       keptMessages: 0,
       keptBytes: 0,
     });
+  });
+
+  test("that nobody is subscribed to counts by what it keeps, and not by all that it has kept", async () => {
+    const { server } = await topicScene();
+    const rooms = server.topics("room:*", { authorize: () => true, history: { messages: 1 } });
+    const room = rooms.topic("room:1");
+    const message = new Uint8Array(900_000);
+    for (let bytes = 0; bytes <= MAX_IDLE_TOPIC_BYTES; bytes += message.length) room.publish(message);
+    expect(room.stats.keptMessages).toBe(1);
   });
 
   test("must fit the pattern", async () => {

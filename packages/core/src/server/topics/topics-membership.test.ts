@@ -69,7 +69,9 @@ describe("who may subscribe", () => {
     const news = server.topic("news", {
       authorize: () => new Promise<boolean>((resolve) => decisions.push(() => resolve(true))),
     });
+    server.topic("other");
     const client = await join();
+    await client.subscribe("other").ready;
     const first = client.subscribe("news");
     await runtime.settle();
     first.close();
@@ -102,6 +104,18 @@ describe("who may subscribe", () => {
     expect(news.size).toBe(0);
   });
 
+  test("isn't subscribed to a topic that ends while authorize decides", async () => {
+    const { runtime, server, join } = await topicScene();
+    const decision = gate<boolean>();
+    const news = server.topic("news", { authorize: () => decision.promise });
+    const subscription = (await join()).subscribe("news");
+    await runtime.settle();
+    news.close();
+    decision.open(true);
+    await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.INVALID_STATE });
+    expect(news.size).toBe(0);
+  });
+
   test("may be subscribed to so many topics", async () => {
     const { server, join } = await topicScene({ maxSubscriptions: 2 });
     server.topics("room:*", { authorize: async () => true });
@@ -114,6 +128,18 @@ describe("who may subscribe", () => {
     });
     first.close();
     await client.subscribe("room:4").ready;
+  });
+
+  test("may ask for no more topics than it may be subscribed to while authorize decides", async () => {
+    const { runtime, server, join } = await topicScene({ maxSubscriptions: 2 });
+    const decision = gate<boolean>();
+    server.topics("room:*", { authorize: () => decision.promise });
+    const client = await join();
+    const asked = [client.subscribe("room:1"), client.subscribe("room:2")];
+    await runtime.settle();
+    await expect(client.subscribe("room:3").ready).rejects.toMatchObject({ code: ErrorCode.TOO_MANY_SUBSCRIPTIONS });
+    decision.open(true);
+    await Promise.all(asked.map(({ ready }) => ready));
   });
 
   test("may subscribe again to the last topic that it may be subscribed to", async () => {
