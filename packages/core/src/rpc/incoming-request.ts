@@ -49,6 +49,16 @@ export interface HandlerContext<Peer, Item = unknown, Progress = unknown> {
   readonly progress: { report(value: Progress): void }["report"];
 }
 
+/** A request of the peer, among those whose ids are in use. */
+export interface IdentifiedRequest {
+  /** Halves of the correlation id; 0/0 for none. */
+  readonly idHi: number;
+  readonly idLo: number;
+  readonly wantsReply: boolean;
+  /** The next one of its chain in the table of ids, which alone sets it. */
+  nextOfChain: IdentifiedRequest | null;
+}
+
 /** The clock for deadlines. */
 export interface CallClock {
   readonly wheel: TimerWheel;
@@ -97,7 +107,7 @@ export interface RequestSource<Peer> {
  * A call or message from the peer, from the decoder to the reply. It is queued, and it is the context passed to its
  * handler. Its signal and deadline timer are created when the handler first reads them.
  */
-export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<Peer, never> {
+export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<Peer, never>, IdentifiedRequest {
   readonly client: Peer;
   readonly method: string;
   /** True for RPC_REQUEST, false for MESSAGE. */
@@ -121,6 +131,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   addedNames: ReadonlySet<string> | null = null;
   /** Its place among the connection's requests with running asynchronous handlers; -1 if it isn't one of them. */
   runningAt = -1;
+  nextOfChain: IdentifiedRequest | null = null;
   /** Called when its caller gives up or goes. */
   onAbort: ((reason: ConduitError) => void) | null = null;
   #controller: AbortController | null = null;

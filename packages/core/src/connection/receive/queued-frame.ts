@@ -1,4 +1,5 @@
 import { HEADER_BYTES } from "../../limits.ts";
+import type { IdentifiedRequest } from "../../rpc/incoming-request.ts";
 import { maxInflatedBytes } from "../../wire/compression-ratio.ts";
 import { Flag } from "../../wire/constants.ts";
 import type { PayloadSource } from "../../wire/payload-reader.ts";
@@ -29,7 +30,7 @@ export function workBytes({
  * A waiting request in its encoded form, which is decoded when its handler starts. So waiting requests take the
  * memory that the peer was granted, regardless of their decoded size.
  */
-export class QueuedFrame implements RequestFrame {
+export class QueuedFrame implements RequestFrame, IdentifiedRequest {
   readonly type: number;
   readonly flags: number;
   readonly correlationHi: number;
@@ -43,6 +44,7 @@ export class QueuedFrame implements RequestFrame {
   readonly wantsReply: boolean;
   /** Monotonic milliseconds. */
   readonly receivedAtMs: number;
+  nextOfChain: IdentifiedRequest | null = null;
 
   /** Keeps the frame's own memory, or copies the frame from a chunk. */
   constructor(frame: RequestFrame, wantsReply: boolean, receivedAtMs: number) {

@@ -3,12 +3,14 @@
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../errors.ts";
 import { CANCEL_FRAME } from "../../extensions/cancel.ts";
+import type { IdentifiedRequest } from "../../rpc/incoming-request.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
 import { testClient, testServer } from "../../test-support/peers.ts";
 import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
 import type { RawLogin } from "../../test-support/raw-peer.ts";
 import { FrameType } from "../../wire/constants.ts";
+import { RequestIds } from "./request-ids.ts";
 
 /** A server with a method and a message that wait for a gate, and a raw client. */
 async function scene(options: Record<string, unknown> = {}, login: Partial<RawLogin> = {}) {
@@ -120,4 +122,53 @@ test("a call that a client did not agree to answer ends the connection", async (
   await connecting;
   peer.send(FrameType.RPC_REQUEST, { method: "m", params: {} }, { id: 1 });
   expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject({ code: ErrorCode.UNEXPECTED_FRAME });
+});
+
+describe("the table of ids", () => {
+  const requestOf = (idHi: number, idLo: number, wantsReply = true): IdentifiedRequest => {
+    return { idHi, idLo, wantsReply, nextOfChain: null };
+  };
+
+  test.each([
+    ["slots and generations", (n: number) => requestOf(n >>> 4, n & 0xf)],
+    ["numbers in a row", (n: number) => requestOf(0, n + 1)],
+    ["high halves alone", (n: number) => requestOf(n + 1, 0)],
+    ["large halves", (n: number) => requestOf(0xffff_ffff - n, 0xffff_ffff)],
+  ])("finds each request while it is there: %s", (_name, make) => {
+    const ids = new RequestIds<IdentifiedRequest>();
+    const requests = Array.from({ length: 500 }, (_, n) => make(n));
+    for (const request of requests) ids.add(request);
+    const found = (): boolean[] => requests.map((request) => ids.get(request.idHi, request.idLo) === request);
+    expect(ids.size).toBe(500);
+    expect(found()).not.toContain(false);
+    for (const [n, request] of requests.entries()) if (n % 3 > 0) ids.delete(request);
+    expect(ids.size).toBe(167);
+    expect(found()).toEqual(requests.map((_, n) => n % 3 === 0));
+    for (const request of requests) ids.delete(request);
+    expect(ids.size).toBe(0);
+    expect(found()).not.toContain(true);
+    // A request that has ended must not keep another one alive.
+    expect(requests.every(({ nextOfChain }) => nextOfChain === null)).toBe(true);
+  });
+
+  test("deletes the request itself, of two with one id", () => {
+    const ids = new RequestIds<IdentifiedRequest>();
+    const [first, second] = [requestOf(1, 2), requestOf(1, 2)];
+    ids.add(first);
+    ids.add(second);
+    expect(ids.get(1, 2)).toBe(second);
+    ids.delete(first);
+    expect(ids.get(1, 2)).toBe(second);
+    ids.delete(second);
+    expect(ids.get(1, 2)).toBeUndefined();
+  });
+
+  test("has no requests that expect no reply", () => {
+    const ids = new RequestIds<IdentifiedRequest>();
+    const request = requestOf(0, 0, false);
+    ids.add(request);
+    expect([ids.size, ids.get(0, 0)]).toEqual([0, undefined]);
+    ids.delete(request);
+    expect(ids.size).toBe(0);
+  });
 });
