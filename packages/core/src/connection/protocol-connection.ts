@@ -517,7 +517,8 @@ export class ProtocolConnection<Peer>
   handlerSettled(request: IncomingRequest<Peer>): void {
     this.scheduler.handlerSettled(request);
     this.requests.handledMessages?.settled(request);
-    this.countHeldBytes();
+    // A connection that counts as nothing holds no more now, unless its reply waits.
+    if (this.countedBytes > 0 || this.sendQueue.hasWaiting) this.countHeldBytes();
   }
 
   discovery(): Uint8Array {
