@@ -6,7 +6,7 @@ import { isThenable } from "../util/is-thenable.ts";
 import { AbandonedCalls } from "./abandoned-calls.ts";
 import type { AccessControl } from "./access.ts";
 import { calledOf, type IncomingRequest, KeyedRequest, type RequestSource } from "./incoming-request.ts";
-import { runThrough } from "./middleware.ts";
+import { MiddlewareRun } from "./middleware.ts";
 import { didYouMean } from "./nearest-name.ts";
 import {
   type Answers,
@@ -148,18 +148,21 @@ export class Dispatcher<Peer> {
     }
     try {
       let result: unknown;
+      let run: MiddlewareRun<Peer> | null = null;
       if (entry.middlewares) {
-        result = runThrough(entry.middlewares, request, () => this.#checkAndCall(entry, request), request.hasId);
+        run = new MiddlewareRun(entry.middlewares, request, () => this.#checkAndCall(entry, request));
+        result = run.start();
+        if (request.hasId) result = run.checked(result);
       } else {
         const params = entry.params === null ? request.value : entry.params.run(request.value, method);
         if (isThenable(params)) {
-          void this.#settleLater(source, entry, request, this.#checkedCall(entry, request, params));
+          this.#settleLater(source, entry, request, this.#checkedCall(entry, request, params), null);
           return;
         }
         result = callMethod(entry, params, request);
       }
       if (isThenable(result)) {
-        void this.#settleLater(source, entry, request, result);
+        this.#settleLater(source, entry, request, result, run);
         return;
       }
       this.#callSucceeded(source, entry, request, result);
@@ -304,20 +307,61 @@ export class Dispatcher<Peer> {
     return source.hasNetconduitPeer ? this.#registry.netconduitDiscovery() : this.#registry.discovery();
   }
 
-  async #settleLater(
+  /** Answers a call when its result is there. */
+  #settleLater(
     source: RequestSource<Peer>,
     entry: MethodEntry<Peer>,
     request: IncomingRequest<Peer>,
     result: PromiseLike<unknown>,
-  ): Promise<void> {
+    run: MiddlewareRun<Peer> | null,
+  ): void {
     source.handlerStarted(request);
+    this.#settleAfter(result, source, entry, request, run);
+  }
+
+  /** By `then`: with an async function that awaits the result, each call takes 60 ns more. */
+  #settleAfter(
+    result: PromiseLike<unknown>,
+    source: RequestSource<Peer>,
+    entry: MethodEntry<Peer>,
+    request: IncomingRequest<Peer>,
+    run: MiddlewareRun<Peer> | null,
+  ): void {
+    void Promise.resolve(result).then(
+      (value) => this.#settled(source, entry, request, value, run),
+      (error: unknown) => this.#failedLater(source, request, error),
+    );
+  }
+
+  #settled(
+    source: RequestSource<Peer>,
+    entry: MethodEntry<Peer>,
+    request: IncomingRequest<Peer>,
+    value: unknown,
+    run: MiddlewareRun<Peer> | null,
+  ): void {
+    if (value === undefined && run !== null && request.hasId) {
+      const checked = run.checked(value);
+      if (isThenable(checked)) {
+        this.#settleAfter(checked, source, entry, request, null);
+        return;
+      }
+    }
+    let checking: Promise<void> | null;
     try {
-      const value = await result;
       request.finish();
       request.throwIfLate();
-      const checking = this.#checkedReply(source, entry, request, value);
-      if (checking !== null) await checking;
+      checking = this.#checkedReply(source, entry, request, value);
     } catch (error) {
+      this.#failedLater(source, request, error);
+      return;
+    }
+    if (checking === null) source.handlerSettled(request);
+    else void this.#freeSlotAfter(checking, source, request);
+  }
+
+  #failedLater(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
+    try {
       this.#callFailed(source, request, error);
     } finally {
       source.handlerSettled(request);
@@ -462,11 +506,13 @@ export class Dispatcher<Peer> {
 
   #runOne(entry: MessageEntry<Peer>, request: IncomingRequest<Peer>): unknown {
     if (!entry.middlewares) return this.#checkAndRun(entry, request);
-    const run = (): unknown => {
+    const run = new MiddlewareRun(entry.middlewares, request, () => {
       request.throwIfAborted();
       return this.#invokeLater(() => this.#checkAndRun(entry, request));
-    };
-    return runThrough(entry.middlewares, request, run, request.wantsReply);
+    });
+    const result = run.start();
+    if (!request.wantsReply) return result;
+    return isThenable(result) ? result.then((value) => run.checked(value)) : run.checked(result);
   }
 
   #checkAndRun(entry: MessageEntry<Peer>, request: IncomingRequest<Peer>): unknown {

@@ -62,25 +62,72 @@ export type AnyMiddleware<Peer> = Middleware<Peer, never>;
 type GrowingContext<Peer> = MiddlewareContext<Peer> & { addedNames: ReadonlySet<string> | null };
 
 /**
- * Runs the middlewares around a handler, in their order. Returns what the first one returns. No async functions, which
- * would cost another half microsecond per call.
- * @param isWanted whether somebody waits for the result: a middleware must not lose it by returning nothing
+ * The middlewares of a handler around one call of it, in their order. No async functions, which would cost another half
+ * microsecond per call.
  */
-export function runThrough<Peer>(
-  middlewares: readonly AnyMiddleware<Peer>[],
-  context: GrowingContext<Peer>,
-  handler: () => unknown,
-  isWanted: boolean,
-): unknown {
-  if (!isWanted) return runFrom(middlewares, 0, context, handler);
-  let returned: unknown;
-  const result = runFrom(middlewares, 0, context, () => {
-    returned = handler();
-    return returned;
-  });
-  if (result === undefined) return returned === undefined ? undefined : mustBeNothing(returned, context.method);
-  if (!isThenable(result)) return result;
-  return result.then((value) => (value === undefined ? mustBeNothing(returned, context.method) : value));
+export class MiddlewareRun<Peer> {
+  readonly #middlewares: readonly AnyMiddleware<Peer>[];
+  readonly #context: GrowingContext<Peer>;
+  readonly #handler: () => unknown;
+  /** Number of middlewares that have called `next`: each is called by the one before. */
+  #begun = 0;
+  /** What the handler returned. */
+  #returned: unknown;
+  /** What the last `next` came to, and the promise of it that it returned. */
+  #result: unknown;
+  #passed: Promise<unknown> | null = null;
+
+  constructor(middlewares: readonly AnyMiddleware<Peer>[], context: GrowingContext<Peer>, handler: () => unknown) {
+    this.#middlewares = middlewares;
+    this.#context = context;
+    this.#handler = handler;
+  }
+
+  /** Runs them. Returns what the first one returns. */
+  start(): unknown {
+    return this.#runFrom(0);
+  }
+
+  /**
+   * The result, if somebody waits for it: a middleware must not lose it by returning nothing.
+   * @param value what the first one returned, awaited
+   * @returns `value`, or a promise that rejects with INVALID_STATE if the handler has a result that it should be
+   */
+  checked(value: unknown): unknown {
+    if (value !== undefined || this.#returned === undefined) return value;
+    return mustBeNothing(this.#returned, this.#context.method);
+  }
+
+  #runFrom(index: number): unknown {
+    const middleware = this.#middlewares[index];
+    if (middleware === undefined) {
+      this.#returned = this.#handler();
+      return this.#returned;
+    }
+    const next = (fields?: object): Promise<unknown> => this.#next(index, fields);
+    const returned = middleware(this.#context as never, next as Next);
+    // A middleware that hands on what it got waits for nothing: then the result of a synchronous handler leaves at once.
+    const handsOn = this.#passed !== null && returned === this.#passed;
+    return handsOn && !isThenable(this.#result) ? this.#result : returned;
+  }
+
+  /** `next` of the middleware at `index`. */
+  #next(index: number, fields: object | undefined): Promise<unknown> {
+    try {
+      const { method } = this.#context;
+      if (index < this.#begun) {
+        throw new ConduitError(ErrorCode.INVALID_STATE, `A middleware of '${method}' called next() twice`);
+      }
+      this.#begun = index + 1;
+      if (fields !== undefined) addFields(this.#context, fields);
+      const result = this.#runFrom(index + 1);
+      this.#result = result;
+      this.#passed = Promise.resolve(result);
+      return this.#passed;
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
 }
 
 /** @throws ConduitError INVALID_STATE if the handler has a result, which the middlewares didn't return */
@@ -95,36 +142,6 @@ async function mustBeNothing(returned: unknown, method: string): Promise<undefin
   if (value === undefined) return;
   const message = `A middleware of '${method}' dropped the result: it should "return await next()", or else null`;
   throw new ConduitError(ErrorCode.INVALID_STATE, message);
-}
-
-function runFrom<Peer>(
-  middlewares: readonly AnyMiddleware<Peer>[],
-  index: number,
-  context: GrowingContext<Peer>,
-  handler: () => unknown,
-): unknown {
-  const middleware = middlewares[index];
-  if (middleware === undefined) return handler();
-  let isCalled = false;
-  let result: unknown;
-  let passed: Promise<unknown> | null = null;
-  const next = (fields?: object): Promise<unknown> => {
-    try {
-      if (isCalled) {
-        throw new ConduitError(ErrorCode.INVALID_STATE, `A middleware of '${context.method}' called next() twice`);
-      }
-      isCalled = true;
-      if (fields !== undefined) addFields(context, fields);
-      result = runFrom(middlewares, index + 1, context, handler);
-      passed = Promise.resolve(result);
-      return passed;
-    } catch (error) {
-      return Promise.reject(error);
-    }
-  };
-  const returned = middleware(context as never, next as Next);
-  // A middleware that hands on what it got waits for nothing: then the result of a synchronous handler leaves at once.
-  return returned === passed && !isThenable(result) ? result : returned;
 }
 
 function addFields(context: GrowingContext<unknown>, fields: object): void {
@@ -176,7 +193,7 @@ export class MiddlewareList<Peer> {
     if (list === null) return hook;
     return (...args) => {
       const context: GrowingContext<Peer> = { kind: "hook", client: args[0], method: name, addedNames: null };
-      return runThrough(list, context, () => hook(...args), false);
+      return new MiddlewareRun(list, context, () => hook(...args)).start();
     };
   }
 }
