@@ -20,6 +20,7 @@ import {
   hostName,
   milliseconds,
   numberBetween,
+  OptionGroup,
   oneOf,
   optionPaths,
   SWITCH_RULE,
@@ -225,8 +226,8 @@ const entries = {
   queueWhileDisconnected: v.optional(oneOf(["send", "reject"]), "reject"),
 } satisfies Record<keyof ClientSettings | keyof TcpTarget, unknown>;
 
-const schema = group(entries);
-type Parsed = v.InferOutput<typeof schema>;
+const optionGroup = new OptionGroup(entries);
+type Parsed = ReturnType<typeof optionGroup.parse>;
 
 const knownOptions: readonly string[] = [
   ...Object.keys(entries),
@@ -251,14 +252,11 @@ const remarks = {
  */
 export function parseClientOptions(options: unknown): ClientConfig {
   const problems = new OptionProblems("client options", knownOptions, ["password", "credentials", "tls.key"], remarks);
-  const result = v.safeParse(schema, options);
   if (isMap(options) && options["port"] === 0) {
     problems.add("port", "must be an integer from 1 to 65535; server.address has it once start() has resolved", 0);
   }
-  if (!result.success) problems.addIssues(result.issues);
-  if (problems.has("")) problems.throwIfAny();
   // invalid options keep their invalid values, so rules about several options check `problems` first
-  const parsed = result.output as Parsed;
+  const parsed = optionGroup.parse(options, problems);
   const given = options as Readonly<Record<string, unknown>>;
   checkPeerOptions(problems, parsed, given);
   checkTarget(problems, parsed);

@@ -183,7 +183,9 @@ export function queueBytes(facts: PeerFacts): { sendQueueBytes: number; receiveQ
  * them. They stay readable, as `config.password`.
  */
 export function sealConfig<T extends object>(config: T, secrets: readonly (keyof T)[]): T {
-  for (const secret of secrets) Object.defineProperty(config, secret, { enumerable: false });
+  for (const secret of secrets) {
+    if (config[secret] !== undefined) Object.defineProperty(config, secret, { enumerable: false });
+  }
   return Object.freeze(config);
 }
 

@@ -63,15 +63,22 @@ export class OptionProblems {
     });
   }
 
-  /** Records all of valibot's issues. */
-  addIssues(issues: readonly v.BaseIssue<unknown>[]): void {
+  /** Records all of valibot's issues with the value of an option; by default, with the options as a whole. */
+  addIssues(issues: readonly v.BaseIssue<unknown>[], of?: string): void {
     for (const issue of issues) {
-      const option = clip((issue.path ?? []).map((item) => String(item.key)).join("."), 100);
+      const path = (issue.path ?? []).map((item) => String(item.key));
+      const option = clip((of === undefined ? path : [of, ...path]).join("."), 100);
       if (issue.expected === "never") this.addUnknown(option, issue.input);
       else if (option === "") this.#addWhole(issue.input);
       else if (issue.input === undefined) this.addMissing(option);
       else this.add(option, issue.message, issue.input);
     }
+  }
+
+  /** The options aren't an object. @throws ConduitError INVALID_CONFIG */
+  refuse(options: unknown): void {
+    this.#addWhole(options);
+    this.throwIfAny();
   }
 
   /** @throws ConduitError INVALID_CONFIG listing every problem, if there are any */

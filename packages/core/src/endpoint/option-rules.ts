@@ -2,6 +2,7 @@
 
 import * as v from "valibot";
 import { MAX_TIMER_MS } from "../util/clock.ts";
+import type { OptionProblems } from "./option-problems.ts";
 
 type NumberSchema = v.GenericSchema<number>;
 
@@ -99,9 +100,43 @@ export const SWITCH_RULE = "must be true, false or an object";
 export function group<const T extends v.ObjectEntries>(
   entries: T,
   rule = "must be an object",
-): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<T, undefined>>> {
+): v.GenericSchema<unknown, OutputOf<T>> {
   const schema: v.GenericSchema<unknown> = v.objectWithRest(entries, v.never(), rule);
-  return schema as v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<T, undefined>>>;
+  return schema as v.GenericSchema<unknown, OutputOf<T>>;
+}
+
+type OutputOf<T extends v.ObjectEntries> = v.InferOutput<v.ObjectSchema<T, undefined>>;
+
+/** A group whose options are checked one by one, as far as they are given: most are left to their defaults. */
+export class OptionGroup<const T extends v.ObjectEntries> {
+  readonly #entries: T;
+  readonly #names: readonly string[];
+  readonly #defaults: OutputOf<T>;
+
+  constructor(entries: T) {
+    this.#entries = entries;
+    this.#names = Object.keys(entries);
+    // A copy, because valibot's object has its properties in a dictionary, from which each copy takes 4 µs.
+    this.#defaults = { ...v.parse(group(entries), {}) };
+  }
+
+  /**
+   * Returns all options. Those with a problem, which is recorded, keep their invalid value.
+   * @throws ConduitError INVALID_CONFIG if `options` isn't an object
+   */
+  parse(options: unknown, problems: OptionProblems): OutputOf<T> {
+    if (typeof options !== "object" || options === null) problems.refuse(options);
+    const values = options as Readonly<Record<string, unknown>>;
+    const given: Record<string, unknown> = {};
+    for (const name of this.#names) {
+      if (!(name in values)) continue;
+      const result = v.safeParse(this.#entries[name] as v.GenericSchema, values[name]);
+      if (!result.success) problems.addIssues(result.issues, name);
+      given[name] = result.output;
+    }
+    for (const name in values) if (!Object.hasOwn(this.#entries, name)) problems.addUnknown(name, values[name]);
+    return { ...this.#defaults, ...given };
+  }
 }
 
 /** Dotted paths of a group's entries. */

@@ -20,6 +20,7 @@ import {
   group,
   hostName,
   milliseconds,
+  OptionGroup,
   oneOf,
   optionPaths,
   positiveNumber,
@@ -227,7 +228,8 @@ const entries = {
   handleSignals: v.optional(flag(), true),
 } satisfies Record<keyof ServerOptions, unknown>;
 
-const schema = group(entries);
+const optionGroup = new OptionGroup(entries);
+type Parsed = ReturnType<typeof optionGroup.parse>;
 
 const knownOptions: readonly string[] = [
   ...Object.keys(entries),
@@ -256,11 +258,8 @@ export function parseServerOptions(options: unknown): ServerConfig {
     ["password", "tls.key", "authenticate.secret", ...USER_SECRETS],
     remarks,
   );
-  const result = v.safeParse(schema, options);
-  if (!result.success) problems.addIssues(result.issues);
-  if (problems.has("")) problems.throwIfAny();
   // invalid options keep their invalid values, so rules about several options check `problems` first
-  const parsed = result.output as v.InferOutput<typeof schema>;
+  const parsed = optionGroup.parse(options, problems);
   checkPeerOptions(problems, parsed, options as Readonly<Record<string, unknown>>);
   checkQueueBytes(problems, "maxBufferedBytes", parsed);
   checkHost(problems, parsed.host, parsed.ipv6);
@@ -296,7 +295,7 @@ export function parseServerTls(tls: unknown): TlsServerOptions {
   return parsed;
 }
 
-function checkLogin(problems: OptionProblems, parsed: v.InferOutput<typeof schema>): void {
+function checkLogin(problems: OptionProblems, parsed: Parsed): void {
   const { password, users, authenticate } = parsed;
   if (users !== undefined && !problems.has("users")) checkUsers(problems, users);
   const { scram, token, certificate } = authenticate ?? {};
