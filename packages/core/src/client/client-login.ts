@@ -67,7 +67,8 @@ export class ClientLogin<Peer> {
   async run(abort: DialController): Promise<void> {
     const { allowPasswordHash, resume } = this.#config;
     const { runtime } = this.#core.runtimeContext;
-    const credentials = await abort.race(credentialsOf(this.#config));
+    const source = credentialsOf(this.#config);
+    const credentials = source instanceof Promise ? await abort.race(source) : source;
     const offer = this.#core.extensions.offer;
     const session = this.#host.session();
     const options = { credentials, info: this.#config, offer, allowPasswordHash, crypto: runtime.crypto };

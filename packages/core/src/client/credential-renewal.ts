@@ -3,6 +3,7 @@
 import type { LoginCredentials } from "../auth/client-handshake.ts";
 import { isPrivate, type LoginTransport } from "../auth/login-methods.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { Awaitable } from "../endpoint/method-types.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { CREDENTIALS_FRAME, type Renewal, renewal } from "../extensions/renewal.ts";
 import { type ClientConfig, type Credentials, checkedCredentials } from "./client-options.ts";
@@ -19,13 +20,21 @@ export type RenewedCredentials = Credentials | null | undefined;
 /** A client's `onCredentialsExpiring`. */
 export type RenewalHook = (expiresInMs: number) => RenewedCredentials | Promise<RenewedCredentials>;
 
-/** Gets the credentials for a login. Rejects with the errors of functions in the options. */
-export async function credentialsOf(config: ClientConfig): Promise<LoginCredentials> {
+/** Gets the credentials for a login; a promise if a function of the options is called, which rejects with its errors. */
+export function credentialsOf(config: ClientConfig): LoginCredentials | Promise<LoginCredentials> {
   const { credentials, password, username } = config;
-  if (credentials !== undefined) {
-    return typeof credentials === "function" ? checkedCredentials(await credentials()) : credentials;
-  }
-  return { password: (typeof password === "function" ? await password() : password) as string, username };
+  if (typeof credentials === "function") return askCredentials(credentials);
+  if (credentials !== undefined) return credentials;
+  if (typeof password === "function") return askPassword(password, username);
+  return { password: password as string, username };
+}
+
+async function askCredentials(ask: () => Awaitable<Credentials>): Promise<LoginCredentials> {
+  return checkedCredentials(await ask());
+}
+
+async function askPassword(ask: () => Awaitable<string>, username: string | undefined): Promise<LoginCredentials> {
+  return { password: await ask(), username };
 }
 
 /**

@@ -54,7 +54,7 @@ export class ConnectAttempt<S> implements SocketOwner {
       this.#reject = reject;
       if (this.signal.aborted) return this.#abort();
       this.signal.addEventListener("abort", this.#abort);
-      void this.#open(open);
+      this.#open(open);
     });
   }
 
@@ -101,12 +101,17 @@ export class ConnectAttempt<S> implements SocketOwner {
 
   readonly #abort = (): void => this.#fail(abortError(this.signal, this.target));
 
-  async #open(open: (attempt: this) => void | Promise<void>): Promise<void> {
+  #open(open: (attempt: this) => void | Promise<void>): void {
     try {
-      await open(this);
+      const opening = open(this);
+      if (opening instanceof Promise) opening.catch((cause: unknown) => this.#openFailed(cause));
     } catch (cause) {
-      this.#fail(this.#openError(cause));
+      this.#openFailed(cause);
     }
+  }
+
+  #openFailed(cause: unknown): void {
+    this.#fail(this.#openError(cause));
   }
 
   #openError(cause: unknown): ConduitError {
