@@ -35,7 +35,7 @@ export type { ConnectAttempt } from "./sockets/connect-attempt.ts";
 export { descriptorLimit } from "./sockets/descriptor-limit.ts";
 export { ACCESS_DENIED, CA_AS_SERVER, TLS_CUT_OFF } from "./sockets/error-codes.ts";
 export { openFileStore, type StoreFileSystem } from "./sockets/file-store.ts";
-export { filesRunBy } from "./sockets/files-run-by.ts";
+export { FileTurns, filesInTurns } from "./sockets/file-turns.ts";
 export { makeRuntime, type PlatformGlobals, type RuntimePrimitives } from "./sockets/make-runtime.ts";
 export { type NodeFileSystem, nodeFiles } from "./sockets/node-files.ts";
 export { codedError, messageOf, SocketErrors } from "./sockets/socket-errors.ts";

@@ -1,11 +1,9 @@
 import { AsyncResource } from "node:async_hooks";
-import { createHash, createHmac, createSecretKey, hash } from "node:crypto";
-import * as fileSystem from "node:fs/promises";
-import * as path from "node:path";
+import { createHmac, createSecretKey, hash } from "node:crypto";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
-import { makeRuntime, nodeFiles, type Runtime } from "@netconduit/core/adapter";
-import { pacedFiles } from "./paced-files.ts";
+import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
+import { files } from "./files.ts";
 import { transport } from "./transport.ts";
 import { nextTurn } from "./turns.ts";
 
@@ -20,7 +18,7 @@ export const denoRuntime: Runtime = makeRuntime({
   unrefTimer: (timer) => Deno.unrefTimer(timer as number),
   AsyncResource,
   nodeCrypto: { hash, createHmac, createSecretKey },
-  files: nodeFiles(pacedFiles(fileSystem), path, createHash),
+  files,
   zlib,
   // Windows has no SIGTERM, and Deno throws on listening for it.
   terminationSignals: Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"],

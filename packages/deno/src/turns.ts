@@ -2,6 +2,8 @@
 
 import { nextTick } from "node:process";
 
+// Kept, because fake timers replace the global one.
+const { setTimeout } = globalThis;
 /** How long reads may follow one another in a turn, with what they cause. */
 const MAX_TURN_MS = 0.25;
 const NOTHING = new Uint8Array(0);
@@ -16,7 +18,29 @@ const SOME_WORK = new Uint8Array(32 * 1024);
  * the rest of this turn takes. If both end early, the tick still lets the microtasks of this turn run first.
  */
 export function nextTurn(task: () => void): void {
-  afterThread(SOME_WORK, task);
+  if (pausing !== null) pausing.push(task);
+  else afterThread(SOME_WORK, task);
+}
+
+/** Tasks that run when the pause is over; null if there is none. */
+let pausing: (() => void)[] | null = null;
+
+/**
+ * Runs a task after a pause of 1 to 2 ms, in which no other task's turn comes either. Deno certainly looks at its sockets
+ * then; a thread may be done earlier, mostly if the processors are busy.
+ */
+export function afterPause(task: () => void): void {
+  if (pausing === null) {
+    pausing = [];
+    setTimeout(endPause, 0);
+  }
+  pausing.push(task);
+}
+
+function endPause(): void {
+  const tasks = pausing ?? [];
+  pausing = null;
+  for (const task of tasks) task();
 }
 
 function afterThread(work: Uint8Array<ArrayBuffer>, task: () => void): void {

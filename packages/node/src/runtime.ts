@@ -1,11 +1,9 @@
 import { AsyncLocalStorage, AsyncResource } from "node:async_hooks";
-import { createHash, createHmac, createSecretKey, hash } from "node:crypto";
-import * as fileSystem from "node:fs/promises";
-import * as path from "node:path";
+import { createHmac, createSecretKey, hash } from "node:crypto";
 import { nextTick } from "node:process";
 import * as zlib from "node:zlib";
-import { makeRuntime, nodeFiles, type Runtime } from "@netconduit/core/adapter";
-import { filesInTurns } from "./file-turns.ts";
+import { makeRuntime, type Runtime } from "@netconduit/core/adapter";
+import { files } from "./files.ts";
 import { keepingLargeMemory } from "./large-memory.ts";
 import { transport } from "./transport.ts";
 
@@ -32,7 +30,7 @@ export const nodeRuntime: Runtime = makeRuntime({
   AsyncResource,
   keepsEnteredStores: keepsEnteredStores(),
   nodeCrypto: { hash, createHmac, createSecretKey },
-  files: nodeFiles(filesInTurns(fileSystem), path, createHash),
+  files,
   zlib,
   allocate: process.platform === "linux" ? keepingLargeMemory(Buffer.allocUnsafeSlow) : Buffer.allocUnsafeSlow,
   // A socket converts anything but a Buffer on every write: a thousand times for a broadcast to a thousand clients.

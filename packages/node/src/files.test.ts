@@ -1,6 +1,5 @@
 import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { FileTurns } from "./file-turns.ts";
 import { nodeRuntime } from "./runtime.ts";
 
 const MORE_THAN_A_TURN_MS = 0.3;
@@ -41,19 +40,4 @@ test("an operation that fails has its turn, too", async () => {
     () => nodeRuntime.files?.remove("/nowhere/at/all").catch(() => undefined) as Promise<void>,
   );
   expect(Math.max(...perTurn)).toBeLessThanOrEqual(2);
-  await expect(new FileTurns().run(() => Promise.reject(new Error("failed")))).rejects.toThrow("failed");
-});
-
-test("operations that end side by side continue in order", async () => {
-  const turns = new FileTurns();
-  const continued: number[] = [];
-  const operation = async (n: number): Promise<void> => {
-    await setImmediate();
-    await turns.run(async () => undefined);
-    continued.push(n);
-    work();
-  };
-  const numbers = Array.from({ length: 10 }, (_, n) => n);
-  await Promise.all(numbers.map(operation));
-  expect(continued).toEqual(numbers);
 });

@@ -1,0 +1,18 @@
+import { createHash } from "node:crypto";
+import * as fileSystem from "node:fs/promises";
+import * as path from "node:path";
+import { nextTick } from "node:process";
+import { type FileAccess, FileTurns, filesInTurns, nodeFiles, TIME_SLICE_MS } from "@netconduit/core/adapter";
+
+// Kept, because fake timers replace the global ones.
+const { performance, setImmediate } = globalThis;
+
+/** What follows operations on files takes as much of a turn of the event loop as one connection. */
+const turns = new FileTurns({
+  now: () => performance.now(),
+  turnMs: TIME_SLICE_MS,
+  nextTurn: (task) => void setImmediate(task),
+  nextTick,
+});
+
+export const files: FileAccess = nodeFiles(filesInTurns(fileSystem, turns), path, createHash);
