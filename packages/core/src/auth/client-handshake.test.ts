@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { FrameType } from "../wire/constants.ts";
-import { ClientHandshake, type ClientStep } from "./client-handshake.ts";
+import { ClientHandshake, type ClientStep, type LoginCredentials } from "./client-handshake.ts";
 import { ScramServer } from "./scram.ts";
 import { deriveServerKeys, type ScramServerKeys } from "./scram-keys.ts";
 
@@ -219,6 +219,19 @@ describe("ClientHandshake", () => {
       server: { netconduit: false },
       extensions: { reply: true, later: true },
     });
+  });
+
+  test.each<[string, LoginCredentials, boolean]>([
+    ["that accepts it before its token was sent", { token: "t" }, false],
+    ["that challenges a login by certificate", { certificate: true }, true],
+  ])("refuses a server %s", async (_, credentials, isChallenged) => {
+    const info = { name: "probe", version: "1", description: "" };
+    const client = new ClientHandshake({ credentials, info, offer, allowPasswordHash: false, crypto });
+    client.start();
+    const step = isChallenged
+      ? client.receive(FrameType.AUTH_CHALLENGE, { methods: ["token"] })
+      : client.receive(FrameType.AUTH_SUCCESS, success);
+    expect(await step).toEqual(failure(ErrorCode.UNEXPECTED_FRAME));
   });
 
   test("refuses an empty password", () => {

@@ -7,8 +7,10 @@ import { gate } from "../test-support/gate.ts";
 import { countPbkdf2 } from "../test-support/pbkdf2-runs.ts";
 import { FrameType } from "../wire/constants.ts";
 import { ScramClient } from "./scram.ts";
+import { deriveServerKeys } from "./scram-keys.ts";
 import { ServerAuthenticator, ServerHandshake, type ServerStep } from "./server-handshake.ts";
 import { type Identity, NOBODY } from "./user.ts";
+import type { Users } from "./users.ts";
 
 const { crypto } = fakeRuntime();
 const transport = { remote: { kind: "memory", name: "peer" }, tls: null } as const;
@@ -216,6 +218,49 @@ describe("ServerHandshake", () => {
     expect(second).toMatchObject({ kind: "refused", code: ErrorCode.UNEXPECTED_FRAME });
     held.open();
     expect((await first).kind).toBe("accepted");
+  });
+
+  test("lets nobody in for a name that doesn't exist, even if its made-up keys were known", async () => {
+    const keys = await deriveServerKeys(password, iterations, crypto);
+    const users = { find: async () => ({ keys, user: null }) } as unknown as Users;
+    const options = { password: null, users, crypto, iterations, allowPasswordHash: false };
+    const { handshake, data } = await challenged({ authenticator: await ServerAuthenticator.create(options) });
+    expect(await handshake.receive(FrameType.AUTH_RESPONSE, { data })).toMatchObject({
+      kind: "refused",
+      payload: { code: ErrorCode.AUTH_FAILED, reason: "Invalid password" },
+    });
+  });
+
+  test.each([
+    ["that wasn't verified", { protocol: "TLSv1.3", peerVerified: false, peerName: "ada" }],
+    ["without TLS", null],
+  ])("doesn't ask who a certificate stands for %s", async (_, tls) => {
+    const certificate = (): Identity => {
+      throw new Error("must not be asked");
+    };
+    const options = { password: null, certificate, crypto, iterations, allowPasswordHash: false };
+    const handshake = new ServerHandshake(await ServerAuthenticator.create(options), { ...transport, tls });
+    expect(await handshake.receive(FrameType.AUTH_REQUEST, { methods: ["certificate"] })).toMatchObject({
+      kind: "refused",
+      code: ErrorCode.LOGIN_METHOD_REFUSED,
+    });
+  });
+
+  test.each([
+    ["at the end of its time", 1000, "refused"],
+    ["a millisecond before", 1001, "accepted"],
+  ])("judges an identity of a token %s", async (_, expiresAt, kind) => {
+    const options = {
+      password: null,
+      token: () => ({ name: "ada", expiresAt }),
+      wallClock: () => 1000,
+      crypto,
+      iterations,
+      allowPasswordHash: false,
+    };
+    const handshake = new ServerHandshake(await ServerAuthenticator.create(options), transport);
+    await handshake.receive(FrameType.AUTH_REQUEST, { methods: ["token"] });
+    expect((await handshake.receive(FrameType.AUTH_RESPONSE, { token: "t" })).kind).toBe(kind);
   });
 
   test.each([

@@ -189,6 +189,17 @@ describe("AuthThrottle", () => {
     expect(waits(throttle, 1, "nat", "ada")).toEqual([100]);
   });
 
+  test("forgets first the name that logged in longest ago", () => {
+    const throttle = new AuthThrottle();
+    const login = (name: string): void => throttle.take("nat", name, 0).accepted(0);
+    for (let user = 0; user < 10_000; user++) login(`user ${user}`);
+    login("user 0");
+    login("ada");
+    sprayed(throttle, 0);
+    expect(waits(throttle, 1, "nat", "user 0")).toEqual([0]);
+    expect(waits(throttle, 1, "nat", "user 1")).toEqual([100]);
+  });
+
   test("counts names that no user can have as one, so that long ones aren't stored", () => {
     const throttle = new AuthThrottle();
     const tries = Array.from({ length: 24 }, (_, n) => throttle.take("nat", `${n}`.padEnd(257, "x"), 0).waitMs);

@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { afterEach, expect, test } from "vitest";
+import { afterEach, expect, onTestFinished, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { type FileStore, openSqliteStore } from "./sqlite-store.ts";
 
@@ -51,6 +54,15 @@ test("a file store that was full has room again when what it kept has expired", 
   expect(failures(await burst(500))).toEqual([]);
 });
 
+test("reads are answered although writes of the same turn have no room", async () => {
+  const { burst } = await scene();
+  let failed: unknown[] = [];
+  while (failed.length === 0) failed = failures(await burst(500));
+  const read = store?.get("once/0");
+  expect(failures(await burst(500))).toHaveLength(500);
+  expect(await read).toEqual(new Uint8Array(60));
+});
+
 const HOST = {
   prepare: async () => undefined,
   open: () => new DatabaseSync(":memory:"),
@@ -94,4 +106,55 @@ test("a database of another program is refused, and stays as it is", async () =>
   });
   expect(isClosed).toBe(true);
   expect(database.prepare("SELECT name FROM sqlite_master").all()).toEqual([{ name: "orders" }]);
+});
+
+test.each([
+  ["checkpoint", 1],
+  ["commit", 2],
+  [undefined, 1],
+] as const)("with fsync %j, SQLite's synchronous is %i", async (fsync, synchronous) => {
+  const database = new DatabaseSync(":memory:");
+  store = await openSqliteStore({ ...HOST, open: () => database }, "a.db", { fsync });
+  expect(database.prepare("PRAGMA synchronous").get()).toEqual({ synchronous });
+});
+
+test("what was asked for is done before the store closes, and later requests are refused", async () => {
+  const opened = await openSqliteStore(HOST, "a.db");
+  const value = new Uint8Array([1]);
+  const requests = [opened.create("a", value, TTL_MS), opened.get("a")];
+  await opened.close();
+  expect(await Promise.all(requests)).toEqual([true, value]);
+  await expect(opened.get("a")).rejects.toMatchObject({ code: ErrorCode.STORE_FAILED });
+});
+
+test("values last as long after the file is opened again, whatever the host's clock says then", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "netconduit-store-"));
+  onTestFinished(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "a.db");
+  const value = new Uint8Array([1]);
+  for (const startMs of [5000, 1_000_000, 0]) {
+    let nowMs = startMs;
+    const opened = await openSqliteStore({ ...HOST, open: () => new DatabaseSync(path), now: () => nowMs }, path);
+    const found = await opened.get("a");
+    expect(found, `a clock that begins at ${startMs}`).toEqual(startMs === 5000 ? null : value);
+    await opened.put("a", value, TTL_MS);
+    nowMs += TTL_MS - 1;
+    expect(await opened.get("a")).toEqual(value);
+    nowMs += 1;
+    expect(await opened.get("a")).toBeNull();
+    await opened.put("a", value, TTL_MS);
+    await opened.close();
+  }
+});
+
+test.each([
+  [261, "STORE_IN_USE"],
+  [1032, "STORE_FAILED"],
+  [13, "STORE_FULL"],
+  [266, "STORE_FAILED"],
+])("SQLite's extended error %i is %s", async (errcode, codeName) => {
+  const open = (): DatabaseSync => {
+    throw Object.assign(new Error("refused"), { errcode });
+  };
+  await expect(openSqliteStore({ ...HOST, open }, "a.db")).rejects.toMatchObject({ codeName });
 });
