@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { expect, test } from "vitest";
-import { ConduitError, ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
 import { gate } from "../test-support/gate.ts";
@@ -23,6 +23,7 @@ function scene(makeView: (store: Store) => Store = (store) => store, maxOwnerByt
   const clock = { ms: 0 };
   const store = makeView(memoryStore({ now: () => clock.ms }));
   const signs = new Set<() => void>();
+  const interrupted: string[] = [];
   const answersOf = (run: string): StoredAnswers =>
     new StoredAnswers({
       store,
@@ -37,10 +38,10 @@ function scene(makeView: (store: Store) => Store = (store) => store, maxOwnerByt
         return () => signs.delete(task);
       },
       storeFailed: () => undefined,
-      interrupted: () => undefined,
+      interrupted: (_owner, { name }) => void interrupted.push(name),
       maxOwnerBytes,
     });
-  return { answers: answersOf("this process"), answersOf, clock, signs };
+  return { answers: answersOf("this process"), answersOf, clock, signs, interrupted };
 }
 
 test("an answer that is too large for the store is forgotten after onceMs", async () => {
@@ -85,6 +86,31 @@ test("its caller gets the answer that those who ask again get, whatever changes 
   account.balance = 20;
   expect(await ended).toEqual({ result: { balance: 70 } });
   expect(await answers.begin("u", "id", REQUEST)).toEqual({ result: { balance: 70 } });
+});
+
+test.each([
+  [1, 3],
+  [3, 3],
+  [5, 5],
+])("a message with %i deliveries that ends its process each time is begun %i times", async (deliveries, times) => {
+  const { answersOf, interrupted } = scene();
+  const message: OnceRequest = { ...REQUEST, isCall: false, deliveries };
+  for (let run = 1; run <= times; run += 1) {
+    expect(await answersOf(`process ${run}`).begin("u", "id", message)).toBe(run);
+  }
+  expect(await answersOf("the last").begin("u", "id", message)).toMatchObject({
+    error: { code: ErrorCode.OUTCOME_UNKNOWN, details: { deliveries: times } },
+  });
+  expect(interrupted).toEqual(["m"]);
+});
+
+test("a call that was interrupted is never begun again, and is no dead letter", async () => {
+  const { answersOf, interrupted } = scene();
+  expect(await answersOf("the first").begin("u", "id", REQUEST)).toBe(1);
+  expect(await answersOf("the next").begin("u", "id", REQUEST)).toMatchObject({
+    error: { code: ErrorCode.OUTCOME_UNKNOWN },
+  });
+  expect(interrupted).toEqual([]);
 });
 
 /** A store that once keeps a value, and then rejects. */
@@ -213,6 +239,22 @@ test("an answer that the store couldn't keep doesn't replace what another proces
   await other.end("u", "id", 2, { result: "second" });
   expect(await answersOf("a third one").begin("u", "id", message)).toEqual({ result: "second" });
   expect(signs.size).toBe(0);
+});
+
+test("a failure that the store couldn't keep isn't told in place of a later delivery of the same process", async () => {
+  const state: { error: Error | null } = { error: new Error("unreachable") };
+  const { answers, answersOf, clock, signs } = scene(failing(state));
+  const message = { ...REQUEST, isCall: false, deliveries: 5 };
+  await answers.begin("u", "id", message);
+  await answers.end("u", "id", 1, { error: new RpcError(900, "busy") });
+  const again = [...signs];
+  state.error = null;
+  expect(await answers.begin("u", "id", { ...message, delivery: 2 })).toBe(2);
+  for (const sign of again) sign();
+  await new Promise((resolve) => setImmediate(resolve));
+  clock.ms = 31_000;
+  // The first process was lost in its second delivery.
+  expect(await answersOf("another process").begin("u", "id", { ...message, delivery: 2 })).toBe(3);
 });
 
 test("a server that stops tries once more to keep answers, and then no more until its next start", async () => {

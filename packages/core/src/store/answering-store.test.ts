@@ -53,3 +53,15 @@ test("Nothing is timed once the server has stopped", async () => {
   await runtime.advance(20_000);
   expect(read.state).toBe("pending");
 });
+
+test("100,000 operations may be unanswered, and those that were answered or failed don't count", async () => {
+  const { runtime, view, store } = scene();
+  await store.get("a");
+  view.failing.add("put");
+  await expect(store.put("a", ONE, 1000)).rejects.toThrow("put fails");
+  view.isDead = true;
+  for (let count = 1; count < 100_000; count += 1) void store.get("a");
+  const [last, refused] = [outcome(store.get("a")), outcome(store.get("a"))];
+  await runtime.settle();
+  expect([last.state, refused.error?.code]).toEqual(["pending", ErrorCode.STORE_FAILED]);
+});

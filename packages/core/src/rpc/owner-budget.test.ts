@@ -1,0 +1,29 @@
+import { expect, test } from "vitest";
+import { OwnerBudget } from "./owner-budget.ts";
+
+test("a user's bytes of the window before count until the window has passed again", () => {
+  const budget = new OwnerBudget(1000, 10);
+  expect(budget.charge("ada", 6, 0)).toBe(true);
+  expect(budget.charge("ada", 4, 999)).toBe(true);
+  expect(budget.charge("ada", 1, 999)).toBe(false);
+  // The second window: the first one's bytes may still be there.
+  expect(budget.charge("ada", 1, 1000)).toBe(false);
+  expect(budget.charge("ada", 0, 1000)).toBe(true);
+  // The third window: the second one had none.
+  expect(budget.charge("ada", 10, 2000)).toBe(true);
+});
+
+test("a user who was away for two windows begins anew, and users don't count against each other", () => {
+  const budget = new OwnerBudget(1000, 10);
+  expect(budget.charge("ada", 10, 0)).toBe(true);
+  expect(budget.charge("bob", 10, 0)).toBe(true);
+  expect(budget.charge("ada", 10, 1999)).toBe(false);
+  expect(budget.charge("bob", 10, 2000)).toBe(true);
+});
+
+test("what wasn't kept after all is given back", () => {
+  const budget = new OwnerBudget(1000, 10);
+  budget.charge("ada", 10, 0);
+  budget.refund("ada", 4);
+  expect([budget.charge("ada", 5, 0), budget.charge("ada", 4, 0)]).toEqual([false, true]);
+});
