@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { ErrorCode } from "../errors.ts";
+import { ErrorCode, RpcError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
 
@@ -48,4 +48,26 @@ test("an error of sending is thrown by send() and not reported twice", async () 
   expect(() => client.send("note", () => 1)).toThrow(expect.objectContaining({ code: ErrorCode.UNSERIALIZABLE }));
   await runtime.settle();
   expect(errors).toEqual([]);
+});
+
+test("a middleware that fails after an error of sending is reported with its own error", async () => {
+  const { runtime, client, errors } = await scene();
+  client.use(async (_context, next) => {
+    await next().catch(() => undefined);
+    throw new RpcError(900, "the middleware's own");
+  });
+  expect(() => client.send("note", () => 1)).toThrow(expect.objectContaining({ code: ErrorCode.UNSERIALIZABLE }));
+  await runtime.settle();
+  expect(errors).toEqual([900]);
+});
+
+test("metadata that a middleware adds isn't added to the caller's own", async () => {
+  const { client } = await scene();
+  client.use((context, next) => {
+    context.meta["trace"] = "1";
+    return next();
+  });
+  const meta = { tenant: "blue" };
+  await client.request("note", 1, { meta });
+  expect(meta).toEqual({ tenant: "blue" });
 });

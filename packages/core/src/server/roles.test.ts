@@ -30,6 +30,28 @@ async function scene(prepare: (server: Server) => void, options: Partial<ServerI
   return { denials, ada: await joined(runtime, "ada"), bob: await joined(runtime, "bob"), nobody, runtime };
 }
 
+test("groups of one kind's handlers have its role, and middleware that is added to one later isn't the other's", async () => {
+  const contract = { server: { methods: { first: {}, second: {} } }, clients: { admin: {}, operator: {} } };
+  const passed: unknown[] = [];
+  const { ada, bob } = await scene(
+    (server) => {
+      const outer = (server as unknown as Server<typeof contract>).clients("admin").group();
+      const inner = outer.group();
+      outer.use(({ method }, next) => {
+        passed.push(method);
+        return next();
+      });
+      outer.rpc("first", () => 1);
+      inner.rpc("second", () => 2);
+    },
+    { contract },
+  );
+  expect([await ada.call("first"), await ada.call("second")]).toEqual([1, 2]);
+  expect(passed).toEqual(["first"]);
+  await expect(bob.call("first")).rejects.toMatchObject(DENIED);
+  await expect(bob.call("second")).rejects.toMatchObject(DENIED);
+});
+
 describe("a method with roles", () => {
   test("answers users who have one of them, and refuses the others before it looks at their parameters", async () => {
     const params = v.object({ n: v.number() });
@@ -138,6 +160,17 @@ describe("a message with roles", () => {
     await expect(bob.request("count", 1)).resolves.toBe(2);
     await expect(ada.request("count", 1)).rejects.toMatchObject(DENIED);
     expect(denials).toHaveLength(2);
+  });
+
+  test("and with others in the contract asks for one of each", async () => {
+    const contract = { server: { messages: { note: { data: v.string(), roles: ["admin", "guest"] } } } };
+    const { ada, bob, nobody } = await scene(
+      (server) => server.on("note", (_connection, text) => text, { roles: ["operator"] }),
+      { contract },
+    );
+    await expect(bob.request("note", "for guests who operate")).resolves.toBe("for guests who operate");
+    await expect(ada.request("note", "no operator")).rejects.toMatchObject(DENIED);
+    await expect(nobody.request("note", "neither")).rejects.toMatchObject(DENIED);
   });
 
   test("is denied only if no handler is left that the sender may use", async () => {

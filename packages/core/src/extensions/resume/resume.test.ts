@@ -551,6 +551,27 @@ describe("a session", () => {
     expect(events[0]).toBe("disconnect CONNECTION_CLOSED");
   });
 
+  test("acknowledges each message, also after many acknowledgements of the other side", async () => {
+    const away = { delayMs: 5000, maxDelayMs: 5000, jitter: false };
+    const { runtime, client, server, connection, events } = await scene(
+      { resume: { windowMs: 1000 } },
+      { reconnect: away },
+    );
+    server.on("n", () => undefined);
+    client.on("n", () => undefined);
+    for (let count = 0; count < 20; count += 1) {
+      client.send("n", count);
+      await runtime.advance(1200);
+    }
+    for (const n of [1, 2]) {
+      connection.send("n", n);
+      await runtime.advance(1200);
+    }
+    cut(runtime);
+    await runtime.advance(2000);
+    expect(events).toContain("server: disconnect SESSION_EXPIRED 0");
+  });
+
   test("acknowledges a second after something has arrived, once a second at most while little is sent, and nothing when idle", async () => {
     const { runtime, client, server } = await scene();
     server.on("n", () => undefined);
