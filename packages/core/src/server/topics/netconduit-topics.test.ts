@@ -138,6 +138,19 @@ describe("netconduit clients", () => {
     expect(await ask(peer, "stream_create", { stream_name: "room:7" })).toMatchObject(ok({ created: true }) as object);
   });
 
+  test("that unsubscribe from a stream that they created take it along when they disconnect", async () => {
+    const { runtime, server, join } = await bench(() => undefined);
+    const rooms = server.topics("room:*", { authorize: () => true, publish: true });
+    const peer = await join();
+    for (const method of ["stream_create", "stream_subscribe", "stream_unsubscribe"]) {
+      await ask(peer, method, { stream_name: "room:7" });
+    }
+    expect(rooms.all).toHaveLength(1);
+    peer.reset();
+    await runtime.settle();
+    expect(rooms.all).toEqual([]);
+  });
+
   test("get a list of at most 1,000 streams", async () => {
     const { join } = await bench((server) => {
       for (let n = 1; n <= 1001; n += 1) server.topic(`news ${n}`);
