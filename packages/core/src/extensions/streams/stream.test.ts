@@ -4,6 +4,7 @@ import { getEventListeners } from "node:events";
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, test, vi } from "vitest";
 import type { Client } from "../../client/client.ts";
+import type { ProtocolConnection } from "../../connection/protocol-connection.ts";
 import { ErrorCode } from "../../errors.ts";
 import { MAX_GIVEN_UP_STREAMS } from "../../limits.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
@@ -36,6 +37,10 @@ async function toServer(stream: unknown = STREAM, options: Record<string, unknow
       await go.promise;
       for await (const item of context.input) taken.push(item);
       return "read";
+    });
+    fresh.rpc({ name: "ignore", input: true }, async () => {
+      await go.promise;
+      return "ignored";
     });
     fresh.rpc("add", () => 3);
   });
@@ -179,6 +184,24 @@ describe("an input on the wire", () => {
     go.open();
     expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ id: 7n, payload: { result: "read" } });
     expect(taken).toEqual([1, "two", { three: 3 }]);
+  });
+
+  test("that its handler doesn't read takes no memory behind the result", async () => {
+    const { runtime, server, peer, open, go } = await toServer();
+    open(7, "ignore", {}, { input: true });
+    await peer.next(StreamFrame.INPUT_CREDIT);
+    const item = rawFrame(StreamFrame.INPUT, new Uint8Array(10_000), { id: 7 });
+    peer.write(item, item);
+    await runtime.settle();
+    const { _connection: protocol } = server.connections[0] as unknown as {
+      readonly _connection: ProtocolConnection<unknown>;
+    };
+    expect(protocol.streamBytes).toBeGreaterThan(20_000);
+    go.open();
+    expect(await peer.next(Type.RPC_RESPONSE)).toMatchObject({ payload: { result: "ignored" } });
+    peer.write(item, frame(StreamFrame.INPUT_END, undefined, { id: 7 }));
+    await runtime.settle();
+    expect(protocol.streamBytes).toBe(0);
   });
 
   test("that isn't valid MessagePack fails its call alone", async () => {
