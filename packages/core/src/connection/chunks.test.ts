@@ -453,6 +453,26 @@ describe("a sender", () => {
     expect(calling.state).toBe("rejected");
   });
 
+  test("has its credit again when a large request behind another one is given up", async () => {
+    const { runtime, client, peer, acknowledge } = await toRawServer(CHUNKS, {
+      credit: { frames: 1000, bytes: 5 * MIB },
+    });
+    client.send("note", text(MIB));
+    const controller = new AbortController();
+    const asked = [1, 2].map(() => outcome(client.request("ask", text(MIB), { signal: controller.signal })));
+    await runtime.settle();
+    controller.abort();
+    client.send("note", text(2 * MIB));
+    const received: ReceivedFrame[] = [];
+    for (let turn = 0; turn < 40; turn += 1) {
+      await runtime.settle();
+      received.push(...(await peer.received()));
+      acknowledge(MAX_CHUNK_BYTES);
+    }
+    expect(asked.map(({ error }) => error?.code)).toEqual([ErrorCode.CANCELLED, ErrorCode.CANCELLED]);
+    expect(assembled(received).whole.map(lengthOf)).toEqual([MIB, 2 * MIB]);
+  });
+
   test("begins a large call that takes all of the credit if half of it is there", async () => {
     const credit = { frames: 1000, bytes: 2 * MIB };
     const { runtime, client, peer, acknowledge } = await toRawServer(CHUNKS, { credit });

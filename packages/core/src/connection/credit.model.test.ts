@@ -108,8 +108,8 @@ class LossyCredit extends SendCredit {
     return this.#fault.sendsChunksFree === true ? this.isOpen : super.begin(bytes);
   }
 
-  override refund(bytes: number): void {
-    if (this.#fault.losesWithdrawn !== true) super.refund(bytes);
+  override refund(bytes: number, isOrdered: boolean): void {
+    if (this.#fault.losesWithdrawn !== true) super.refund(bytes, isOrdered);
   }
 }
 

@@ -39,9 +39,9 @@ export class SendCredit {
     return true;
   }
 
-  /** A frame for which credit was spent is withdrawn. */
-  refund(bytes: number): void {
-    if (!this.#leavesInChunks(bytes)) this.add(1, bytes);
+  /** A frame that was let pass by `spend` is withdrawn. @param isOrdered as of the frame */
+  refund(bytes: number, isOrdered: boolean): void {
+    if (isOrdered || !this.#leavesInChunks(bytes)) this.add(1, bytes);
   }
 
   #leavesInChunks(bytes: number): boolean {

@@ -287,15 +287,21 @@ export class SendQueue implements Continuable {
     if (!isPaused) this.#releaseHeld();
   }
 
+  /** Whether a request waits, or a part of it. */
+  keeps({ unsent }: RequestOwner): boolean {
+    return unsent !== null && (unsent.large !== null || unsent.block !== null);
+  }
+
   /** Removes a request that waits. Returns false if it has left. */
   withdraw(owner: RequestOwner): boolean {
     const request = owner.unsent;
+    const keeps = this.keeps(owner);
     owner.unsent = null;
-    if (request === null || (request.large === null && request.block === null)) return false;
+    if (request === null || !keeps) return false;
     if (this.#isOver) return true;
     const { hasHeld: wasHeld, hasLarge: hadLarge } = this;
     if (request.large !== null) this.#withdrawLarge(request.large);
-    else if (this.#waiting.withdraw(request)) this.#credit?.refund(request.length);
+    else this.#withdrawWaiting(request);
     this.#creditAdded();
     this.#drain();
     if ((wasHeld && !this.hasHeld) || (hadLarge && !this.hasLarge)) this.#host.heldChanged();
@@ -308,6 +314,13 @@ export class SendQueue implements Continuable {
     this.#large?.close();
     if (this.#waiting !== NOTHING) this.#waiting.dropHeld();
     if (hadHeld) this.#host.heldChanged();
+  }
+
+  #withdrawWaiting(request: UnsentRequest): void {
+    const { block, at, length } = request;
+    if (block === null) return;
+    const keepsPlace = isOrdered(block.bytes, at);
+    if (this.#waiting.withdraw(request)) this.#credit?.refund(length, keepsPlace);
   }
 
   #withdrawLarge(frame: LargeFrame): void {
