@@ -217,6 +217,25 @@ describe("a sender", () => {
     expect(ids.slice(4, 10)).toEqual([1n, 2n, 1n, 2n, 1n, 2n]);
   });
 
+  test("keeps messages with ack in their order, and among others", async () => {
+    const runtime = fakeRuntime();
+    const heard: unknown[] = [];
+    await testServer(runtime, {}, (server) => {
+      server.on("note", (_client, data) => void heard.push((data as string).length));
+    });
+    const { client } = testClient(runtime);
+    await client.connect();
+    const sent = [outcome(client.send("note", text(3 * MIB), { ack: true }))];
+    client.send("note", text(1));
+    sent.push(outcome(client.send("note", text(2), { ack: true })));
+    client.send("note", text(2 * MIB));
+    sent.push(outcome(client.send("note", text(MIB), { ack: true })));
+    sent.push(outcome(client.send("note", text(3), { ack: true })));
+    await runtime.settle();
+    expect(heard).toEqual([3 * MIB, 1, 2, 2 * MIB, MIB, 3]);
+    expect(sent.map(({ state }) => state)).toEqual(Array(4).fill("resolved"));
+  });
+
   test("has no more messages and bytes unfinished than the peer takes", async () => {
     const { runtime, client, peer, acknowledge } = await toRawServer({ messages: 2, bytes: 500_000 });
     for (let count = 0; count < 4; count += 1) {

@@ -30,7 +30,7 @@ function bench(refuse: Error | null = null, maxGeneration?: number) {
     resumption: null,
     features: { ...NO_FEATURES, correlatesReplies: true, usesDeadlines: true },
     callAbandoned: ({ idHi, idLo }) => abandoned.push(`${idHi}/${idLo}`) > 0,
-    sendQueue: { withdraw: () => false },
+    sendQueue: { withdraw: () => false, keeps: () => false },
     isReading: true,
     reading: { startForReply: () => undefined },
     answersCalls: true,

@@ -34,10 +34,11 @@ import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { Features } from "./features.ts";
 import type { ReadControl } from "./receive/read-control.ts";
+import { KEEPS_PLACE } from "./send/large-frame.ts";
 import type { UnsentRequest } from "./send/send-backlog.ts";
 import type { RequestOwner, SendQueue } from "./send/send-queue.ts";
 
-const MAX_GENERATION = 0x1fffff;
+const MAX_GENERATION: number = KEEPS_PLACE - 1;
 
 /** Options of one message. */
 export interface OutgoingOptions {
@@ -50,9 +51,19 @@ export interface OutgoingOptions {
 export interface OutgoingCallOptions extends OutgoingOptions {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Whether the timeout pauses while the connection waits for a new stream, and restarts with it. */
-  readonly pausesWithoutStream?: boolean | undefined;
+  /**
+   * Set for a message with `ack`, which keeps its place. Called each time that `timeoutMs` has passed. The peer isn't told that
+   * time. It pauses while the connection waits for a new stream, and restarts with it.
+   */
+  readonly overdue?: Overdue | undefined;
 }
+
+/**
+ * Decides about a call that has no answer in time.
+ * @param isSent whether it has left the send queue
+ * @returns how many milliseconds, beside its timeout, it waits again in its place; null if it is abandoned
+ */
+export type Overdue = (isSent: boolean) => number | null;
 
 /** A call with streams, for the extension that carries them. */
 export interface CallHandle {
@@ -96,7 +107,7 @@ export interface CallsHost {
    * @returns whether it had been sent
    */
   callAbandoned(call: OutgoingCall): boolean;
-  readonly sendQueue: Pick<SendQueue, "withdraw">;
+  readonly sendQueue: Pick<SendQueue, "withdraw" | "keeps">;
   readonly isReading: boolean;
   readonly reading: Pick<ReadControl, "startForReply">;
   readonly answersCalls: boolean;
@@ -123,7 +134,7 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
   readonly validator: Validator<unknown> | null;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: Error) => void;
-  /** Halves of the correlation id: generation and slot. */
+  /** Halves of the correlation id: generation, perhaps with `KEEPS_PLACE`, and slot. */
   idHi = 0;
   idLo = 0;
   /** False once it is settled or removed. */
@@ -133,7 +144,8 @@ export class OutgoingCall extends TimerEntry implements RequestOwner {
   streams: CallStreams | null = null;
   signal: AbortSignal | null = null;
   onAbort: (() => void) | null = null;
-  pausesWithoutStream = false;
+  /** Null if it is abandoned when its time is over. */
+  overdue: Overdue | null = null;
   wireTimeoutMs = 0;
   readonly #calls: OutgoingCalls;
 
@@ -182,7 +194,7 @@ export class OutgoingCalls {
   /** Abandoned calls with streams, by id. The peer may send items until it has answered. */
   #resting: Map<number, CallStreams> | null = null;
 
-  /** @param maxGeneration default 2^21 - 1, so that an id fits exactly in a number. Set it in tests only. */
+  /** @param maxGeneration default 2^20 - 1, so that an id fits exactly in a number. Set it in tests only. */
   constructor(host: CallsHost, maxGeneration: number = MAX_GENERATION) {
     this.#host = host;
     this.#maxGeneration = maxGeneration;
@@ -196,7 +208,15 @@ export class OutgoingCalls {
 
   /** Handles a call's deadline. */
   timedOut(call: OutgoingCall): void {
-    if (call.pausesWithoutStream && this.#host.resumption?.isSuspended === true) return;
+    if (call.overdue !== null) {
+      const { context, resumption, sendQueue } = this.#host;
+      if (resumption?.isSuspended === true) return;
+      const longerMs = call.overdue(!sendQueue.keeps(call));
+      if (longerMs !== null) {
+        context.wheel.schedule(call, call.timeoutMs + longerMs);
+        return;
+      }
+    }
     const timedOut = (why: string, details?: Readonly<Record<string, unknown>>): ConduitError => {
       const message = `${quoted(call.called)} timed out after ${call.timeoutMs} ms: ${why}`;
       return new ConduitError(ErrorCode.TIMEOUT, message, { details });
@@ -211,7 +231,7 @@ export class OutgoingCalls {
   streamIsBack(): void {
     const { wheel } = this.#host.context;
     for (const call of this.#calls) {
-      if (call?.pausesWithoutStream !== true || call.timeoutMs === 0) continue;
+      if (call === null || call.overdue === null || call.timeoutMs === 0) continue;
       if (call.isScheduled) wheel.cancel(call);
       wheel.schedule(call, call.timeoutMs);
     }
@@ -396,9 +416,8 @@ export class OutgoingCalls {
     const timeoutMs = options?.timeoutMs ?? this.#host.settings.rpcTimeoutMs;
     checkTimeout(called, timeoutMs);
     const call = new OutgoingCall(this, called, timeoutMs, validator, resolve, reject);
-    call.pausesWithoutStream = options?.pausesWithoutStream === true && this.#host.resumption !== null;
-    // A timeout that can be paused isn't sent.
-    if (this.#host.features.usesDeadlines && !call.pausesWithoutStream) call.wireTimeoutMs = timeoutMs;
+    call.overdue = options?.overdue ?? null;
+    if (this.#host.features.usesDeadlines && call.overdue === null) call.wireTimeoutMs = timeoutMs;
     const signal = options?.signal;
     if (signal !== undefined) {
       checkSignal(called, signal);
@@ -421,7 +440,7 @@ export class OutgoingCalls {
     const generation = free === undefined ? 1 : (this.#generations[slot] as number) + 1;
     this.#calls[slot] = call;
     this.#generations[slot] = generation;
-    call.idHi = generation;
+    call.idHi = call.overdue === null ? generation : generation | KEEPS_PLACE;
     call.idLo = slot;
     call.isPending = true;
     this.#size += 1;
@@ -452,7 +471,7 @@ export class OutgoingCalls {
     call.isPending = false;
     this.#calls[call.idLo] = null;
     // A slot without unused generations is retired.
-    if (call.idHi < this.#maxGeneration) this.#free.push(call.idLo);
+    if ((this.#generations[call.idLo] as number) < this.#maxGeneration) this.#free.push(call.idLo);
     this.#size -= 1;
     if (call.isScheduled) this.#host.context.wheel.cancel(call);
     if (call.signal !== null) call.unlisten();

@@ -9,6 +9,7 @@ import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { RawServer } from "../test-support/raw-memory.ts";
 import { frame, Type } from "../testing/raw-frames.ts";
+import type { AckOptions } from "./acknowledged-send.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
 /** A client that has lost its stream is connected again by then. */
@@ -24,6 +25,19 @@ async function scene(options: Partial<ServerInit> = {}) {
   const { client } = testClient(runtime, { reconnect: RECONNECT });
   await client.connect();
   return { runtime, server, client };
+}
+
+/** A message that a client sends to a server whose answers the test writes. */
+async function withRawServer(ack: AckOptions) {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const { client } = testClient(runtime);
+  const connecting = client.connect();
+  const peer = await raw.admit();
+  await connecting;
+  const sent = outcome(client.send("order", 1, { ack }));
+  await runtime.settle();
+  return { runtime, sent, peer };
 }
 
 test("ack and once at a netconduit server are PEER_UNSUPPORTED, and nothing is sent", async () => {
@@ -210,7 +224,7 @@ describe("send with ack", () => {
     expect(sent.error?.cause).toMatchObject({ code: ErrorCode.TIMEOUT });
   });
 
-  test("is sent again after a growing delay", async () => {
+  test("begins its next attempt after a growing delay", async () => {
     const random = vi.spyOn(Math, "random").mockReturnValue(0.999);
     onTestFinished(() => random.mockRestore());
     const { runtime, server, client } = await scene();
@@ -222,30 +236,49 @@ describe("send with ack", () => {
     expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 4 } });
   });
 
-  test("is sent again if the other side says first that its time was over before it began", async () => {
+  test("is sent again if the other side says that its time was over before it began", async () => {
+    const { runtime, sent, peer } = await withRawServer({ delayMs: 10 });
+    const { id } = await peer.next(Type.RPC_REQUEST);
+    const late = { success: false, error: "Late", code: ErrorCode.TIMEOUT, details: { started: false } };
+    peer.write(frame(Type.RPC_ERROR, late, { id }));
+    await runtime.advance(100);
+    const again = await peer.next(Type.RPC_REQUEST);
+    peer.write(frame(Type.RPC_RESPONSE, { success: true, result: null }, { id: again.id }));
+    await runtime.settle();
+    expect(sent.state).toBe("resolved");
+  });
+
+  test("isn't sent twice over a connection that lives, tells no time, and takes an answer that comes late", async () => {
+    const { runtime, sent, peer } = await withRawServer({ timeoutMs: 1000, delayMs: 30_000 });
+    await runtime.advance(10_000);
+    const frames = (await peer.received()).filter(({ type }) => type === Type.RPC_REQUEST || type === Type.CANCEL);
+    expect(frames.map(({ type, payload }) => [type, payload?.["timeout_ms"]])).toEqual([[Type.RPC_REQUEST, undefined]]);
+    expect(sent.state).toBe("pending");
+    peer.write(frame(Type.RPC_RESPONSE, { success: true, result: null }, { id: frames[0]?.id ?? 0n }));
+    await runtime.settle();
+    expect(sent.state).toBe("resolved");
+  });
+
+  test("that is given up by its signal doesn't begin later, also if it has waited for longer than its time", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime, { handlerConcurrency: 1 });
     const open = gate();
+    const handled: unknown[] = [];
     server.rpc("block", () => open.promise);
-    let runs = 0;
-    server.on("order", () => {
-      runs += 1;
-    });
+    server.on("order", (_connection, data) => void handled.push(data));
     const { client } = testClient(runtime);
     await client.connect();
-    // Timers of a client fire a little late.
-    await runtime.advance(3);
-    const blocked = client.call("block");
+    void outcome(client.call("block"));
+    const controller = new AbortController();
+    const ack = { timeoutMs: 100, delayMs: 10 };
+    const first = outcome(client.send("order", 1, { ack: { ...ack, signal: controller.signal } }));
+    const second = outcome(client.send("order", 2, { ack }));
+    await runtime.advance(1000);
+    controller.abort();
     await runtime.settle();
-    const sent = outcome(client.send("order", {}, { ack: { timeoutMs: 100, delayMs: 10 } }));
-    await runtime.advance(101);
-    expect(sent.state).toBe("pending");
     open.open();
-    await blocked;
     await runtime.settle();
-    expect([sent.state, runs]).toEqual(["pending", 0]);
-    await runtime.advance(100);
-    expect([sent.state, runs]).toEqual(["resolved", 1]);
+    expect([first.error?.code, second.state, handled]).toEqual([ErrorCode.CANCELLED, "resolved", [2]]);
   });
 
   test("takes the place of one handler, however often it is sent while that runs", async () => {

@@ -1,9 +1,11 @@
 /**
  * Messages that wait for the end of their handler, and calls with a key. They are sent again with the same key until
- * the peer answers, so it handles them once. The sender also asks for a new delivery of a message whose handler failed:
- * it has kept the message anyway, so the receiver needs no memory for that.
+ * the peer answers, so it handles them once. Over one connection a message is sent once, unless the peer refuses it: it arrives
+ * there, in its place, and a second copy would be behind it. The sender also asks for a new delivery of a message whose handler
+ * failed: it has kept the message anyway, so the receiver needs no memory for that.
  */
 
+import type { Overdue } from "../connection/outgoing-calls.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import {
   asConduitError,
@@ -32,7 +34,7 @@ export interface CallSettings {
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly meta?: Metadata | undefined;
-  readonly pausesWithoutStream?: boolean | undefined;
+  readonly overdue?: Overdue | undefined;
   readonly isTaken?: boolean | undefined;
 }
 
@@ -129,7 +131,10 @@ export class Pauses {
 
 /** How an acknowledged message is sent again. */
 export interface AckOptions {
-  /** Attempts before it is given up. While a client isn't connected and may yet be, the next one waits. Default 10. */
+  /**
+   * Attempts before it is given up. While a client isn't connected and may yet be, the next one waits. Over a connection that
+   * lives, the message isn't sent again: an attempt only waits for the answer, which may come late. Default 10.
+   */
   readonly attempts?: number | undefined;
   /**
    * Longest delay before the second attempt, or before the second delivery; it doubles each time, up to 30 s, and a random part
@@ -209,6 +214,16 @@ export async function sendAcknowledged(
   if (deliveries > 1) message.setDelivery(delivery, deliveries);
   // Attempts that waited in the send queue for all of their time: the peer saw nothing of them.
   let unsent = 0;
+  // Attempts that only waited, because an earlier one is on its way over the same connection.
+  let waited = 0;
+  const attempted = (): number => calls.sent - unsent + waited;
+  const overdue: Overdue = (isSent) => {
+    if (!isSent) return 0;
+    const count = attempted();
+    if (count >= attempts) return null;
+    waited += 1;
+    return Math.random() * backOff(delayMs, count);
+  };
   // Whether an attempt was started; undefined if that isn't known.
   let started: boolean | undefined = false;
   const isGivenUp = (): boolean => signal?.aborted === true;
@@ -216,27 +231,21 @@ export async function sendAcknowledged(
     if (isGivenUp()) throw cancelledError(type, signal?.reason);
     const { sent } = calls;
     try {
-      await calls.call(message.params, {
-        timeoutMs,
-        signal,
-        meta,
-        pausesWithoutStream: true,
-        isTaken: isTaken || sent > 0,
-      });
+      await calls.call(message.params, { timeoutMs, signal, meta, overdue, isTaken: isTaken || sent > 0 });
       return;
     } catch (error) {
       if (isGivenUp() || isRefusedForRoom(error, sent)) throw error;
-      const waitMs = retryAfterMs(error, backOff(delayMs, Math.max(1, calls.sent)));
+      const waitMs = retryAfterMs(error, backOff(delayMs, Math.max(1, calls.sent + waited)));
       if (calls.sent === sent) {
         if (!isInstance(error, ConduitError) || REFUSED_HERE.has(codeOf(error))) throw error;
-        throw notDelivered(type, sent - unsent, started, error);
+        throw notDelivered(type, attempted(), started, error);
       }
       if (isUnsent(error)) unsent += 1;
       const startedNow = startedIn(error);
       if (started !== true && startedNow !== false) started = startedNow === true ? true : undefined;
       if (waitMs !== null) {
-        if (calls.sent - unsent >= attempts || sender.isOver()) {
-          throw notDelivered(type, calls.sent - unsent, started, asConduitError(error));
+        if (attempted() >= attempts || sender.isOver()) {
+          throw notDelivered(type, attempted(), started, asConduitError(error));
         }
         const isUnanswered = !isInstance(error, RpcError);
         if (!calls.mustWait) await sender.pauses.wait(sender.context, waitMs, signal, isUnanswered);

@@ -282,6 +282,62 @@ describe("a message with ack, while its client reconnects", () => {
   );
 });
 
+describe("a message with ack that has no answer in time", () => {
+  test.each([
+    ["client", "in the receive queue", { receiveQueueSize: 100 }],
+    ["client", "in the send queue", { receiveQueueSize: 1 }],
+    ["server", "in the receive queue", { receiveQueueSize: 100 }],
+    ["server", "in the send queue", { receiveQueueSize: 1 }],
+  ])("of a %s keeps its place %s, among earlier and later ones", async (side, _where, queue) => {
+    const runtime = fakeRuntime();
+    const open = gate();
+    const handled: unknown[] = [];
+    const options = { handlerConcurrency: 1, ...queue };
+    const { server } = await testServer(runtime, options);
+    const { client } = testClient(runtime, options);
+    await client.connect();
+    const [connection] = server.connections;
+    const sender = side === "client" ? client : connection;
+    if (sender === undefined) throw new Error("Nobody is connected");
+    server.rpc("block", () => open.promise);
+    client.rpc("block", () => open.promise);
+    server.on("order", (_connection, data) => void handled.push(data));
+    client.on("order", (data) => void handled.push(data));
+    void outcome(sender.call("block", {}, { timeoutMs: 0 }));
+    // Each has less time than the one before, and its delay is shorter.
+    const random = vi.spyOn(Math, "random");
+    onTestFinished(() => random.mockRestore());
+    for (let n = 0; n < 20; n += 1) random.mockReturnValueOnce(1 - n / 20);
+    const sent: ReturnType<typeof outcome>[] = [];
+    for (const n of [1, 2, 3, 4, 5, 6]) {
+      const ack = { timeoutMs: 2000 - 100 * n, delayMs: 1000, attempts: 100 };
+      sent.push(outcome(sender.send("order", n, { ack }) as unknown as Promise<void>));
+      await runtime.settle();
+    }
+    await runtime.advance(2500);
+    open.open();
+    await runtime.advance(20_000);
+    expect([handled, sent.map(({ state }) => state)]).toEqual([[1, 2, 3, 4, 5, 6], Array(6).fill("resolved")]);
+  });
+
+  test("keeps its place if the connection is lost later, and the next one is slow as well", async () => {
+    const { runtime, client, handled, unblock } = await scene();
+    void outcome(client.call("block"));
+    const ack = { timeoutMs: 100, delayMs: 300, attempts: 100 };
+    const sent = [1, 2, 3, 4].map((n) => outcome(client.send("order", n, { ack })));
+    await runtime.advance(500);
+    client.onConnect(() => void outcome(client.call("block")));
+    cut(runtime);
+    await runtime.advance(BACK_MS);
+    sent.push(outcome(client.send("order", 5, { ack })));
+    await runtime.advance(5000);
+    expect(handled).toEqual([1, 2, 3, 4]);
+    unblock();
+    await runtime.advance(5000);
+    expect([handled, sent.map(({ state }) => state)]).toEqual([[1, 2, 3, 4, 5], Array(5).fill("resolved")]);
+  });
+});
+
 describe("a message with ack, and a call with once, while the send queue is full", () => {
   test.each(["client", "server"])("of a %s is refused at once, and nothing of it is sent", async (side) => {
     const runtime = fakeRuntime();

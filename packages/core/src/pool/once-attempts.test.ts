@@ -4,6 +4,7 @@ import type { Server } from "../server/server.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
+import { gate } from "../test-support/gate.ts";
 import { outage } from "../test-support/outage.ts";
 import { outcome, testPool, testServer } from "../test-support/peers.ts";
 import type { PoolInit } from "./client-pool.ts";
@@ -309,6 +310,45 @@ describe("after a lost connection", () => {
     await runtime.advance(10_000);
     expect(paying).toMatchObject({ state: "rejected", error: { code: OUTCOME_UNKNOWN } });
     expect(runs.length).toBe(1);
+  });
+});
+
+describe("without an answer in time", () => {
+  test("a message with ack keeps its place while there is one connection, and goes to another that knows its key", async () => {
+    const runtime = fakeRuntime();
+    const shared = memoryStore({ now: () => runtime.wallClock() });
+    let open = gate();
+    const handled: unknown[] = [];
+    const start = (port: number, handlerConcurrency: number): Promise<{ server: Server }> => {
+      const options = { port, handlerConcurrency, resume: { store: { ...bound(shared), isShared: true } } };
+      return testServer(runtime, options, (made) => {
+        made.rpc("block", () => open.promise);
+        made.on("order", (_connection, data) => void handled.push(`${data} at ${port}`));
+      });
+    };
+    const { pool } = testPool(runtime, [1, 2]);
+    const ack = { timeoutMs: 100, delayMs: 300, attempts: 1000 };
+    const blockAndSend = async (...orders: number[]): Promise<void> => {
+      void outcome(pool.call("block", {}, { timeoutMs: 0 }));
+      for (const n of orders) sent.push(outcome(pool.send("order", n, { ack })));
+      await runtime.advance(1000);
+    };
+    const sent: ReturnType<typeof outcome>[] = [];
+    await start(1, 1);
+    await pool.connect();
+    await blockAndSend(1, 2, 3);
+    open.open();
+    await runtime.settle();
+    expect(handled).toEqual(["1 at 1", "2 at 1", "3 at 1"]);
+    open = gate();
+    await blockAndSend(4, 5);
+    expect(handled).toHaveLength(3);
+    await start(2, 10);
+    await runtime.advance(60_000);
+    open.open();
+    await runtime.settle();
+    expect(handled.slice(3).toSorted()).toEqual(["4 at 2", "5 at 2"]);
+    expect(sent.map(({ state }) => state)).toEqual(Array(5).fill("resolved"));
   });
 });
 

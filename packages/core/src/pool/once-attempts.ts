@@ -1,4 +1,4 @@
-import type { CallOptions } from "../endpoint/call-options.ts";
+import type { CallSettings } from "../endpoint/acknowledged-send.ts";
 import { asConduitError, ConduitError, codeOf, ErrorCode, isInstance, RpcError } from "../errors.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { isMap } from "../util/is-map.ts";
@@ -29,9 +29,10 @@ export class OnceAttempts {
   async call(
     method: string,
     value: unknown,
-    options: CallOptions | undefined,
+    given: CallSettings | undefined,
     validator: Validator<unknown> | null,
   ): Promise<unknown> {
+    const options = this.#movable(given);
     if (this.#home !== null) return this.#again(this.#home).outgoing.call(method, value, options, validator);
     let member: PoolMember | null = null;
     let keys: string | null = null;
@@ -45,6 +46,13 @@ export class OnceAttempts {
       if (!wasRefused(error)) this.#home = { member, keys, error };
       throw error;
     }
+  }
+
+  /** Without an answer in time, a message goes on waiting only if there is no other connection to try. */
+  #movable(options: CallSettings | undefined): CallSettings | undefined {
+    const overdue = options?.overdue;
+    if (overdue === undefined) return options;
+    return { ...options, overdue: (isSent) => (this.#sender.usable.length > 1 ? null : overdue(isSent)) };
   }
 
   /** Whether an attempt can be made now, or has failed permanently. If false, a server must connect first. */

@@ -95,14 +95,18 @@ export class LargeFrame {
   }
 }
 
+/** In the high half of a call's id: it is a message with `ack`, which keeps its place. */
+export const KEEPS_PLACE = 0x10_0000;
+
 /**
- * Whether a frame keeps its place among the others that do: messages, and calls without a reply. Other calls, and
- * replies, may overtake and be overtaken.
+ * Whether a frame keeps its place among the others that do: messages, also with `ack`, and calls without a reply. Other calls,
+ * and replies, may overtake and be overtaken.
  */
 export function isOrdered(bytes: Uint8Array, start: number): boolean {
   const type = ((bytes[start + 6] as number) << 8) | (bytes[start + 7] as number);
   if (type === FrameType.MESSAGE || isTopicFrame(type)) return true;
   if (type !== FrameType.RPC_REQUEST) return false;
+  if (((bytes[start + 17] as number) & (KEEPS_PLACE >>> 16)) !== 0) return true;
   for (let at = start + 16; at < start + 24; at += 1) if (bytes[at] !== 0) return false;
   return true;
 }
