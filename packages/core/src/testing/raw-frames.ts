@@ -144,13 +144,21 @@ export function typeNumber(type: TypeName | number): number {
 
 /** Finds frames in chunks of bytes, skipping bytes between them. */
 export class FrameParser {
-  #rest: Uint8Array = new Uint8Array(0);
+  #chunks: Uint8Array[] = [];
+  #length = 0;
+  /** Bytes that must be there before there is anything to find. */
+  #needed: number = HEADER_BYTES;
 
   push(chunk: Uint8Array): ReceivedFrame[] {
-    const bytes = concat([this.#rest, chunk]);
+    this.#chunks.push(chunk.slice());
+    this.#length += chunk.length;
+    // Joining large frames at each chunk again would take the square of their length.
+    if (this.#length < this.#needed) return [];
+    const bytes = concat(this.#chunks);
     const view = new DataView(bytes.buffer);
     const frames: ReceivedFrame[] = [];
     let start = 0;
+    this.#needed = HEADER_BYTES;
     while (bytes.length - start >= HEADER_BYTES) {
       if (view.getUint32(start) !== MAGIC) {
         start += 1;
@@ -158,11 +166,15 @@ export class FrameParser {
       }
       const payload = start + HEADER_BYTES;
       const end = payload + view.getUint32(start + 12);
-      if (bytes.length < end) break;
+      if (bytes.length < end) {
+        this.#needed = end - start;
+        break;
+      }
       frames.push(new ReceivedFrame(new DataView(bytes.buffer, start, HEADER_BYTES), bytes.slice(payload, end)));
       start = end;
     }
-    this.#rest = bytes.subarray(start);
+    this.#chunks = [bytes.subarray(start)];
+    this.#length = bytes.length - start;
     return frames;
   }
 }

@@ -16,13 +16,12 @@ interface Entry {
   interned: boolean;
 }
 
+/** Matches nothing: no string that is looked up has no bytes. */
+const EMPTY: Entry = { bytes: new Uint8Array(0), text: "", interned: false };
+
 /** A bounded, set-associative cache from bytes to strings. */
 export class KeyCache {
-  private readonly entries: Entry[] = Array.from({ length: SETS * WAYS }, () => ({
-    bytes: new Uint8Array(0),
-    text: "",
-    interned: false,
-  }));
+  private readonly entries: Entry[] = Array.from({ length: SETS * WAYS }, () => EMPTY);
   /** Index within a set of the string to evict next. */
   private victim = 0;
 
