@@ -21,6 +21,10 @@ serveCommands({
     });
     return 0;
   },
+  /** What has happened to the attacker so far. */
+  look() {
+    return context?.outcome;
+  },
   /** Ends the attack. Returns what happened to the attacker. */
   stop() {
     if (failure !== null) throw failure;

@@ -131,7 +131,7 @@ const afterLogin: readonly Form[] = [
   },
 ];
 
-const FORMS: readonly Form[] = [...beforeLogin, ...duringLogin, ...afterLogin];
+export const FORMS: readonly Form[] = [...beforeLogin, ...duringLogin, ...afterLogin];
 
 export const hostileServers: readonly Attack[] = [
   {

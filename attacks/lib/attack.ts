@@ -115,12 +115,18 @@ export class AttackContext {
     while (!this.isStopped) await sleep(50);
   }
 
+  get outcome(): AttackOutcome {
+    let bytes = this.#sentBytes;
+    for (const socket of this.#sockets) bytes += socket.sentBytes;
+    return { sentMiB: bytes / 1024 / 1024, events: this.#events };
+  }
+
   stop(): AttackOutcome {
     const connected = this.#sockets.size;
     if (connected > 0) this.count("still connected", connected);
     this.isStopped = true;
-    for (const socket of this.#sockets) this.#sentBytes += socket.sentBytes;
+    const { outcome } = this;
     for (const socket of this.#sockets) socket.destroy();
-    return { sentMiB: this.#sentBytes / 1024 / 1024, events: this.#events };
+    return outcome;
   }
 }

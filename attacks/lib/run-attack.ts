@@ -44,7 +44,12 @@ export interface AttackTimes {
   readonly attackerYields?: boolean;
   /** Whether what the server holds is measured in the end, which stops it for a moment. Node.js only. Default: false. */
   readonly measuresHeld?: boolean;
+  /** Ends the attack as soon as it returns true, before its time is over. Default: the time alone ends it. */
+  readonly isEnough?: (outcome: AttackOutcome, server: ServerReport) => boolean;
 }
+
+/** How often `isEnough` is asked. */
+const LOOK_MS = 100;
 
 /**
  * Runs an attack: the server, honest clients and the attacker are a process each.
@@ -69,7 +74,13 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
     const { memoryMiB, errorBytes } = server;
     const hostilePort = await attacker.ask<number>("start", { name: attack.name, target: place });
     if (hostilePort > 0) await server.ask("dial", hostilePort);
-    await sleep(attack.seconds === undefined ? times.attackMs : attack.seconds * 1000);
+    const endsAt = performance.now() + (attack.seconds === undefined ? times.attackMs : attack.seconds * 1000);
+    const isOver = async (): Promise<boolean> =>
+      performance.now() >= endsAt ||
+      server.exit !== null ||
+      times.isEnough?.(await attacker.ask<AttackOutcome>("look"), await server.ask<ServerReport>("report")) === true;
+    if (times.isEnough === undefined) await sleep(endsAt - performance.now());
+    else while (!(await isOver())) await sleep(LOOK_MS);
     const beside = await honest.ask<Latencies>("take");
     const { peakMiB } = server;
     const heldMiB = times.measuresHeld === true ? await server.ask<number>("held") : null;

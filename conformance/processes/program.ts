@@ -2,6 +2,7 @@
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { type ConduitError, Client as CoreClient, Server as CoreServer } from "@netconduit/core";
 import { testFile } from "../../packages/node/test-data/tls/files.ts";
 import { subjectOf } from "../matrix/subject-of.ts";
@@ -111,23 +112,26 @@ const roles: Readonly<Record<string, Role>> = {
     await client.disconnect();
   },
 
-  /** Starts a server at the path when a line comes in. Prints "ready" first, then the outcome; stops at the end of the input. */
-  async claim({ Server }, path = "") {
-    const server = new Server({ path, password, handleSignals: false });
-    server.rpc("ping", () => process.pid);
-    const input = process.stdin;
-    const begin = new Promise((resolve) => input.once("data", resolve));
-    const end = new Promise((resolve) => input.once("end", resolve));
+  /** Starts a server at each path that comes in as a line, and prints the outcome. Stops it at the line "stop". */
+  async claim({ Server }) {
     print("ready");
-    await begin;
-    try {
-      await server.start();
-      print({ code: "started" });
-    } catch (failure) {
-      print({ code: (failure as Partial<ConduitError>).codeName, message: (failure as Error).message });
+    let stop = async (): Promise<void> => undefined;
+    for await (const line of createInterface({ input: process.stdin })) {
+      if (line === "stop") {
+        await stop();
+        print("stopped");
+        continue;
+      }
+      const server = new Server({ path: line, password, handleSignals: false });
+      server.rpc("ping", () => process.pid);
+      stop = () => server.stop({ drainMs: 0 });
+      try {
+        await server.start();
+        print({ code: "started" });
+      } catch (failure) {
+        print({ code: (failure as Partial<ConduitError>).codeName, message: (failure as Error).message });
+      }
     }
-    await end;
-    await server.stop({ drainMs: 0 });
   },
 
   /** A server that soon drops a silent client. Prints its port, and why a client has gone. */

@@ -40,30 +40,34 @@ async function staleSocket(): Promise<string> {
   return path;
 }
 
-/** Starts servers for one path in as many processes, at the same moment. Returns their outcomes. */
-async function race(runtime: RuntimeName, path: string): Promise<{ winner: number | undefined; outcomes: unknown[] }> {
-  const racers = Array.from({ length: PROCESSES }, () => new RunningProgram(runtime, ["claim", path]));
-  programs.push(...racers);
-  await Promise.all(racers.map((racer) => racer.next()));
-  for (const racer of racers) racer.child.stdin?.write("go\n");
-  const outcomes = await Promise.all(racers.map(async (racer) => ((await racer.next()) as { code: string }).code));
-  return { winner: racers[outcomes.indexOf("started")]?.child.pid, outcomes: outcomes.sort() };
+/** Starts a process that takes paths, with another command before it if need be. */
+async function claimant(runtime: RuntimeName, before: readonly string[] = []): Promise<RunningProgram> {
+  const program = new RunningProgram(runtime, ["claim"], before);
+  programs.push(program);
+  expect(await program.next()).toBe("ready");
+  return program;
 }
 
 describe.each(RUNTIMES)("on %s", (runtime) => {
   test("of several processes that find a stale socket and start together, one listens", LIMIT, async () => {
+    const racers = await Promise.all(Array.from({ length: PROCESSES }, () => claimant(runtime)));
+    const tell = (line: string): unknown[] => racers.map((racer) => racer.child.stdin?.write(`${line}\n`));
     for (let round = 0; round < ROUNDS; round++) {
       const path = await staleSocket();
-      const { winner, outcomes } = await race(runtime, path);
-      expect(outcomes).toEqual([...new Array(PROCESSES - 1).fill("ADDRESS_IN_USE"), "started"]);
+      tell(path);
+      const outcomes = await Promise.all(racers.map(async (racer) => ((await racer.next()) as { code: string }).code));
+      const winner = racers[outcomes.indexOf("started")]?.child.pid;
+      expect(outcomes.sort()).toEqual([...new Array(PROCESSES - 1).fill("ADDRESS_IN_USE"), "started"]);
       const client = new Client({ path, password: "secret123", reconnect: { enabled: false } });
       await client.connect();
       expect(await client.call<number>("ping")).toBe(winner);
       await client.disconnect();
-      for (const program of programs) program.child.stdin?.end();
-      await Promise.all(programs.splice(0).map((program) => program.output));
+      tell("stop");
+      for (const racer of racers) expect(await racer.next()).toBe("stopped");
       expect(readdirSync(join(path, ".."))).toEqual([]);
     }
+    for (const racer of racers) racer.child.stdin?.end();
+    await Promise.all(racers.map((racer) => racer.output));
   });
 
   // Only root can be two users.
@@ -77,10 +81,8 @@ describe.each(RUNTIMES)("on %s", (runtime) => {
       const path = await staleSocket();
       chmodSync(path, socketMode);
       chmodSync(join(path, ".."), folderMode);
-      const program = new RunningProgram(runtime, ["claim", path], asNobody);
-      programs.push(program);
-      expect(await program.next()).toBe("ready");
-      program.child.stdin?.write("go\n");
+      const program = await claimant(runtime, asNobody);
+      program.child.stdin?.write(`${path}\n`);
       expect(await program.next()).toEqual({ code: "ADDRESS_IN_USE", message: expect.stringContaining(message) });
     });
   }
