@@ -16,6 +16,16 @@ const UNCOVERED = [
   "packages/core/src/endpoint/heap.test.ts",
 ];
 
+/** Tests that read files or work little: as unit tests, they share a process. */
+const LIGHT = [
+  "{bench,chaos,scripts}/lib/**/*.test.ts",
+  "scripts/{rooms,workflows}.test.ts",
+  "docs-tests/{architecture,connect-codes,error-codes,guarantees,links,members,minimum-versions,numbers}.test.ts",
+  "docs-tests/{options,protocol,reliability,scaling,security,speed}.test.ts",
+  "conformance/wire/sentences.test.ts",
+  "examples/portability.test.ts",
+];
+
 /** Suites on Node.js that run in the tests' own process, and work little. With the unit tests they reach what the coverage must be. */
 const COVERED_SUITES = "conformance/{behaviour,transports}/node.test.ts";
 
@@ -72,6 +82,7 @@ export default defineConfig({
         test: { name: "unit", include: ["packages/*/src/**/*.test.ts"], exclude: UNCOVERED, isolate: false },
       },
       { extends: true, test: { name: "conformance", include: [COVERED_SUITES] } },
+      { extends: true, test: { name: "light", include: LIGHT, isolate: false } },
       // Without coverage: under it, programs would start without compiled code, and what works much takes three times as long.
       {
         extends: true,
@@ -81,7 +92,7 @@ export default defineConfig({
             "{attacks,bench,chaos,conformance,docs-tests,examples,fuzz,interop,scripts}/**/*.test.ts",
             ...UNCOVERED,
           ],
-          exclude: ["**/node_modules/**", COVERED_SUITES],
+          exclude: ["**/node_modules/**", COVERED_SUITES, ...LIGHT],
         },
       },
     ],

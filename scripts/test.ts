@@ -78,7 +78,7 @@ async function main(): Promise<void> {
 
   const beside = BESIDE.map(({ name, command }) => step(name, command));
   let ok = await vitest("unit", "--project=unit", "--project=conformance", "--coverage");
-  ok = (await vitest("programs", "--project=programs")) && ok;
+  ok = (await vitest("programs", "--project=light", "--project=programs")) && ok;
   for (const isOk of await Promise.all(beside)) ok &&= isOk;
 
   for (const { pid, command } of await leftOverProcesses(id)) {
