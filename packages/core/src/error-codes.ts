@@ -34,7 +34,7 @@ export const ErrorCode = {
   // 3xxx: authentication and authorization
   /** Authentication required. */
   AUTH_REQUIRED: 3000,
-  /** Authentication failed: the password or token is wrong, or the certificate stands for no user. */
+  /** Authentication failed: the password or token is wrong, or the certificate doesn't belong to a user. */
   AUTH_FAILED: 3001,
   /** Permission denied. */
   PERMISSION_DENIED: 3002,
@@ -46,11 +46,11 @@ export const ErrorCode = {
   PASSWORD_HASH_REFUSED: 3012,
   /** The server didn't prove that it knows the password (SCRAM server signature). */
   SERVER_NOT_TRUSTED: 3013,
-  /** The server doesn't take this kind of login, or not over this connection; `details.methods` lists those it takes. */
+  /** The server doesn't accept this login method, or not over this connection; `details.methods` lists the accepted ones. */
   LOGIN_METHOD_REFUSED: 3014,
-  /** A token isn't sent where others can read it, and a login by certificate needs TLS: use TLS, a Unix socket or the loopback address. */
+  /** A token would be sent over an insecure connection, or a login by certificate lacks TLS. Use TLS, a Unix socket or the loopback address. */
   INSECURE_CONNECTION: 3015,
-  /** The identity of the user has expired, and wasn't renewed. */
+  /** The user's identity has expired and wasn't renewed. */
   IDENTITY_EXPIRED: 3016,
   /** The server has revoked the user (`server.revoke`). */
   IDENTITY_REVOKED: 3017,
@@ -71,19 +71,19 @@ export const ErrorCode = {
   STREAM_MISMATCH: 4013,
 
   // 41xx: files
-  /** The file name isn't one that every system takes as the name of a file in the folder; the message says why. */
+  /** Not every operating system would accept the name as that of a file in the folder; the message says why. */
   INVALID_FILE_NAME: 4100,
-  /** There is a file with that name, and the folder's policy is `fail`. */
+  /** A file with that name exists, and the folder's policy is `fail`. */
   FILE_EXISTS: 4101,
   /** The file exceeds `maxFileBytes`. */
   FILE_TOO_LARGE: 4102,
-  /** The disk, or the user's part of it, is full. */
+  /** The disk or the user's disk quota is full. */
   DISK_FULL: 4103,
-  /** The receiving side has verified another number of bytes; `details.offset` says how many. */
+  /** The offset isn't the number of bytes that the receiving side has verified, which is `details.offset`. */
   WRONG_OFFSET: 4104,
-  /** The file changed while it was sent. */
+  /** The file changed during the transfer. */
   FILE_CHANGED: 4105,
-  /** The bytes that arrived aren't those that were sent, or some are missing. */
+  /** The received bytes differ from the sent ones, or some are missing. */
   CHECKSUM_MISMATCH: 4106,
   /** The system can't read or write the file, for a reason without a code of its own. */
   FILE_ERROR: 4107,
@@ -119,18 +119,18 @@ export const ErrorCode = {
   RECONNECT_FAILED: 5021,
   /** A frame arrived too slowly: less than 1 KiB per second, averaged over `heartbeatTimeoutMs`. */
   FRAME_TIMEOUT: 5022,
-  /** The session ended because its client didn't come back in time, or because the server doesn't know it any more. */
+  /** The session ended because its client didn't reconnect in time, or because the server no longer has it. */
   SESSION_EXPIRED: 5023,
-  /** A message sent with `ack` was not acknowledged in all its attempts, or no connection follows; the handler may have run. */
+  /** A message sent with `ack` wasn't acknowledged in any attempt, or there is no further connection; the handler may have run. */
   NOT_DELIVERED: 5024,
   /**
-   * The server's process ended while a call with `once` was carried out, or each time that a message with `ack` was
-   * handled: its outcome is unknown, and it isn't started again.
+   * The server's process ended while a call with `once` was running, or each time while a message with `ack` was
+   * being handled. The outcome is unknown, and it isn't started again.
    */
   OUTCOME_UNKNOWN: 5025,
   /** The link to the other nodes is down, or the engine that connects them doesn't answer (option `cluster`). */
   CLUSTER_UNAVAILABLE: 5030,
-  /** The node that has the connection doesn't answer, or is gone. */
+  /** The node that has the connection doesn't answer or has left. */
   NODE_UNAVAILABLE: 5031,
   /** Another node has started with this node's id, so this one has left the cluster. */
   NODE_REPLACED: 5032,
@@ -141,20 +141,20 @@ export const ErrorCode = {
   /** The files of a folder would exceed its `quotaBytes`. */
   QUOTA_EXCEEDED: 6001,
 
-  /** The server's connections held more than `maxBufferedBytes` together, and this one most. */
+  /** The server's connections exceeded `maxBufferedBytes`, and this was the largest one. */
   BUFFER_LIMIT: 6010,
-  /** The connection is subscribed to as many topics as the server's option `maxSubscriptions` allows. */
+  /** The connection has reached the server's limit of topics (option `maxSubscriptions`). */
   TOO_MANY_SUBSCRIPTIONS: 6012,
 
-  /** More calls with streams are unanswered than the called side takes (option `maxStreams`). */
+  /** The called side's limit of unanswered calls with streams is reached (option `maxStreams`). */
   TOO_MANY_STREAMS: 6011,
 
   // 62xx: the store
-  /** The store failed, so the operation wasn't carried out; the cause stays with the server. */
+  /** The store failed, so the operation wasn't carried out. The cause isn't sent to clients. */
   STORE_FAILED: 6200,
-  /** The store, or the user's part of it, is full. */
+  /** The store, or the user's share of it, is full. */
   STORE_FULL: 6201,
-  /** Another process or running server uses the store, which isn't shared. */
+  /** Another process or running server uses the store, which can't be shared. */
   STORE_IN_USE: 6202,
 
   // 7xxx: protocol
@@ -197,13 +197,13 @@ export const ErrorCode = {
   /** A request has the correlation id of another one that hasn't been answered yet. */
   DUPLICATE_ID: 7018,
   /**
-   * The peer sent more than it was granted: messages beyond its credit, more unfinished chunks than allowed, or frames
-   * whose answers it doesn't read.
+   * The peer exceeded its limits: messages beyond its credit, too many incomplete chunked frames, or frames whose
+   * answers it doesn't read.
    */
   FLOW_CONTROL_ERROR: 7019,
   /** A frame belongs to a stream that isn't open. */
   UNKNOWN_STREAM: 7022,
-  /** A timestamp of the payload is not a whole number of milliseconds, or is past what a `Date` holds. */
+  /** A timestamp in the payload isn't a whole number of milliseconds, or exceeds the range of `Date`. */
   UNREPRESENTABLE_VALUE: 7021,
 
   // 8xxx: TLS

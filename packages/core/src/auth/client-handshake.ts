@@ -1,9 +1,9 @@
 /**
  * The client's side of the login, without I/O: payloads in, steps out.
  *
- * AUTH_REQUEST offers SCRAM and, with `allowPasswordHash`, netconduit's password hash as well. A server of this library
- * sends a challenge and proves in AUTH_SUCCESS that it knows the password too. A netconduit server ignores `scram` and
- * checks the hash. Without `allowPasswordHash`, the client never accepts a server without that proof.
+ * AUTH_REQUEST offers SCRAM and, with `allowPasswordHash`, netconduit's password hash as well. A server of this
+ * library sends a challenge and proves in AUTH_SUCCESS that it also knows the password. A netconduit server ignores
+ * `scram` and checks the hash. Without `allowPasswordHash`, the client never accepts a server without that proof.
  */
 
 import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
@@ -34,7 +34,7 @@ export const failureCodes: ReadonlySet<unknown> = new Set<number>([
   ErrorCode.INTERNAL,
 ]);
 
-/** The next login contains it, and no server would take one that doesn't fit a frame. */
+/** The next login contains the token, which has to fit into a login frame. */
 const MAX_TOKEN_CHARS = 1024;
 
 /** Next action of the client. */
@@ -57,7 +57,7 @@ export type ClientStep =
     }
   | { readonly kind: "failed"; readonly error: ConduitError };
 
-/** A client's credentials. Without a user name, the password is the shared one. */
+/** A client's credentials. A password without a user name is the shared one. */
 export type LoginCredentials =
   | { readonly password: string; readonly username?: string | undefined }
   | { readonly token: string }
@@ -71,7 +71,7 @@ export interface ClientHandshakeOptions {
   readonly offer: Readonly<Record<string, unknown>>;
   /** The session to resume. Default: none. */
   readonly resume?: { readonly token: string; readonly received: number } | undefined;
-  /** Also send netconduit's hash, which can be replayed, to any server at the address. */
+  /** Also sends netconduit's replayable hash to any server at the address. */
   readonly allowPasswordHash: boolean;
   readonly crypto: RuntimeCrypto;
 }
@@ -95,7 +95,7 @@ export class ClientHandshake {
   }
 
   /**
-   * The payload of AUTH_REQUEST. Call it once, before anything is received.
+   * Returns the payload of AUTH_REQUEST. Must be called once, before anything is received.
    * @throws ConduitError INVALID_STATE if called twice
    */
   start(): Record<string, unknown> {
@@ -114,8 +114,8 @@ export class ClientHandshake {
   }
 
   /**
-   * Processes one frame. Returns a promise if the keys of the password must be derived first. Fails only if the runtime's
-   * cryptography does; any input from the peer leads to a step.
+   * Processes one frame. Returns a promise if the password's keys must be derived first. Fails only if the runtime's
+   * cryptography does; any input from the peer results in a step.
    * @param payload the decoded payload; null if the frame has none, or if it isn't a map
    */
   receive(type: number, payload: Record<string, unknown> | null): ClientStep | Promise<ClientStep> {
@@ -135,8 +135,7 @@ export class ClientHandshake {
 
   #next(type: number, payload: Record<string, unknown> | null): ClientStep | Promise<ClientStep> {
     const stage = this.#stage;
-    // A server may reject the login at any time, even while a challenge is being processed: it is full, stopping or
-    // timed out.
+    // A server that is full, is stopping or has timed out may reject the login at any time, even while a challenge is being processed.
     if (type === FrameType.AUTH_FAILURE && stage !== "new" && stage !== "over") {
       this.#stage = "over";
       return { kind: "failed", error: this.#refusal(payload, stage === "requested") };
@@ -173,7 +172,7 @@ export class ClientHandshake {
     return { kind: "send", type: FrameType.AUTH_RESPONSE, payload: { data } };
   }
 
-  /** The server takes tokens over this connection. */
+  /** The server accepts tokens over this connection. */
   #sendToken(payload: Record<string, unknown> | null, credentials: LoginCredentials): ClientStep {
     const methods = payload?.methods;
     if (!("token" in credentials) || !Array.isArray(methods) || !methods.includes("token")) {
@@ -189,7 +188,7 @@ export class ClientHandshake {
   #accept(payload: Record<string, unknown> | null, isChallenged: boolean): ClientStep {
     const { session_token, server_info, scram, extensions, resumed, expired } = payload ?? {};
     if (this.#scram === null) {
-      // TLS has verified the server, or it is on this machine.
+      // TLS has verified the server, or the server is on this machine.
       if (isChallenged !== "token" in this.#options.credentials) {
         throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, "The server accepted a login that this client didn't send");
       }

@@ -1,4 +1,4 @@
-/** Logins by token and by client certificate, beside SCRAM. */
+/** Login methods other than SCRAM: tokens and client certificates. */
 
 import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
 import { isLoopback } from "../util/ip-address.ts";
@@ -6,18 +6,18 @@ import type { Identity } from "./user.ts";
 
 type Awaitable<T> = T | Promise<T>;
 
-/** The identity of a token; null if it isn't valid. */
+/** Returns a token's identity; null if the token is invalid. */
 export type TokenCheck = (token: string) => Awaitable<Identity | null>;
-/** The identity of a verified client certificate; null if it has none. */
+/** Returns the identity of a verified client certificate; null if it has none. */
 export type CertificateCheck = (tls: TlsInfo) => Awaitable<Identity | null>;
 
-/** The connection that a login comes over. */
+/** The stream of a login. */
 export interface LoginTransport {
   readonly remote: Address;
   readonly tls: TlsInfo | null;
 }
 
-/** Whether what is sent can't be read on a network: over TLS, a Unix socket or the loopback address. */
+/** Whether data can't be read on the network: over TLS, a Unix socket or the loopback address. */
 export function isPrivate({ remote, tls }: LoginTransport): boolean {
   return tls !== null || remote.kind !== "tcp" || isLoopback(remote.host);
 }

@@ -16,7 +16,7 @@ export interface PeerInfo {
   readonly netconduit: boolean;
 }
 
-/** How a client proved who it is. */
+/** How a client authenticated. */
 export type AuthMethod = "scram" | "password-hash" | "token" | "certificate";
 
 /** This side's info. */
@@ -46,14 +46,14 @@ export function isSamePeerInfo(a: PeerInfo, b: PeerInfo): boolean {
   );
 }
 
-/** Encodes `info` for sending: netconduit's two keys in its order, and the description only if there is one. */
+/** Encodes `info` for sending: netconduit's two keys in its order, and the description if there is one. */
 export function infoPayload(info: LocalInfo): Record<string, string> {
   const payload: Record<string, string> = { name: info.name, version: info.version };
   if (info.description !== "") payload.description = info.description;
   return payload;
 }
 
-/** A peer's text on one line, cut to 256 UTF-16 units without splitting a character; empty if it isn't a string. */
+/** Puts a peer's text on one line, truncated to 256 UTF-16 units without splitting a character; empty if it isn't a string. */
 export function clippedText(value: unknown): string {
   if (typeof value !== "string") return "";
   if (value.length <= MAX_TEXT) return oneLine(value);

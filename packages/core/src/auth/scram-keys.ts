@@ -67,8 +67,8 @@ export class ScramKeyCache {
   }
 
   /**
-   * Returns the keys of a normalized password, at once if they are in the cache. Concurrent logins share one derivation; a
-   * failed one isn't cached.
+   * Returns the keys of a normalized password, synchronously if they are cached. Concurrent logins share one
+   * derivation; a failed one isn't cached.
    */
   get(password: string, salt: Uint8Array, iterations: number): ScramKeys | Promise<ScramKeys> {
     const inputs = utf8(`${iterations},${encodeBase64(salt)},${password}`);
@@ -95,7 +95,7 @@ export class ScramKeyCache {
 
 const caches = new WeakMap<RuntimeCrypto, ScramKeyCache>();
 
-/** The cache of all clients on one runtime: for a thousand clients of one server, PBKDF2 runs once. */
+/** The cache shared by all clients on a runtime, so that PBKDF2 runs once for a thousand clients of one server. */
 export function keyCacheOf(crypto: RuntimeCrypto): ScramKeyCache {
   let cache = caches.get(crypto);
   if (cache === undefined) {
@@ -105,7 +105,7 @@ export function keyCacheOf(crypto: RuntimeCrypto): ScramKeyCache {
   return cache;
 }
 
-/** A server's stored form of its password. It verifies logins, and can't be used to log in elsewhere. */
+/** The form of a password that a server stores. It verifies logins, but can't be used to log in. */
 export interface ScramServerKeys {
   readonly salt: Uint8Array;
   readonly iterations: number;

@@ -50,12 +50,12 @@ export function parseClientFirst(message: string): ClientFirst {
   return { bare, username: unescapeUsername(name), nonce };
 }
 
-/** A name as SCRAM sends it: without commas and equals signs. */
+/** Escapes commas and equals signs in a name. */
 export function escapeUsername(name: string): string {
   return name.replaceAll("=", "=3D").replaceAll(",", "=2C");
 }
 
-/** Other escapes stay as they are. */
+/** Leaves other escapes unchanged. */
 function unescapeUsername(name: string): string {
   return name.replaceAll("=2C", ",").replaceAll("=3D", "=");
 }

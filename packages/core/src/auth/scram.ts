@@ -6,8 +6,8 @@
  *   client-final   c=biws,r=<both nonces>,p=<proof that the client knows the password>
  *   server-final   v=<proof that the server does>
  *
- * The password never crosses the wire. The messages are bound to both nonces, so none of them works a second time.
- * Channel binding isn't offered (gs2 header `n,,`), because not all runtimes expose the TLS data it needs.
+ * The password is never sent. The messages are bound to both nonces, so they can't be replayed. Channel binding isn't
+ * offered (gs2 header `n,,`), because not all runtimes expose the TLS data it needs.
  */
 import { ConduitError, ErrorCode } from "../errors.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
@@ -44,7 +44,7 @@ export class ScramClient {
   #serverSignature: Uint8Array | null = null;
 
   /**
-   * @param options.username default: the password is the shared one.
+   * @param options.username default: none, for the shared password.
    * @param options.nonce default: a random UUID. Set it in tests only.
    * @throws ConduitError INVALID_CONFIG for an empty password.
    */
@@ -105,12 +105,12 @@ export class ScramClient {
   }
 }
 
-/** The server's side of a login. Create a new one for each login. Its keys are those of the user, if there are users. */
+/** The server's side of a login. Create a new one for each login. */
 export class ScramServer {
   readonly #keys: ScramServerKeys;
   readonly #crypto: RuntimeCrypto;
   readonly #ownNonce: string;
-  /** The pending challenge: its nonce, and the part of AuthMessage up to it. */
+  /** The pending challenge: its nonce, and AuthMessage up to that point. */
   #challenge: { readonly nonce: string; readonly signed: string } | null = null;
 
   /** @param nonce the server's part; default: a random UUID. Set it in tests only. */

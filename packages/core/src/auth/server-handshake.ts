@@ -1,11 +1,12 @@
 /**
  * The server's side of the login, without I/O: payloads in, steps out.
  *
- * A client sends AUTH_REQUEST. If it offers `scram`, it receives a challenge and answers with AUTH_RESPONSE. If it only
- * has netconduit's password hash, the hash decides, provided the server allows it. Anything else ends the login,
+ * A client sends AUTH_REQUEST. If it offers `scram`, it gets a challenge and answers with AUTH_RESPONSE. If it only
+ * sends netconduit's password hash, the hash is checked, provided the server allows it. Anything else ends the login,
  * including a frame that arrives while an earlier one is being processed.
  *
- * If the server has users, the name in `scram` chooses the keys. Without them it is ignored, and the password is shared.
+ * If the server has users, the name in `scram` selects the keys. Otherwise the name is ignored, and the password is
+ * the shared one.
  */
 
 import type { TlsInfo } from "../bytes/byte-stream.ts";
@@ -32,7 +33,7 @@ export type ServerStep =
       readonly kind: "challenge";
       readonly payload: { readonly data: string } | { readonly data?: undefined; readonly methods: readonly string[] };
     }
-  /** The peer has proved who it is. Send AUTH_SUCCESS, including the keys of `payload`. */
+  /** The peer has authenticated. Send AUTH_SUCCESS, including the entries of `payload`. */
   | {
       readonly kind: "accepted";
       readonly user: User;
@@ -58,20 +59,20 @@ export type ServerStep =
 
 /** Inputs of {@link ServerAuthenticator.create}. */
 export interface ServerAuthenticatorOptions {
-  /** The shared one; null if there is none. */
+  /** The shared password; null for none. */
   readonly password: string | null;
   /** Default: the server has no users. */
   readonly users?: Users | null;
-  /** Default: it takes no tokens. */
+  /** Default: tokens aren't accepted. */
   readonly token?: TokenCheck | undefined;
-  /** Default: it maps no certificates. */
+  /** Default: certificates aren't mapped to identities. */
   readonly certificate?: CertificateCheck | undefined;
   /** The clock of `expiresAt`. Default: nothing expires. */
   readonly wallClock?: () => number;
   readonly crypto: RuntimeCrypto;
   /** PBKDF2 rounds. */
   readonly iterations: number;
-  /** Accept netconduit's password hash, which can be replayed. */
+  /** Accept netconduit's replayable password hash. */
   readonly allowPasswordHash: boolean;
 }
 
@@ -114,7 +115,7 @@ export class ServerAuthenticator {
     return this.#keys !== null || this.#users !== null;
   }
 
-  /** Login methods that are possible over this connection, as clients are told. */
+  /** The login methods offered to clients over this connection. */
   methodsFor(transport: LoginTransport): string[] {
     const { token, certificate } = this.#options;
     const methods = this.takesPasswords ? ["scram"] : [];
@@ -123,12 +124,12 @@ export class ServerAuthenticator {
     return methods;
   }
 
-  /** The identity of a token; null if it isn't valid. Rejects if your function does. */
+  /** Returns a token's identity; null if the token is invalid. Rejects if the application's function does. */
   async userOfToken(token: string): Promise<User | null> {
     return this.#userOf((await this.#options.token?.(token)) ?? null, "token");
   }
 
-  /** The identity of a verified certificate; null if it has none. Rejects if your function does. */
+  /** Returns a verified certificate's identity; null if it has none. Rejects if the application's function does. */
   async userOfCertificate(tls: TlsInfo): Promise<User | null> {
     return this.#userOf((await this.#options.certificate?.(tls)) ?? null, "certificate");
   }
@@ -140,16 +141,16 @@ export class ServerAuthenticator {
     return user.expiresAt !== undefined && user.expiresAt <= now ? null : user;
   }
 
-  /** The keys that check a login by SCRAM, and whose they are. Rejects if your lookup of users does. */
+  /** Returns the keys for verifying a SCRAM login, and their user. Rejects if the application's look-up does. */
   async credentialOf(username: string): Promise<Credential> {
     if (this.#keys !== null && (this.#users === null || isNobody(username))) {
       return { keys: this.#keys, user: NOBODY.scram };
     }
-    // A server that takes passwords has a shared one or users.
+    // A server that accepts passwords has a shared one or users.
     return await (this.#users as Users).find(username);
   }
 
-  /** Clients of one program send the same info. One object for all of them saves 0.15 KiB per connection. */
+  /** Returns a shared copy of equal infos, which saves 0.15 KiB per connection for clients of the same program. */
   sharedPeerInfo(info: PeerInfo): PeerInfo {
     if (this.#lastPeerInfo === null || !isSamePeerInfo(this.#lastPeerInfo, info)) this.#lastPeerInfo = info;
     return this.#lastPeerInfo;
@@ -172,7 +173,7 @@ interface Introduction {
   readonly resume: unknown;
 }
 
-/** The frame that a login waits for, with the state that is needed only until it comes. */
+/** The frame that a login waits for, and the state needed until it arrives. */
 type Stage =
   | { readonly awaits: "request" | "nothing" }
   | { readonly awaits: "token"; readonly introduction: Introduction }
@@ -180,7 +181,7 @@ type Stage =
       readonly awaits: "proof";
       readonly introduction: Introduction;
       readonly scram: ScramServer;
-      /** Null if there is no such user. */
+      /** Null if the user doesn't exist. */
       readonly user: User | null;
       /** Null for the shared password. */
       readonly username: string | null;
@@ -204,31 +205,31 @@ export class ServerHandshake {
     this.#transport = transport;
   }
 
-  /** The user whose password is judged; null for the shared one. */
+  /** The user whose password is verified; null for the shared one. */
   get username(): string | null {
     return this.#stage.awaits === "proof" ? this.#stage.username : null;
   }
 
-  /** Whether the answer to this frame tells the client if its password is right. Tokens are too long to be guessed. */
+  /** Whether the answer to this frame reveals if a password is correct. Tokens are too long to be guessed. */
   isGuess(frameType: number, payload: Record<string, unknown> | null): boolean {
     const { awaits } = this.#stage;
     if (awaits === "proof") return frameType === FrameType.AUTH_RESPONSE;
     return awaits === "request" && payload?.scram == null && payload?.password_hash != null;
   }
 
-  /** Processes a frame that is a guess: digests judge it at once. */
+  /** Processes a frame that is a guess, synchronously. */
   guess(frameType: number, payload: Record<string, unknown> | null): ServerStep {
     return this.receive(frameType, payload) as ServerStep;
   }
 
   /**
-   * Processes one frame. Returns a promise if your functions or users are asked, which no guess does. Fails only if they
-   * do, or the runtime's cryptography; any input from the peer leads to a step.
+   * Processes one frame. Returns a promise if the application's functions or users are needed, which isn't the case
+   * for guesses. Fails only if these or the runtime's cryptography fail; any input from the peer results in a step.
    * @param payload the decoded payload; null if it isn't a valid map
    */
   receive(frameType: number, payload: Record<string, unknown> | null): ServerStep | Promise<ServerStep> {
     const stage = this.#stage;
-    // Until this frame is processed, another one is out of turn.
+    // Another frame before this one is processed is a protocol error.
     this.#stage = { awaits: "nothing" };
     if (stage.awaits === "request" && frameType === FrameType.AUTH_REQUEST) return this.#request(payload);
     if (stage.awaits === "token" && frameType === FrameType.AUTH_RESPONSE) return this.#judgeToken(payload, stage);
@@ -266,7 +267,7 @@ export class ServerHandshake {
     }
     const challenge = ({ keys, user }: Credential): ServerStep => {
       const scram = new ScramServer(keys, this.#authenticator.crypto);
-      // A name that doesn't exist is challenged, too.
+      // Unknown names are also challenged.
       this.#stage = { awaits: "proof", introduction, scram, user, username: user === NOBODY.scram ? null : username };
       return { kind: "challenge", payload: { data: scram.first(clientFirst) } };
     };
@@ -274,7 +275,7 @@ export class ServerHandshake {
     return credential instanceof Promise ? credential.then(challenge) : challenge(credential);
   }
 
-  /** The client can log in by one of these methods, and has sent no secret yet. */
+  /** Starts a login by one of the client's other methods, before it has sent any secret. */
   async #startMethod(theirs: readonly unknown[], introduction: Introduction): Promise<ServerStep> {
     const methods = this.#authenticator.methodsFor(this.#transport);
     const { tls } = this.#transport;
@@ -342,12 +343,12 @@ function malformed(message: string): ServerStep {
   return refused(ErrorCode.INVALID_PAYLOAD_SHAPE, message);
 }
 
-/** @param reason for this side's logs: the peer isn't told what is wrong with its proof, or that a user doesn't exist */
+/** @param reason for this side's logs; not sent, so that the peer can't tell a wrong proof from an unknown user */
 export function wrongPassword(reason: string): ServerStep {
   return refused(ErrorCode.AUTH_FAILED, reason, INVALID_PASSWORD);
 }
 
-/** @param told the reason that the peer is told, if it is another one */
+/** @param told the reason sent to the peer, if it differs */
 export function refused(code: number, reason: string, told: string = reason): ServerStep {
   return { kind: "refused", code, reason, payload: { reason: told, code } };
 }

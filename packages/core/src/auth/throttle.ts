@@ -1,11 +1,11 @@
 /**
  * Limits password guessing per address and per user, without locking anyone out.
  *
- * A login by name first takes a guess from a small reserve that belongs to this name at this address. So neither guesses
- * of other names behind the same NAT nor guesses of the same name from elsewhere use it up. Names that haven't logged in
- * from an address share one budget of such guesses there, so that trying many names doesn't give more of them. Beyond the
- * reserve, a guess needs the budgets of both the address and the name. Logins with the shared password have no name: only
- * their address counts.
+ * A login by name first takes a guess from a small reserve of this name at this address. So neither guesses of other
+ * names behind the same NAT nor guesses of the same name from elsewhere can use it up. Names that haven't logged in
+ * from an address share one budget for their reserves there, so that trying many names doesn't yield more guesses.
+ * Beyond the reserve, a guess needs the budgets of both the address and the name. Logins with the shared password
+ * have no name, so only their address counts.
  */
 import type { Address } from "../bytes/byte-stream.ts";
 import { copyText } from "../text/describe-value.ts";
@@ -13,16 +13,16 @@ import { networkOf } from "../util/ip-address.ts";
 import { usernameProblem } from "./user.ts";
 
 /**
- * Wrong passwords per second and address that are judged in the long run. Fewer would lock out honest clients beside an
- * attacker at the same address; a random password of 40 bits holds for 3,000 years against this many.
+ * Sustained rate of wrong passwords per address that are verified. A lower rate would lock out honest clients at an
+ * attacker's address; a random password of 40 bits resists this rate for 3,000 years.
  */
 const GUESSES_PER_SECOND = 10;
-/** How many may come at once after a quiet time. */
+/** Size of a burst after a quiet time. */
 const GUESS_BURST = 20;
-/** Wrong passwords of one name from one address that are judged whatever else is guessed: enough for typing errors. */
+/** Wrong passwords for one name from one address that are verified regardless of other guesses; enough for typing errors. */
 const RESERVE_BURST = 3;
 const RESERVE_MS = 5 * 60 * 1000;
-/** Names at an address that have a reserve at the same time without an earlier login from there. */
+/** Number of names at an address that can have a reserve at the same time without an earlier login from there. */
 const NEW_NAMES = 10;
 /** Bounds the memory of each kind of budget to about 2 MB, and to 6 MB with names of the greatest length. */
 const MAX_KEYS = 10_000;
@@ -30,16 +30,17 @@ const MAX_KEYS = 10_000;
 const GUESS_MS = 1000 / GUESSES_PER_SECOND;
 
 /**
- * A budget of wrong passwords for each key: `burst` at once, then one each `guessMs` milliseconds. Each login takes one
- * from the budget before its password is judged, so that many connections can't guess faster than one; a right password
- * gives it back and changes nothing else. At most 10,000 keys are stored; the one that was used least recently goes first.
+ * A budget of wrong passwords for each key: a burst of `burst`, then one every `guessMs` milliseconds. Each login
+ * takes one from the budget before its password is verified, so that many connections can't guess faster than one; a
+ * correct password gives it back and has no other effect. At most 10,000 keys are stored; the least recently used one
+ * is dropped first.
  *
  * Times are `Runtime.now` milliseconds.
  */
 export class GuessBudget {
   readonly #burst: number;
   readonly #guessMs: number;
-  /** When the budget of a key will be full again. Ordered by the last use. */
+  /** When each key's budget will be full again, least recently used first. */
   readonly #fullAt: Map<string, number> = new Map();
 
   constructor(burst: number = GUESS_BURST, guessMs: number = GUESS_MS) {
@@ -52,7 +53,7 @@ export class GuessBudget {
     return this.#fullAt.size;
   }
 
-  /** Takes one guess. Returns 0, or the milliseconds until there is one; then none was taken. */
+  /** Takes one guess. Returns 0, or, without taking one, the milliseconds until one is available. */
   take(key: string, now: number): number {
     const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + this.#guessMs;
     const waitMs = fullAt - now - this.#burst * this.#guessMs;
@@ -61,7 +62,7 @@ export class GuessBudget {
     return 0;
   }
 
-  /** The password was right, or wasn't judged. */
+  /** Returns the guess, because the password was correct or wasn't verified. */
   giveBack(key: string, now: number): void {
     const fullAt = this.#fullAt.get(key);
     if (fullAt !== undefined) this.#set(key, fullAt - this.#guessMs, now);
@@ -77,13 +78,13 @@ export class GuessBudget {
   }
 }
 
-/** A guess that was asked for. */
+/** The result of a request for a guess. */
 export interface Guess {
-  /** 0 if it may be judged; else the milliseconds until one may, and none was taken. */
+  /** 0 if the guess was taken; otherwise the milliseconds until one is available. */
   readonly waitMs: number;
-  /** The password was right, or wasn't judged. */
+  /** Returns the guess, because the password was correct or wasn't verified. */
   giveBack(now: number): void;
-  /** The password was right: gives it back, and the name keeps its reserve at this address whatever others guess there. */
+  /** The password was correct: returns the guess. From then on, the name has its own reserve at this address. */
   accepted(now: number): void;
 }
 
@@ -92,9 +93,9 @@ export class AuthThrottle {
   readonly #addresses = new GuessBudget();
   readonly #names = new GuessBudget();
   readonly #reserves = new GuessBudget(RESERVE_BURST, RESERVE_MS);
-  /** How many guesses the reserves of new names at an address give together. */
+  /** The shared budget for the reserves of new names at an address. */
   readonly #newNames = new GuessBudget(RESERVE_BURST * NEW_NAMES, RESERVE_MS / NEW_NAMES);
-  /** Names that have logged in from an address, the last ones. Ordered by the last login. */
+  /** Names that have recently logged in from an address, in the order of the last login. */
   readonly #known = new Set<string>();
 
   /** @param name the user's; null for the shared password */
@@ -113,7 +114,7 @@ export class AuthThrottle {
     return this.#takeAll(shared, pair, now);
   }
 
-  /** Takes a guess from each of these budgets, or from none. */
+  /** Takes a guess from all of these budgets, or from none. */
   #takeAll(budgets: readonly BudgetKey[], pair: string | null, now: number): Guess {
     const taken: BudgetKey[] = [];
     const giveBack = (at: number): void => {
@@ -148,14 +149,14 @@ type BudgetKey = readonly [GuessBudget, string];
 
 const nothing = (): void => undefined;
 
-/** Names that no user can have, which may be long, count as one. Others are copied from their login frame. */
+/** The key for a name. Invalid names, which may be long, share one; others are copied from their login frame. */
 function nameKey(name: string): string {
   return usernameProblem(name) === null ? copyText(name) : "";
 }
 
-/** The key of an address: its network ({@link networkOf}); null for a Unix socket. */
+/** The key for an address: its network ({@link networkOf}); null for a Unix socket. */
 export function throttleKey(address: Address): string | null {
-  // All users of a Unix socket share its path, and no runtime tells them apart.
+  // All users of a Unix socket share its path, and no runtime distinguishes them.
   if (address.kind === "unix") return null;
   if (address.kind === "memory") return `memory:${address.name}`;
   return networkOf(address.host);

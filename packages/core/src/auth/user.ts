@@ -4,36 +4,36 @@ import { ConduitError, ErrorCode } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import type { AuthMethod } from "./peer-info.ts";
 
-/** Bounds a name in frames, logs and maps. */
+/** Limit of names in frames, logs and maps. */
 const MAX_USERNAME_CHARS = 256;
 
 /** The identity of a logged-in client, as in `connection.user`. Frozen. */
 export interface User {
-  /** Empty for a client that logged in with the shared password: it is nobody in particular. */
+  /** Empty for a client that logged in with the shared password. */
   readonly name: string;
   readonly roles: readonly string[];
-  /** How the client proved it. */
+  /** How the client authenticated. */
   readonly method: AuthMethod;
-  /** Facts that your program or a token states about the user; empty by default. */
+  /** Data about the user from your program or a token; empty by default. */
   readonly claims: Readonly<Record<string, unknown>>;
-  /** When this ends, in Unix milliseconds, unless it is renewed before; absent if it doesn't. */
+  /** Expiry in Unix milliseconds, unless renewed; absent for none. */
   readonly expiresAt?: number;
 }
 
 /**
- * The owner of sessions and keys, as comparable text: the login's method and the user's name. Names of different
- * methods come from different places, such as `users` and tokens, and needn't stand for the same person.
+ * The owner of sessions and keys as a string for comparison: the login's method and the user's name. Names of
+ * different methods come from different sources, such as `users` and tokens, and may belong to different people.
  */
 export function identityOf({ method, name }: User): string {
   return JSON.stringify(name === "" ? ["", ""] : [method, name]);
 }
 
-/** The user's name in what {@link identityOf} returned. */
+/** The user's name in a result of {@link identityOf}. */
 export function nameInIdentity(identity: string): string {
   return (JSON.parse(identity) as [string, string])[1];
 }
 
-/** A user, as your program describes it. */
+/** A user as described by your program. */
 export interface Identity {
   /** 1 to 256 characters, no control characters; not `"netconduit"`, which stands for the shared password. */
   readonly name: string;
@@ -41,11 +41,11 @@ export interface Identity {
   readonly roles?: readonly string[] | undefined;
   /** Default: none. */
   readonly claims?: Readonly<Record<string, unknown>> | undefined;
-  /** When it ends, in Unix milliseconds. The client is asked to renew it before that. Default: never. */
+  /** Expiry in Unix milliseconds. The client is asked to renew it before that. Default: never. */
   readonly expiresAt?: number | undefined;
 }
 
-/** The name that clients without a user name send; RFC 5802 requires one. */
+/** The name sent by clients without a user name, because RFC 5802 requires one. */
 export const NO_USERNAME = "netconduit";
 
 /** Whether a name stands for the shared password. */
@@ -53,7 +53,7 @@ export function isNobody(name: string): boolean {
   return name === NO_USERNAME || name === "";
 }
 
-/** The rule that a user name breaks; null if it is allowed. */
+/** The rule that a user name violates; null if it is valid. */
 export function usernameProblem(name: unknown): string | null {
   if (typeof name !== "string" || name === "") return "must be a non-empty string";
   if (name.length > MAX_USERNAME_CHARS) return `must have at most ${MAX_USERNAME_CHARS} characters`;
@@ -62,13 +62,13 @@ export function usernameProblem(name: unknown): string | null {
   return null;
 }
 
-/** The rule that a list of roles breaks; null if it is allowed. */
+/** The rule that a list of roles violates; null if it is valid. */
 export function rolesProblem(roles: unknown): string | null {
   const isList = Array.isArray(roles) && roles.every((role) => typeof role === "string" && role !== "");
   return isList ? null : "must be an array of non-empty strings";
 }
 
-/** @throws ConduitError INVALID_CONFIG if the program's identity isn't one */
+/** @throws ConduitError INVALID_CONFIG if the program's identity is invalid */
 export function makeUser(identity: Identity, method: AuthMethod): User {
   const problem = identityProblem(identity);
   if (problem !== null) {
@@ -84,7 +84,7 @@ export function makeUser(identity: Identity, method: AuthMethod): User {
   });
 }
 
-/** Times of the years 2001 to 5138 in Unix seconds; in milliseconds, they are of 1970 to 1973. */
+/** In Unix seconds, these are times in 2001 to 5138; in milliseconds, in 1970 to 1973. */
 const MIN_SECONDS = 1_000_000_000;
 const MIN_MS = 100_000_000_000;
 
@@ -95,7 +95,7 @@ function identityProblem(identity: unknown): string | null {
   if (problem !== null) return `${usernameProblem(name) === null ? "roles" : "name"} ${problem}`;
   if (!isMap(claims)) return "claims must be a plain object";
   if (!Number.isFinite(expiresAt)) return "expiresAt must be a finite number of Unix milliseconds";
-  // A JWT's `exp` is in seconds: taken as milliseconds, it would make each token invalid without a reason.
+  // A JWT's `exp` is in seconds. Interpreted as milliseconds, it would silently make every token invalid.
   const isInSeconds = Number(expiresAt) > MIN_SECONDS && Number(expiresAt) < MIN_MS;
   return isInSeconds ? "expiresAt must be in milliseconds, and looks like seconds: multiply it by 1000" : null;
 }

@@ -3,29 +3,29 @@ import { encodeBase64 } from "../util/base64.ts";
 import type { Verifier, VerifierLookup } from "./users.ts";
 import { parseUsersFile, type UsersFile } from "./users-file.ts";
 
-/** The changes when a file of users was read again. */
+/** Changes found when a users file was reloaded. */
 export interface UsersFileChange {
   readonly added: readonly string[];
-  /** With another password or other roles. */
+  /** Users whose password or roles have changed. */
   readonly changed: readonly string[];
-  /** Their connections go on until `server.revoke(name)`. */
+  /** Removed users. Their connections continue until `server.revoke(name)`. */
   readonly removed: readonly string[];
 }
 
-/** The users of a file, for the option `authenticate` of a server: `authenticate: await usersFile("users.json")`. */
+/** The users of a file, for a server's option `authenticate`: `authenticate: await usersFile("users.json")`. */
 export interface UsersFileLookup {
   readonly scram: VerifierLookup;
-  /** From the file, so that unknown names look the same after a restart. */
+  /** From the file, so that unknown names get the same salts after a restart. */
   readonly secret: string;
   /**
-   * Reads the file again. Logins from then on see its users; those that are connected aren't affected.
-   * @throws ConduitError INVALID_CONFIG if it can't be read or is invalid; the former users stay
+   * Reloads the file. Applies to further logins; open connections aren't affected.
+   * @throws ConduitError INVALID_CONFIG if it can't be read or is invalid; the previous users are kept
    */
   reload(): Promise<UsersFileChange>;
 }
 
 /**
- * Reads the file that the command `netconduit-users` makes. The runtime packages export it bound to their runtime.
+ * Reads a file written by the command `netconduit-users`. The runtime packages export it bound to their runtime.
  * @param readText reads a file's text
  * @throws ConduitError INVALID_CONFIG if it can't be read or is invalid
  */
@@ -33,7 +33,7 @@ export async function usersFile(path: string, readText: (path: string) => Promis
   return new FileLookup(path, readText, await read(path, readText));
 }
 
-/** `reload` is a method of the class, not a field: the option `authenticate` refuses fields that it doesn't know. */
+/** `reload` is a method of the class instead of a field, because the option `authenticate` rejects unknown fields. */
 class FileLookup implements UsersFileLookup {
   readonly secret: string;
   readonly #path: string;

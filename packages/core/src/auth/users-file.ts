@@ -1,6 +1,6 @@
 /**
- * The file that the command `netconduit-users` makes and `usersFile()` reads: JSON with a verifier for each user, and
- * the secret for names that don't exist. It contains no passwords.
+ * The file written by the command `netconduit-users` and read by `usersFile()`: JSON with a verifier for each user,
+ * and the secret for unknown names. It contains no passwords.
  */
 
 import { ConduitError, ErrorCode, messageOf } from "../errors.ts";
@@ -12,7 +12,7 @@ import { parseVerifier } from "./verifier.ts";
 
 const SECRET_BYTES = 32;
 
-/** A user of the file. */
+/** A user in the file. */
 export interface FileUser {
   readonly verifier: string;
   readonly roles: readonly string[];
@@ -20,25 +20,25 @@ export interface FileUser {
 
 /** The content of the file. */
 export interface UsersFile {
-  /** Makes the salts of names that don't exist. */
+  /** Derives the salts of unknown names. */
   readonly secret: Uint8Array;
   readonly users: ReadonlyMap<string, FileUser>;
 }
 
-/** A file without users, with a new secret. */
+/** Creates the content of a file without users, with a new secret. */
 export function newUsersFile(crypto: RuntimeCrypto): UsersFile {
   return { secret: crypto.randomBytes(SECRET_BYTES), users: new Map() };
 }
 
-/** The text of the file; {@link parseUsersFile} reads it. */
+/** Formats the file's text; the inverse of {@link parseUsersFile}. */
 export function formatUsersFile({ secret, users }: UsersFile): string {
   return `${JSON.stringify({ secret: encodeBase64(secret), users: Object.fromEntries(users) }, null, 2)}\n`;
 }
 
 /**
- * Reads the text of the file.
- * @param path for the message
- * @throws ConduitError INVALID_CONFIG, naming the user or key that is invalid
+ * Parses the file's text.
+ * @param path for the error message
+ * @throws ConduitError INVALID_CONFIG, naming the invalid user or key
  */
 export function parseUsersFile(text: string, path: string): UsersFile {
   const content = parseJson(text, path);

@@ -1,8 +1,8 @@
 /**
- * The users of a server: finds the keys that a login by name is checked against.
+ * A server's users: finds the keys for verifying a login by name.
  *
- * A name that doesn't exist gets keys that no password fits, with a salt that only depends on the name, as PostgreSQL
- * does it. So a login with an unknown name looks like one with a wrong password, each time.
+ * As in PostgreSQL, an unknown name gets keys that no password matches, with a salt that only depends on the name, so
+ * that a login with an unknown name always looks like one with a wrong password.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -12,29 +12,29 @@ import { deriveServerKeys, SALT_BYTES, type ScramServerKeys } from "./scram-keys
 import { makeUser, type User, usernameProblem } from "./user.ts";
 import { formatVerifier, parseVerifier } from "./verifier.ts";
 
-/** A user of the option `users`: `password` or `verifier`, and what it may do. */
+/** A user in the option `users`, with either `password` or `verifier`. */
 export interface UserOptions {
-  /** Not empty. Its keys are derived when the server starts, which takes some milliseconds for each user. */
+  /** Not empty. Its keys are derived when the server starts, which takes some milliseconds per user. */
   readonly password?: string | undefined;
   /** From `scramVerifier(password)`. */
   readonly verifier?: string | undefined;
   /** Default: none. */
   readonly roles?: readonly string[] | undefined;
-  /** Facts about the user for your handlers, as `connection.user.claims`. Default: none. */
+  /** Data about the user for your handlers, available as `connection.user.claims`. Default: none. */
   readonly claims?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** A user as in the option `users`; a text is the verifier of a user without roles. */
+/** A user in the option `users`; a string is the verifier of a user without roles. */
 export type UserEntry = UserOptions | string;
 
-/** A user without its password: what other nodes of a cluster need to know. */
+/** A user with a verifier instead of a password, as sent to other nodes of a cluster. */
 export interface VerifiedUser {
   readonly verifier: string;
   readonly roles: readonly string[];
   readonly claims: Readonly<Record<string, unknown>>;
 }
 
-/** A user that your program looked up: the verifier alone, or with what the user may do. */
+/** The result of a look-up: just the verifier, or with roles and claims. */
 export type Verifier =
   | string
   | {
@@ -42,28 +42,28 @@ export type Verifier =
       readonly verifier: string;
       readonly roles?: readonly string[] | undefined;
       readonly claims?: Readonly<Record<string, unknown>> | undefined;
-      /** When the user ends, in Unix milliseconds: its logins fail then, and its connections end. Default: never. */
+      /** Expiry in Unix milliseconds, after which logins fail and connections end. Default: never. */
       readonly expiresAt?: number | undefined;
     };
 
-/** Finds a user by name; null if there is none. */
+/** Finds a user by name; null if it doesn't exist. */
 export type VerifierLookup = (username: string) => Verifier | null | Promise<Verifier | null>;
 
-/** The keys and the user that a login by name is checked against. */
+/** The keys and the user for verifying a login by name. */
 export interface Credential {
   readonly keys: ScramServerKeys;
-  /** Null if there is no such user: then the login fails, whatever its proof. */
+  /** Null if the user doesn't exist, in which case the login fails regardless of its proof. */
   readonly user: User | null;
 }
 
 /** Inputs of {@link Users}. */
 export interface UsersSettings {
   readonly crypto: RuntimeCrypto;
-  /** PBKDF2 iterations for passwords, and for names that don't exist. */
+  /** PBKDF2 iterations for passwords and for unknown names. */
   readonly iterations: number;
-  /** Asked for each name; the table comes first. Null if there is none. */
+  /** Called for each name, although users in the table take precedence. Null for none. */
   readonly lookup: VerifierLookup | null;
-  /** Makes the salts of names that don't exist. The same secret gives the same salts. */
+  /** Derives the salts of unknown names. The same secret results in the same salts. */
   readonly secret: Uint8Array;
   /** The clock of `expiresAt`. */
   readonly wallClock: () => number;
@@ -82,7 +82,7 @@ export class Users {
     this.put(name, await this.verified(name, user));
   }
 
-  /** Replaces the password by a verifier. @throws ConduitError INVALID_CONFIG */
+  /** Converts a password to a verifier. @throws ConduitError INVALID_CONFIG */
   async verified(name: string, user: UserEntry): Promise<VerifiedUser> {
     const options: UserOptions = typeof user === "string" ? { verifier: user } : user;
     const { password, verifier = "", ...rest } = options;
@@ -99,14 +99,14 @@ export class Users {
     this.#table.set(name, { keys, user: makeUser({ name, roles, claims }, "scram") });
   }
 
-  /** Returns whether there was such a user. */
+  /** Removes a user. Returns whether it existed. */
   delete(name: string): boolean {
     return this.#table.delete(name);
   }
 
   /**
-   * Takes the same steps for names that exist and for others, so that their time doesn't tell them apart: names of the
-   * table are looked up, too. Rejects if the lookup does.
+   * Takes the same steps for known and unknown names, so that timing doesn't distinguish them; names in the table are
+   * looked up as well. Rejects if the look-up does.
    */
   async find(name: string): Promise<Credential> {
     const madeUp = this.#madeUp(name);

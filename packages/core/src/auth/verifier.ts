@@ -1,6 +1,7 @@
 /**
- * A user's password as a server keeps it: the text of RFC 5803, `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`,
- * which PostgreSQL uses, too. It verifies logins, and can't be used to log in.
+ * A user's password in the form that a server stores, as in RFC 5803:
+ * `SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>`, This is also PostgreSQL's format. It verifies logins
+ * and can't be used to log in.
  */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -19,8 +20,8 @@ const MAX_SALT_BYTES = 128;
 /** Options of {@link scramVerifier}. */
 export interface VerifierOptions {
   /**
-   * PBKDF2 iterations; 4,096 to 1,000,000. Default 15,000, that of the server's option `scramIterations`: verifiers with
-   * another number differ from those that a server makes up for names that don't exist.
+   * PBKDF2 iterations; 4,096 to 1,000,000. Default 15,000, like the server's option `scramIterations`. With another
+   * number, users can be distinguished from unknown names, whose verifiers use that option.
    */
   readonly iterations?: number | undefined;
 }
@@ -28,7 +29,7 @@ export interface VerifierOptions {
 const KNOWN = new KnownOptions<VerifierOptions>("scramVerifier", { iterations: true });
 
 /**
- * Makes a verifier of a password, with a new random salt.
+ * Creates a verifier of a password with a new random salt.
  * @throws ConduitError INVALID_CONFIG for an empty password, or iterations out of range
  */
 export async function scramVerifier(
@@ -46,13 +47,13 @@ export async function scramVerifier(
   return formatVerifier(await deriveServerKeys(password, iterations, runtime.crypto));
 }
 
-/** The verifier with these keys. */
+/** Formats a verifier. */
 export function formatVerifier({ iterations, salt, storedKey, serverKey }: ScramServerKeys): string {
   const [saltText, storedText, serverText] = [salt, storedKey, serverKey].map(encodeBase64);
   return `${MECHANISM}$${iterations}:${saltText}$${storedText}:${serverText}`;
 }
 
-/** Reads a verifier. Null if it isn't one that this library accepts. */
+/** Parses a verifier. Null if it is invalid or not supported. */
 export function parseVerifier(verifier: unknown): ScramServerKeys | null {
   if (typeof verifier !== "string") return null;
   const [, count = "", saltText = "", storedText = "", serverText = ""] =

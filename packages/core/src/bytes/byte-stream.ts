@@ -67,7 +67,7 @@ export interface ByteStream {
   close(): Promise<void>;
   /** Discards both directions immediately. Idempotent, never throws. `closed(reason)` follows asynchronously. */
   destroy(reason: Error | null): void;
-  /** Whether it keeps the process running. It does at first. Optional. */
+  /** Makes the stream keep the process running, which is the default. Optional. */
   ref?(): void;
   unref?(): void;
 }

@@ -1,34 +1,35 @@
 /**
- * A byte stream that goes on over another one when the one under it is lost.
+ * A byte stream that continues over a new underlying stream when the current one is lost.
  *
- * Theory of operation. Until `keep` it passes everything through. From then on it counts the bytes that arrive, and keeps a
- * copy of those that leave until the peer has acknowledged them. When the stream under it ends, it is *suspended*: what is
- * written is kept. `attach` continues over another stream, at the byte that the peer says it has received, so whatever is
- * above notices nothing. `leave` ends that: it passes everything through again, and ends with the stream under it.
+ * Theory of operation. Until `keep` it passes everything through. From then on it counts received bytes, and keeps a
+ * copy of sent bytes until the peer has acknowledged them. When the underlying stream ends, it is *suspended*, and
+ * written bytes are kept. `attach` continues over a new stream, from the byte that the peer states, so that the
+ * layers above don't notice. `leave` ends this: everything is passed through again, and the stream ends with its
+ * underlying stream.
  *
- * Each stream under it has a `Carrier` of its own. A carrier that was replaced has no owner, so nothing that still comes
- * from an old stream is counted.
+ * Each underlying stream has its own `Carrier`. A replaced carrier has no owner, so that nothing from an old stream
+ * is counted.
  */
 
 import type { Address, ByteSink, ByteStream, TlsInfo } from "./byte-stream.ts";
 import { SentBytes } from "./sent-bytes.ts";
 
-/** A stream that doesn't acknowledge is cut when what is kept is so many times what it should be. */
+/** A stream without acknowledgements is cut when the kept bytes exceed their limit by this factor. */
 const EXCESS = 2;
 
 /** The session of a {@link ResumableStream}. */
 export interface SessionOwner {
-  /** More bytes have been counted. */
+  /** More bytes were received and counted. */
   received(): void;
-  /** Keeping what was written takes more memory. */
+  /** The kept bytes use more memory. */
   keptMore(): void;
-  /** More is kept than the peer's acknowledgements allow: it gives none. */
+  /** Too many bytes are kept, because the peer doesn't acknowledge them. */
   overflowed(): void;
-  /** The stream was lost. Returns whether it is kept, to go on over another. */
+  /** The stream was lost. Returns whether to keep the session and wait for a new stream. */
   lost(error: Error | null): boolean;
 }
 
-/** One stream under a {@link ResumableStream}. */
+/** An underlying stream of a {@link ResumableStream}. */
 export class Carrier implements ByteSink {
   readonly stream: ByteStream;
   owner: ResumableStream | null;
@@ -61,7 +62,7 @@ export class Carrier implements ByteSink {
 }
 
 export class ResumableStream implements ByteStream {
-  /** The last one, also when it is lost. */
+  /** The current or last underlying stream. */
   #stream: ByteStream;
   #carrier: Carrier | null;
   #sink: ByteSink | null = null;
@@ -72,7 +73,7 @@ export class ResumableStream implements ByteStream {
   #received = 0;
   #isPaused = false;
   #keepsRunning = true;
-  /** Whether the stream under it takes nothing until it has drained. */
+  /** Whether the underlying stream accepts nothing until it has drained. */
   #isFull = false;
   #owesDrained = false;
 
@@ -97,12 +98,12 @@ export class ResumableStream implements ByteStream {
     return this.#carrier?.stream.queuedBytes ?? 0;
   }
 
-  /** Whether the loss of the stream under it is survived. */
+  /** Whether it survives the loss of the underlying stream. */
   get hasSession(): boolean {
     return this.#session !== null;
   }
 
-  /** Whether it waits for another stream. */
+  /** Whether it waits for a new stream. */
   get isSuspended(): boolean {
     return this.#carrier === null && !this.#isOver;
   }
@@ -112,7 +113,7 @@ export class ResumableStream implements ByteStream {
     return this.#received;
   }
 
-  /** Bytes sent since `keep` and not acknowledged. */
+  /** Unacknowledged bytes sent since `keep`. */
   get sent(): Pick<SentBytes, "length" | "capacity" | "acknowledged" | "end" | "isPossible" | "writes"> {
     return this.#sent;
   }
@@ -123,16 +124,16 @@ export class ResumableStream implements ByteStream {
   }
 
   /**
-   * Counts from now on.
-   * @param keepBytes as much is kept before senders wait for acknowledgements
-   * @param received bytes of the session that have arrived already
+   * Starts counting.
+   * @param keepBytes number of kept bytes from which senders wait for acknowledgements
+   * @param received number of the session's bytes already received
    */
   keep(owner: SessionOwner, keepBytes: number, received: number): void {
     this.#session = { owner, keepBytes };
     this.#received = received;
   }
 
-  /** The session ends as soon as everything has left: nothing more is kept or waits for acknowledgements. */
+  /** Ends the session once everything has been sent: stops keeping bytes and waiting for acknowledgements. */
   leave(): void {
     this.#session = null;
     this.#sent.clear();
@@ -193,14 +194,14 @@ export class ResumableStream implements ByteStream {
 
   // --- session ------------------------------------------------------------------------------------------------------
 
-  /** The peer has received so many bytes since `keep`. Returns false if that isn't possible. */
+  /** The peer has received this many bytes since `keep`. Returns false if that isn't possible. */
   acknowledge(received: number): boolean {
     if (!this.#sent.acknowledge(received)) return false;
     this.#tellDrained();
     return true;
   }
 
-  /** Gives up the stream under it, which no longer works, and waits for another. */
+  /** Drops an underlying stream that no longer works, and waits for a new one. */
   cut(error: Error): void {
     const carrier = this.#carrier;
     if (carrier === null || this.#session === null) return;
@@ -208,7 +209,7 @@ export class ResumableStream implements ByteStream {
     carrier.stream.destroy(error);
   }
 
-  /** Gives away the stream under it, and ends without a call. */
+  /** Hands over the underlying stream, and ends without notifying its sink. */
   release(): Carrier {
     const carrier = this.#carrier as Carrier;
     carrier.owner = null;
@@ -219,9 +220,9 @@ export class ResumableStream implements ByteStream {
   }
 
   /**
-   * Goes on over another stream.
-   * @param theirReceived bytes that the peer has received; must be possible
-   * @param rest bytes that have arrived over that stream already
+   * Continues over a new stream.
+   * @param theirReceived number of bytes that the peer has received; must be plausible
+   * @param rest bytes already received over that stream
    */
   attach(carrier: Carrier, theirReceived: number, rest: Uint8Array): void {
     this.#stream = carrier.stream;

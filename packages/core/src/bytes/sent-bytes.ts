@@ -1,7 +1,7 @@
 const FIRST_SEGMENT_BYTES = 1024;
 /**
- * Size of a segment that holds several writes. The last write is often an acknowledgement, which the peer doesn't
- * acknowledge, so stays while nothing is sent. With 64 KiB a write of 3 KB takes 0.6 us instead of 1.1.
+ * Size of a segment for several writes. Kept small, because the last write is often an acknowledgement, which isn't
+ * acknowledged itself and stays while nothing is sent. With 64 KiB, a write of 3 KB would take 0.6 µs instead of 1.1.
  */
 const MAX_SEGMENT_BYTES: number = 8 * 1024;
 
@@ -14,8 +14,8 @@ interface Segment {
 }
 
 /**
- * Bytes that were sent and the peer hasn't acknowledged, to send them again. Positions count the bytes of a stream from its
- * beginning. Every `append` is kept in one piece, so segments begin where a write began.
+ * Keeps sent bytes for resending until the peer has acknowledged them. Positions count a stream's bytes from its
+ * start. Each `append` is kept in one piece, so segments start at the start of a write.
  */
 export class SentBytes {
   #segments: Segment[] = [];
@@ -23,27 +23,27 @@ export class SentBytes {
   #end = 0;
   #capacity = 0;
 
-  /** Bytes that the peer has acknowledged. */
+  /** Number of acknowledged bytes. */
   get acknowledged(): number {
     return this.#acknowledged;
   }
 
-  /** Bytes appended so far. */
+  /** Number of bytes appended so far. */
   get end(): number {
     return this.#end;
   }
 
-  /** Bytes kept. */
+  /** Number of kept bytes. */
   get length(): number {
     return this.#end - this.#acknowledged;
   }
 
-  /** Bytes of memory that keeping them takes. */
+  /** Memory used, in bytes. */
   get capacity(): number {
     return this.#capacity;
   }
 
-  /** Copies the bytes. Returns the copy, which never changes. */
+  /** Appends a copy of the bytes and returns it; it never changes. */
   append(bytes: Uint8Array): Uint8Array {
     const { length } = bytes;
     let last = this.#segments.at(-1);
@@ -60,12 +60,12 @@ export class SentBytes {
     return copy;
   }
 
-  /** Whether the peer may have received exactly so many bytes. */
+  /** Whether the peer may have received exactly this many bytes. */
   isPossible(received: number): boolean {
     return received >= this.#acknowledged && received <= this.#end;
   }
 
-  /** The peer has received so many bytes since the beginning. Returns false if that isn't possible. */
+  /** The peer has received this many bytes since the start. Returns false if that isn't possible. */
   acknowledge(received: number): boolean {
     if (!this.isPossible(received)) return false;
     this.#acknowledged = received;
@@ -87,7 +87,7 @@ export class SentBytes {
     }
   }
 
-  /** The kept bytes, from the beginning of the write that the first unacknowledged byte belongs to or an earlier one. */
+  /** The kept bytes, starting at or before the write that contains the first unacknowledged byte. */
   *writes(): Iterable<{ readonly bytes: Uint8Array; readonly acknowledged: number }> {
     for (const { bytes, from, length } of this.#segments) {
       yield { bytes: bytes.subarray(0, length), acknowledged: Math.max(0, this.#acknowledged - from) };

@@ -5,13 +5,13 @@ import { OwnerShares } from "./owner-shares.ts";
 const RETRY_AFTER_SECONDS = 1;
 
 /**
- * Bounds calls with a key that run on although their callers have given up or gone: the limits of a connection end with
- * it.
+ * Bounds calls with a key that continue after their callers have given up or disconnected, because a connection's
+ * limits end with it.
  */
 export class AbandonedCalls {
   readonly #shares = new OwnerShares(MAX_ABANDONED_ONCE, MAX_ABANDONED_ONCE_BYTES);
 
-  /** @throws RpcError RATE_LIMITED if too many run for a further call of this identity */
+  /** @throws RpcError RATE_LIMITED if too many calls of this identity are running */
   mustHaveRoom(owner: string): void {
     if (this.#shares.hasRoom(owner)) return;
     const { count, bytes } = this.#shares;

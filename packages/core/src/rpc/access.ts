@@ -1,23 +1,23 @@
-/** Roles that methods, messages, streams, topics and folders ask for. */
+/** Roles required by methods, messages, streams, topics and folders. */
 
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { describeValue } from "../text/describe-value.ts";
 
-/** Lists of roles: a user needs one of each. The contract and the program may both have one. */
+/** Lists of roles, of each of which a user needs one. The contract and the program may each have a list. */
 export type Access = readonly (readonly string[])[];
 
-/** A refusal for lack of a role, as in `server.onDenied`. */
+/** A denial because of a missing role, as passed to `server.onDenied`. */
 export interface Denial {
-  /** The call, message, topic or folder that was asked for. */
+  /** The kind of access that was denied. */
   readonly kind: "method" | "stream" | "message" | "subscribe" | "publish" | "files";
-  /** Name of the method, stream, topic or folder; type of the message. */
+  /** Name of the method, stream, topic or folder, or type of the message. */
   readonly name: string;
-  /** Roles of which one would have been needed. */
+  /** Roles, one of which would have been required. */
   readonly roles: readonly string[];
 }
 
 /**
- * Null if every user has access.
+ * Combines lists of roles. Null if every user has access.
  * @throws ConduitError INVALID_CONFIG if a list isn't one of at least one role
  */
 export function accessOf(name: string, ...lists: (readonly string[] | undefined)[]): Access | null {
@@ -35,7 +35,7 @@ export function isRoleList(roles: unknown): boolean {
   return Array.isArray(roles) && roles.length > 0 && roles.every((role) => typeof role === "string" && role !== "");
 }
 
-/** Roles of which one would be needed besides these; null if they suffice. */
+/** Roles, one of which is missing; null if the user's roles suffice. */
 export function missingRoles(access: Access | null, own: readonly string[]): readonly string[] | null {
   return access?.find((roles) => !roles.some((role) => own.includes(role))) ?? null;
 }
@@ -44,9 +44,9 @@ const ignore = (): void => undefined;
 
 /** Checks the roles of an endpoint's peers. */
 export class AccessControl<Peer> {
-  /** Roles of a peer's user. Null on a client: servers have none. */
+  /** Returns the roles of a peer's user. Null on a client, because servers have no roles. */
   rolesOf: ((peer: Peer) => readonly string[]) | null = null;
-  /** Tells the application of each refusal. */
+  /** Called for each denial. */
   denied: (peer: Peer, denial: Denial) => void = ignore;
 
   /** Whether a peer has the roles. */
@@ -58,7 +58,7 @@ export class AccessControl<Peer> {
     return missingRoles(access, this.rolesOf?.(peer) ?? []);
   }
 
-  /** Refuses a peer without the roles. Returns the error for it, or null. */
+  /** Checks a peer's roles. Returns the error for the peer, or null. */
   refusal(peer: Peer, access: Access | null, kind: Denial["kind"], name: string): RpcError | null {
     if (access === null) return null;
     const missing = this.#missing(peer, access);
@@ -75,7 +75,7 @@ export class AccessControl<Peer> {
 }
 
 /**
- * The verdict of a function of the program; undefined and null count as false.
+ * The boolean result of an application's function; undefined and null count as false.
  * @throws ConduitError INVALID_RESULT
  */
 export function verdictOf(given: unknown, what: string): boolean {

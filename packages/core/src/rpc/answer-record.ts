@@ -1,23 +1,23 @@
-/** The records of answers, and of deliveries that have begun. */
+/** Records of answers and of started deliveries. */
 
 import { ErrorCode, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
 import type { OnceAnswer } from "./once-window.ts";
 
-/** Values as bytes. */
+/** Encodes values as bytes. */
 export interface Codec {
   /** @throws ConduitError UNSERIALIZABLE */
   encode(value: unknown): Uint8Array;
-  /** @throws ConduitError if the bytes are no such value */
+  /** @throws ConduitError if the bytes are invalid */
   decode(bytes: Uint8Array): unknown;
 }
 
-/** A delivery that has begun, and hasn't ended as far as is known. */
+/** A started delivery that hasn't ended as far as known. */
 export interface Begun {
   readonly delivery: number;
-  /** The process that began it. */
+  /** The process that started it. */
   readonly run: string;
-  /** Unix milliseconds by which that process shows again that it lives. */
+  /** Unix milliseconds until which the record is valid; that process renews it before. */
   readonly untilMs: number;
 }
 
@@ -31,7 +31,7 @@ export function begunRecord(codec: Codec, { delivery, run, untilMs }: Begun): Ui
   return codec.encode({ delivery, run, until: untilMs });
 }
 
-/** Encodes an answer. If its result can't be encoded, its caller gets that error, also when asking again. */
+/** Encodes an answer. If its result can't be encoded, the caller gets that error, including for repeated requests. */
 export function endedRecord(codec: Codec, { delivery, answer }: Ended): Uint8Array {
   if ("error" in answer) return failureRecord(codec, delivery, answer.error);
   try {
@@ -41,7 +41,7 @@ export function endedRecord(codec: Codec, { delivery, answer }: Ended): Uint8Arr
   }
 }
 
-/** The answer as recorded: later changes of a result reach neither its caller nor callers that ask again. */
+/** The answer as recorded, so that later changes of a result object have no effect. */
 export function keptAnswer(codec: Codec, record: Uint8Array, answer: OnceAnswer): OnceAnswer {
   if ("error" in answer) return answer;
   const kept = readRecord(codec, record.slice());
@@ -49,7 +49,7 @@ export function keptAnswer(codec: Codec, record: Uint8Array, answer: OnceAnswer)
   return kept !== null && "answer" in kept && "result" in kept.answer ? kept.answer : answer;
 }
 
-/** The record in place of an answer for which there is no room. */
+/** The record that replaces an answer for which there is no room. */
 export function notKept(codec: Codec, delivery: number, bytes: number): Uint8Array {
   const message = `It was carried out, but its answer of ${bytes} bytes was not kept`;
   return failureRecord(codec, delivery, new RpcError(ErrorCode.MESSAGE_TOO_LARGE, message));
@@ -63,7 +63,7 @@ function failureRecord(codec: Codec, delivery: number, { code, message, details 
   }
 }
 
-/** Null if it isn't a record of ours. */
+/** Null if it isn't a valid record. */
 export function readRecord(codec: Codec, bytes: Uint8Array): Begun | Ended | null {
   const record = codec.decode(bytes);
   if (!isMap(record)) return null;

@@ -2,14 +2,14 @@ import { getGlobalConfig } from "valibot";
 import type { Schema, SchemaResult } from "./schema.ts";
 
 /**
- * How often valibot may ask whether to stop at an issue, which it does a few times for each. That is far more issues than a
- * reply lists, in some 20 ms; the items of one message could make two million, in 10 s and 1.5 GiB.
+ * Limit of valibot's checks whether to abort, of which it makes a few per issue. Allows far more issues than a reply
+ * lists, in some 20 ms; without it, the items of one message could cause two million issues, taking 10 s and 1.5 GiB.
  */
 const MAX_QUESTIONS = 10_000;
 
 type Run = (dataset: { value: unknown }, config: object) => SchemaResult<unknown> | Promise<SchemaResult<unknown>>;
 
-/** valibot's configuration of a run, which stops it when there are very many issues. It changes nothing for valid values. */
+/** A valibot configuration that aborts a run with too many issues. Doesn't affect valid values. */
 class BoundedConfig {
   lang: unknown;
   abortPipeEarly: unknown;
@@ -30,14 +30,14 @@ class BoundedConfig {
     return this;
   }
 
-  /** Counts a question, and says whether to stop. */
+  /** Counts a check, and returns whether to abort. */
   #answer(): boolean {
     this.#left -= 1;
     return this.#isAborted || this.#left < 0;
   }
 }
 
-/** The validation of a schema of valibot, with an end to its issues; null for one of another library. */
+/** The validation function of a valibot schema with a limit of issues; null for schemas of other libraries. */
 export function boundedValidate(schema: Schema): ((value: unknown) => ReturnType<Run>) | null {
   if (schema["~standard"].vendor !== "valibot" || typeof (schema as { "~run"?: unknown })["~run"] !== "function") {
     return null;

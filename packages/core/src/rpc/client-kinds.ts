@@ -1,4 +1,4 @@
-/** Kinds of clients in a contract: devices, operators. A client is of each kind that is one of its user's roles. */
+/** Kinds of clients in a contract, such as devices and operators. A client is of each kind that its user has as a role. */
 
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { describeValue } from "../text/describe-value.ts";
@@ -21,12 +21,12 @@ type ContractOf<C extends Contract, K> = Pick<C, Extract<keyof C, "server" | "to
     K extends keyof NonNullable<C["clients"]> ? NonNullable<C["clients"]>[K] : never
   >;
 };
-/** A contract as the clients of one kind see it: their part and that of all clients are the part `client`. */
+/** The contract for clients of one kind: its part `client` merges the parts of all clients and of that kind. */
 export type ForClient<C extends Contract, K extends string> =
   string extends ClientKind<C> ? C : ContractOf<C, K> extends infer F extends Contract ? F : never;
 
 type KindsOf<C extends Contract> = NonNullable<C["clients"]>;
-/** A function for each kind that has the message `T`; the data that fit all of them are its parameter. */
+/** A function type for each kind that has the message `T`; their intersection's parameter is data that fits all of them. */
 type Takers<C extends Contract, T> = {
   [K in ClientKind<C>]: T extends keyof PartOf<KindsOf<C>[K], "messages">
     ? (data: MessageInput<{ readonly client: KindsOf<C>[K] }, "client", T & string>) => void
@@ -38,7 +38,7 @@ type KindMessage<C extends Contract> = {
 type KindMessages<C extends Contract> = {
   readonly [T in KindMessage<C>]: Takers<C, T> extends (data: infer D) => void ? Schema<D> : never;
 };
-/** A contract whose part `client` has the messages of all clients and of each kind. */
+/** A contract whose part `client` includes the messages of all kinds. */
 export type AnyClient<C extends Contract> = [ClientKind<C>] extends [never]
   ? C
   : string extends ClientKind<C>
@@ -70,7 +70,7 @@ export function mustHaveKind(contract: Contract, kind: string): void {
   throw new ConduitError(ErrorCode.INVALID_CONFIG, `The contract has no kind of clients ${named}${hint}`);
 }
 
-/** Everything that any client of a server may have; undefined if none has anything. */
+/** The union of all client parts; undefined if there are none. */
 export function anyClientSide({ client, clients }: Contract): SideContract | undefined {
   return clients === undefined ? client : mergedSides([client, ...Object.values(clients)]);
 }
@@ -81,7 +81,7 @@ function mergedSides(sides: readonly (SideContract | undefined)[]): SideContract
   return Object.fromEntries(parts.filter(([, entries]) => Object.keys(entries).length > 0));
 }
 
-/** The kinds of clients that have a method, stream or message that not all have. */
+/** Maps methods, streams and messages to the kinds of clients that have them, if not all do. */
 export class ClientKinds {
   readonly #callable: Map<string, string[]> = new Map();
   readonly #messages: Map<string, string[]> = new Map();
@@ -93,7 +93,7 @@ export class ClientKinds {
     }
   }
 
-  /** The kinds that have a method or stream; undefined if it is for all clients, or isn't in the contract. */
+  /** The kinds that have a method or stream; undefined if all clients have it, or it isn't in the contract. */
   ofCall(name: string): readonly string[] | undefined {
     return this.#callable.get(name);
   }
@@ -103,7 +103,7 @@ export class ClientKinds {
     return this.#messages.get(type);
   }
 
-  /** @throws ConduitError PEER_UNSUPPORTED for a message that not all clients have */
+  /** @throws ConduitError PEER_UNSUPPORTED for a message that only some kinds have */
   mustBeForAll(type: string): void {
     const kinds = this.ofMessage(type);
     if (kinds === undefined) return;

@@ -1,7 +1,7 @@
 /**
  * Types for contracts. A contract is a value that describes the methods and messages of both directions with their
- * schemas. `Server` and `Client` are generic over its type; the default describes nothing and accepts everything. With
- * the option `contract`, the value's schemas also validate what arrives.
+ * schemas. `Server` and `Client` are generic over its type; the default describes nothing and accepts everything.
+ * With the option `contract`, the value's schemas also validate received data.
  */
 
 import type { InferInput, InferOutput, Schema } from "./schema.ts";
@@ -12,11 +12,11 @@ export interface MethodContract {
   readonly params?: Schema;
   /** Validated by the sender and the receiver, so the schema must accept its own output. Default: any value. */
   readonly result?: Schema;
-  /** Items that callers send, validated on both sides. Default: the method takes none. */
+  /** Items sent by callers, validated on both sides. Default: the method has no input. */
   readonly input?: Schema;
   /**
-   * Values for `context.progress`. Validated on both sides, so the schema must accept its own output, and at once: it must not
-   * be asynchronous. Default: any value.
+   * Values for `context.progress`. Validated on both sides, so the schema must accept its own output; must be
+   * synchronous. Default: any value.
    */
   readonly progress?: Schema;
   /** Servers only: users with one of these roles may call it. Default: all. */
@@ -29,15 +29,15 @@ export interface StreamContract {
   readonly params?: Schema;
   /** Items for the caller. Validated on both sides, so the schema must accept its own output. Default: any value. */
   readonly output?: Schema;
-  /** Items that callers send, validated on both sides. Default: the stream takes none. */
+  /** Items sent by callers, validated on both sides. Default: the stream has no input. */
   readonly input?: Schema;
-  /** As that of a method. */
+  /** As for a method. */
   readonly progress?: Schema;
   /** Servers only: users with one of these roles may call it. Default: all. */
   readonly roles?: readonly string[];
 }
 
-/** A message to a server, or a topic, that not everybody may send or use. */
+/** A message to a server, or a topic, with an optional schema and required roles. */
 export interface DataContract {
   /** Default: any data. */
   readonly data?: Schema;
@@ -45,13 +45,13 @@ export interface DataContract {
   readonly roles?: readonly string[];
 }
 
-/** A folder that a side serves. */
+/** A folder served by one side. */
 export interface FolderContract {
-  /** For folders of servers only: users with one of these roles may use it. Default: all. */
+  /** Servers only: users with one of these roles may use it. Default: all. */
   readonly roles?: readonly string[];
 }
 
-/** One side's part: methods and streams it answers, messages it handles, folders it serves. */
+/** One side's part: its methods, streams, messages and folders. */
 export interface SideContract {
   readonly methods?: Readonly<Record<string, MethodContract>>;
   readonly streams?: Readonly<Record<string, StreamContract>>;
@@ -62,7 +62,7 @@ export interface SideContract {
 /** Methods and messages of both sides. */
 export interface Contract {
   readonly server?: SideContract;
-  /** The part that all clients have. */
+  /** The part of all clients. */
   readonly client?: SideContract;
   /**
    * The additional part of each kind of clients, by kind. A client is of each kind that is one of its user's roles. A
@@ -70,7 +70,7 @@ export interface Contract {
    * kind)`.
    */
   readonly clients?: Readonly<Record<string, SideContract>>;
-  /** Schemas of the data of the server's topics. A name with a `*`, as in `room:*`, stands for all that fit it. */
+  /** Schemas of the server's topics. A name with a `*`, such as `room:*`, is a pattern. */
   readonly topics?: Readonly<Record<string, Schema | DataContract>>;
 }
 
@@ -120,53 +120,53 @@ type DataSchema<Entry> = Entry extends Schema
     ? D
     : Schema;
 
-/** Parameters of any method that has no schema: a map with string keys. */
+/** Parameters of a method without a schema: a map with string keys. */
 export type Params = Readonly<Record<string, unknown>>;
 
-/** Parameters as a caller passes them. */
+/** Parameters passed by a caller. */
 export type ParamsInput<C extends Contract, S extends Side, M extends Name> =
   MethodOf<C, S, M> extends { readonly params: infer P extends Schema } ? InferInput<P> : Params | undefined;
-/** Parameters as a handler gets them. */
+/** Parameters received by a handler. */
 export type ParamsOutput<C extends Contract, S extends Side, M extends Name> =
   MethodOf<C, S, M> extends { readonly params: infer P extends Schema } ? InferOutput<P> : Params;
-/** A result as a handler returns it. */
+/** The result returned by a handler. */
 export type ResultInput<C extends Contract, S extends Side, M extends Name> =
   MethodOf<C, S, M> extends { readonly result: infer R extends Schema } ? InferInput<R> : unknown;
-/** A result as a caller receives it. */
+/** The result received by a caller. */
 export type ResultOutput<C extends Contract, S extends Side, M extends Name> =
   MethodOf<C, S, M> extends { readonly result: infer R extends Schema } ? InferOutput<R> : unknown;
 type StreamOf<C extends Contract, S extends Side, M extends Name> = M extends keyof StreamsOf<C, S>
   ? StreamsOf<C, S>[M]
   : StreamContract;
-/** Items of an input as the caller sends them. */
+/** Input items sent by the caller. */
 type ItemsInput<Entry, IsOpen> = Entry extends { readonly input: infer I extends Schema }
   ? InferInput<I>
   : IsOpen extends true
     ? unknown
     : never;
-/** Items of an input as the handler gets them. */
+/** Input items received by the handler. */
 type ItemsOutput<Entry> = Entry extends { readonly input: infer I extends Schema } ? InferOutput<I> : unknown;
 type IsOpen<N extends string> = string extends N ? true : false;
 
-/** Items that the caller of a method may send; `never` if it takes none. */
+/** Items that a method's caller may send; `never` if it has no input. */
 export type CallInput<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? never
   : ItemsInput<MethodOf<C, S, M>, IsOpen<MethodName<C, S>>>;
-/** Items that the handler of a method gets. */
+/** Items that a method's handler receives. */
 export type HandlerInput<C extends Contract, S extends Side, M extends Name> = ItemsOutput<MethodOf<C, S, M>>;
 type ProgressIn<Entry> = Entry extends { readonly progress: infer P extends Schema } ? InferInput<P> : unknown;
 type ProgressOut<Entry> = Entry extends { readonly progress: infer P extends Schema } ? InferOutput<P> : unknown;
-/** Progress of a method's or stream's call, as its handler passes it. */
+/** Progress values passed by a method's or stream's handler. */
 export type HandlerProgress<C extends Contract, S extends Side, M extends Name> = ProgressIn<MethodOf<C, S, M>>;
 export type StreamHandlerProgress<C extends Contract, S extends Side, M extends Name> = ProgressIn<StreamOf<C, S, M>>;
-/** The same as its caller gets it. */
+/** Progress values received by the caller. */
 export type CallProgress<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? unknown
   : ProgressOut<MethodOf<C, S, M>>;
 export type StreamCallProgress<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? unknown
   : ProgressOut<StreamOf<C, S, M>>;
-/** Parameters, and items in both directions, of a stream: as its caller and as its handler see them. */
+/** A stream's parameters and items in both directions, for its caller and its handler. */
 export type StreamParamsInput<C extends Contract, S extends Side, M extends Name> =
   StreamOf<C, S, M> extends { readonly params: infer P extends Schema } ? InferInput<P> : Params | undefined;
 export type StreamParamsOutput<C extends Contract, S extends Side, M extends Name> =
@@ -180,30 +180,30 @@ export type StreamItemInput<C extends Contract, S extends Side, M extends Name> 
 export type StreamItemOutput<C extends Contract, S extends Side, M extends Name> =
   StreamOf<C, S, M> extends { readonly output: infer O extends Schema } ? InferOutput<O> : unknown;
 
-/** Data as a sender passes it. */
+/** Data passed by a sender. */
 export type MessageInput<C extends Contract, S extends Side, T extends Name> = InferInput<MessageOf<C, S, T>>;
-/** Data as a handler gets it. */
+/** Data received by a handler. */
 export type MessageOutput<C extends Contract, S extends Side, T extends Name> = Unlisted extends T
   ? unknown
   : InferOutput<MessageOf<C, S, T>>;
 
-/** Schemas that may replace that of a method's parameters: they have the same output type. */
+/** Schemas that may replace the one for a method's parameters, with the same output type. */
 export type ParamsSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? Schema
   : Schema<unknown, ParamsOutput<C, S, M>>;
-/** Schemas that may replace that of a stream's parameters: they have the same output type. */
+/** Schemas that may replace the one for a stream's parameters, with the same output type. */
 export type StreamParamsSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? Schema
   : Schema<unknown, StreamParamsOutput<C, S, M>>;
-/** Schemas that may replace that of a stream's items: they have the same output type. */
+/** Schemas that may replace the one for a stream's items, with the same output type. */
 export type StreamItemSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? Schema
   : Schema<unknown, StreamItemOutput<C, S, M>>;
-/** Schemas that may replace that of a method's result: they have the same output type. */
+/** Schemas that may replace the one for a method's result, with the same output type. */
 export type ResultSchema<C extends Contract, S extends Side, M extends Name> = Unlisted extends M
   ? Schema
   : Schema<unknown, ResultOutput<C, S, M>>;
-/** Schemas that may replace that of a message: they have the same output type. */
+/** Schemas that may replace the one for a message, with the same output type. */
 export type MessageSchema<C extends Contract, S extends Side, T extends Name> = Unlisted extends T
   ? Schema
   : Schema<unknown, MessageOutput<C, S, T>>;
@@ -256,7 +256,8 @@ export type CallResult<C extends Contract, S extends Side, T, M extends Name, R 
     : InferOutput<R>;
 
 /**
- * Default type of a reply. With a contract it is `never`, which tells `StatedRequest` that the caller stated no type.
+ * Default type of a reply. With a contract it is `never`, by which `StatedRequest` detects that the caller stated no
+ * type.
  */
 export type UnstatedReply<C extends Contract, S extends Side> = string extends MessageType<C, S> ? unknown : never;
 /**
@@ -279,27 +280,27 @@ type RequestOf<C extends Contract, S extends Side, T extends string, Options> = 
 type TopicsOf<C extends Contract> = NonNullable<C["topics"]>;
 /** Names and patterns of the topics that a contract lists; `string` for the open contract. */
 export type TopicKey<C extends Contract> = NamesOf<TopicsOf<C>>;
-/** Those without a `*`. */
+/** Topic names without a `*`. */
 export type SingleTopic<C extends Contract> = Exclude<TopicKey<C>, `${string}*${string}`>;
-/** Those with a `*`. */
+/** Topic patterns with a `*`. */
 export type PatternTopic<C extends Contract> =
   string extends TopicKey<C> ? string : Extract<TopicKey<C>, `${string}*${string}`>;
-/** The names that fit a pattern. */
+/** The names that match a pattern. */
 export type TopicNameOf<P extends string> = P extends `${infer Before}*${infer After}`
   ? `${Before}${string}${After}`
   : P;
 /** Names of topics that a contract allows. */
 export type TopicName<C extends Contract> = TopicNameOf<TopicKey<C>>;
-/** The schema that a contract has for a topic or pattern. */
+/** The contract's schema for a topic or pattern. */
 export type TopicSchema<C extends Contract, K extends string> = K extends keyof TopicsOf<C>
   ? DataSchema<TopicsOf<C>[K]>
   : Schema;
-/** The contract's entry for a topic: that of its name, else that of a pattern. */
+/** The key of a topic's entry in the contract: its name, or a matching pattern. */
 type KeyOfTopic<C extends Contract, N extends string> =
   N extends TopicKey<C> ? N : { [K in TopicKey<C>]: N extends TopicNameOf<K> ? K : never }[TopicKey<C>];
-/** Data as a publisher passes it. */
+/** Data passed by a publisher. */
 export type TopicInput<C extends Contract, N extends string> = InferInput<TopicSchema<C, KeyOfTopic<C, N>>>;
-/** Data as a subscriber gets it. `T` is a type that the program states, without a contract. */
+/** Data received by a subscriber. `T` is the type stated by the program, used without a contract. */
 export type TopicOutput<C extends Contract, N extends string, T> =
   string extends TopicKey<C> ? T : InferOutput<TopicSchema<C, KeyOfTopic<C, N>>>;
 /** Data and options of a publish. */

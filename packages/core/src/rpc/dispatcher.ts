@@ -1,4 +1,4 @@
-/** Runs handlers: validates, calls, replies. Creates no promise for a synchronous schema and handler. */
+/** Runs handlers: validates, calls and replies. Creates no promise for a synchronous schema and handler. */
 
 import { ConduitError, codeOf, ErrorCode, isInstance, messageOf, quoted, RpcError } from "../errors.ts";
 import { isMap } from "../util/is-map.ts";
@@ -19,7 +19,7 @@ import {
 import { isFinalFailure } from "./redelivery.ts";
 import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
-/** A dispatcher's server or client. */
+/** The server or client that a dispatcher belongs to. */
 export interface DispatchHost<Peer> {
   readonly registry: Registry<Peer>;
   readonly exposeErrors: boolean;
@@ -27,11 +27,11 @@ export interface DispatchHost<Peer> {
   /** @param failureId the id that the caller receives instead of the error */
   reportError(error: unknown, stage: "rpc" | "message", from: Peer, name: string, failureId?: string): void;
   newFailureId(): string;
-  /** Whose keys of calls that are carried out once a peer uses. */
+  /** The identity whose `once` keys a peer uses. */
   onceOwner(from: Peer): string;
-  /** Makes the keeper of answers for calls and messages with a key. Called once. */
+  /** Creates the storage of answers for calls and messages with a key. Called once. */
   makeAnswers(): Answers;
-  /** A message won't be delivered again: its handlers have failed as often as its sender allows. */
+  /** A message won't be delivered again, because its handlers have failed as many times as its sender allows. */
   deadLetter(from: Peer, request: OnceRequest, error: RpcError, deliveries: number, bytes: number): void;
   /** Runs the `onUnknown` hooks. Returns whether there are any. */
   unknownMessage(from: Peer, type: string, data: unknown, bytes: number): boolean;
@@ -57,7 +57,7 @@ function callMethod<Peer>(entry: MethodEntry<Peer>, params: unknown, request: In
   return entry.output ? streams.send(result, entry.output.check) : result;
 }
 
-/** Why a method can't be called like this; null if it can. */
+/** Why a method can't be called in this way; null if it can. */
 function streamMismatch<Peer>({ output, input }: MethodEntry<Peer>, request: IncomingRequest<Peer>): string | null {
   const { streams } = request;
   const called = quoted(calledOf(request));
@@ -76,9 +76,9 @@ export class Dispatcher<Peer> {
    * objects on the way to it aren't in the CPU's caches: 0.4 µs for each message of a broadcast.
    */
   #only: MessageEntry<Peer> | null = null;
-  /** Made with the first call that is carried out once. */
+  /** Created by the first call with `once`. */
   #once: OnceWindow | null = null;
-  /** Made with the first call with a key. */
+  /** Created by the first call with a key. */
   #abandoned: AbandonedCalls | null = null;
 
   constructor(host: DispatchHost<Peer>) {
@@ -89,7 +89,7 @@ export class Dispatcher<Peer> {
     };
   }
 
-  /** Whether a handler is on the stack, which it leaves at its first `await`. */
+  /** Whether a handler is on the call stack, that is, hasn't reached its first `await`. */
   get isCalling(): boolean {
     return this.#depth > 0;
   }
@@ -196,7 +196,7 @@ export class Dispatcher<Peer> {
 
   // --- once ---------------------------------------------------------------------------------------------------------
 
-  /** Answers a call or message with a key: as it was answered before, or as it is carried out now. */
+  /** Answers a call or message with a key: with its earlier answer, or by running it. */
   async #runOnce(source: RequestSource<Peer>, request: IncomingRequest<Peer>): Promise<void> {
     source.handlerStarted(request);
     let isAnswered = false;
@@ -206,7 +206,7 @@ export class Dispatcher<Peer> {
       const once = this.#once;
       const owner = this.#host.onceOwner(request.client);
       const carryOut = (count: number): Promise<OnceAnswer> => this.#deliver(source, request, wanted, count);
-      // Its handler takes the place of the attempt that started it, so this one needs none when its caller gives up.
+      // Its handler occupies the place of the attempt that started it, so a repeated attempt needs none of its own.
       const isRepeated = once.isRunning(owner, wanted);
       const gaveUp = (reason: ConduitError): void => {
         if (!isRepeated) return;
@@ -225,7 +225,7 @@ export class Dispatcher<Peer> {
     }
   }
 
-  /** Resolves when no call or message with a key is carried out, also none whose caller has gone. */
+  /** Resolves when no call or message with a key is running, including those whose caller has disconnected. */
   async onceIdle(): Promise<void> {
     await this.#once?.idle();
   }
@@ -268,7 +268,7 @@ export class Dispatcher<Peer> {
     return answer;
   }
 
-  /** Runs to its end even if the caller gives up or the connection ends: a repeated call gets the answer. */
+  /** Runs to completion even if the caller gives up or the connection ends, so that a repeated call gets the answer. */
   #carryOut(
     source: RequestSource<Peer>,
     { bytes, meta }: IncomingRequest<Peer>,
@@ -396,7 +396,7 @@ export class Dispatcher<Peer> {
   #callFailed(source: RequestSource<Peer>, request: IncomingRequest<Peer>, thrown: unknown): void {
     request.finish();
     if (source.isOver && request.explains(thrown)) {
-      // No caller gets the error, and thousands of calls may end together: each error takes 10 µs.
+      // Don't create an error: no caller would get it, it takes 10 µs, and thousands of calls may end together.
       request.streams?.answered();
       return;
     }
@@ -461,7 +461,7 @@ export class Dispatcher<Peer> {
     this.#replyError(source, request, new RpcError(ErrorCode.NO_HANDLER, message));
   }
 
-  /** @param only the handler, if there is one; null for all of `entries` */
+  /** @param only the only handler; null for all of `entries` */
   #runHandlers(
     source: RequestSource<Peer>,
     request: IncomingRequest<Peer>,
@@ -612,7 +612,7 @@ export class Dispatcher<Peer> {
     }
   }
 
-  /** The handler's result can't be sent, which is this side's fault. */
+  /** Reports a handler's result that can't be sent, which is this side's fault. */
   #badResult(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: unknown): void {
     const hidden = this.#hidden(source, request, error, "rpc");
     const isTooLarge = isInstance(error, ConduitError) && error.code === ErrorCode.MESSAGE_TOO_LARGE;
@@ -620,14 +620,14 @@ export class Dispatcher<Peer> {
     this.#replyError(source, request, isTooLarge ? new RpcError(error.code, error.message, { details }) : hidden);
   }
 
-  /** Answers a request. The error of one without a reply is sent if the sender wants to hear of it. */
+  /** Answers a request with an error. For one without a reply, the error is sent if the sender requests it. */
   #replyError(source: RequestSource<Peer>, request: IncomingRequest<Peer>, error: RpcError): void {
     const outward = withoutForeignRefusal(error);
     if (request.wantsReply) source.replies.sendError(request, outward);
     else if (request.reportsRefusal) source.replies.sendRefusal(request, outward);
   }
 
-  /** The error for the caller: an RpcError as it is; of any other, which is reported here, a code and an id. */
+  /** Converts an error for the caller: an RpcError unchanged; any other is reported here, and only a code and an id are sent. */
   #outward(
     source: RequestSource<Peer>,
     request: IncomingRequest<Peer>,
@@ -660,14 +660,14 @@ const REFUSALS: ReadonlySet<number> = new Set<number>([
   ErrorCode.TIMEOUT,
 ]);
 
-/** The error of handlers that ran for a key: its sender must not take it for a refusal, after which it would ask again. */
+/** Marks the error of handlers that ran for a key, so that its sender doesn't treat it as a rejection and retry. */
 function startedError(error: RpcError): RpcError {
   return REFUSALS.has(codeOf(error)) ? saysStarted(error) : error;
 }
 
 /**
- * A handler may hand on the refusal of another server. To its own caller, that must not say that the call was never
- * started, or it would be sent again.
+ * Removes the mark "never started" from an error that a handler passes on from another server, because its own caller
+ * would resend the call.
  */
 function withoutForeignRefusal(error: RpcError): RpcError {
   const code = codeOf(error);

@@ -2,9 +2,9 @@ import { asError, ConduitError, codeOf, ErrorCode, errorCodeName, isInstance, me
 import { clip, describeValue } from "../text/describe-value.ts";
 import { KnownOptions } from "../util/known-options.ts";
 
-/** An error's details, which are sent to the caller, and its local cause. */
+/** An error's details, which are sent to the caller, and its cause, which isn't. */
 export interface ErrorHelperOptions {
-  /** Sent to the caller: string keys, values that MessagePack can encode. */
+  /** Sent to the caller. String keys, with values that MessagePack can encode. */
   readonly details?: Readonly<Record<string, unknown>> | undefined;
   /** The cause; never sent. */
   readonly cause?: unknown;
@@ -44,8 +44,8 @@ const RATE_LIMITED = new KnownOptions<RateLimitedOptions>("error.rateLimited", {
  */
 export interface ErrorHelper {
   /**
-   * A custom error. `code` is an integer: one of your own (below 1000, or from 9000 up), or one of `ErrorCode`, which then
-   * means what it does there. UNKNOWN (1000) by default.
+   * A custom error. `code` is an integer: one of your own (below 1000 or from 9000), or a value of `ErrorCode` with
+   * its usual meaning. Default UNKNOWN (1000).
    */
   (message: string, options?: ErrorHelperOptions & { readonly code?: number | undefined }): RpcError;
 
@@ -66,7 +66,7 @@ export interface ErrorHelper {
   permissionDenied(action?: string): RpcError;
 
   /**
-   * INTERNAL (1001). The message defaults to `"Internal server error"`; unlike that of other exceptions, it is sent.
+   * INTERNAL (1001). The message is sent, unlike that of other exceptions. Default `"Internal server error"`.
    */
   internal(options?: ErrorHelperOptions & { readonly message?: string | undefined }): RpcError;
   internal(message: string, options?: ErrorHelperOptions): RpcError;
@@ -79,8 +79,9 @@ export interface ErrorHelper {
 
   /**
    * Passes on the error of a call that the handler made itself. An `RpcError` keeps its code, message and details. An
-   * error of this library raised on this side (`TIMEOUT`, `CONNECTION_CLOSED`) keeps its code; its message stays here,
-   * because it names addresses. Anything else is returned as it is: thrown, it reaches the caller as INTERNAL.
+   * error raised by this library on this side (`TIMEOUT`, `CONNECTION_CLOSED`) keeps its code; its message isn't
+   * sent, because it contains addresses. Any other value is returned unchanged, and reaches the caller as INTERNAL
+   * when thrown.
    */
   forward(failure: unknown): Error;
 }

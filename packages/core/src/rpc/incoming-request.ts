@@ -5,13 +5,13 @@ import { type Metadata, NO_METADATA } from "../wire/metadata.ts";
 import type { ItemStream, RequestStreams } from "./request-streams.ts";
 import { noItems } from "./stream-items.ts";
 
-/** A message with `ack`, or a call with `once`, as its handler sees it. */
+/** Details of a message with `ack` or a call with `once`, for its handler. */
 export interface Delivery {
-  /** As the sender chose it. */
+  /** The sender's key. */
   readonly key: string;
   /**
-   * How often a handler has been started for it, this time included. More than 1: an earlier one failed, or was interrupted by
-   * the end of its process.
+   * Number of times that handlers were started for it, including this time. More than 1 if an earlier one failed, or
+   * was interrupted by the end of its process.
    */
   readonly count: number;
 }
@@ -28,24 +28,24 @@ export interface HandlerContext<Peer, Item = unknown, Progress = unknown> {
    */
   readonly signal: AbortSignal;
   /**
-   * Fires when the server begins to stop, on either side. The handler may go on for the rest of `drainMs`: a stream that
-   * would go on for ever should return. The reason is a `ConduitError` with SERVER_STOPPING.
+   * Fires on both sides when the server starts to stop. The handler may continue for the rest of `drainMs`; an
+   * endless stream should return. The reason is a `ConduitError` with SERVER_STOPPING.
    */
   readonly draining: AbortSignal;
   /** When the caller stops waiting, in Unix milliseconds; null if it sent no deadline (netconduit peers never do). */
   readonly deadline: number | null;
-  /** Strings that the caller sent along, by its option `meta`; an empty map if it sent none. */
+  /** Strings sent by the caller in its option `meta`; empty if there are none. */
   readonly meta: Metadata;
-  /** Count and key of a message with `ack` or a call with `once`; else null. */
+  /** Set for a message with `ack` or a call with `once`; null otherwise. */
   readonly delivery: Delivery | null;
-  /** Items from the caller's option `input`, if the method takes any; none without the option. They can be read once. */
+  /** Items from the caller's option `input`, if the method has an input; empty without the option. Can be read once. */
   readonly input: ItemStream<Item>;
   /**
-   * Tells the caller's `onProgress`; nothing happens if it has none. Of several values that can't leave yet, the last one
-   * is sent.
-   * @throws ConduitError INVALID_RESULT (the schema refuses it), UNSERIALIZABLE, MESSAGE_TOO_LARGE (64 KiB)
+   * Sends a value to the caller's `onProgress`; does nothing if it has none. Of several values that can't be sent
+   * yet, only the last one is sent.
+   * @throws ConduitError INVALID_RESULT (rejected by the schema), UNSERIALIZABLE, MESSAGE_TOO_LARGE (64 KiB)
    */
-  // The type of a method: a function that takes any handler's context takes one with typed progress.
+  // A method's type, which is bivariant, so that a function taking any context also takes one with typed progress.
   readonly progress: { report(value: Progress): void }["report"];
 }
 
@@ -73,7 +73,7 @@ export interface ReplySender<Peer> {
   /** @throws ConduitError UNSERIALIZABLE or MESSAGE_TOO_LARGE; nothing was sent */
   sendResult(request: IncomingRequest<Peer>, result: unknown): void;
   sendError(request: IncomingRequest<Peer>, error: RpcError): void;
-  /** Tells the sender of a message, or of a call without a reply, that it failed. */
+  /** Notifies the sender of a message, or of a call without a reply, that it failed. */
   sendRefusal(request: IncomingRequest<Peer>, error: RpcError): void;
   /** Sends the reply to a message without a correlation id. Throws like `sendResult`. */
   sendUncorrelatedReply(type: string, data: unknown): void;
@@ -90,22 +90,22 @@ export interface RequestSource<Peer> {
   readonly isAuthenticated: boolean;
   /** Whether a MESSAGE with a correlation id requests a reply with that id. */
   readonly correlatesReplies: boolean;
-  /** Whether the peer is the Python package netconduit. */
+  /** Whether the peer is Python netconduit. */
   readonly hasNetconduitPeer: boolean;
   /** Whether the connection has ended, so that no reply is sent. */
   readonly isOver: boolean;
-  /** Fires when the server begins to stop. */
+  /** Fires when the server starts to stop. */
   readonly drainSignal: AbortSignal;
-  /** A message failed by its sender's fault, or as its handler says. A flood of them becomes few reports. */
+  /** Reports a message that failed by its sender's fault or with its handler's RpcError. Floods are merged into few reports. */
   messageFailed(error: ConduitError, type: string): void;
-  /** An asynchronous handler started or settled. In between, it counts against `handlerConcurrency`. */
+  /** An asynchronous handler started or settled. In between, it counts towards `handlerConcurrency`. */
   handlerStarted(request: IncomingRequest<Peer>): void;
   handlerSettled(request: IncomingRequest<Peer>): void;
 }
 
 /**
- * A call or message from the peer, from the decoder to the reply. It is queued, and it is the context passed to its
- * handler. Its signal and deadline timer are created when the handler first reads them.
+ * A call or message from the peer, from the decoder to the reply. The same object is queued and passed to the handler
+ * as its context. Its signal and deadline timer are created when the handler first reads them.
  */
 export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<Peer, never>, IdentifiedRequest {
   readonly client: Peer;
@@ -119,27 +119,27 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   readonly idLo: number;
   /** Memory it uses, for the limits on queued and running requests. */
   readonly bytes: number;
-  /** Whether the sender, which expects no reply, wants to hear of a failure. */
+  /** Whether the sender, which expects no reply, requests a notification of failure. */
   readonly reportsRefusal: boolean;
   readonly #source: RequestSource<Peer>;
-  /** Monotonic, so that a change of the system's clock ends no request; 0 for none. */
+  /** Monotonic, so that a change of the system clock doesn't end requests; 0 for none. */
   readonly #deadlineMs: number;
-  /** Null if it has none. */
+  /** Null if the request has none. */
   streams: RequestStreams | null = null;
   meta: Metadata = NO_METADATA;
-  /** Fields that middlewares have added. The handlers of a message share them. */
+  /** Names of fields added by middlewares, which a message's handlers share. */
   addedNames: ReadonlySet<string> | null = null;
-  /** Its place among the connection's requests with running asynchronous handlers; -1 if it isn't one of them. */
+  /** Index in the connection's list of requests with running asynchronous handlers; -1 if it isn't in the list. */
   runningAt = -1;
   nextOfChain: IdentifiedRequest | null = null;
-  /** Called when its caller gives up or goes. */
+  /** Called when the caller gives up or disconnects. */
   onAbort: ((reason: ConduitError) => void) | null = null;
   #controller: AbortController | null = null;
   #abortReason: ConduitError | null = null;
 
   /**
    * @param timeoutMs how long the caller waits; 0 if it sent no deadline
-   * @param receivedAtMs when it arrived, in monotonic milliseconds; null if that is now
+   * @param receivedAtMs when it arrived, in monotonic milliseconds; null if it has just arrived
    */
   constructor(
     source: RequestSource<Peer>,
@@ -163,7 +163,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.bytes = bytes;
     this.reportsRefusal = reportsRefusal;
     this.#source = source;
-    // A peer may send any number; an infinite one means no deadline.
+    // A peer may send any number; infinity means no deadline.
     const hasDeadline = timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY;
     this.#deadlineMs = hasDeadline ? (receivedAtMs ?? source.context.turnMs()) + timeoutMs : 0;
   }
@@ -192,12 +192,12 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     return null;
   }
 
-  /** Its type is what the method's schema says. */
+  /** Typed by the method's schema. */
   get input(): ItemStream<never> {
     return (this.streams?.input ?? noItems()) as ItemStream<never>;
   }
 
-  /** Bound, for handlers that take it out of their context. */
+  /** Bound, so that handlers can destructure it. */
   get progress(): (value: unknown) => void {
     return (value) => this.streams?.progress(value);
   }
@@ -248,15 +248,15 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     this.streams?.abort(reason);
   }
 
-  /** Throws if the caller has given up, so that a handler that hasn't started doesn't start. */
+  /** Throws if the caller has given up, so that a handler isn't started. */
   throwIfAborted(): void {
     if (this.isExpired) this.onTimer();
     if (this.#abortReason !== null) throw this.#abortReason;
   }
 
   /**
-   * Throws if the deadline passed while the handler watched it: what it returned may be a part of its result, and its caller may
-   * still wait, by its own clock.
+   * Throws if the deadline passed and the handler has accessed the signal: its result may be incomplete, and by its
+   * own clock the caller may still be waiting.
    */
   throwIfLate(): void {
     if (this.#controller !== null && this.#abortReason?.code === ErrorCode.TIMEOUT) throw this.#abortReason;
@@ -270,24 +270,24 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
     try {
       return error instanceof Error && (error.cause === reason || error.name === "AbortError");
     } catch {
-      // A Proxy, or a getter, that throws.
+      // A Proxy or getter may throw.
       return false;
     }
   }
 
-  /** The failure of a handler that threw `error`: the signal's reason if `error` only reports that, else `error`. */
+  /** The failure of a handler that threw `error`: the signal's reason if `error` only reports that, `error` otherwise. */
   outcome(error: unknown): unknown {
     const reason = this.#abortReason;
     return reason !== null && this.explains(error) ? new RpcError(reason.code, reason.message) : error;
   }
 
-  /** The handler settled; cancels its deadline. */
+  /** The handler has settled: cancels the deadline. */
   finish(): void {
     if (this.isScheduled) this.#source.context.wheel.cancel(this);
   }
 }
 
-/** Names what the sender of a request called, for messages and hooks. */
+/** Describes what a request called, for error messages and hooks. */
 export function calledOf({
   isCall,
   method,
@@ -296,7 +296,7 @@ export function calledOf({
   return isCall ? calledAs(method, value) : method;
 }
 
-/** A call or message with a key, inside the call of `$once` that carried it. */
+/** A call or message with a key, contained in a call of `$once`. */
 export class KeyedRequest<Peer> extends IncomingRequest<Peer> {
   readonly #delivery: Delivery;
 
@@ -306,7 +306,7 @@ export class KeyedRequest<Peer> extends IncomingRequest<Peer> {
     { isCall, name, value }: { readonly isCall: boolean; readonly name: string; readonly value: unknown },
     bytes: number,
   ) {
-    // Any id will do: its answer isn't sent.
+    // Any id will do, because its answer isn't sent.
     super(source, isCall, name, value, 0, 1, 0, bytes);
     this.#delivery = delivery;
   }

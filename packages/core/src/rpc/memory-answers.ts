@@ -4,34 +4,34 @@ import { type Codec, type Ended, endedRecord, notKept, readRecord } from "./answ
 import type { Answers, OnceAnswer, OnceRequest } from "./once-window.ts";
 import { OwnerShares } from "./owner-shares.ts";
 
-/** At most. */
+/** Upper bound. */
 const BYTES_PER_CHAR = 2;
 
 interface Kept {
   readonly owner: string;
-  /** Memory of the record and of the key with its name, which peers choose. */
+  /** Memory of the record, the key and the name, whose sizes peers choose. */
   readonly bytes: number;
   readonly record: Uint8Array;
   readonly untilMs: number;
 }
 
 /**
- * Answers in this process. If there are too many, of all users or of one, new keys are refused: none is forgotten before
- * its time.
+ * Keeps answers in this process. If there are too many, in total or for one user, new keys are rejected; no key is
+ * dropped before its time.
  */
 export class MemoryAnswers implements Answers {
   readonly #codec: Codec;
   readonly #now: () => number;
   readonly #windowMs: number;
-  /** In the order in which they are forgotten. */
+  /** In order of expiry. */
   readonly #kept = new Map<string, Kept>();
   readonly #shares = new OwnerShares(MAX_ONCE_KEYS, MAX_ONCE_BYTES);
-  /** Users whose last answer had no room: until one is forgotten, those of their new keys would have none, too. */
+  /** Users whose last answer had no room. Until one expires, answers of their new keys wouldn't have any either. */
   readonly #withoutRoom = new Set<string>();
 
   /**
    * @param now in monotonic milliseconds
-   * @param windowMs how long a key is remembered
+   * @param windowMs how long a key is kept
    */
   constructor(codec: Codec, now: () => number, windowMs: number = ONCE_WINDOW_MS) {
     this.#codec = codec;
@@ -45,7 +45,7 @@ export class MemoryAnswers implements Answers {
     return this.#kept.size >= MAX_ONCE_KEYS;
   }
 
-  /** Whether there is room for another key with so much of an answer. */
+  /** Whether there is room for another key with an answer of this size. */
   hasRoom(bytes: number): boolean {
     return !this.isFull && this.#shares.bytes + bytes <= MAX_ONCE_BYTES;
   }
@@ -72,7 +72,7 @@ export class MemoryAnswers implements Answers {
     const idBytes = id.length * BYTES_PER_CHAR;
     const wanted = record.length + idBytes;
     if (!this.#shares.hasRoomFor(owner, wanted)) {
-      // An answer that never fits says nothing about others.
+      // Ignore answers that would never fit.
       if (wanted * 2 <= MAX_ONCE_BYTES) this.#withoutRoom.add(owner);
       record = notKept(this.#codec, delivery, record.length);
     }
@@ -85,12 +85,12 @@ export class MemoryAnswers implements Answers {
   find(id: string): Ended | null {
     const kept = this.#kept.get(id);
     if (kept === undefined || kept.untilMs <= this.#now()) return null;
-    // A copy: the values may refer to it, and their receivers may change them.
+    // A copy, because decoded values may refer to it and may be modified.
     const record = readRecord(this.#codec, kept.record.slice());
     return record !== null && "answer" in record ? record : null;
   }
 
-  /** Its sender has not got the answer, and may ask again. */
+  /** Extends a key's time, because its sender hasn't received the answer and may ask again. */
   #renew(id: string): void {
     const kept = this.#kept.get(id) as Kept;
     this.#kept.delete(id);
@@ -114,7 +114,7 @@ export class MemoryAnswers implements Answers {
   }
 }
 
-/** Whether a message is delivered again: its handler failed, and its sender asks for a later delivery. */
+/** Whether a message is to be delivered again: its handler failed, and its sender requests a later delivery. */
 export function isRepeatable({ delivery, answer }: Ended, asked: number): boolean {
   return "error" in answer && asked > delivery;
 }

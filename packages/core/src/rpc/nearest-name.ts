@@ -1,16 +1,16 @@
-/** Longer names get no suggestion, and no more names are compared. So an unknown name costs 40 µs at most. */
+/** Longer names get no suggestion, and at most this many names are compared, so an unknown name costs at most 40 µs. */
 const MAX_NAME_CHARS = 64;
 const MAX_NAMES = 500;
-/** Characters that may differ, side by side. */
+/** Maximum number of adjacent differing characters. */
 const MAX_DIFFERENCE = 2;
 
-/** `" (did you mean 'add'?)"`, or `""` if no name is near. */
+/** `" (did you mean 'add'?)"`, or `""` if no name is similar. */
 export function didYouMean(name: string, known: Iterable<string>): string {
   const nearest = nearestName(name, known);
   return nearest === null ? "" : ` (did you mean '${nearest}'?)`;
 }
 
-/** The name that differs least from `name`: in case, or in up to two characters at one place (one if it is short). */
+/** The most similar name: it differs in case, or in up to two adjacent characters (one if it is short). */
 export function nearestName(name: string, known: Iterable<string>): string | null {
   if (name.length > MAX_NAME_CHARS) return null;
   const wanted = name.toLowerCase();
@@ -28,7 +28,7 @@ export function nearestName(name: string, known: Iterable<string>): string | nul
   return nearest;
 }
 
-/** Length of the part in which two texts differ, between what they have in common at both ends. */
+/** Length of the differing part between the common prefix and suffix of two texts. */
 function differenceOf(a: string, b: string): number {
   const shorter = Math.min(a.length, b.length);
   let start = 0;

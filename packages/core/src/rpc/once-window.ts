@@ -1,6 +1,6 @@
 /**
- * Carries out calls and messages with a key once: a repeated one gets the answer of the first. The keeper of the
- * answers ({@link Answers}) decides for how long, and whether a message whose handler failed is delivered anew.
+ * Runs calls and messages with a key once: a repeated one gets the first one's answer. The storage of answers ({@link
+ * Answers}) decides for how long, and whether a message whose handler failed is delivered again.
  */
 
 import { ErrorCode, RpcError } from "../errors.ts";
@@ -10,10 +10,10 @@ import { ReservedMethod } from "../wire/called-as.ts";
 /** The reserved method. */
 export const ONCE_METHOD: typeof ReservedMethod.ONCE = ReservedMethod.ONCE;
 const MAX_KEY_CHARS = 256;
-/** Bounds the name of a method or message type: it is remembered with its key, even if nothing has that name. */
+/** Maximum length of a method name or message type, which is kept with its key even if it is unknown. */
 const MAX_NAME_CHARS = 1024;
 export const ONCE_KEY_RULE: string = `a string of 1 to ${MAX_KEY_CHARS} characters`;
-/** A message may be delivered so often. */
+/** Maximum number of deliveries of a message. */
 export const MAX_DELIVERIES = 1000;
 
 /** `{key, method, params}` of a call, or `{key, type, data, delivery?, deliveries?}` of a message. */
@@ -22,24 +22,24 @@ export interface OnceRequest {
   readonly isCall: boolean;
   readonly name: string;
   readonly value: unknown;
-  /** Which delivery the sender asks for, from 1. */
+  /** The delivery that the sender requests, from 1. */
   readonly delivery: number;
-  /** How many deliveries there are at most. */
+  /** Maximum number of deliveries. */
   readonly deliveries: number;
 }
 
-/** How it ended. */
+/** The outcome of a call or delivery. */
 export type OnceAnswer = { readonly result: unknown } | { readonly error: RpcError };
 
-/** Keeps answers. */
+/** A storage of answers. */
 export interface Answers {
   /**
-   * Returns the answer from before, or the number of the delivery that begins now.
+   * Returns the earlier answer, or the number of the delivery that starts now.
    * @param id the key, with its user and the method or message type
-   * @throws RpcError if it can't be begun; it may be asked again
+   * @throws RpcError if it can't be started; it may be requested again
    */
   begin(owner: string, id: string, request: OnceRequest): OnceAnswer | number | Promise<OnceAnswer | number>;
-  /** A delivery has ended. Returns the answer that its sender gets, also when it asks again. Never rejects. */
+  /** A delivery has ended. Returns the answer for its sender, which repeated requests get as well. Never rejects. */
   end(owner: string, id: string, delivery: number, answer: OnceAnswer): OnceAnswer | Promise<OnceAnswer>;
 }
 
@@ -52,9 +52,9 @@ export class OnceWindow {
   }
 
   /**
-   * Carries it out, or returns the answer from before.
-   * @param owner whose key it is
-   * @throws RpcError RATE_LIMITED if too many keys are remembered, STORE_FAILED, STORE_FULL
+   * Runs the request, or returns its earlier answer.
+   * @param owner the identity that the key belongs to
+   * @throws RpcError RATE_LIMITED if too many keys are kept, STORE_FAILED, STORE_FULL
    */
   run(owner: string, request: OnceRequest, carryOut: (delivery: number) => Promise<OnceAnswer>): Promise<OnceAnswer> {
     const id = idOf(owner, request);
@@ -67,14 +67,14 @@ export class OnceWindow {
     return answer;
   }
 
-  /** Whether it is carried out now. */
+  /** Whether the request is currently running. */
   isRunning(owner: string, request: OnceRequest): boolean {
     return this.#running.has(idOf(owner, request));
   }
 
-  /** Resolves when nothing is carried out. */
+  /** Resolves when no request is running. */
   async idle(): Promise<void> {
-    // Some are followed by others.
+    // A request may be followed by another one.
     while (this.#running.size > 0) await Promise.allSettled(this.#running.values());
   }
 
@@ -85,7 +85,7 @@ export class OnceWindow {
     carryOut: (delivery: number) => Promise<OnceAnswer>,
   ): Promise<OnceAnswer> {
     const begun = this.#answers.begin(owner, id, request);
-    // Without a promise the handler starts in order with those of other messages.
+    // Not awaited without a promise, so that the handler starts in order with those of other messages.
     const delivery = begun instanceof Promise ? await begun : begun;
     if (typeof delivery !== "number") return delivery;
     const answer = await carryOut(delivery);
@@ -105,7 +105,7 @@ export function isOnceKey(key: unknown): key is string {
 export function onceRequest(params: unknown): OnceRequest {
   const { key, method, params: value, type, data, delivery = 1, deliveries = 1 } = isMap(params) ? params : {};
   const isKey = isOnceKey(key);
-  // Within itself it would wait for its own end.
+  // Nested in itself, it would wait for its own end.
   if (isKey && isName(method) && method !== ONCE_METHOD) {
     const isParams = value === undefined || value === null || isMap(value);
     if (!isParams) throw new RpcError(ErrorCode.INVALID_PARAMS, `${ONCE_METHOD} needs params that are a map`);

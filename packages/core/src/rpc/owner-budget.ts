@@ -6,8 +6,8 @@ interface Use {
 }
 
 /**
- * Bounds the bytes that each user keeps in a store, by the bytes added within the last one to two windows: a store
- * doesn't tell when a value expires. It begins anew with the process.
+ * Bounds each user's bytes in a store by the bytes added within the last one to two windows, because a store doesn't
+ * report when a value expires. Starts empty with each process.
  */
 export class OwnerBudget {
   readonly #windowMs: number;
@@ -19,7 +19,7 @@ export class OwnerBudget {
     this.#maxBytes = maxBytes;
   }
 
-  /** Returns false, and charges nothing, if it would be too much. */
+  /** Charges bytes. Returns false, without charging, if the limit would be exceeded. */
   charge(owner: string, bytes: number, nowMs: number): boolean {
     const use = this.#useOf(owner, nowMs);
     if (use.bytes + use.before + bytes > this.#maxBytes) return false;
@@ -27,7 +27,7 @@ export class OwnerBudget {
     return true;
   }
 
-  /** It wasn't kept after all. */
+  /** Refunds bytes that weren't stored. */
   refund(owner: string, bytes: number): void {
     const use = this.#uses.get(owner);
     if (use !== undefined) use.bytes = Math.max(0, use.bytes - bytes);

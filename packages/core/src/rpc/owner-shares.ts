@@ -3,7 +3,7 @@ interface Use {
   bytes: number;
 }
 
-/** Bounds what is kept for all users together. One user gets half at most, so that it can't take what others need. */
+/** Bounds what is kept for all users. One user gets at most half, so that it can't use up everything. */
 export class OwnerShares {
   readonly #max: Use;
   readonly #all: Use = { count: 0, bytes: 0 };
@@ -21,13 +21,13 @@ export class OwnerShares {
     return this.#all.bytes;
   }
 
-  /** Whether a user may have one more. */
+  /** Whether a user may add one more. */
   hasRoom(owner: string): boolean {
     const own = this.#byOwner.get(owner);
     return !this.#isFull(this.#all, 1) && (own === undefined || !this.#isFull(own, 2));
   }
 
-  /** Whether a user may have so many more bytes. */
+  /** Whether a user may add this many bytes. */
   hasRoomFor(owner: string, bytes: number): boolean {
     const own = this.#byOwner.get(owner)?.bytes ?? 0;
     return this.#all.bytes + bytes <= this.#max.bytes && (own + bytes) * 2 <= this.#max.bytes;

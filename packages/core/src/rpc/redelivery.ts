@@ -1,7 +1,7 @@
 import { codeOf, ErrorCode, type RpcError } from "../errors.ts";
 import type { OnceRequest } from "./once-window.ts";
 
-/** Another delivery would fail the same way. */
+/** Errors with which another delivery would fail as well. */
 const FINAL: ReadonlySet<number> = new Set<number>([
   ErrorCode.NO_HANDLER,
   ErrorCode.METHOD_NOT_FOUND,
@@ -21,7 +21,7 @@ export function isRedeliverable(error: RpcError): boolean {
   return !FINAL.has(codeOf(error));
 }
 
-/** Whether a failure is the last of a message that was to be delivered several times. */
+/** Whether this is the final failure of a message with several deliveries. */
 export function isFinalFailure({ isCall, deliveries }: OnceRequest, error: RpcError, delivery: number): boolean {
   return !isCall && deliveries > 1 && (delivery >= deliveries || !isRedeliverable(error));
 }

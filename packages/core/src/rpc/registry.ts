@@ -11,7 +11,7 @@ export interface Discovery {
   readonly count: number;
 }
 
-/** The items of a method. */
+/** A method's items. */
 export interface Items {
   readonly check: Validator<unknown> | null;
 }
@@ -19,24 +19,24 @@ export interface Items {
 /** A registered RPC method. */
 export interface MethodEntry<Peer> {
   readonly info: MethodDescription;
-  /** The parameters as netconduit's own server describes them. Called when a netconduit client first asks. */
+  /** Describes the parameters like netconduit's own server. Called when a netconduit client first requests it. */
   readonly describeToNetconduit: () => Readonly<Record<string, string>>;
-  /** Roles that may call it; null, the default, for everybody. */
+  /** Roles that may call it; null, the default, for all. */
   readonly access?: Access | null;
   readonly params: Validator<unknown> | null;
   readonly result: Validator<unknown> | null;
-  /** Whether callers may send items, and their validator. Default: they may not. */
+  /** The validator of input items; null, the default, if callers may not send any. */
   readonly input?: Items | null;
   /** Validates its progress. */
   readonly progress?: Validator<unknown> | null;
-  /** Whether it returns a stream of items, and their validator. Default: it returns a result. */
+  /** The validator of output items; null, the default, if the method returns a result. */
   readonly output?: Items | null;
   /** Run around the handler. Default: none. */
   readonly middlewares?: readonly AnyMiddleware<Peer>[] | null;
   readonly handler: (params: never, context: HandlerContext<Peer, never>) => unknown;
 }
 
-/** A method of the library itself: without schemas, and not listed. */
+/** Creates an entry for a method of the library itself, which has no schemas and isn't listed. */
 export function builtInMethod<Peer>(
   name: string,
   description: string,
@@ -56,21 +56,21 @@ export function builtInMethod<Peer>(
  */
 export type MessageEntry<Peer> = {
   readonly type: string;
-  /** Roles that may send it; null, the default, for everybody. */
+  /** Roles that may send it; null, the default, for all. */
   readonly access?: Access | null;
   readonly data: Validator<unknown> | null;
   /** Run around the handler. Default: none. */
   readonly middlewares?: readonly AnyMiddleware<Peer>[] | null;
 } & MessageHandler<Peer>;
 
-/** A message handler as registered, without a wrapper. A client has only one peer, so its handlers don't take it. */
+/** A message handler as registered, without a wrapper. Handlers of a client don't take the peer, because it has only one. */
 export type MessageHandler<Peer> =
   | { readonly takesPeer: true; readonly handler: (peer: Peer, data: never, context: HandlerContext<Peer>) => unknown }
   | { readonly takesPeer: false; readonly handler: (data: never, context: HandlerContext<Peer>) => unknown };
 
-/** Methods and message handlers by name. Peers choose the names they look up, so these are Maps and not objects. */
+/** Methods and message handlers by name. Maps instead of objects, because peers choose the names to look up. */
 export class Registry<Peer> {
-  /** Created on first use, like the other: many clients have none. */
+  /** Created on first use, like the next one, because many clients have none. */
   #methods: Map<string, MethodEntry<Peer>> | null = null;
   #handlers: Map<string, readonly MessageEntry<Peer>[]> | null = null;
   #builtIn: {
@@ -154,18 +154,18 @@ export class Registry<Peer> {
     return this.#handlers?.keys() ?? [];
   }
 
-  /** Adds a method of this library's own, which lists don't show. Only peers of the one or the other kind can call it. */
+  /** Adds an unlisted method of this library, either for netconduit peers or for our own. */
   addBuiltIn(entry: MethodEntry<Peer>, isForNetconduit: boolean): void {
     this.#builtIn ??= { ours: new Map(), netconduit: new Map() };
     (isForNetconduit ? this.#builtIn.netconduit : this.#builtIn.ours).set(entry.info.name, entry);
   }
 
-  /** The library's own method of this name, for a peer of this kind. */
+  /** The library's method with this name for this kind of peer. */
   builtIn(name: string, isForNetconduit: boolean): MethodEntry<Peer> | undefined {
     return (isForNetconduit ? this.#builtIn?.netconduit : this.#builtIn?.ours)?.get(name);
   }
 
-  /** Adds a handler of this library's own, for messages of netconduit peers that have no other handler. */
+  /** Adds a handler of this library for netconduit messages without another handler. */
   addNetconduitHandler(entry: MessageEntry<Peer>): void {
     this.#netconduitHandlers ??= new Map();
     this.#netconduitHandlers.set(entry.type, [entry]);

@@ -32,7 +32,7 @@ export interface PaginatedResponse<T> {
 export interface Response {
   /** Returns `data` unchanged. */
   <T>(data: T): T;
-  /** The caller gets `{success: true, data, metadata}`. */
+  /** The caller receives `{success: true, data, metadata}`. */
   <T, M extends Readonly<Record<string, unknown>>>(data: T, metadata: M): ResponseWithMetadata<T, M>;
 
   /** Success without data: `{success: true}`. */

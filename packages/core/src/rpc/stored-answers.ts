@@ -1,11 +1,11 @@
 /**
- * Answers in a store, which outlive the process.
+ * Keeps answers in a store, where they outlive the process.
  *
- * Theory of operation. Before a handler starts, the store gets a record that says so, and after its end the answer. A
- * process that finds a record without an answer, of another process that has ended, knows that a handler was
- * interrupted: a message is delivered again, with its number, and a call is answered with OUTCOME_UNKNOWN. If the store
- * can't keep that a handler starts, it doesn't start. If it can't keep the answer, this process does, and asks the store again
- * until it has the answer, too: other processes would take the handler for interrupted.
+ * Theory of operation. A record is stored before a handler starts, and the answer after it has finished. A record
+ * without an answer, from another process that has ended, means that a handler was interrupted: a message is then
+ * delivered again with the next delivery number, and a call is answered with OUTCOME_UNKNOWN. If the start can't be
+ * stored, the handler isn't started. If the answer can't be stored, this process keeps it and retries until it is
+ * stored, because other processes would treat the handler as interrupted.
  */
 
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
@@ -26,20 +26,20 @@ import { isRepeatable, MemoryAnswers } from "./memory-answers.ts";
 import type { Answers, OnceAnswer, OnceRequest } from "./once-window.ts";
 import { OwnerBudget } from "./owner-budget.ts";
 
-/** Larger answers aren't kept: other stores have such a limit. */
+/** Larger answers aren't stored, because some stores have such a limit. */
 const MAX_ANSWER_BYTES: number = 256 * 1024;
-/** Bytes of a record beside its value. */
+/** Bytes of a record besides its value. */
 const RECORD_BYTES = 256;
-/** How often a process that shares the store shows that it still runs a handler. */
+/** Interval at which a process renews its record of a running handler in a shared store. */
 const SIGN_OF_LIFE_MS = 10_000;
 const LEASE_MS = 30_000;
-/** Between attempts to keep answers that the store couldn't keep. */
+/** Interval of retries to store answers. */
 const KEEP_AGAIN_MS = 1000;
-/** A handler that has ended its process this often isn't started again, unless the sender asks for more. */
+/** A handler that was interrupted this many times isn't started again, unless the sender requests more deliveries. */
 const MIN_INTERRUPTED = 3;
 const RETRY_AFTER_SECONDS = 1;
 
-/** Shows other processes that a handler still runs. */
+/** Renews the record of a running handler. */
 interface SignsOfLife {
   readonly end: () => void;
   /** The last write; null if there was none. */
@@ -49,9 +49,9 @@ interface SignsOfLife {
 export interface StoredAnswersHost {
   readonly store: Store;
   readonly codec: Codec;
-  /** How long a key is remembered. */
+  /** How long a key is kept. */
   readonly onceMs: number;
-  /** Names this process. */
+  /** Id of this process. */
   readonly run: string;
   /** Monotonic milliseconds. */
   now(): number;
@@ -61,20 +61,20 @@ export interface StoredAnswersHost {
   /** Runs `task` until the returned function is called. Doesn't keep the process running. */
   every(delayMs: number, task: () => void): () => void;
   storeFailed(error: unknown): void;
-  /** A message's handlers were interrupted as often as is allowed. */
+  /** A message's handlers were interrupted the maximum number of times. */
   interrupted(owner: string, request: OnceRequest, error: RpcError, delivery: number): void;
-  /** Bytes that one user's keys may take within one to two times `onceMs`. */
+  /** Maximum bytes of one user's keys within one to two times `onceMs`. */
   readonly maxOwnerBytes: number;
 }
 
 export class StoredAnswers implements Answers {
   readonly #host: StoredAnswersHost;
-  /** Answers that the store couldn't keep. */
+  /** Answers that couldn't be stored. */
   readonly #unsaved: MemoryAnswers;
   readonly #budget: OwnerBudget;
-  /** Signs of life, by id. */
+  /** Renewals of running handlers, by id. */
   readonly #alive = new Map<string, SignsOfLife>();
-  /** Deliveries whose answers the store doesn't have, by id. */
+  /** Deliveries whose answers aren't stored, by id. */
   readonly #unkept = new Map<string, number>();
   #endKeeping: (() => void) | null = null;
   #isKeeping = false;
@@ -91,7 +91,7 @@ export class StoredAnswers implements Answers {
     this.#keepLater();
     const unsaved = this.#unsaved.find(id);
     if (unsaved !== null && !isRepeatable(unsaved, request.delivery)) return unsaved.answer;
-    // No key may be forgotten before its time: its call would be carried out again.
+    // Don't drop keys early, because their calls would run again.
     if (this.#unsaved.isFull) throw refusal(ErrorCode.STORE_FAILED, "Too many answers wait for the store");
     if (!this.#budget.charge(owner, RECORD_BYTES, this.#host.now())) {
       throw refusal(ErrorCode.STORE_FULL, "Too much is kept for this user");
@@ -110,7 +110,7 @@ export class StoredAnswers implements Answers {
     const { store, codec } = this.#host;
     const key = await this.#keyOf(id);
     if (await store.create(key, this.#begunNow(1), this.#host.onceMs)) return this.#started(id, key, 1);
-    // The key was there already.
+    // The key already existed.
     this.#budget.refund(owner, RECORD_BYTES);
     const bytes = await store.get(key);
     const record = bytes === null ? null : readRecord(codec, bytes);
@@ -120,14 +120,14 @@ export class StoredAnswers implements Answers {
     }
     if (this.#neverStarted(id, record)) return this.#beginAgain(id, key, record.delivery);
     if (this.#isUnderWay(record)) {
-      // By then it has ended, or shown that it lives, or counts as interrupted.
+      // By then it has ended, was renewed, or counts as interrupted.
       const leftMs = record.untilMs - this.#host.wallClock();
       throw refusal(ErrorCode.RATE_LIMITED, "Another server carries it out now", Math.ceil(leftMs / 1000));
     }
     return this.#goOn(owner, id, key, request, record);
   }
 
-  /** A handler was interrupted by the end of its process. */
+  /** Continues after a handler was interrupted by the end of its process. */
   async #goOn(
     owner: string,
     id: string,
@@ -185,7 +185,7 @@ export class StoredAnswers implements Answers {
     const record = endedRecord(codec, ended);
     const sent = keptAnswer(codec, record, answer);
     const mayKeep = record.length <= MAX_ANSWER_BYTES && this.#budget.charge(owner, record.length, this.#host.now());
-    // A store may write in another order than it was asked to: the answer comes last.
+    // A store may reorder writes, and the answer must be last.
     await signs?.last;
     try {
       const isKept = await this.#keep(id, delivery, record, mayKeep);
@@ -200,7 +200,7 @@ export class StoredAnswers implements Answers {
   }
 
   /**
-   * The store keeps an answer, or that there was one which was too large. Resolves with whether it has the answer itself.
+   * Stores an answer, or a note that it was too large. Resolves with whether the answer itself was stored.
    * @param mayKeep whether there is room for it
    */
   async #keep(id: string, delivery: number, record: Uint8Array, mayKeep: boolean): Promise<boolean> {
@@ -245,7 +245,7 @@ export class StoredAnswers implements Answers {
     }
   }
 
-  /** Whether nobody has gone on with this process's delivery. */
+  /** Whether no other process has continued this process's delivery. */
   async #isStillBegun(id: string, delivery: number): Promise<boolean> {
     const { store, codec, run } = this.#host;
     const bytes = await store.get(await this.#keyOf(id));
@@ -259,8 +259,8 @@ export class StoredAnswers implements Answers {
   }
 
   /**
-   * The server has stopped, until its next call: handlers that go on nevertheless count as interrupted when their lease has
-   * ended. Resolves when the store was asked once more to keep answers. Never rejects.
+   * The server has stopped. Handlers that are still running count as interrupted when their records expire. Resolves
+   * after a last attempt to store answers. Never rejects.
    */
   stop(): Promise<void> {
     this.#hasStopped = true;
@@ -271,7 +271,8 @@ export class StoredAnswers implements Answers {
   }
 
   /**
-   * Whether the store kept this record and then rejected, so nothing was started. Running deliveries don't get here.
+   * Whether the record was stored although the store rejected, so that nothing was started. Not called for running
+   * deliveries.
    */
   #neverStarted(id: string, { run, delivery }: Begun): boolean {
     const unsaved = this.#unsaved.find(id);

@@ -2,7 +2,7 @@ import type { ItemStream } from "./request-streams.ts";
 
 type Items = AsyncIterableIterator<unknown, undefined>;
 
-/** Items from the other side, as applications see them. */
+/** The application's view of items from the other side. */
 export class StreamItems implements ItemStream<unknown> {
   readonly #items: Items;
   #readable: ReadableStream<unknown> | null = null;
@@ -20,7 +20,7 @@ export class StreamItems implements ItemStream<unknown> {
     return this.#items.next();
   }
 
-  /** Ends the stream: the other side is told to stop. */
+  /** Ends the stream and asks the other side to stop. */
   async return(): Promise<IteratorResult<unknown, undefined>> {
     await this.#items.return?.();
     return { done: true, value: undefined };
@@ -36,7 +36,7 @@ export class StreamItems implements ItemStream<unknown> {
   }
 }
 
-/** A web stream of the same items. It asks for one when it is read. */
+/** A web stream of the same items, which pulls one item per read. */
 function readableOf(items: Items): ReadableStream<unknown> {
   return new ReadableStream(
     {
@@ -53,7 +53,7 @@ function readableOf(items: Items): ReadableStream<unknown> {
   );
 }
 
-/** The input of a call that was made without one. */
+/** The empty input of a call without one. */
 export function noItems(): ItemStream<unknown> {
   return new StreamItems(nothing());
 }

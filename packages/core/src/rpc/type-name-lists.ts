@@ -1,4 +1,4 @@
-/** Stands among the names of a parameter that has a default, so that it may be left out but not be null. */
+/** Marks a parameter with a default, which may be omitted but not null. */
 export const HAS_DEFAULT = "(default)";
 /** The type names of a field, in the schema's order, possibly with duplicates. */
 export type TypeNames = readonly string[];

@@ -1,8 +1,7 @@
 /**
  * Names of types for discovery (`listall`). netconduit names Python types there, and peers of both kinds read the
  * answer, so these are its names: `str`, `int`, `float`, `bool`, `bytes`, `datetime`, `list`, `dict`, `None`, `Any`.
- * Several possible types are joined as Python writes them, `"int | str"`; what may be left out or be null ends in
- * `"| None"`.
+ * Several possible types are joined as in Python, `"int | str"`; optional and nullable values end in `"| None"`.
  */
 
 import { fieldsOfJsonSchema, namesOfJsonSchema } from "./json-schema-type-names.ts";
@@ -10,16 +9,16 @@ import type { Schema, SchemaProps } from "./schema.ts";
 import { HAS_DEFAULT, type TypeNames } from "./type-name-lists.ts";
 import { fieldsOfValibot, isValibotNode, namesOfValibot } from "./valibot-type-names.ts";
 
-/** Standard JSON Schema, which zod from 4.2 and ArkType implement beside Standard Schema. */
+/** Standard JSON Schema, which zod (from 4.2) and ArkType implement in addition to Standard Schema. */
 interface JsonSchemaProps extends SchemaProps {
   readonly jsonSchema?: Partial<Record<"input" | "output", (options: object) => unknown>>;
 }
 
 /**
- * Parameter names and types of a method: `{a: "int", note: "str | None"}`, as a caller is to pass them. Reads valibot
- * schemas, and those of any library with Standard JSON Schema; for others, and for what is no object schema, `{}`.
- * A parameter with a default is `"int | None"` for our own peers, and `"int"` for netconduit's, which read the type as
- * Python declares it. Never throws.
+ * A method's parameter names and types for callers: `{a: "int", note: "str | None"}`. Supports valibot, and any
+ * library with Standard JSON Schema; returns `{}` for other schemas and for non-object schemas. A parameter with a
+ * default is `"int | None"` for our own peers, and `"int"` for netconduit peers, which expect the type as declared in
+ * Python. Never throws.
  */
 export function describeParams(
   schema: Schema | null | undefined,
@@ -35,7 +34,7 @@ export function describeParams(
   return described;
 }
 
-/** The type of a method's result, as a caller receives it. `"Any"` without a schema, or if it tells nothing. Never throws. */
+/** The type of a method's result for callers. `"Any"` without a schema, or if its type is unknown. Never throws. */
 export function describeResult(schema: Schema | null | undefined): string {
   return joinTypeNames(read(schema, "output", namesOfValibot, namesOfJsonSchema) ?? []);
 }
@@ -60,7 +59,7 @@ function read<T>(
   }
 }
 
-/** One text for several names: each once, `None` last; `Any` and nothing at all are `Any`. */
+/** Joins names without duplicates, with `None` last; `Any` if the list contains it or is empty. */
 function joinTypeNames(names: TypeNames): string {
   const distinct = new Set(names);
   if (distinct.size === 0 || distinct.has("Any")) return "Any";

@@ -5,8 +5,8 @@ import { boundedValidate } from "./bounded-valibot.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
 /**
- * Subject of a {@link Validator}: parameters of a method, data of a message, an item of an input, data of a topic, the
- * result of a method or an item of a stream, or the progress of a call.
+ * What a {@link Validator} validates: parameters of a method, data of a message, an input item, data of a topic, a
+ * method's result or a stream's item, or a call's progress.
  */
 export type ValidationSubject = "params" | "data" | "input" | "topic" | "result" | "progress";
 
@@ -90,7 +90,7 @@ export class Validator<Output = unknown> {
     return this.#finish(result as SchemaResult<Output>, value, name);
   }
 
-  /** The same at once. @throws ConduitError also INVALID_CONFIG if the schema is asynchronous */
+  /** Like `run`, synchronously. @throws ConduitError also INVALID_CONFIG if the schema is asynchronous */
   runNow(value: unknown, name: string): Output {
     const checked = this.run(value, name);
     if (!isThenable(checked)) return checked;
@@ -130,7 +130,7 @@ export class Validator<Output = unknown> {
   }
 }
 
-/** Puts the name behind each. Those of parameters and messages are netconduit's wording. */
+/** Followed by the name. Parameters and messages use netconduit's wording. */
 const MESSAGES: Readonly<Record<ValidationSubject, string>> = {
   params: "Validation error in",
   data: "Validation error in message",
@@ -233,7 +233,7 @@ function messageOf(issue: SchemaIssue & IssueExtras): string {
   return clip(short, MAX_MESSAGE_CHARS);
 }
 
-/** Says what to do if a schema for bigints got one that arrived as a number. */
+/** A hint for a bigint schema that got a small bigint, which arrives as a number. */
 function bigintHint(issue: SchemaIssue, path: readonly (string | number)[], value: unknown): string {
   if (!/\bbigint\b/i.test(issue.message) || !Number.isSafeInteger(valueAt(value, path))) return "";
   return " (integers up to 2⁵³ − 1 arrive as numbers: let the schema take both, and convert)";
@@ -248,7 +248,7 @@ function isAbsent(value: unknown, path: readonly (string | number)[]): boolean {
   return valueAt(value, path) === undefined;
 }
 
-/** The field; undefined if it is absent. */
+/** The field's value; undefined if it is absent. */
 function valueAt(value: unknown, path: readonly (string | number)[]): unknown {
   let current = value;
   for (const key of path) {

@@ -13,10 +13,10 @@ import { serverFacts } from "./stream-facts.ts";
 import { refusesClientCertificate } from "./tls-material.ts";
 import { type ServerTls, type TlsSession, tlsInfo } from "./tls-settings.ts";
 
-/** Handshakes may use this share of the connections that there are descriptors for. */
+/** Share of the available descriptors that handshakes may use. */
 const HANDSHAKES_SHARE = 0.25;
 const CLIENT_GONE = /^(ENOTCONN|ECONNABORTED)$/;
-/** No descriptors, or no memory for sockets. */
+/** The system is out of descriptors, or of memory for sockets. */
 const EXHAUSTED = /^(EMFILE|ENFILE|ENOBUFS|ENOMEM)$/;
 
 /**
@@ -29,11 +29,11 @@ export class Acceptor<S> implements SocketOwner {
   readonly #events: ListenEvents;
   #tls: ServerTls | null;
   readonly #handshakes = new PendingByAddress<Handshake<S>>();
-  /** The server's end of all connections, if they have it in common. */
+  /** The server's address, if it is the same for all connections. */
   #local: Address | null = null;
   #isClosed = false;
   readonly #maxHandshakes: number;
-  /** At most {@link #maxHandshakes}; lower for a while after the system ran out. */
+  /** At most {@link #maxHandshakes}; temporarily lower after the system ran out of descriptors. */
   #handshakeLimit: number;
 
   constructor(
@@ -43,7 +43,7 @@ export class Acceptor<S> implements SocketOwner {
     facts: {
       readonly tls: ServerTls | null;
       readonly handshakeTimeoutMs: number;
-      /** As many connections as there are descriptors for. */
+      /** How many sockets the process has descriptors for. */
       readonly maxSockets?: number | undefined;
     },
   ) {
@@ -83,8 +83,8 @@ export class Acceptor<S> implements SocketOwner {
   }
 
   /**
-   * Starts tracking a client's TLS handshake. It is dropped on timeout, and when the listener closes. At the limit, the
-   * oldest one of the address that has most is dropped for it.
+   * Starts tracking a client's TLS handshake, which is dropped on timeout or when the listener closes. At the limit,
+   * drops the oldest one of the address that has most.
    * @returns the owner to report the outcome to; null after `close`, when the socket was discarded
    */
   handshake(socket: S): Handshake<S> | null {
@@ -113,7 +113,7 @@ export class Acceptor<S> implements SocketOwner {
 
   /**
    * A handshake succeeded.
-   * @param refusal the problem with the client's certificate, which the runtime accepted nevertheless
+   * @param refusal the problem with a client certificate that the runtime has accepted
    */
   secured(socket: S, refusal?: unknown): void {
     this.#handshakeLimit = Math.min(this.#handshakeLimit + 1, this.#maxHandshakes);
@@ -201,7 +201,7 @@ export class Handshake<S> implements SocketOwner {
     this.#onSettled = onSettled;
   }
 
-  /** @param socket the socket to use from now on; default: the one that began the handshake */
+  /** @param socket the socket to use from here on; default: the one that started the handshake */
   ready(refusal?: unknown, socket: S = this.#socket): void {
     if (this.#settle()) this.#acceptor.secured(socket, refusal);
   }
@@ -210,12 +210,12 @@ export class Handshake<S> implements SocketOwner {
     if (this.#settle()) this.#acceptor.handshakeFailed(this.#socket, cause);
   }
 
-  /** The handshake failed, perhaps because of the client's certificate (`refusal`). */
+  /** The handshake failed, possibly because of the client's certificate (`refusal`). */
   refused(cause: unknown, refusal: unknown, socket: S): void {
     if (this.#settle()) this.#acceptor.handshakeFailed(socket, cause, refusal);
   }
 
-  /** Newer handshakes need its place. */
+  /** The handshake was dropped for a newer one. */
   evicted(limit: number): void {
     if (this.#settle()) this.#acceptor.evicted(this.#socket, limit);
   }

@@ -45,7 +45,7 @@ export class ConnectAttempt<S> implements SocketOwner {
   }
 
   /**
-   * Starts the attempt. Call it once.
+   * Starts the attempt. Must be called once.
    * @param open opens a socket and reports to this attempt
    */
   start(open: (attempt: this) => void | Promise<void>): Promise<ByteStream> {

@@ -8,16 +8,16 @@ export interface NodeCrypto {
   createSecretKey(bytes: Uint8Array): unknown;
 }
 
-/** Random bytes that are drawn at a time: one draw takes 2.4 µs, however few they are. */
+/** Random bytes to generate at a time, because each call takes 2.4 µs regardless of the number. */
 const DRAWN_BYTES = 1024;
 
 /**
- * Cryptography for logins. `node:crypto` digests at once; Web Crypto would take a turn of the event loop for each digest,
- * and the logins of one address are judged one after the other. Web Crypto derives keys off the main thread everywhere;
- * on Deno six times as fast as `node:crypto` does.
+ * Cryptography for logins. Digests use `node:crypto`, which is synchronous; Web Crypto would take an event loop turn
+ * for each digest. Keys are derived by Web Crypto, which runs off the main thread on all runtimes, and on Deno is six
+ * times as fast as `node:crypto`.
  */
 export function loginCrypto({ hash, createHmac, createSecretKey }: NodeCrypto): RuntimeCrypto {
-  // Node 24 takes 11.5 µs for a code if the key is bytes, and 2.4 if it is a key object. Logins reuse few keys.
+  // Node 24 takes 11.5 µs for an HMAC with a key as bytes, and 2.4 with a key object. Logins reuse few keys.
   const secretKeys = new WeakMap<Uint8Array, unknown>();
   const secretKey = (bytes: Uint8Array): unknown => {
     const key = secretKeys.get(bytes) ?? createSecretKey(bytes);
@@ -36,7 +36,7 @@ export function loginCrypto({ hash, createHmac, createSecretKey }: NodeCrypto): 
     sha256: (data) => new Uint8Array(hash("sha256", data, "buffer")),
     hmacSha256: (key, data) => new Uint8Array(createHmac("sha256", secretKey(key)).update(data).digest()),
     async pbkdf2Sha256(password, salt, iterations) {
-      // A copy: the platform's types refuse memory that might be shared.
+      // A copy, because the platform's types don't accept memory that might be shared.
       const key = await crypto.subtle.importKey("raw", new Uint8Array(password), "PBKDF2", false, ["deriveBits"]);
       const parameters = { name: "PBKDF2", hash: "SHA-256", salt, iterations };
       return new Uint8Array(await crypto.subtle.deriveBits(parameters, key, 256));

@@ -25,7 +25,7 @@ interface FileHandle {
   close(): Promise<void>;
 }
 
-/** Flags of `open`. Windows has no more than the first four. */
+/** Flags of `open`. Windows only has the first four. */
 interface OpenFlags {
   readonly O_RDONLY: number;
   readonly O_RDWR: number;
@@ -62,14 +62,14 @@ interface NodeHash {
   digest(encoding: "hex"): string;
 }
 
-/** The part of `node:crypto` that is used. */
+/** The part of `node:crypto` that {@link FileAccess} needs. */
 export type CreateHash = (algorithm: "sha256") => NodeHash;
 
-/** Less what the process's umask takes away, as for any file that a program makes. */
+/** Reduced by the process's umask, as usual for new files. */
 const FILE_MODE = 0o666;
 const FOLDER_MODE = 0o700;
 
-/** Makes a runtime's files of `node:fs/promises`, `node:path` and `node:crypto`. */
+/** Implements a runtime's file access with `node:fs/promises`, `node:path` and `node:crypto`. */
 export function nodeFiles(fs: NodeFileSystem, path: NodePath, createHash: CreateHash): FileAccess {
   const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_NONBLOCK = 0 } = fs.constants;
   const safely = O_NOFOLLOW | O_NONBLOCK;
@@ -79,15 +79,15 @@ export function nodeFiles(fs: NodeFileSystem, path: NodePath, createHash: Create
     folderOf: (file) => path.dirname(file),
     nameOf: (file) => path.basename(file),
     async open(file, mode) {
-      // Opening a device may do something already.
+      // Opening a device may have side effects.
       if (mode !== "create") mustBeFile(await fs.lstat(file, EXACT));
       const handle = await fs.open(file, flagsOf[mode], FILE_MODE);
-      // New, so it is a file and no link led to it.
+      // A newly created file can't be a device or a link.
       if (mode === "create") return new NodeFile(handle);
       try {
         const opened = await handle.stat(EXACT);
         mustBeFile(opened);
-        // Deno ignores O_NOFOLLOW. If a link was followed, either it is still there, or another file is.
+        // Deno ignores O_NOFOLLOW. If a link was followed, the path now has either the link or another file.
         const named = await fs.lstat(file, EXACT);
         mustBeFile(named);
         if (idOf(named) !== idOf(opened)) throw new NotRegularFile("The file was exchanged while it was opened");
@@ -134,7 +134,7 @@ export function nodeFiles(fs: NodeFileSystem, path: NodePath, createHash: Create
           await handle.close();
         }
       } catch (cause) {
-        // Windows can't, and some network file systems can't.
+        // Not supported by Windows and some network file systems.
         if (!/^(EISDIR|EPERM|EACCES|EINVAL|ENOTSUP)$/.test(systemCode(cause))) throw cause;
       }
     },
@@ -215,7 +215,7 @@ function factsOf(stats: Stats): FileFacts {
   return {
     kind: kindOf(stats),
     bytes: Number(stats.size),
-    // Anyone may set times that no protocol takes: before 1970, or in a million years.
+    // Clamp times that can't be sent: before 1970, or in a million years.
     modifiedMs: Math.min(Math.max(0, Number(stats.mtimeMs)), Number.MAX_SAFE_INTEGER),
     id: idOf(stats),
   };

@@ -18,7 +18,7 @@ export interface Sockets<S> extends SocketOperations<S> {
    * is no socket.
    */
   open(attempt: ConnectAttempt<S>): void | Promise<void>;
-  /** The process's limit of file descriptors, null if it is unknown. Default: unknown. */
+  /** The process's limit of file descriptors; null if unknown. Default: unknown. */
   descriptorLimit?(): Promise<number | null>;
   /** Binds a socket, passes its clients to the acceptor, and resolves once it listens. */
   bind(at: BindAddress, acceptor: Acceptor<S>): Promise<BoundSocket>;
@@ -34,10 +34,10 @@ export interface BoundSocket {
   /** The bound address, except for a Unix socket. Default: the requested one. */
   readonly host?: string | undefined;
   readonly port?: number | undefined;
-  /** Whether it keeps the process running. It does at first. */
+  /** Makes the listener keep the process running, which is the default. */
   ref?(): void;
   unref?(): void;
-  /** The acceptor has other TLS material, for new handshakes. Throws if it is unusable. Absent if that can't be. */
+  /** Applies the acceptor's new TLS material to new handshakes. Throws if it is unusable. Absent if not supported. */
   tlsChanged?(): void;
   /** Stops accepting. Resolves when the port is free or the socket's file is removed. Called once. */
   close(): Promise<void>;

@@ -31,7 +31,7 @@ export interface TlsTools {
 
 type Certificate = InstanceType<PemCrypto["X509Certificate"]>;
 
-/** An option's PEM text, and where it is from. */
+/** An option's PEM text and its origin. */
 interface Source {
   readonly option: string;
   readonly text: string;
@@ -40,7 +40,7 @@ interface Source {
 }
 
 const CERTIFICATE = /-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----/g;
-/** A key or certificate in base64, without its PEM lines. Few paths are as long and have neither point nor hyphen. */
+/** A key or certificate in base64 without PEM lines. Few paths of this length contain neither dots nor hyphens. */
 const BARE_DER = /^[A-Za-z0-9+/=\s]{60,}$/;
 const PRIVATE_KEY = /-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----/g;
 
@@ -50,8 +50,8 @@ export function tlsConfigError(message: string, cause?: unknown): ConduitError {
 }
 
 /**
- * Loads and checks the TLS material of a client or server, so that it fails alike on all runtimes. Options are PEM text
- * or file paths.
+ * Loads and checks the TLS material of a client or server, so that errors are the same on all runtimes. Options are
+ * PEM text or file paths.
  * @throws ConduitError INVALID_CONFIG, naming the option: a file is missing or has no PEM block of that kind, a
  *   certificate or key can't be decoded, the key is encrypted or isn't that of the certificate, or one of the two is
  *   missing
@@ -80,7 +80,7 @@ async function read(option: string, value: string, readText: TlsTools["readText"
   try {
     return { option, text: await readText(value), name };
   } catch (cause) {
-    // As a path, a private key would be shown, by the cause as well.
+    // Checked first, because treated as a path, a private key would appear in the error and its cause.
     if (BARE_DER.test(value)) {
       throw tlsConfigError(`${option} is neither the path of a file nor PEM text: -----BEGIN is missing`);
     }
@@ -88,7 +88,7 @@ async function read(option: string, value: string, readText: TlsTools["readText"
   }
 }
 
-/** All certificates, at least one: an empty `ca` could count as none, which would trust the public CAs. */
+/** All certificates, at least one. An empty `ca` could be treated as absent, which would trust the public CAs. */
 function certificatesIn(
   source: Source,
   { X509Certificate }: PemCrypto,

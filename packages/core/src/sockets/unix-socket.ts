@@ -5,18 +5,18 @@ import type { SocketErrors } from "./socket-errors.ts";
 /** A runtime's file operations for Unix sockets and TLS material. */
 export interface SocketFiles {
   readText(path: string): Promise<string>;
-  /** Facts about the file, links not followed. */
+  /** Facts about the file itself, without following links. */
   stat(path: string): Promise<SocketFileFacts>;
   remove(path: string): Promise<void>;
-  /** Makes a second name for a file. Rejects with EEXIST if `name` exists. */
+  /** Creates a second name for a file. Rejects with EEXIST if `name` exists. */
   link(path: string, name: string): Promise<void>;
-  /** Makes an empty file. Rejects with EEXIST if there is one. */
+  /** Creates an empty file. Rejects with EEXIST if it exists. */
   create(path: string): Promise<void>;
   /** Whether the path exists. Omitted if the check needs an extra permission. */
   exists?(path: string): Promise<boolean>;
 }
 
-/** Facts about a file; null where the system can't tell. */
+/** Facts about a file; null where the system doesn't provide them. */
 export interface SocketFileFacts {
   readonly isSocket: boolean | null;
   readonly inode: number | null;
@@ -31,7 +31,7 @@ export interface FileSystem {
   unlink(path: string): Promise<void>;
 }
 
-/** Makes them of `node:fs/promises`. */
+/** Implements {@link SocketFiles} with `node:fs/promises`. */
 export function filesOf({ readFile, writeFile, lstat, link, unlink }: FileSystem): SocketFiles {
   return {
     readText: (path) => readFile(path, "utf8"),
@@ -59,20 +59,20 @@ export interface UnixSocketTools {
   sleep(ms: number): Promise<void>;
 }
 
-/** A process that holds the lock needs a few file operations and {@link SETTLE_MS}; a longer one has crashed. */
+/** The lock's holder needs a few file operations and {@link SETTLE_MS}; an older lock was left by a crash. */
 const LOCK_MS = 2000;
 const POLL_MS = 20;
-/** A server that is starting has bound its socket and doesn't listen yet, for less than this. */
+/** The time between bind and listen of a starting server is less than this. */
 const SETTLE_MS = 50;
 
-/** Whether the path names a file: not a pipe of Windows, nor an abstract socket of Linux, which begins with NUL. */
+/** Whether the path names a file, unlike a Windows pipe or a Linux abstract socket, which starts with NUL. */
 export function isSocketFile(path: string): boolean {
   return !path.startsWith("\\\\") && !path.startsWith("\0");
 }
 
 /**
- * Binds a Unix socket. Replaces a socket file left behind by a process that ended without closing it. Of several
- * processes that find such a file, the one that makes the file `<path>.lock` replaces it.
+ * Binds a Unix socket. Replaces a socket file left behind by a process that ended without closing it. If several
+ * processes find such a file, the one that creates `<path>.lock` replaces it.
  * @throws ConduitError ADDRESS_IN_USE if a server is listening there, the file isn't a socket, or it is another user's;
  *   ADDRESS_UNAVAILABLE if the folder doesn't exist; else the error from {@link SocketErrors.listen}
  */
@@ -103,7 +103,7 @@ export async function bindUnixSocket<T>(path: string, bind: () => Promise<T>, to
   }
 }
 
-/** Closes a Unix socket, and removes its file unless another one is in its place: runtimes remove any. */
+/** Closes a Unix socket, and removes its file unless another file has taken its place, which runtimes would remove. */
 export async function closeUnixSocket(
   path: string,
   inode: number | null,
@@ -119,7 +119,7 @@ export async function closeUnixSocket(
   await files.remove(aside);
 }
 
-/** The file's inode; null if there is no file or the system doesn't tell. */
+/** The file's inode; null if there is no file or the system doesn't provide it. */
 export async function inodeOf(path: string, files: SocketFiles, errors: SocketErrors): Promise<number | null> {
   try {
     return (await files.stat(path)).inode;
@@ -177,7 +177,7 @@ function folderOf(path: string): string {
   return end === -1 ? "." : path.slice(0, Math.max(1, end));
 }
 
-/** Removes the socket file of a process that has ended. @throws ConduitError ADDRESS_IN_USE if it may not */
+/** Removes the socket file of an ended process. @throws ConduitError ADDRESS_IN_USE if that isn't permitted */
 async function removeStale(path: string, files: SocketFiles, errors: SocketErrors): Promise<void> {
   try {
     await removeIfThere(path, files, errors);
@@ -193,7 +193,7 @@ function inUseError(path: string, why: string, cause?: unknown): ConduitError {
   return new ConduitError(ErrorCode.ADDRESS_IN_USE, `Cannot listen on ${formatEndpoint({ path })}: ${why}`, { cause });
 }
 
-/** Returns if the file is a socket on which no process listens, or is gone. */
+/** Returns if the file is a socket without a listening process, or no longer exists; throws otherwise. */
 async function mustBeStale(path: string, { files, errors, probe }: UnixSocketTools): Promise<void> {
   const inUse = (why: string): ConduitError => inUseError(path, why);
   try {

@@ -1,8 +1,8 @@
-/** Entries by network address, so that a flood from one address takes no room from the others. */
+/** Entries by network address, so that a flood from one address doesn't use up the others' places. */
 export class PendingByAddress<Entry> {
   /**
-   * The entries of each address, oldest first. They come and go fast: a Set's former tables, and what was in them, would
-   * stay until V8's next full collection.
+   * Each address's entries, oldest first. Arrays instead of Sets, because with this turnover a Set's old tables and
+   * their contents would stay until V8's next full collection.
    */
   readonly #byAddress = new Map<string, Entry[]>();
   #size = 0;
@@ -11,7 +11,7 @@ export class PendingByAddress<Entry> {
     return this.#size;
   }
 
-  /** All entries; those of one address are together, oldest first. */
+  /** All entries, grouped by address, oldest first. */
   get entries(): Entry[] {
     return [...this.#byAddress.values()].flat();
   }
@@ -21,7 +21,7 @@ export class PendingByAddress<Entry> {
     return this.#byAddress.size;
   }
 
-  /** Adds an entry that isn't in it yet. */
+  /** Adds an entry, which must be new. */
   add(entry: Entry, address: string): void {
     this.#size += 1;
     const entries = this.#byAddress.get(address);
@@ -29,7 +29,7 @@ export class PendingByAddress<Entry> {
     else entries.push(entry);
   }
 
-  /** Returns whether the entry was in it. */
+  /** Removes an entry. Returns whether it existed. */
   delete(entry: Entry, address: string): boolean {
     const entries = this.#byAddress.get(address) ?? [];
     const at = entries.indexOf(entry);
@@ -40,7 +40,7 @@ export class PendingByAddress<Entry> {
     return true;
   }
 
-  /** The oldest entry of the address that has most; undefined if it is empty. It stays in. */
+  /** Returns the oldest entry of the address that has most, without removing it; undefined if there are none. */
   oldestOfLargest(): Entry | undefined {
     let largest: Entry[] = [];
     for (const entries of this.#byAddress.values()) if (entries.length > largest.length) largest = entries;

@@ -72,8 +72,7 @@ export class BufferPool extends TimerEntry {
     return this.#buffers.has(bytes.buffer);
   }
 
-  /**
-   * Takes back a buffer, or a view of its start, that nothing else refers to. Frees buffers larger than
+  /** Takes back a buffer, or a view of its start, that nothing else refers to. Frees buffers larger than
    * MAX_SPARE_BYTES, and the longest unused ones if the total exceeds it.
    */
   give(bytes: Uint8Array): void {

@@ -1,11 +1,11 @@
-/** Names of the calls that reserved methods stand for on the wire; messages and hooks use them. */
+/** Maps reserved methods on the wire to the calls that they implement, for error messages and hooks. */
 
 import { type Called, Operation } from "../errors.ts";
 import { describeValue } from "../text/describe-value.ts";
 import { isMap } from "../util/is-map.ts";
 import { EncodedValue } from "./encoded-value.ts";
 
-/** Reserved methods of the protocol. Lists of methods don't show them. */
+/** Reserved methods of the protocol, which aren't listed by discovery. */
 export const ReservedMethod = {
   ONCE: "$once",
   SUBSCRIBE: "$topic.subscribe",
@@ -13,7 +13,7 @@ export const ReservedMethod = {
   PUBLISH: "$topic.publish",
 } as const;
 
-/** Those of folders. */
+/** Reserved methods for folders. */
 export const FileMethod = {
   OFFSET: "files:offset",
   UPLOAD: "files:upload",
@@ -38,9 +38,9 @@ const OF: ReadonlyMap<string, (params: Params) => Called> = new Map<string, (par
   [FileMethod.REMOVE, ({ name }) => operation("remove", name)],
 ]);
 
-/** Whether a method is the protocol's own. */
+/** Whether a method is reserved. */
 export function isReserved(method: string): boolean {
-  // Most methods don't begin like this, and then need no look-up.
+  // Most methods don't start with this character, and need no look-up.
   const first = typeof method === "string" ? method.charCodeAt(0) : 0;
   return (first === DOLLAR || first === F) && OF.has(method);
 }
@@ -48,7 +48,7 @@ export function isReserved(method: string): boolean {
 const DOLLAR = 0x24;
 const F = 0x66;
 
-/** The call as the program made it: the method, or what a reserved one is for. @param params as given, or encoded */
+/** The call as made by the application: the method, or the purpose of a reserved one. @param params plain or encoded */
 export function calledAs(method: string, params: unknown): Called {
   if (!isReserved(method)) return method;
   if (params instanceof EncodedValue) return params.called ?? method;

@@ -43,7 +43,7 @@ export const Flag = {
   FRAGMENT: 0x0010,
   LAST_FRAGMENT: 0x0020,
   BINARY: 0x0040,
-  /** The sender expects no reply, but wants to hear of a failure (extension `refusal`). A hint that others ignore. */
+  /** The sender expects no reply, but requests a notification of failure (extension `refusal`). A hint that other peers ignore. */
   REPORT_REFUSAL: 0x1000,
   /** The sender waits for the acknowledgement of this frame (extensions `chunk` and `stream`). */
   ACK_NOW: 0x8000,

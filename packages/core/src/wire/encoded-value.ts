@@ -1,11 +1,11 @@
 import type { Called } from "../errors.ts";
 
-/** A value that was encoded before its frame. A `FrameWriter` copies its bytes instead of encoding it again. */
+/** A value encoded in advance, whose bytes a `FrameWriter` copies. */
 export class EncodedValue {
   readonly bytes: Uint8Array;
-  /** The program's call that it belongs to, if the method is the protocol's own. */
+  /** The application's call that it belongs to, if it is for a reserved method. */
   readonly called: Called | null;
-  /** If the method is the protocol's own: the decoded value, or the fields that name what it is for. */
+  /** For a reserved method, the decoded value, or the fields that identify its purpose. */
   readonly decoded: unknown;
 
   constructor(bytes: Uint8Array, called: Called | null = null, decoded: unknown = null) {

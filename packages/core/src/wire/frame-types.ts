@@ -1,20 +1,20 @@
 import { FrameType } from "./constants.ts";
 
-/** Types from here up are optional: a receiver that doesn't know one skips the frame. */
+/** Types from here up are optional: a receiver skips frames of such a type that it doesn't know. */
 const FIRST_OPTIONAL_TYPE = 0x8000;
 
 export function isOptionalFrameType(type: number): boolean {
   return type >= FIRST_OPTIONAL_TYPE;
 }
 
-/** Frames of topics: 0x0130 to 0x013f. They keep their order as messages do, and may come in chunks. */
+/** Frames of topics: 0x0130 to 0x013f. Like messages, they are ordered and may be sent in chunks. */
 export function isTopicFrame(type: number): boolean {
   return type >> 4 === 0x0013;
 }
 
 /** The frame types that a decoder accepts. */
 export interface FrameTypes {
-  /** Maximum payload size of this type, `limit` at most; -1 if frames of the type are refused. */
+  /** Maximum payload size of this type, at most `limit`; -1 if frames of the type are rejected. */
   maxPayloadBytes(type: number, limit: number): number;
 }
 

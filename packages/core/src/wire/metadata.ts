@@ -1,4 +1,4 @@
-/** The map of strings beside a call or message. */
+/** The map of strings that accompanies a call or message. */
 import { type Called, ConduitError, cannot, ErrorCode, quoted } from "../errors.ts";
 import { clip } from "../text/describe-value.ts";
 import { isMap } from "../util/is-map.ts";
@@ -6,14 +6,14 @@ import { concat, encodeText, KEY_DATA, KEY_PARAMS } from "./envelope.ts";
 import { isWellFormed } from "./value-composer.ts";
 import { isForbiddenKey } from "./value-reader.ts";
 
-/** Strings beside a call, message or stream, such as `traceparent`. */
+/** Strings that accompany a call, message or stream, such as `traceparent`. */
 export type Metadata = Readonly<Record<string, string>>;
 
 /** Metadata of a request without any. */
 export const NO_METADATA: Metadata = Object.freeze({});
-/** The most entries. */
+/** Maximum number of entries. */
 const MAX_METADATA_ENTRIES = 64;
-/** The most characters of all keys and values together. */
+/** Maximum total characters of keys and values. */
 const MAX_METADATA_CHARACTERS = 4096;
 
 const KEY_META: Uint8Array = encodeText("meta");
@@ -21,7 +21,7 @@ const MAP_16 = 0xde;
 /** Fixed-size maps have fewer entries. */
 const FIXED_MAP_ENTRIES = 16;
 
-/** Why `meta` is no metadata; null if it is. */
+/** Why `meta` isn't valid metadata; null if it is. */
 export function metadataProblem(meta: unknown): string | null {
   if (!isMap(meta)) return "is not a map";
   const entries = Object.entries(meta);
@@ -41,8 +41,8 @@ export function metadataProblem(meta: unknown): string | null {
 }
 
 /**
- * The option `meta`, checked; null for none.
- * @param isCarried whether the peer takes metadata
+ * Checks the option `meta`; null for none.
+ * @param isCarried whether the peer supports metadata
  * @throws ConduitError INVALID_CONFIG, PEER_UNSUPPORTED
  */
 export function metadataOf(called: Called, meta: Metadata | undefined, isCarried: boolean): Metadata | null {
@@ -56,7 +56,8 @@ export function metadataOf(called: Called, meta: Metadata | undefined, isCarried
 }
 
 /**
- * A copy of the option `meta` of what is sent later, so that later changes aren't sent; undefined for none.
+ * Copies the option `meta` of a message or call that is sent later, so that later changes aren't sent; undefined for
+ * none.
  * @throws ConduitError INVALID_CONFIG
  */
 export function keptMetadata(called: Called, meta: Metadata | undefined): Metadata | undefined {
@@ -64,7 +65,7 @@ export function keptMetadata(called: Called, meta: Metadata | undefined): Metada
   return checked === null ? undefined : { ...checked };
 }
 
-/** The bytes before the params or data of a request with metadata, made of those of one without. */
+/** Inserts metadata into the bytes before the params or data of a request. */
 export function metadataHead(head: Uint8Array, valueKey: "params" | "data", meta: Metadata): Uint8Array {
   const key = valueKey === "params" ? KEY_PARAMS : KEY_DATA;
   const entries = Object.entries(meta);

@@ -57,7 +57,7 @@ export class PayloadReader {
   name = "";
   /** Data, params or result. */
   value: unknown = null;
-  /** Milliseconds that the caller waits; 0 if it sent no deadline. */
+  /** Milliseconds that the caller will wait; 0 if it sent no deadline. */
   timeoutMs = 0;
   /** Streams of a request; null if it has none. */
   streams: StreamKeys | null = null;
@@ -71,7 +71,7 @@ export class PayloadReader {
   code: number = ErrorCode.UNKNOWN;
   /** Details of an error. */
   details: Record<string, unknown> | undefined = undefined;
-  /** Size of the last payload, inflated; if that failed, the most that it may inflate to. */
+  /** Inflated size of the last payload; if inflating failed, the maximum that it may inflate to. */
   payloadBytes = 0;
   /** Maximum size of an inflated payload. */
   maxBytes: number;
@@ -80,8 +80,8 @@ export class PayloadReader {
   private readonly reader: ValueReader;
 
   /**
-   * @param inflate as `Runtime.inflate`: throws INFLATED_TOO_LARGE or INFLATE_FAILED. Null if compressed payloads are
-   *   refused, with UNSUPPORTED_FLAG
+   * @param inflate see `Runtime.inflate`; throws INFLATED_TOO_LARGE or INFLATE_FAILED. Null to reject compressed
+   *   payloads with UNSUPPORTED_FLAG
    * @param memory for large binaries that are copied
    */
   constructor(
@@ -96,7 +96,8 @@ export class PayloadReader {
 
   /**
    * MESSAGE: `name`, its data in `value` (null if absent), and `timeoutMs`.
-   * @param isPlain whether it is of a plain peer: keys of extensions, of whatever value, are ignored
+   * @param isPlain whether it is from a plain peer, for which keys of extensions are ignored regardless of their
+   *   values
    */
   readMessage(source: PayloadSource, isPlain = false): void {
     this.name = "";
@@ -129,7 +130,7 @@ export class PayloadReader {
 
   /**
    * RPC_REQUEST: `name`, its params in `value`, and `timeoutMs`.
-   * @param isPlain as that of `readMessage`
+   * @param isPlain see `readMessage`
    * @throws ConduitError INVALID_PARAMS if params isn't a map (absent and nil count as an empty one)
    */
   readRpcRequest(source: PayloadSource, isPlain = false): void {
@@ -164,8 +165,7 @@ export class PayloadReader {
   }
 
   /**
-   * Reads one of several values that follow each other in `bytes[start, end)`, memory that nobody else uses. It ends at
-   * `itemEnd`.
+   * Reads one of several consecutive values in `bytes[start, end)`, which must be exclusive memory. Sets `itemEnd`.
    */
   readItem(bytes: Uint8Array, start: number, end: number): unknown {
     const { reader } = this;
@@ -214,7 +214,7 @@ export class PayloadReader {
     return this.readWhole(source, "frame", maxBytes);
   }
 
-  /** Approximate memory that the last payload's values keep: without copies of its bytes made on the way. */
+  /** Approximate memory that the last payload's values keep, without intermediate copies. */
   get size(): number {
     return Math.max(this.payloadBytes, this.reader.cost - (BYTE_COST - 1) * this.payloadBytes);
   }
@@ -264,7 +264,7 @@ export class PayloadReader {
   }
 }
 
-/** Memory that the values of a payload may take where its bytes are limited to this. */
+/** Limit of the memory of a payload's values, given the limit of its bytes. */
 export function maxDecodedBytes(maxPayloadBytes: number): number {
   return Math.max(MIN_DECODED_BYTES, DECODED_FACTOR * maxPayloadBytes);
 }

@@ -1,13 +1,13 @@
-/** The keys by which an RPC_REQUEST says which streams it has. */
+/** The keys of an RPC_REQUEST that describe its streams. */
 import { concat, encodeText, KEY_PARAMS } from "./envelope.ts";
 
 /** The keys of a call that describe its streams. */
 export interface StreamKeys {
-  /** Bytes of credit for the items that it returns, less than 2^32; 0 if it wants none. */
+  /** Bytes of credit for returned items, less than 2^32; 0 if the call has no output. */
   readonly output: number;
-  /** Whether it has a stream of items for the method. */
+  /** Whether the call has an input. */
   readonly input: boolean;
-  /** Whether the caller wants to hear of its progress. */
+  /** Whether the caller requests progress. */
   readonly progress: boolean;
 }
 
@@ -17,7 +17,7 @@ const KEY_OUTPUT: Uint8Array = encodeText("output");
 const INPUT: Uint8Array = concat([encodeText("input"), [TRUE]]);
 const PROGRESS: Uint8Array = concat([encodeText("progress"), [TRUE]]);
 
-/** The bytes before the params of a request with streams, made of those of one without. */
+/** Inserts the stream keys into the bytes before the params of a request. */
 export function streamHead(head: Uint8Array, { output, input, progress }: StreamKeys): Uint8Array {
   const keys: ArrayLike<number>[] = [];
   if (output > 0) {

@@ -1,14 +1,14 @@
 /**
  * Decodes MessagePack from untrusted peers.
  *
- * Theory of operation. The limits concern the content of the bytes: nesting, declared element counts, kind and spelling
- * of map keys, UTF-8, integers that a double can't hold. Checking them requires a full pass that parses every header,
- * and at that point decoding is only one assignment more. So this is a single pass that checks and decodes, instead of
- * a check, then `@msgpack/msgpack`'s Decoder, then corrections (it replaces invalid UTF-8 and rounds 64-bit integers).
- * Extension types still go through that library, and tests compare the two decoders.
+ * Theory of operation. The limits concern the content of the bytes: nesting, declared element counts, kind and
+ * spelling of map keys, UTF-8, integers that a double can't hold. Checking them requires a full pass that parses
+ * every header, after which decoding only takes one more assignment. So a single pass checks and decodes, instead of
+ * a check, then `@msgpack/msgpack`'s Decoder, then corrections (it replaces invalid UTF-8 and rounds 64-bit
+ * integers). Extension types are still decoded by that library, and tests compare the two decoders.
  *
- * Counts and lengths in headers are checked against the remaining bytes, and each value is charged to a budget before it
- * is made. MAX_DEPTH bounds the recursion.
+ * Counts and lengths in headers are checked against the remaining bytes, and each value is charged to a budget before
+ * it is created. MAX_DEPTH bounds the recursion.
  */
 import { EXT_TIMESTAMP, ExtData } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -43,7 +43,7 @@ const EMPTY: Uint8Array = new Uint8Array(0);
 /** Smaller binaries are always copied: a reference would retain too much memory. */
 const MIN_ALIASED_BYTES = 4096;
 
-/** A key that engines keep like the index of an array. */
+/** A key that engines treat as an array index. */
 const ARRAY_INDEX = /^\d{1,10}$/;
 
 const utf8: TextDecoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -66,11 +66,11 @@ export class ValueReader {
   /** Whether a value read since `open` refers to the bytes. */
   aliased = false;
   private readonly memory: ReceiveMemory;
-  /** Memory that the values of a payload may take. */
+  /** Limit of the memory of a payload's values. */
   private maxCost: number = Number.MAX_SAFE_INTEGER;
-  /** Memory that the values read since `open` take. */
+  /** Memory of the values read since `open`. */
   cost = 0;
-  /** By depth: the first keys of the map that was read last. */
+  /** The first keys of the last map at each depth. */
   private readonly shapes: readonly string[][] = Array.from({ length: MAX_DEPTH }, () =>
     new Array<string>(MAX_SHAPE_KEYS).fill(""),
   );
@@ -85,7 +85,7 @@ export class ValueReader {
    * Decodes the value that occupies exactly `bytes[start, end)`.
    * @param exclusive whether `bytes` has no other user, so that large binary values may refer to it instead of being
    *   copied
-   * @param maxCost memory in bytes that the value may take
+   * @param maxCost limit of the value's memory in bytes
    * @throws ConduitError TRAILING_BYTES, TRUNCATED_PAYLOAD, COUNT_EXCEEDS_PAYLOAD, TOO_DEEP, FORBIDDEN_KEY,
    *   INVALID_UTF8, MALFORMED_PAYLOAD, DECODED_TOO_LARGE
    */

@@ -6,9 +6,9 @@
  * plain data; those are composed again on the slow path (value-composer.ts), which supports more types and reports the
  * path of invalid values. The slow path also handles values that are too deep or cyclic.
  *
- * The hook doesn't see -0, which the library writes as 0, lone surrogates, which it writes as invalid UTF-8 or U+FFFD, or
- * the key `__proto__`. Instead, the result is searched for the bytes they produce, which is cheaper than walking every
- * value. If that is inconclusive, the value is walked.
+ * The hook doesn't see -0, which the library writes as 0, lone surrogates, which it writes as invalid UTF-8 or
+ * U+FFFD, or the key `__proto__`. So the result is searched for the bytes that these produce, which is cheaper than
+ * walking every value. If the search is inconclusive, the value is walked.
  */
 import { Encoder, type EncoderOptions, ExtData } from "@msgpack/msgpack";
 import { ConduitError, ErrorCode } from "../errors.ts";
@@ -183,7 +183,7 @@ export class ValueWriter {
   }
 }
 
-/** Bytes that follow each head from 0xc0 on: a number, a type, or the length of the text or data behind it. */
+/** Number of bytes that follow each head byte from 0xc0: a number, a type, or the length of text or data. */
 const FOLLOWING: Uint8Array = Uint8Array.of(
   ...[0, 0, 0, 0], // nil, unused, false, true
   ...[1, 2, 4], // binary

@@ -31,7 +31,7 @@ export interface Resumption {
 
 /** A subscription's buffer, for limits shared with others. */
 export interface MessageBuffer {
-  /** Number of messages that wait to be taken. */
+  /** Number of messages waiting to be read. */
   readonly waiting: number;
   _dropOldest(): void;
 }
@@ -186,7 +186,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     return this.#isLive;
   }
 
-  /** Number of messages that wait to be taken. */
+  /** Number of messages waiting to be read. */
   get waiting(): number {
     return this.#items.length;
   }
