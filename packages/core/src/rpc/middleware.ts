@@ -21,28 +21,28 @@ export interface RequestContext<Peer> extends HandlerContext<Peer> {
   readonly value: unknown;
 }
 
-/** The context of a middleware. `kind` tells which it is. */
+/** The context of a middleware, distinguished by `kind`. */
 export type MiddlewareContext<Peer> = RequestContext<Peer> | HookContext<Peer>;
 
-/** Not exported, so that only `next` can make a `Passed`. */
+/** Not exported, so that only `next` can create a `Passed`. */
 declare const ADDED: unique symbol;
 
-/** The result of what comes after a middleware. Its type only says which fields the middleware adds to the context. */
+/** The result of `next`. Its type only records the fields that the middleware adds to the context. */
 export interface Passed<Fields> {
   readonly [ADDED]: Fields;
 }
 
 /**
- * Runs what comes after this middleware: the next one, at last the handler. Resolves with its result, rejects with its
- * error. A middleware may call it once.
- * @param fields are added to the context of what comes after
+ * Runs the rest of the chain: the next middleware, or the handler. Resolves with its result, rejects with its error.
+ * May be called once.
+ * @param fields added to the context of the rest of the chain
  * @throws ConduitError INVALID_STATE (called twice), INVALID_CONFIG (the context has a field of this name)
  */
 export type Next = <Fields extends object = object>(fields?: Fields) => Promise<Passed<Fields>>;
 
 /**
- * Runs around handlers. Its return value is the result, its error the error. If it doesn't call `next`, the handler
- * doesn't run.
+ * Runs around handlers. Its return value becomes the result, and its error the error. If it doesn't call `next`, the
+ * handler doesn't run.
  */
 export type Middleware<Peer, Fields = unknown, Result = unknown> = (
   context: MiddlewareContext<Peer> & Fields,
@@ -50,30 +50,30 @@ export type Middleware<Peer, Fields = unknown, Result = unknown> = (
 ) => Result;
 
 type PassedFields<Result> = Result extends Passed<infer Fields> ? Fields : never;
-/** The fields that a middleware with this result adds to the context: those that it gives to `next`. */
+/** The fields that a middleware with this result adds to the context by passing them to `next`. */
 export type AddedFields<Result> = [PassedFields<Awaited<Result>>] extends [never]
   ? unknown
   : PassedFields<Awaited<Result>>;
 
-/** Any middleware of a list; types are checked where it is added. */
+/** Any middleware in a list; types are checked where it is added. */
 export type AnyMiddleware<Peer> = Middleware<Peer, never>;
 
-/** A context, and the names of the fields that middlewares have added to it, which may be replaced. */
+/** A context with the names of the fields added by middlewares, which may be replaced. */
 type GrowingContext<Peer> = MiddlewareContext<Peer> & { addedNames: ReadonlySet<string> | null };
 
 /**
- * The middlewares of a handler around one call of it, in their order. No async functions, which would cost another half
- * microsecond per call.
+ * Runs a handler's middlewares, in order, around one call of it. Without async functions, which would cost another
+ * half microsecond per call.
  */
 export class MiddlewareRun<Peer> {
   readonly #middlewares: readonly AnyMiddleware<Peer>[];
   readonly #context: GrowingContext<Peer>;
   readonly #handler: () => unknown;
-  /** Number of middlewares that have called `next`: each is called by the one before. */
+  /** Number of middlewares that have called `next`; each is called by the previous one. */
   #begun = 0;
-  /** What the handler returned. */
+  /** The handler's return value. */
   #returned: unknown;
-  /** What the last `next` came to, and the promise of it that it returned. */
+  /** The result of the last `next`, and the promise of it that was returned. */
   #result: unknown;
   #passed: Promise<unknown> | null = null;
 
@@ -83,15 +83,15 @@ export class MiddlewareRun<Peer> {
     this.#handler = handler;
   }
 
-  /** Runs them. Returns what the first one returns. */
+  /** Runs the chain. Returns the return value of the first middleware. */
   start(): unknown {
     return this.#runFrom(0);
   }
 
   /**
-   * The result, if somebody waits for it: a middleware must not lose it by returning nothing.
-   * @param value what the first one returned, awaited
-   * @returns `value`, or a promise that rejects with INVALID_STATE if the handler has a result that it should be
+   * Checks a result that a caller waits for, which a middleware must not lose by returning nothing.
+   * @param value the awaited return value of the first middleware
+   * @returns `value`, or a promise that rejects with INVALID_STATE if the handler's result was lost
    */
   checked(value: unknown): unknown {
     if (value !== undefined || this.#returned === undefined) return value;
@@ -106,7 +106,7 @@ export class MiddlewareRun<Peer> {
     }
     const next = (fields?: object): Promise<unknown> => this.#next(index, fields);
     const returned = middleware(this.#context as never, next as Next);
-    // A middleware that hands on what it got waits for nothing: then the result of a synchronous handler leaves at once.
+    // If a middleware returns the promise of `next` itself, a synchronous result can be sent immediately.
     const handsOn = this.#passed !== null && returned === this.#passed;
     return handsOn && !isThenable(this.#result) ? this.#result : returned;
   }
@@ -136,7 +136,7 @@ async function mustBeNothing(returned: unknown, method: string): Promise<undefin
   try {
     value = await returned;
   } catch {
-    // The middlewares had this error, too, and made nothing of it.
+    // The middlewares also got this error, and handled it.
     return;
   }
   if (value === undefined) return;
@@ -169,7 +169,7 @@ export class MiddlewareList<Peer> {
     this.#list = list;
   }
 
-  /** The middlewares around handlers that are registered now; null for none. */
+  /** The middlewares for handlers registered at this time; null for none. */
   get current(): readonly AnyMiddleware<Peer>[] | null {
     return this.#list;
   }
@@ -183,7 +183,7 @@ export class MiddlewareList<Peer> {
     this.#list = [...(this.#list ?? []), middleware];
   }
 
-  /** The hook with these middlewares around it. */
+  /** Wraps a hook with these middlewares. */
   around<Args extends readonly [Peer, ...unknown[]]>(
     name: string,
     hook: (...args: Args) => unknown,
