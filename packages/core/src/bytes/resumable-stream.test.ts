@@ -69,3 +69,29 @@ test("its owner hears of a sender that goes on although the peer acknowledges no
   for (let n = 0; n < 100; n += 1) write();
   expect(overflows).toBeGreaterThan(0);
 });
+
+test("senders go on when the stream under it has room and enough is acknowledged, and not sooner", () => {
+  const tasks: (() => void)[] = [];
+  const [near, far] = memoryPair({ highWaterMark: 100, maxChunkBytes: 1000, schedule: (task) => tasks.push(task) });
+  const deliver = (): void => {
+    while (tasks.length > 0) tasks.shift()?.();
+  };
+  far.open({ data: () => undefined, drained: () => undefined, closed: () => undefined });
+  const stream = new ResumableStream(near);
+  let drains = 0;
+  stream.keep(owner, 1000, 0);
+  stream.open({ data: () => undefined, drained: () => void drains++, closed: () => undefined });
+  expect(stream.write(new Uint8Array(500))).toBe(false);
+  deliver();
+  expect(drains, "the stream has room, and so has the session").toBe(1);
+  expect(stream.write(new Uint8Array(500))).toBe(false);
+  deliver();
+  expect(drains, "the stream has room, and the session has none").toBe(1);
+  stream.acknowledge(1);
+  expect(drains, "both have room").toBe(2);
+  expect(stream.write(new Uint8Array(200))).toBe(false);
+  stream.acknowledge(1000);
+  expect(drains, "the session has room, and the stream has none").toBe(2);
+  deliver();
+  expect(drains).toBe(3);
+});

@@ -57,6 +57,19 @@ test("what an ended session had received is told to its owner alone", () => {
   expect(all.receivedOf(request, "bob")).toBe(null);
 });
 
+test("a session whose connection is still closing isn't ended by another user who has its token", () => {
+  const all = sessions();
+  let ends = 0;
+  const destroy = (): void => {
+    ends += 1;
+  };
+  all.add(Object.assign(connection(), { isOpen: false, destroy }), "ada", "token");
+  const request = { token: "token", received: 0 };
+  expect([all.receivedOf(request, "bob"), ends]).toEqual([null, 0]);
+  all.receivedOf(request, "ada");
+  expect(ends).toBe(1);
+});
+
 test("a session whose connection is still closing ends when its client comes back, and what it had received is told", async () => {
   const runtime = fakeRuntime();
   const { server, port } = await testServer(runtime, { resume: true });

@@ -349,6 +349,26 @@ describe("a token that renews an identity", () => {
     expect(await renewedFrom("server")).toEqual({ seen: [], errors: [], asked: 0 });
   });
 
+  test("is asked for at once if the server doesn't say when the old one expires", async () => {
+    const runtime = fakeRuntime();
+    const raw = await RawServer.start(runtime);
+    const client = bearer(runtime, { username: "ada", password: PASSWORD });
+    const told: number[] = [];
+    client.onCredentialsExpiring((expiresInMs) => {
+      told.push(expiresInMs);
+      return { token: "good" };
+    });
+    const connected = client.connect();
+    const peer = await raw.admit({ extensions: { renewal: true } });
+    await connected;
+    for (const expires_in_ms of [-5, 1.5, "soon", null]) {
+      peer.send(CREDENTIALS_EXPIRING_FRAME, { expires_in_ms });
+      await peer.next(CREDENTIALS_FRAME);
+      await runtime.advance(1000);
+    }
+    expect(told).toEqual([0, 0, 0, 0]);
+  });
+
   test("is got once at a time and once a second, however often the server asks", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
