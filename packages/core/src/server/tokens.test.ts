@@ -223,6 +223,35 @@ describe("an identity that expires", () => {
     expect([admins.size, all.size]).toEqual([0, 1]);
   });
 
+  test("that is renewed without a role while authorize decides gets no subscription that needs it", async () => {
+    const { runtime, server } = await scene();
+    const decision = gate<boolean>();
+    const admins = server.topic("admins", { roles: ["admin"], authorize: () => decision.promise });
+    const tokens = ["later", "plain"];
+    const client = bearer(runtime, () => ({ token: tokens.shift() ?? "good" }), { rpcTimeoutMs: 300_000 });
+    await client.connect();
+    const subscribed = outcome(client.subscribe("admins").ready);
+    await runtime.advance(65_000);
+    expect(subscribed.state).toBe("pending");
+    decision.open(true);
+    await runtime.settle();
+    expect(subscribed).toMatchObject({ state: "rejected", error: { code: ErrorCode.PERMISSION_DENIED } });
+    expect(admins.size).toBe(0);
+  });
+
+  test("that is renewed keeps the subscriptions that the server began, although it has never had their roles", async () => {
+    const { runtime, server } = await scene();
+    const admins = server.topic("admins", { roles: ["admin"] });
+    const tokens = ["late", "plain"];
+    const client = bearer(runtime, () => ({ token: tokens.shift() ?? "good" }));
+    client.onSubscribed(() => undefined);
+    await client.connect();
+    const [connection] = server.connections;
+    if (connection !== undefined) admins.add(connection);
+    await runtime.advance(25_000);
+    expect([tokens.length, admins.size]).toEqual([0, 1]);
+  });
+
   test("is renewed by a hook, which hears how much time is left", async () => {
     const { runtime, seen } = await scene();
     const client = bearer(runtime, { token: "late" });
