@@ -68,7 +68,8 @@ export class ClientLogin<Peer> {
     const { allowPasswordHash, resume } = this.#config;
     const { runtime } = this.#core.runtimeContext;
     const source = credentialsOf(this.#config);
-    const credentials = source instanceof Promise ? await abort.race(source) : source;
+    // Not at once: a listener that connects when it hears of a lost stream is called before the session waits for another.
+    const credentials = await (source instanceof Promise ? abort.race(source) : source);
     const offer = this.#core.extensions.offer;
     const session = this.#host.session();
     const options = { credentials, info: this.#config, offer, allowPasswordHash, crypto: runtime.crypto };
