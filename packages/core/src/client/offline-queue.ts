@@ -18,11 +18,11 @@ export interface OfflineItem<Connection> {
 
 /** An attempt to send a message with `ack`. */
 export interface QueuedAttempt {
-  /** Its place among all that is sent, from `takePlace`. */
+  /** Its place in the order of sending, from `takePlace`. */
   readonly place: number;
-  /** Whether it was sent before. Then its memory was taken already, and it isn't refused. */
+  /** Whether it was sent before, in which case its memory is already counted and it isn't rejected. */
   readonly isAgain: boolean;
-  /** Whether it may be sent now; else it stays. */
+  /** Whether it may be sent now; otherwise it stays queued. */
   canLeave(): boolean;
 }
 
@@ -46,24 +46,24 @@ class Entry<Connection> extends TimerEntry {
   }
 }
 
-/** Limits of an {@link OfflineQueue}: those of the send queue. */
+/** Limits of an {@link OfflineQueue}, which are those of the send queue. */
 interface OfflineLimits {
   readonly sendQueueSize: number;
   readonly sendQueueBytes: number;
 }
 
 /**
- * Messages and calls made while the client is disconnected, and messages with `ack` that weren't answered. They leave in
- * the order of their places.
+ * Messages and calls made while the client is disconnected, and unanswered messages with `ack`. They are sent in the
+ * order of their places.
  */
 export class OfflineQueue<Connection> {
   readonly #wheel: TimerWheel;
   readonly #limits: OfflineLimits;
-  /** Created on first use: most clients never need it. */
+  /** Created on first use, because most clients never need it. */
   #entries: Map<OfflineItem<Connection>, Entry<Connection>> | null = null;
   #bytes = 0;
   #places = 0;
-  /** Callers that wait until it isn't filling up. */
+  /** Callers waiting for room. */
   #roomWaits: { resolve(): void; reject(error: Error): void }[] = [];
 
   constructor(wheel: TimerWheel, limits: OfflineLimits) {
@@ -102,7 +102,7 @@ export class OfflineQueue<Connection> {
     return this.#hasRoom;
   }
 
-  /** Resolves at once unless it is filling up, else when half of it is free. Rejects if everything is rejected first. */
+  /** Resolves immediately unless the queue is filling up, otherwise when half of it is free. Rejects if the queue is cleared first. */
   waitForRoom(): Promise<void> {
     if (this.#hasRoom) return Promise.resolve();
     return new Promise((resolve, reject) => this.#roomWaits.push({ resolve, reject }));

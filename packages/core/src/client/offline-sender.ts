@@ -13,7 +13,7 @@ import type { FrameWriter } from "../wire/frame-writer.ts";
 import { keptMetadata } from "../wire/metadata.ts";
 import type { OfflineItem, OfflineQueue, QueuedAttempt } from "./offline-queue.ts";
 
-/** A call that can't be sent for now rejects after this time, so that a loop that repeats it doesn't spin. */
+/** Delay of the rejection of a call that can't be sent at the moment, so that a retry loop doesn't spin. */
 const REFUSAL_PAUSE_MS = 50;
 
 /** The client of an {@link OfflineSender}. */
@@ -21,29 +21,29 @@ export interface OfflineHost {
   readonly rpcTimeoutMs: number;
   readonly writer: FrameWriter;
   /**
-   * @param isAttempt whether it is a message with `ack`, which is queued while the client goes on by itself
+   * @param isAttempt whether it is a message with `ack`, which is queued while the client reconnects
    * @throws ConduitError CONNECTION_CLOSED or SERVER_STOPPING if messages and calls can't be queued now
    */
   mustQueue(called: Called, isAttempt: boolean): void;
   readonly clock: Clock;
-  /** Whether what can't be sent now may be sent later, so that programs try again. */
+  /** Whether sending may become possible later, so that programs are likely to retry. */
   isTemporary(): boolean;
-  /** The connection for a call with streams, which can't wait; null if there is none. */
+  /** The connection for a call with streams, which can't be queued; null if there is none. */
   streamConnection(): StreamConnection | null;
-  /** Why there is none, and what to do. */
+  /** Why there is no such connection, and what to do. */
   whyNoStream(): string;
-  /** A message, or a call without a reply, couldn't be sent. */
+  /** Reports a message, or a call without a reply, that couldn't be sent. */
   sendFailed(error: Error, stage: "message" | "rpc", name: string): void;
 }
 
 /**
- * Queues messages and calls while a client is disconnected, and sends them once it is connected. They are encoded when
- * they are queued: invalid data or metadata throws then, and later changes of it aren't sent.
+ * Queues messages and calls while a client is disconnected, and sends them once it is connected. They are encoded
+ * when they are queued, so that invalid data or metadata throws immediately, and later changes aren't sent.
  */
 export class OfflineSender implements Outgoing {
   readonly #queue: OfflineQueue<Outgoing>;
   readonly #host: OfflineHost;
-  /** Each ends the pause of a call that is about to reject. */
+  /** Functions that end the delay of calls that are about to reject. */
   #pauses: Set<() => void> | null = null;
 
   constructor(queue: OfflineQueue<Outgoing>, host: OfflineHost) {
@@ -99,7 +99,7 @@ export class OfflineSender implements Outgoing {
     );
   }
 
-  /** Queues an attempt of a message with `ack`. Its timeout begins when it is sent. */
+  /** Queues an attempt of a message with `ack`. Its timeout starts when it is sent. */
   async attempt(
     attempt: QueuedAttempt,
     params: EncodedValue,
@@ -119,7 +119,7 @@ export class OfflineSender implements Outgoing {
     await this.#queue.waitForRoom();
   }
 
-  /** Streams aren't queued. */
+  /** Throws if there is no connection, because streams aren't queued. */
   streamConnection(called: Called): StreamConnection {
     const connection = this.#host.streamConnection();
     if (connection !== null) return connection;
@@ -128,12 +128,12 @@ export class OfflineSender implements Outgoing {
     throw new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { details: { started: false } });
   }
 
-  /** Ends the pauses of calls that are about to reject. */
+  /** Ends the delays of calls that are about to reject. */
   endPauses(): void {
     for (const end of this.#pauses ?? []) end();
   }
 
-  /** Resolves with the error of a call that can't be queued, after a pause if it may be sent later; null if it can. */
+  /** Resolves with the error of a call that can't be queued, after a delay if it may be sent later; null if it can be queued. */
   #refusal(called: Called, isAttempt = false): Promise<unknown> | null {
     try {
       this.#host.mustQueue(called, isAttempt);

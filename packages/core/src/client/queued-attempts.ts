@@ -5,15 +5,15 @@ import type { EncodedValue } from "../wire/encoded-value.ts";
 import type { OfflineQueue } from "./offline-queue.ts";
 import type { OfflineSender } from "./offline-sender.ts";
 
-/** Where the attempts of one message may go. */
+/** The route of one message's attempts. */
 export interface AttemptRoute {
-  /** Null while there is none. */
+  /** The connection or queue to send over; null if there is none at the moment. */
   way(): Pick<Outgoing, "call"> | null;
-  /** Whether an attempt that waits may be sent, now that there is a connection. */
+  /** Whether a waiting attempt may be sent, now that there is a connection. */
   canLeave(): boolean;
 }
 
-/** The attempts of a message with `ack` of a client or pool. While there is no connection they wait, and leave in order. */
+/** The attempts of a message with `ack` from a client or pool. While there is no connection they wait, and are then sent in order. */
 export class QueuedAttempts implements MessageAttempts {
   readonly #place: number;
   readonly #offline: OfflineSender;

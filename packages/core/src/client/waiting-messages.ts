@@ -11,18 +11,18 @@ import { QueuedAttempts } from "./queued-attempts.ts";
 import type { ResumedSession } from "./resumed-session.ts";
 
 /**
- * Holds back, until a client's next login ends, messages of former connections that no server has handled, and then
- * messages with `ack` that weren't answered, and messages and calls made since. They leave in this order, before
+ * Holds messages until a client's next login completes: messages of earlier connections that no server has handled,
+ * then unanswered messages with `ack`, and messages and calls made since. They are sent in this order, before
  * anything else.
  */
 export class WaitingMessages<Peer> {
-  /** Takes what is sent meanwhile. */
+  /** Queues messages and calls made in the meantime. */
   readonly sender: OfflineSender;
   readonly #core: EndpointCore<Peer>;
   readonly #isQueued: boolean;
   readonly #queue: OfflineQueue<Outgoing>;
   #unhandled: UnhandledMessage[] = [];
-  /** How many of them can't be sent again; null if no server was started anew. */
+  /** Number of those that can't be resent; null if no server was restarted. */
   #lost: number | null = null;
 
   constructor(core: EndpointCore<Peer>, config: ClientConfig, host: OfflineHost) {
@@ -32,26 +32,26 @@ export class WaitingMessages<Peer> {
     this.sender = new OfflineSender(this.#queue, host);
   }
 
-  /** Messages that a server has not taken. */
+  /** Adds messages that a server hasn't accepted. */
   keep(messages: readonly UnhandledMessage[]): void {
-    // They may be more than a function takes arguments.
+    // There may be more than the maximum number of arguments.
     for (const message of messages) this.#unhandled.push(message);
   }
 
-  /** The server was started anew. Messages that it hasn't handled are kept; `lost` further ones can't be sent again. */
+  /** The server was restarted. Keeps messages that it hasn't handled; `lost` further ones can't be resent. */
   restored(messages: readonly UnhandledMessage[], lost: number): void {
     this.keep(messages);
     this.#lost = lost;
   }
 
-  /** Whether a server that was started anew gets messages of a session that has ended. */
+  /** Whether messages of an ended session will be resent to a restarted server. */
   get isRestored(): boolean {
     return this.#lost !== null;
   }
 
   /**
-   * The login is complete: sends again what a server that was started anew hasn't handled. Returns the event for `onResume`;
-   * null if there was none.
+   * The login is complete: resends messages that a restarted server hasn't handled. Returns the event for `onResume`;
+   * null if the server wasn't restarted.
    */
   restore({ peer, sender }: ProtocolConnection<Peer>): ResumedSession | null {
     const messages = this.#unhandled;
@@ -68,14 +68,15 @@ export class WaitingMessages<Peer> {
     return lost === null ? null : { replayed: messages.length, lost, restarted: true };
   }
 
-  /** Sends what waited for the connection. */
+  /** Sends everything that was waiting for the connection. */
   sendAll({ sender }: ProtocolConnection<Peer>): void {
     this.#queue.sendAll(sender);
   }
 
   /**
-   * The login has failed, or the server is stopping. With `queueWhileDisconnected: "send"` all wait for the next one.
-   * @param isFollowed whether another login follows by itself, for which messages with `ack` always wait
+   * The login has failed, or the server is stopping. With `queueWhileDisconnected: "send"`, everything waits for the
+   * next login.
+   * @param isFollowed whether another login follows automatically, for which messages with `ack` always wait
    */
   loginFailed(error: Error, isFollowed: boolean): void {
     if (this.#isQueued) return;
@@ -83,12 +84,12 @@ export class WaitingMessages<Peer> {
     else this.#queue.rejectAll(error);
   }
 
-  /** Where the attempts of a message with `ack` go. @param usable the connection, if it takes messages now */
+  /** Starts the attempts of a message with `ack`. @param usable returns the connection, if it accepts messages now */
   attempts(usable: () => Outgoing | null): MessageAttempts {
     return new QueuedAttempts(this.#queue, this.sender, { way: usable, canLeave: () => true });
   }
 
-  /** No connection will follow. @param reason makes the error, if anything waits */
+  /** There will be no further connection. @param reason creates the error, if anything is waiting */
   giveUp(reason: () => Error): void {
     if (this.#queue.size > 0) this.#queue.rejectAll(reason());
     this.sender.endPauses();

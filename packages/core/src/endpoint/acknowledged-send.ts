@@ -1,8 +1,8 @@
 /**
- * Messages that wait for the end of their handler, and calls with a key. They are sent again with the same key until
- * the peer answers, so it handles them once. Over one connection a message is sent once, unless the peer refuses it: it arrives
- * there, in its place, and a second copy would be behind it. The sender also asks for a new delivery of a message whose handler
- * failed: it has kept the message anyway, so the receiver needs no memory for that.
+ * Acknowledged messages, and calls with a key. They are resent with the same key until the peer answers, so that it
+ * handles them once. Over one connection, a message is sent once unless the peer rejects it: it arrives in order, and
+ * a second copy would come after later messages. The sender also requests another delivery of a message whose handler
+ * failed. It has kept the message anyway, so the receiver needs no memory for that.
  */
 
 import type { Overdue } from "../connection/outgoing-calls.ts";
@@ -38,7 +38,7 @@ export interface CallSettings {
   readonly isTaken?: boolean | undefined;
 }
 
-/** Where the attempts of a call go. */
+/** Makes the attempts of a call. */
 export interface Calls {
   call(
     method: string,
@@ -48,29 +48,29 @@ export interface Calls {
   ): Promise<unknown>;
 }
 
-/** Where the attempts of a message go. */
+/** Makes the attempts of a message. */
 export interface MessageAttempts {
-  /** How many have been sent. */
+  /** Number of attempts sent. */
   readonly sent: number;
-  /** Whether the next one waits for a connection, so that it needs no delay. */
+  /** Whether the next attempt waits for a connection, so that it needs no delay. */
   readonly mustWait: boolean;
-  /** Makes the next attempt. Rejects without having sent it if no connection can come, and if too much waits for one. */
+  /** Makes the next attempt. Rejects without sending it if there will be no connection, or if too much is waiting for one. */
   call(params: EncodedValue, options: CallSettings): Promise<unknown>;
 }
 
 /** The sending server or client. */
 export interface RepeatingSender {
   readonly context: RuntimeContext;
-  /** Where the attempts of one call go. */
+  /** Starts the attempts of one call. */
   attempts(): Calls;
-  /** Where the attempts of one message go. */
+  /** Starts the attempts of one message. */
   messageAttempts(): MessageAttempts;
-  /** Whether no attempt can succeed any more. */
+  /** Whether no further attempt can succeed. */
   isOver(): boolean;
   readonly pauses: Pauses;
 }
 
-/** Attempts that are sent at once. */
+/** Attempts that are sent immediately. */
 export class ImmediateAttempts implements MessageAttempts {
   readonly mustWait = false;
   readonly #sender: Pick<RepeatingSender, "attempts" | "isOver">;
@@ -92,13 +92,13 @@ export class ImmediateAttempts implements MessageAttempts {
   }
 }
 
-/** The delays before further attempts. They end when no attempt can succeed any more. */
+/** Delays before further attempts, which end early when no further attempt can succeed. */
 export class Pauses {
   readonly #ends = new Set<() => void>();
-  /** Ends the delays that also end when the connection is lost. */
+  /** Functions that end the delays that last only while connected. */
   readonly #untilLost = new Set<() => void>();
 
-  /** Resolves after this time, when the signal fires, by `end`, and if it lasts only while connected by `connectionLost`. */
+  /** Resolves after this time, when the signal fires, by `end`, or by `connectionLost` if it lasts only while connected. */
   wait(
     { runtime }: RuntimeContext,
     delayMs: number,
@@ -129,33 +129,35 @@ export class Pauses {
   }
 }
 
-/** How an acknowledged message is sent again. */
+/** Options of acknowledged messages. */
 export interface AckOptions {
   /**
-   * Attempts before it is given up. While a client isn't connected and may yet be, the next one waits. Over a connection that
-   * lives, the message isn't sent again: an attempt only waits for the answer, which may come late. Default 10.
+   * Maximum number of attempts. While a client is disconnected but may reconnect, the next attempt waits. While the
+   * connection lives, the message isn't resent: an attempt only waits for the answer, which may come late. Default
+   * 10.
    */
   readonly attempts?: number | undefined;
   /**
-   * Longest delay before the second attempt, or before the second delivery; it doubles each time, up to 30 s, and a random part
-   * of it is taken. Default 200 ms.
+   * Maximum delay before the second attempt or delivery; it doubles each time, up to 30 s. The delay is a random part
+   * of it. Default 200 ms.
    */
   readonly delayMs?: number | undefined;
-  /** How long one attempt waits for the answer while connected. Default: option `rpcTimeoutMs`. */
+  /** How long an attempt waits for the answer while connected. Default: option `rpcTimeoutMs`. */
   readonly timeoutMs?: number | undefined;
   /**
-   * How often the peer's handlers are started if they fail; 1 to 1,000. Then the message is a dead letter there
-   * (`onDeadLetter`), and `send` rejects with the last error. Default 1.
+   * Maximum number of times that the peer's handlers are started if they fail; 1 to 1,000. After that the message is
+   * a dead letter on the peer (`onDeadLetter`), and `send` rejects with the last error. Default 1.
    */
   readonly deliveries?: number | undefined;
-  /** Gives it up: it rejects with CANCELLED. */
+  /** Cancels the message: `send` rejects with CANCELLED. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * For a server with a store: resolve when the store has the message, instead of when its handler has returned. If this
-   * server's process ends first, the next server or node that the client's session goes on at delivers it. Default false.
+   * For a server with a store: resolve when the message is stored, instead of when its handler has returned. If this
+   * server's process ends first, the server or node at which the client's session continues delivers it. Default
+   * false.
    */
   readonly stored?: boolean | undefined;
-  /** Identifies the message, so that it is handled once even if your program sends it again. Default: a new one. */
+  /** A key of the message, so that it is handled once even if your program sends it again. Default: a new key. */
   readonly once?: string | undefined;
 }
 
@@ -173,7 +175,7 @@ const ACK = new KnownOptions<AckOptions>("send: ack", {
   once: true,
 });
 
-/** The option `ack`, checked. @throws ConduitError INVALID_CONFIG */
+/** Checks the option `ack`. @throws ConduitError INVALID_CONFIG */
 export function ackOptions(type: string, ack: unknown): AckOptions {
   checkName("message", type);
   if (ack === true) return {};
@@ -196,8 +198,9 @@ export function ackOptions(type: string, ack: unknown): AckOptions {
 }
 
 /**
- * Resolves when the peer's handler has returned.
- * @param options checked by `ackOptions`. `isTaken`: something else bounds how much waits, so a full send queue doesn't refuse it
+ * Sends a message. Resolves when the peer's handler has returned.
+ * @param options checked by `ackOptions`. `isTaken`: waiting messages are bounded elsewhere, so a full send queue
+ *   doesn't reject it
  */
 export async function sendAcknowledged(
   sender: RepeatingSender,
@@ -212,9 +215,9 @@ export async function sendAcknowledged(
   const message = new OnceMessage(sender.context, key, type, data);
   let delivery = 1;
   if (deliveries > 1) message.setDelivery(delivery, deliveries);
-  // Attempts that waited in the send queue for all of their time: the peer saw nothing of them.
+  // Number of attempts that spent all their time in the send queue, so that the peer received nothing.
   let unsent = 0;
-  // Attempts that only waited, because an earlier one is on its way over the same connection.
+  // Number of attempts that only waited, because an earlier one is in flight over the same connection.
   let waited = 0;
   const attempted = (): number => calls.sent - unsent + waited;
   const overdue: Overdue = (isSent) => {
@@ -224,7 +227,7 @@ export async function sendAcknowledged(
     waited += 1;
     return Math.random() * backOff(delayMs, count);
   };
-  // Whether an attempt was started; undefined if that isn't known.
+  // Whether the peer has started an attempt; undefined if unknown.
   let started: boolean | undefined = false;
   const isGivenUp = (): boolean => signal?.aborted === true;
   for (;;) {
@@ -265,8 +268,8 @@ export function noStreamOnce(method: string): ConduitError {
 }
 
 /**
- * Calls a method by a key. If the connection is lost, the call is made again over the next one, within its time: the method
- * is carried out once all the same.
+ * Calls a method with a key. If the connection is lost, repeats the call over the next one, within its time limit;
+ * the method still runs once.
  */
 export async function callOnce(
   sender: RepeatingSender,
@@ -286,7 +289,7 @@ export async function callOnce(
   const { runtime } = sender.context;
   const startedMs = runtime.now();
   const calls = sender.attempts();
-  // That of the last attempt that may have been carried out.
+  // The error of the last attempt that may have run.
   let earlier: unknown = null;
   for (let attempt = 1; ; attempt += 1) {
     if (signal?.aborted === true) throw cancelledError(method, signal.reason);
@@ -309,7 +312,7 @@ export async function callOnce(
   }
 }
 
-/** The error of an attempt that wasn't begun says nothing of those before it. */
+/** Combines the error of an attempt that wasn't started with that of an earlier one that may have run. */
 function afterEarlier(error: unknown, earlier: unknown): ConduitError {
   const last = asConduitError(error);
   const message = `${messageOf(last)}; an earlier attempt may have been carried out: ${messageOf(asConduitError(earlier))}`;
@@ -326,18 +329,18 @@ function backOff(delayMs: number, count: number): number {
   return Math.min(delayMs * 2 ** (count - 1), MAX_DELAY_MS);
 }
 
-/** Whether the peer's handler failed, and may succeed next time. */
+/** Whether the peer's handler failed and may succeed the next time. */
 function hasFailedThere(error: unknown): boolean {
   return isInstance(error, RpcError) && isRedeliverable(error);
 }
 
-/** Whether the first attempt found the send queue full: the sender is told at once, as of any message. */
+/** Whether the first attempt found the send queue full, which is thrown immediately as for any message. */
 function isRefusedForRoom(error: unknown, attemptsBefore: number): boolean {
   const isConduitError = isInstance(error, ConduitError) && !isInstance(error, RpcError);
   return attemptsBefore === 0 && isConduitError && codeOf(error) === ErrorCode.SEND_QUEUE_FULL;
 }
 
-/** Why a message that would wait for a connection isn't taken. */
+/** Errors for a message that can't wait for a connection. */
 const REFUSED_HERE: ReadonlySet<number> = new Set<number>([
   ErrorCode.SEND_QUEUE_FULL,
   ErrorCode.MESSAGE_TOO_LARGE,
@@ -352,12 +355,12 @@ const REFUSALS: ReadonlySet<number> = new Set<number>([
   ErrorCode.STORE_FULL,
 ]);
 
-/** When to try again; null if the peer has answered, or another attempt would fail the same way. */
+/** Delay before the next attempt; null if the peer has answered, or another attempt would fail in the same way. */
 function retryAfterMs(error: unknown, bound: number): number | null {
   const jittered = Math.random() * bound;
   if (isInstance(error, RpcError)) {
     const started = startedIn(error);
-    // The attempt's time was over, which the peer found out first.
+    // The attempt timed out, which the peer detected first.
     if (codeOf(error) === ErrorCode.TIMEOUT && started === false) return jittered;
     const waitMs = REFUSALS.has(codeOf(error)) && started !== true ? retryAfterIn(error.details) : null;
     return waitMs === null ? null : waitMs + jittered;
@@ -370,7 +373,7 @@ function retryAfterMs(error: unknown, bound: number): number | null {
     case ErrorCode.SERVER_STOPPING:
     case ErrorCode.SEND_QUEUE_FULL:
     case ErrorCode.TIMEOUT:
-    // Between nodes.
+    // From another node of the cluster.
     case ErrorCode.NODE_UNAVAILABLE:
     case ErrorCode.CLUSTER_UNAVAILABLE:
       return jittered;
@@ -379,19 +382,19 @@ function retryAfterMs(error: unknown, bound: number): number | null {
   }
 }
 
-/** Whether an attempt's time was over before it left this side. */
+/** Whether an attempt timed out before it was sent. */
 function isUnsent(error: unknown): boolean {
   const isOurs = isInstance(error, ConduitError) && !isInstance(error, RpcError);
   return isOurs && codeOf(error) === ErrorCode.TIMEOUT && startedIn(error) === false;
 }
 
-/** Whether handlers were started, as far as that is known. */
+/** Whether handlers were started; undefined if unknown. */
 function startedIn(error: unknown): unknown {
   const details = isInstance(error, ConduitError) ? error.details : undefined;
   return isMap(details) ? details["started"] : undefined;
 }
 
-/** @param started whether a handler was started; undefined if that isn't known */
+/** @param started whether a handler was started; undefined if unknown */
 function notDelivered(type: string, attempts: number, started: boolean | undefined, cause: ConduitError): ConduitError {
   const tried = attempts === 1 ? "1 attempt" : `${attempts} attempts`;
   const what = attempts === 0 ? "was not sent" : `was not acknowledged in ${tried}`;

@@ -1,39 +1,39 @@
 import { MAX_CHUNK_BYTES } from "../../limits.ts";
 
 const FIRST_WINDOW_BYTES = 2 * MAX_CHUNK_BYTES;
-/** The peer acknowledges so many bytes by itself, and fewer where it is asked to. */
+/** The peer acknowledges this many bytes without a request, and fewer on request. */
 export const BYTES_PER_ACK: number = 2 * MAX_CHUNK_BYTES;
 /** Fills 1 Gbit/s over a round trip of 130 ms. */
 const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
-/** Round trips up to this many times the shortest one mean that nothing queues on the way, so the window may grow. */
+/** Round trips up to this many times the shortest one mean that no queue has built up in the network, so the window may grow. */
 const GROW_RATIO = 1.25;
-/** Longer ones mean that a queue has built up, so the window shrinks. */
+/** Longer round trips mean that a queue has built up, so the window shrinks. */
 const SHRINK_RATIO = 2;
 /**
- * A queue that passes in this time does no harm while no small frames wait for it. Without it, two processes on one
- * machine wait for each other's acknowledgements: 700 instead of 920 MB/s.
+ * A queue with this delay is harmless while no small frames wait behind it. Without it, two processes on one machine
+ * would wait for each other's acknowledgements: 700 instead of 920 MB/s.
  */
 const HARMLESS_MS = 2;
 
-/** Nearer peers get one chunk at a time while small frames are sent, too: that is still 64 MB/s. */
+/** Nearer peers get one chunk at a time while small frames are being sent as well, which still allows 64 MB/s. */
 const NEAR_MS = 1;
 
-/** How many bytes of chunks may be on their way without an acknowledgement, before one more chunk is sent. */
+/** Limits the unacknowledged bytes of chunks. */
 export class ChunkWindow {
   #size = FIRST_WINDOW_BYTES;
-  /** The largest window that has made no queue on the way. Small frames that are sent, too, don't wait behind more. */
+  /** The largest window that has caused no queue in the network; used while small frames are being sent as well. */
   #sharedSize = MAX_CHUNK_BYTES;
   #sent = 0;
   #acknowledged = 0;
-  /** The peer was asked to acknowledge everything up to here. */
+  /** Position up to which an acknowledgement was requested. */
   #asked = 0;
   #shortestMs = Number.POSITIVE_INFINITY;
-  /** The round trip being measured: it ends when this many bytes are acknowledged. 0: none. */
+  /** The measured round trip ends when this many bytes are acknowledged; 0 if none is being measured. */
   #probe = 0;
   #probeSentMs = 0;
-  /** Whether the window was full since the round trip began. */
+  /** Whether the window was full during the measured round trip. */
   #wasFull = false;
-  /** Whether small frames were sent since the round trip began. */
+  /** Whether small frames were sent during the measured round trip. */
   #wasShared = false;
 
   get size(): number {
@@ -45,11 +45,11 @@ export class ChunkWindow {
     const onTheWay = this.#sent - this.#acknowledged;
     if (onTheWay < this.#size) return true;
     this.#wasFull = true;
-    // The window may have shrunk since, and the peer wasn't asked and hasn't enough to acknowledge it by itself.
+    // The window may have shrunk, and the peer has neither been asked nor received enough to acknowledge on its own.
     return onTheWay < BYTES_PER_ACK && this.#asked <= this.#acknowledged;
   }
 
-  /** Whether the peer must be asked to acknowledge the next bytes at once, because nothing is sent before it does. */
+  /** Whether to request an immediate acknowledgement of the next bytes, because no more can be sent without it. */
   mustAsk(bytes: number): boolean {
     return this.#size <= BYTES_PER_ACK && this.#sent + bytes - this.#acknowledged >= this.#size;
   }
@@ -70,7 +70,7 @@ export class ChunkWindow {
     this.#size = Math.min(this.#size, this.#sharedSize);
   }
 
-  /** More than was sent counts as all of it. */
+  /** Handles an acknowledgement. More than was sent counts as everything. */
   acknowledged(bytes: number, nowMs: number): void {
     this.#acknowledged = Math.min(this.#sent, this.#acknowledged + bytes);
     if (this.#probe === 0 || this.#acknowledged < this.#probe) return;

@@ -7,26 +7,26 @@ import { type FrameBytes, FrameCursor } from "../../wire/scattered-frame.ts";
 
 /** Frames up to this length are sent whole. */
 export const MAX_WHOLE_FRAME_BYTES: number = HEADER_BYTES + MAX_CHUNK_BYTES;
-/** The last chunk is at least this long, so that it has all of `timeout_ms`. */
+/** Minimum length of the last chunk, so that it contains all of `timeout_ms`. */
 const MIN_LAST_CHUNK_BYTES = 64;
 
-/** Memory of frames that go to many peers. */
+/** Memory of frames that are sent to many peers. */
 const shared: WeakSet<Uint8Array> = new WeakSet();
 
-/** The frame goes to many peers, so its memory isn't charged to any of them. */
+/** Marks a frame that is sent to many peers, so that its memory isn't charged to any of them. */
 export function markShared({ bytes, start, end }: FrameBytes): void {
   if (end - start > MAX_WHOLE_FRAME_BYTES) shared.add(bytes);
 }
 
 /** A request that can be withdrawn. */
 export interface LargeRequest {
-  /** Set while its frame leaves in chunks. */
+  /** Set while its frame is being sent in chunks. */
   large: LargeFrame | null;
   /** When its caller gives up, in monotonic milliseconds; 0 if the frame has no `timeout_ms`. */
   readonly expiresAtMs: number;
 }
 
-/** A frame that leaves in chunks. Each is copied once, to a buffer of the pool that is then written. */
+/** A frame that is sent in chunks. Each chunk is copied once, to a pool buffer that is then written. */
 export class LargeFrame {
   readonly length: number;
   readonly isReply: boolean;
@@ -34,20 +34,20 @@ export class LargeFrame {
   readonly isOrdered: boolean;
   /** Null if its caller can't withdraw it. */
   readonly request: LargeRequest | null;
-  /** Whether it has the peer's credit. Replies need none, and ordered frames have it already. */
+  /** Whether it has the peer's credit. Replies need none, and ordered frames already have it. */
   hasCredit: boolean;
-  /** 0 until its first chunk has left. */
+  /** 0 until the first chunk is sent. */
   id = 0;
-  /** Bytes that haven't left. */
+  /** Number of unsent bytes. */
   left: number;
   readonly #cursor: FrameCursor;
   /** Whether large data is still in the application's memory. */
   readonly #isScattered: boolean;
-  /** Whether it keeps memory of its own, all of it until its last byte has left. */
+  /** Whether it has its own memory, which is kept until its last byte has been sent. */
   readonly keepsMemory: boolean;
-  /** Goes back to the pool, if it is from there, once the frame has left. */
+  /** Returned to the pool, if it is from there, once the frame has been sent. */
   readonly #memory: Uint8Array;
-  /** Chunks that were copied before they can leave. */
+  /** Chunks copied before they could be sent. */
   readonly #copied: Fifo<Uint8Array> = new Fifo();
 
   constructor(frame: FrameBytes, isReply: boolean, request: LargeRequest | null) {
@@ -71,12 +71,12 @@ export class LargeFrame {
     return chunk;
   }
 
-  /** Copies what is left in the application's memory, because that may change. */
+  /** Copies the rest from the application's memory, which may change. */
   detach(buffers: BufferPool): void {
     while (this.#isScattered && this.#cursor.left > 0) this.#copied.push(this.#copy(buffers));
   }
 
-  /** It has left, or will not. */
+  /** Releases the memory of a frame that was sent or withdrawn. */
   release(buffers: BufferPool): void {
     if (this.request !== null) this.request.large = null;
     for (const chunk of this.#copied) buffers.give(chunk);
@@ -95,12 +95,12 @@ export class LargeFrame {
   }
 }
 
-/** In the high half of a call's id: it is a message with `ack`, which keeps its place. */
+/** Bit in the high half of a call's id that marks a message with `ack`, which is ordered. */
 export const KEEPS_PLACE = 0x10_0000;
 
 /**
- * Whether a frame keeps its place among the others that do: messages, also with `ack`, and calls without a reply. Other calls,
- * and replies, may overtake and be overtaken.
+ * Whether a frame is ordered relative to others: messages, including those with `ack`, and calls without a reply.
+ * Other calls and replies may overtake and be overtaken.
  */
 export function isOrdered(bytes: Uint8Array, start: number): boolean {
   const type = ((bytes[start + 6] as number) << 8) | (bytes[start + 7] as number);

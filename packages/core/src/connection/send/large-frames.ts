@@ -1,8 +1,9 @@
 /**
- * Sends frames of more than 64 KiB in chunks, in turns, so that none of them delays other frames.
+ * Sends frames of more than 64 KiB in interleaved chunks, so that none of them delays other frames.
  *
- * The peer acknowledges the bytes of chunks that arrive. At most a window of them is on its way, so a small frame waits
- * behind a window, not behind all that the system's buffers hold. The window grows while that costs no time.
+ * The peer acknowledges received chunk bytes. At most one window of them is in flight, so that a small frame waits
+ * behind a window instead of everything in the system's buffers. The window grows as long as that doesn't increase
+ * latency.
  */
 
 import type { RuntimeContext } from "../../context/runtime-context.ts";
@@ -14,7 +15,7 @@ import type { LargeFrame } from "./large-frame.ts";
 import type { SendCredit } from "./send-credit.ts";
 import type { StreamWriter } from "./stream-writer.ts";
 
-/** Limits of the peer: unfinished messages, and the sum of their lengths. */
+/** The peer's limits of incomplete messages and their total length. */
 export interface ChunkLimits {
   readonly messages: number;
   readonly bytes: number;
@@ -27,21 +28,21 @@ export class LargeFrames {
   /** Null if requests need none. */
   readonly #credit: SendCredit | null;
   readonly #window = new ChunkWindow();
-  /** Frames that have begun, the next one first. */
+  /** Started frames, the next one first. */
   readonly #active: LargeFrame[] = [];
   #activeBytes = 0;
-  /** Frames over the peer's limits, and requests without its credit. */
+  /** Frames that exceed the peer's limits, and requests without credit. */
   readonly #waiting: LargeFrame[] = [];
   #lastId = 0;
   #ordered = 0;
   #isClosed = false;
-  /** Frames that haven't left completely, and their bytes that haven't. */
+  /** Number of incompletely sent frames, and their unsent bytes. */
   frames = 0;
   bytes = 0;
-  /** Those of them that the peer requested. */
+  /** Those requested by the peer. */
   answers = 0;
   answerBytes = 0;
-  /** Bytes of frames that have left, in memory that is kept until the rest has. */
+  /** Sent bytes of frames whose memory is kept until the rest is sent. */
   keptBytes = 0;
 
   constructor(context: RuntimeContext, writer: StreamWriter, limits: ChunkLimits, credit: SendCredit | null) {
@@ -61,7 +62,7 @@ export class LargeFrames {
     return this.#ordered > 0;
   }
 
-  /** Bytes that haven't left of the longest reply that has begun. */
+  /** Unsent bytes of the longest started reply. */
   get longestAnswerBytes(): number {
     return this.#active.reduce((most, { isReply, left }) => (isReply ? Math.max(most, left) : most), 0);
   }
@@ -90,7 +91,7 @@ export class LargeFrames {
 
   /**
    * Removes a frame that its caller withdraws.
-   * @returns the CHUNK that aborts it at the peer; null if the peer has seen nothing of it
+   * @returns the CHUNK that aborts it at the peer; null if nothing of it was sent
    */
   withdraw(frame: LargeFrame): Uint8Array | null {
     const index = this.#active.indexOf(frame);
@@ -111,7 +112,7 @@ export class LargeFrames {
     return abort;
   }
 
-  /** Drops everything, now and later: the peer takes no more. */
+  /** Drops all current and later frames, because the peer accepts no more. */
   close(): void {
     this.#isClosed = true;
     for (const frame of [...this.#active, ...this.#waiting]) frame.release(this.#context.buffers);
@@ -120,7 +121,7 @@ export class LargeFrames {
     this.#ordered = this.frames = this.bytes = this.answers = this.answerBytes = this.keptBytes = 0;
   }
 
-  /** A small message, call or reply is sent meanwhile. */
+  /** Records that a small message, call or reply was sent in between. */
   shared(): void {
     if (this.frames > 0) this.#window.shared();
   }
@@ -157,7 +158,7 @@ export class LargeFrames {
     return chunk;
   }
 
-  /** Begins frames that wait, as far as the peer's limits and credit allow. */
+  /** Starts waiting frames, as far as the peer's limits and credit allow. */
   begin(): void {
     for (let index = this.#nextIndex(); index >= 0; index = this.#nextIndex()) {
       const [next] = this.#waiting.splice(index, 1) as [LargeFrame];
@@ -166,11 +167,11 @@ export class LargeFrames {
     }
   }
 
-  /** Position of the frame that begins next; -1 if none may. Frames with credit pass a request without. */
+  /** Index of the frame to start next; -1 if none may start. Frames with credit pass a request without. */
   #nextIndex(): number {
     const { messages, bytes } = this.#limits;
     const fits = ({ length }: LargeFrame): boolean =>
-      // One message always fits: its length is within the peer's other limit.
+      // One message is always allowed: its length is checked against the peer's other limit.
       this.#active.length === 0 || (this.#active.length < messages && this.#activeBytes + length <= bytes);
     const [first] = this.#waiting;
     if (first === undefined) return -1;

@@ -10,8 +10,8 @@ const INPUT = 0x0120;
 const OUTPUT = 0x0121;
 
 /**
- * Counts the frames with data of the application that the peer hasn't received completely. A frame in chunks counts once.
- * @param writes each begins with a frame, and ends with one
+ * Counts incompletely received frames with application data. A chunked frame counts once.
+ * @param writes each consists of whole frames
  */
 export function countLost(writes: Iterable<{ readonly bytes: Uint8Array; readonly acknowledged: number }>): number {
   const chunked = new Set<number>();

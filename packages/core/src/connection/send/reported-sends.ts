@@ -1,9 +1,9 @@
-/** More names than that aren't kept. */
+/** Maximum number of names to keep. */
 const MAX_NAMES = 32;
 
 /**
- * Counts the frames that one connection has sent by `send` and `callNoWait`. Such frames arrive in the order in which they were sent, so a
- * peer that says how many it took has said which.
+ * Counts the frames that a connection has sent by `send` and `callNoWait`. They arrive in the order of sending, so
+ * the number that a peer has accepted identifies them.
  */
 export class ReportedSends {
   #count = 0;
@@ -16,8 +16,8 @@ export class ReportedSends {
   }
 
   /**
-   * Returns what the peer didn't take; null if it took everything.
-   * @param taken how many it took
+   * Returns the messages and calls that the peer hasn't accepted; null if it has accepted all.
+   * @param taken number accepted by the peer
    */
   notTaken(taken: number): NotTaken | null {
     const count = this.#count - taken;
@@ -25,9 +25,9 @@ export class ReportedSends {
   }
 }
 
-/** The last messages and calls that were sent. */
+/** The last sent messages and calls, which the peer hasn't accepted. */
 export interface NotTaken {
   readonly count: number;
-  /** Their message types and methods, oldest first; of more than 32, only the last. */
+  /** Their message types and methods, oldest first; at most the last 32. */
   readonly names: readonly string[];
 }

@@ -12,14 +12,14 @@ const OWN_BLOCK_BYTES = 16_384;
 /** Offset of a payload's length in the frame's header. */
 const LENGTH_OFFSET = 12;
 
-/** A request in a backlog, which can be withdrawn until it leaves. */
+/** A request in a backlog, which can be withdrawn until it is sent. */
 export class UnsentRequest {
-  /** Null once it has left or was withdrawn. */
+  /** Null once it was sent or withdrawn. */
   block: SendBlock | null;
   /** Where its frame starts in the block's bytes. */
   at: number;
   readonly length: number;
-  /** Its frame once it leaves in chunks, until it has left. */
+  /** Its frame while it is being sent in chunks. */
   large: LargeFrame | null = null;
   /** When its caller gives up, in monotonic milliseconds; 0 if the frame has no `timeout_ms`. */
   readonly expiresAtMs: number;
@@ -41,13 +41,13 @@ export interface SendBlock {
   frames: number;
   answers: number;
   answerBytes: number;
-  /** Requests by position, withdrawn ones included; null if there are none. */
+  /** Requests by position, including withdrawn ones; null if there are none. */
   requests: UnsentRequest[] | null;
   /** Bytes of withdrawn requests. */
   withdrawnBytes: number;
 }
 
-/** A FIFO of complete frames that wait until they may be sent and the stream accepts bytes, in few large blocks. */
+/** A FIFO of complete frames that wait until they may be sent and the stream accepts bytes, stored in a few large blocks. */
 export class SendBacklog {
   readonly #blocks: Fifo<SendBlock> = new Fifo();
   /** The last block, while frames are still copied into it. */
@@ -59,7 +59,7 @@ export class SendBacklog {
   /** Number and bytes of frames that the peer requested (replies). */
   answers = 0;
   answerBytes = 0;
-  /** Number of frames that leave in chunks if the peer takes chunks, and bytes of those that aren't answers. */
+  /** Number of frames to be sent in chunks if the peer supports that, and bytes of those that aren't answers. */
   large = 0;
   largeBytes = 0;
 
@@ -69,7 +69,7 @@ export class SendBacklog {
 
   /**
    * Appends a request, which can be withdrawn.
-   * @param expiresAtMs as {@link UnsentRequest.expiresAtMs}
+   * @param expiresAtMs see {@link UnsentRequest.expiresAtMs}
    */
   appendRequest(bytes: Uint8Array, start: number, end: number, expiresAtMs: number): UnsentRequest {
     const block = this.#append(bytes, start, end, false);
@@ -124,7 +124,7 @@ export class SendBacklog {
     this.#count(-1, -request.length, 0, 0);
     if (request.length > MAX_WHOLE_FRAME_BYTES) this.#countLarge(-1, -request.length);
     if (this.frames === 0) this.clear();
-    // At most half of a block is wasted, whatever is withdrawn; copying is amortized.
+    // Wastes at most half of a block; the cost of copying is amortized.
     else if (2 * block.withdrawnBytes > block.end - block.start) closeGaps(block);
   }
 
@@ -134,7 +134,7 @@ export class SendBacklog {
     return block === null ? null : leave(block, nowMs);
   }
 
-  /** As `shift`; `leave` must follow when the block is written. */
+  /** Like `shift`; `leave` must be called when the block is written. */
   shiftBlock(): SendBlock | null {
     for (;;) {
       const block = this.#blocks.shift();
@@ -146,7 +146,7 @@ export class SendBacklog {
     }
   }
 
-  /** Moves frames to the end of `target`, in order, as far as the credit allows; all of them without a credit. */
+  /** Moves frames to the end of `target`, in order, as far as the credit allows; all of them if credit is null. */
   moveTo(target: SendBacklog, credit: SendCredit | null): void {
     while (credit === null || credit.isOpen) {
       const block = this.#blocks.peek();
@@ -235,7 +235,7 @@ export class SendBacklog {
   }
 }
 
-/** Whether it is one frame that leaves in chunks. A withdrawn one no longer counts. */
+/** Whether the block is one frame to be sent in chunks. A withdrawn one no longer counts. */
 export function isLarge({ start, end, frames }: SendBlock): boolean {
   return frames === 1 && end - start > MAX_WHOLE_FRAME_BYTES;
 }
@@ -249,7 +249,7 @@ export function leave({ bytes, start, end, requests }: SendBlock, nowMs: number)
   return start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end);
 }
 
-/** Moves the frames behind withdrawn requests forward. */
+/** Moves the frames after withdrawn requests forward. */
 function closeGaps(block: SendBlock): void {
   if (block.withdrawnBytes === 0) return;
   const { bytes } = block;
@@ -273,7 +273,7 @@ function closeGaps(block: SendBlock): void {
   block.withdrawnBytes = 0;
 }
 
-/** Spends the credit on a block's frames. Returns the block, or if that isn't enough, its front as a block. */
+/** Spends the credit on a block's frames. Returns the block, or, if the credit isn't enough, its front part as a block. */
 function frontWithin(block: SendBlock, credit: SendCredit): SendBlock {
   const { bytes, end } = block;
   let at = block.start;

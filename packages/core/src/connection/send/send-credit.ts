@@ -1,14 +1,14 @@
 import { isOrdered, MAX_WHOLE_FRAME_BYTES } from "./large-frame.ts";
 
-/** A frame in chunks leaves so much credit for small ones, which would wait until the application has taken it. */
+/** Credit that a chunked frame leaves for small frames, which would otherwise wait until the application has taken it. */
 const SPARED_BYTES: number = 512 * 1024;
 
-/** The credit that this side has left of its peer's grant. */
+/** The remaining credit of the peer's grant. */
 export class SendCredit {
   readonly #granted: number;
   #frames: number;
   #bytes: number;
-  /** Whether longer frames leave in chunks. */
+  /** Whether longer frames are sent in chunks. */
   #usesChunks = false;
 
   constructor(frames: number, bytes: number) {
@@ -17,7 +17,7 @@ export class SendCredit {
     this.#bytes = bytes;
   }
 
-  /** Longer frames leave in chunks from now on. */
+  /** Enables chunks for longer frames. */
   useChunks(): void {
     this.#usesChunks = true;
   }
@@ -28,9 +28,9 @@ export class SendCredit {
   }
 
   /**
-   * Spends the credit of a frame. The bytes may fall below zero by the last frame. A call that leaves in chunks spends its
-   * credit when it begins, by `begin`. A message in chunks must have it before others wait behind it: their credit could
-   * be the rest, which comes back only after they have left.
+   * Spends the credit of a frame. The bytes may become negative with the last frame. A chunked call spends its credit
+   * when it starts, by `begin`. A chunked message spends it now, before others wait behind it, because they could use
+   * up the rest, which only returns after they have been sent.
    * @returns false if the frame has to wait for more credit
    */
   spend(bytes: Uint8Array, start: number, length: number): boolean {
@@ -39,7 +39,7 @@ export class SendCredit {
     return true;
   }
 
-  /** A frame that was let pass by `spend` is withdrawn. @param isOrdered as of the frame */
+  /** Refunds a withdrawn frame that had passed `spend`. @param isOrdered whether the frame is ordered */
   refund(bytes: number, isOrdered: boolean): void {
     if (isOrdered || !this.#leavesInChunks(bytes)) this.add(1, bytes);
   }
@@ -49,9 +49,9 @@ export class SendCredit {
   }
 
   /**
-   * Spends the credit of a frame that leaves in chunks, if that spares enough for small ones, or if half of the grant is
-   * left: a peer need not return more.
-   * @returns whether the frame may begin
+   * Spends the credit of a chunked frame, if that leaves enough for small ones, or if half of the grant is left,
+   * because a peer isn't required to return more.
+   * @returns whether the frame may start
    */
   begin(bytes: number): boolean {
     const mayBegin = this.isOpen && (this.#bytes - bytes >= SPARED_BYTES || 2 * this.#bytes >= this.#granted);
@@ -59,7 +59,7 @@ export class SendCredit {
     return mayBegin;
   }
 
-  /** The peer returned credit, or a frame that had begun was withdrawn. */
+  /** The peer has returned credit, or a started frame was withdrawn. */
   add(frames: number, bytes: number): void {
     this.#frames = Math.min(this.#frames + frames, Number.MAX_SAFE_INTEGER);
     this.#bytes = Math.min(this.#bytes + bytes, Number.MAX_SAFE_INTEGER);

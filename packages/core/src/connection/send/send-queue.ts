@@ -1,16 +1,18 @@
 /**
- * Decides which frames of one connection leave now, and which wait.
+ * Decides which of a connection's frames are sent now, and which wait.
  *
  * While the stream accepts bytes, frames go to the `StreamWriter`. When it is full, they are copied into a bounded
- * backlog and leave as it drains. A frame with large binary data is written in pieces; the part that the stream doesn't
- * accept is copied and goes before everything else. Control frames overtake the backlog. Messages and requests are held
- * back while the peer's credit is used up, or after its PAUSE; replies continue.
+ * backlog and sent as it drains. A frame with large binary data is written in pieces; the part that the stream
+ * doesn't accept is copied and sent before everything else. Control frames overtake the backlog. Messages and
+ * requests are held back while the peer's credit is used up, or after its PAUSE; replies continue.
  *
- * For a peer that takes chunks, frames of more than 64 KiB become `LargeFrames`, which share the stream with the backlog.
+ * For a peer that supports chunks, frames of more than 64 KiB become `LargeFrames`, which share the stream with the
+ * backlog.
  *
- * Waiting frames leave in fair turns: a peer that reads megabytes at last would otherwise hold up all others.
+ * Waiting frames are sent in fair turns, because a peer that suddenly reads megabytes would otherwise delay all
+ * others.
  *
- * A request that waits can be withdrawn. Credit is spent when a frame enters the backlog, and given back when it is
+ * A waiting request can be withdrawn. Credit is spent when a frame enters the backlog, and refunded when it is
  * withdrawn from there.
  */
 
@@ -29,7 +31,7 @@ import type { SendCredit } from "./send-credit.ts";
 import { StreamWriter } from "./stream-writer.ts";
 import { WaitingFrames } from "./waiting-frames.ts";
 
-/** Waiting bytes that leave in one turn of the event loop. The system copies them meanwhile, in some 0.1 ms. */
+/** Maximum number of waiting bytes to send in one event loop turn; the system copies them synchronously, in some 0.1 ms. */
 const MAX_BYTES_PER_TURN: number = 256 * 1024;
 /** Offset of the flags, two bytes, in a frame's header. */
 const FLAGS_OFFSET = 8;
@@ -39,11 +41,11 @@ export interface SendQueueHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
   readonly settings: { readonly sendQueueSize: number; readonly sendQueueBytes: number };
-  /** Counts held bytes again: the stream keeps written bytes. */
+  /** Updates the count of held bytes, because the stream keeps written bytes. */
   countHeldBytes(): void;
   /** Replies were sent; handlers waiting for room may start. */
   sendQueueDrained(): void;
-  /** Messages and requests wait for the peer's permission, or no longer do; or all large frames have left. */
+  /** Messages and requests have started or stopped waiting for the peer's permission, or all large frames have been sent. */
   heldChanged(): void;
 }
 
@@ -61,25 +63,25 @@ const NOTHING: WaitingFrames = new WaitingFrames(null);
 export class SendQueue implements Continuable {
   readonly #host: SendQueueHost;
   readonly #writer: StreamWriter;
-  /** Shared while nothing waits: an idle connection is a kibibyte smaller. */
+  /** Shared while nothing waits, which saves a kibibyte per idle connection. */
   #waiting: WaitingFrames = NOTHING;
   #isHeld = false;
   /** Whether the peer sent PAUSE. */
   #isPausedByPeer = false;
-  /** Null if the peer grants no credit: messages and requests need none. */
+  /** Null if the peer doesn't use credit. */
   #credit: SendCredit | null = null;
-  /** Null if the peer takes no chunks. */
+  /** Null if the peer doesn't support chunks. */
   #chunkLimits: ChunkLimits | null = null;
-  /** Made with the first frame that leaves in chunks. */
+  /** Created by the first chunked frame. */
   #large: LargeFrames | null = null;
-  /** Whether the rest of what waits leaves in a later turn. */
+  /** Whether the rest of the waiting frames is sent in a later turn. */
   #isWaitingForTurn = false;
   /** Whether new frames are ignored. */
   #isEnding = false;
   /** Whether the stream has ended. */
   #isOver = false;
 
-  /** Frames queued so far, apart from control. */
+  /** Number of frames queued so far, except for control frames. */
   dataFrames = 0;
 
   constructor(host: SendQueueHost) {
@@ -102,7 +104,7 @@ export class SendQueue implements Continuable {
     return this.#writer.acceptedBytes;
   }
 
-  /** Frames that wait because the peer doesn't read, or asked this side to hold back data. */
+  /** Number of frames waiting because the peer doesn't read, or asked this side to hold back data. */
   get queuedFrames(): number {
     return this.#waiting.frames;
   }
@@ -122,7 +124,7 @@ export class SendQueue implements Continuable {
     return this.#waiting.controlBytes;
   }
 
-  /** Bytes that have left, of frames in chunks, and whose memory is kept until the rest has. */
+  /** Sent bytes of chunked frames whose memory is kept until the rest is sent. */
   get keptBytes(): number {
     return this.#large?.keptBytes ?? 0;
   }
@@ -160,7 +162,7 @@ export class SendQueue implements Continuable {
     return this.#waiting.hasHeld || this.#large?.waitsForCredit === true;
   }
 
-  /** Whether frames leave in chunks, or wait behind such a frame. The peer must acknowledge what it receives. */
+  /** Whether frames are being sent in chunks, which the peer must acknowledge, or wait behind such a frame. */
   get hasLarge(): boolean {
     return this.#waiting.hasLarge;
   }
@@ -170,12 +172,12 @@ export class SendQueue implements Continuable {
     return this.#waiting.hasControl;
   }
 
-  /** Whether the stream takes frames that need no permission now. */
+  /** Whether frames that need no permission can be sent now. */
   get canSend(): boolean {
     return !this.#mustWait("reply", null) && !this.#isEnding;
   }
 
-  /** Writes what was collected in this turn. */
+  /** Writes the frames collected in this turn. */
   flush(): void {
     this.#writer.flush();
   }
@@ -185,7 +187,7 @@ export class SendQueue implements Continuable {
     return this.#mustWait("message", null);
   }
 
-  /** Limits for messages and calls. Replies have their own limit, so that they take no room from senders. */
+  /** Fill ratio of messages and calls. Replies have a separate limit, so that they don't use up the senders' room. */
   get #fill(): number {
     if (this.#waiting === NOTHING) return 0;
     const { sendQueueSize, sendQueueBytes } = this.#host.settings;
@@ -200,8 +202,8 @@ export class SendQueue implements Continuable {
   }
 
   /**
-   * Whether a message fits. Below the limit a message of any size fits, so that a sender that waited for room is
-   * never refused; the queue may exceed its byte limit by that message.
+   * Whether a message fits. Below the limit, a message of any size fits, so that a sender that waited for room is
+   * never rejected; the queue may exceed its byte limit by that message.
    */
   hasRoomFor(frame: FrameBytes): boolean {
     if (this.#waiting === NOTHING) return true;
@@ -212,7 +214,7 @@ export class SendQueue implements Continuable {
 
   /**
    * Queues a frame. For messages and calls, the caller must check `hasRoomFor` first.
-   * @param owner of a request, which may withdraw it
+   * @param owner the request's caller, which may withdraw it
    */
   push(frame: FrameBytes, lane: Lane, owner: RequestOwner | null = null): void {
     if (this.#isEnding) return;
@@ -242,7 +244,7 @@ export class SendQueue implements Continuable {
     this.#drain();
   }
 
-  /** Holds back all new frames until `release`; earlier frames still leave. */
+  /** Holds back all new frames until `release`; earlier frames are still sent. */
   hold(): void {
     this.#writer.flush();
     this.#isHeld = true;
@@ -254,13 +256,13 @@ export class SendQueue implements Continuable {
     this.#drain();
   }
 
-  /** Messages and requests need the peer's credit from now on. */
+  /** Makes messages and requests require the peer's credit. */
   useCredit(credit: SendCredit): void {
     this.#credit = credit;
     if (this.#chunkLimits !== null) credit.useChunks();
   }
 
-  /** Large frames leave in chunks from now on. */
+  /** Enables chunks for large frames. */
   useChunks(limits: ChunkLimits): void {
     this.#chunkLimits = limits;
     this.#credit?.useChunks();
@@ -287,12 +289,12 @@ export class SendQueue implements Continuable {
     if (!isPaused) this.#releaseHeld();
   }
 
-  /** Whether a request waits, or a part of it. */
+  /** Whether a request, or a part of it, is still waiting. */
   keeps({ unsent }: RequestOwner): boolean {
     return unsent !== null && (unsent.large !== null || unsent.block !== null);
   }
 
-  /** Removes a request that waits. Returns false if it has left. */
+  /** Removes a waiting request. Returns false if it has been sent. */
   withdraw(owner: RequestOwner): boolean {
     const request = owner.unsent;
     const keeps = this.keeps(owner);
@@ -308,7 +310,7 @@ export class SendQueue implements Continuable {
     return true;
   }
 
-  /** The peer reads no more messages and requests: drops those that wait for its permission, and all in chunks. */
+  /** Drops messages and requests that wait for permission, and all chunked ones, because the peer reads no more of them. */
   dropHeld(): void {
     const hadHeld = this.hasHeld;
     this.#large?.close();
@@ -335,7 +337,7 @@ export class SendQueue implements Continuable {
     return new Promise((resolve, reject) => this.#wait().waiters.push({ resolve, reject }));
   }
 
-  /** Resolves when a message sent now would leave at once, or when the stream has ended. */
+  /** Resolves when a message would be sent immediately, or when the stream has ended. */
   whenPassing(): Promise<void> {
     if (this.#isOver || !this.delaysRequests) return Promise.resolve();
     return new Promise((resolve) => this.#wait().passing.push(resolve));
@@ -360,33 +362,33 @@ export class SendQueue implements Continuable {
     this.#isEnding = true;
     this.#isOver = true;
     this.#writer.over();
-    // Its requests aren't withdrawn, so that callers learn that their calls weren't sent completely.
+    // Don't withdraw its requests, so that callers learn that their calls were only partly sent.
     this.#large = null;
     for (const waiter of this.#waiting.waiters.splice(0)) waiter.reject(closedError());
     this.#wakePassing();
-    // Releases what waited: the application may keep the connection.
+    // Release the waiting frames, because the application may keep the connection.
     if (this.#waiting !== NOTHING) this.#waiting = NOTHING;
   }
 
-  /** @param frame null for any that keeps its order */
+  /** @param frame null for any ordered frame */
   #mustWait(lane: Lane, frame: FrameBytes | null): boolean {
     return this.#isBlocked || this.#isHeld || (lane === "message" && !this.#mayPass(frame));
   }
 
-  /** Whether the peer permits messages and requests now, and the frame needn't keep its place behind those that wait. */
+  /** Whether the peer permits messages and requests now, and the frame may overtake waiting ones. */
   #mayPass(frame: FrameBytes | null): boolean {
     if (this.#isPausedByPeer || this.#credit?.isOpen === false) return false;
     if (this.#waiting === NOTHING || !this.#waiting.hasHeld) return true;
-    // There is credit, so the held frames wait behind a large message that needs more of it.
+    // There is credit, so held frames are waiting behind a large message that needs more.
     return frame !== null && !isOrdered(frame.bytes, frame.start);
   }
 
-  /** Whether a frame keeps its place behind a message that leaves in chunks. */
+  /** Whether a frame must wait behind a message that is being sent in chunks. */
   #isBehindLarge({ bytes, start }: FrameBytes, lane: Lane): boolean {
     return this.#large !== null && lane === "message" && this.#large.hasOrdered && isOrdered(bytes, start);
   }
 
-  /** Copies a frame to what waits. After this, the application may change its data. */
+  /** Copies a frame to the waiting ones. After this, the application may change its data. */
   #park(frame: FrameBytes, lane: Lane, owner: RequestOwner | null): void {
     const whole = frame.large === null ? frame : this.#copyOf(frame);
     const { bytes, start, end } = whole;
@@ -399,7 +401,7 @@ export class SendQueue implements Continuable {
     else this.#wait().park(bytes, start, end, lane);
   }
 
-  /** As `#park`, for a message or request that waits for the peer's permission. */
+  /** Like `#park`, for a message or request that waits for the peer's permission. */
   #hold(frame: FrameBytes, owner: RequestOwner | null): void {
     const whole = frame.large === null ? frame : this.#copyOf(frame);
     if (owner !== null) owner.unsent = this.#addRequest(whole, owner, true);
@@ -417,7 +419,7 @@ export class SendQueue implements Continuable {
     return hasTimeout ? this.#host.context.runtime.now() + wireTimeoutMs : 0;
   }
 
-  /** Whether a frame leaves in chunks. */
+  /** Whether a frame is to be sent in chunks. */
   #isLarge(frame: FrameBytes): boolean {
     return this.#chunkLimits !== null && frameLength(frame) > MAX_WHOLE_FRAME_BYTES;
   }
@@ -463,7 +465,7 @@ export class SendQueue implements Continuable {
     return { bytes, start: 0, end: cursor.copyTo(bytes), large: null };
   }
 
-  /** There is more credit: large requests that wait for it begin first, then those that are held. */
+  /** Uses new credit: starts waiting large requests first, then releases held frames. */
   #creditAdded(): void {
     if (this.#large?.waitsForCredit === true) {
       this.#large.begin();
@@ -488,13 +490,13 @@ export class SendQueue implements Continuable {
     if (!hasHeld) this.#host.heldChanged();
   }
 
-  /** The next turn. */
+  /** Continues in the next turn. */
   continueTurn(): void {
     this.#isWaitingForTurn = false;
     if (!this.#isOver) this.#drain();
   }
 
-  /** Whether nothing leaves now. */
+  /** Whether nothing can be sent now. */
   get #isBlocked(): boolean {
     return this.#writer.isFull || this.#isWaitingForTurn;
   }
@@ -529,7 +531,7 @@ export class SendQueue implements Continuable {
     if (this.#replyFill <= LOW_WATER_RATIO) this.#host.sendQueueDrained();
   }
 
-  /** For what is about to wait. */
+  /** Returns the waiting frames, creating them if necessary. */
   #wait(): WaitingFrames {
     if (this.#waiting === NOTHING) this.#waiting = new WaitingFrames(this.#large);
     return this.#waiting;

@@ -1,19 +1,19 @@
 /**
- * Large broadcasts to all clients in a send queue. Their memory is shared by all clients, so it isn't this connection's. They count as
- * the first bytes to leave.
+ * Counts large broadcasts to all clients in a send queue, whose memory is shared and isn't charged to this
+ * connection. They are assumed to be the first bytes to be sent.
  */
 export class SharedBytes {
   #bytes = 0;
-  /** Bytes that had left the queue when {@link #bytes} was right. */
+  /** Number of bytes sent by the queue as of the last update of {@link #bytes}. */
   #leftBytes = 0;
 
-  /** A frame was queued. */
+  /** Adds a queued frame. */
   add(bytes: number, leftBytes: number): void {
     this.#bytes = this.queued(leftBytes) + bytes;
     this.#leftBytes = leftBytes;
   }
 
-  /** Bytes that are still queued when so many have left. */
+  /** Bytes still queued after the queue has sent this many. */
   queued(leftBytes: number): number {
     return Math.max(0, this.#bytes - (leftBytes - this.#leftBytes));
   }

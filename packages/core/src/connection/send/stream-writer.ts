@@ -2,8 +2,8 @@
  * Writes to the stream of one connection.
  *
  * The frames of one turn are collected in a segment: a range of the slab that grows with each adjacent frame. It is
- * written when it is large enough, or at the end of the turn. Buffers of the pool are lent to the stream, and go back to
- * the pool when it no longer refers to them.
+ * written when it is large enough, or at the end of the turn. Pool buffers are lent to the stream, and returned when
+ * it no longer refers to them.
  */
 
 import type { ByteStream } from "../../bytes/byte-stream.ts";
@@ -24,7 +24,7 @@ const PIECE_BYTES = 512 * 1024;
 export interface WriterHost {
   readonly context: RuntimeContext;
   readonly stream: ByteStream;
-  /** Counts held bytes again: the stream keeps written bytes. */
+  /** Updates the count of held bytes, because the stream keeps written bytes. */
   countHeldBytes(): void;
 }
 
@@ -53,7 +53,7 @@ export class StreamWriter implements Flushable {
     this.#stream = host.stream;
   }
 
-  /** Whether the stream takes nothing until it has drained. */
+  /** Whether the stream accepts nothing until it has drained. */
   get isFull(): boolean {
     return this.#isFull;
   }
@@ -102,14 +102,14 @@ export class StreamWriter implements Flushable {
     this.#writeSegment();
   }
 
-  /** Writes what this turn has collected. */
+  /** Writes the frames collected in this turn. */
   flush(): void {
     this.#isDirty = false;
     this.#segmentLimit = FIRST_SEGMENT_BYTES;
     this.#writeSegment();
   }
 
-  /** Writes bytes, which must not change afterwards. Those in a buffer of the pool are lent. */
+  /** Writes bytes, which must not change afterwards. Pool buffers are lent to the stream. */
   write(bytes: Uint8Array): void {
     this.#write(bytes);
     if (!this.#context.buffers.owns(bytes)) return;
@@ -133,7 +133,7 @@ export class StreamWriter implements Flushable {
     this.#takeBackLent();
   }
 
-  /** Leaves lent buffers to the garbage collector, because the stream may refer to them and won't say until when. */
+  /** Leaves lent buffers to the garbage collector, because the stream may refer to them for an unknown time. */
   forgetLent(): void {
     if (!this.#isFull) this.#lent = null;
   }

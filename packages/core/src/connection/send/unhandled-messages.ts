@@ -33,17 +33,17 @@ export function handledIn(value: unknown): HandledByPeer | null {
   return { handled, above };
 }
 
-/** Memory of a message beside its data. */
+/** Memory of a message besides its data. */
 const MESSAGE_BYTES = 100;
 
 /**
- * Keeps sent messages until the peer has handled them, to send them again to a restarted server. If they take more than
- * `maxBytes`, the oldest are given up: they count as lost if the server ends.
+ * Keeps sent messages until the peer has handled them, to resend them to a restarted server. If they exceed
+ * `maxBytes`, the oldest are dropped, and count as lost if the server ends.
  */
 export class UnhandledMessages {
   readonly #maxBytes: number;
   readonly #messages: UnhandledMessage[] = [];
-  /** Number of the first kept message. */
+  /** Sequence number of the first kept message. */
   #first = 0;
   #bytes = 0;
 
@@ -76,9 +76,9 @@ export class UnhandledMessages {
     if (number > this.#first) this.#drop(Math.min(number - this.#first, this.#messages.length));
   }
 
-  /** Returns messages that the peer hasn't handled, in order, and how many of them were given up. */
+  /** Returns messages that the peer hasn't handled, in order, and how many others were dropped. */
   rest({ handled, above }: HandledByPeer): { readonly messages: readonly UnhandledMessage[]; readonly lost: number } {
-    // Numbers and edges both grow. An odd number of edges up to a number: it is inside a range.
+    // Both ascend. A number with an odd number of edges before it is inside a range.
     let edges = 0;
     const isHandled = (number: number): boolean => {
       while (edges < above.length && (above[edges] as number) <= number) edges += 1;

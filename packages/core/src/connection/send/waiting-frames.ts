@@ -16,15 +16,15 @@ export class WaitingFrames {
   readonly #control: SendBacklog = new SendBacklog();
   /** Messages and requests without the peer's permission. */
   readonly #held: SendBacklog = new SendBacklog();
-  /** Messages that wait until an earlier one has left in chunks. */
+  /** Messages waiting until an earlier one has been sent in chunks. */
   readonly #behind: SendBacklog = new SendBacklog();
-  /** Whether chunks come before small frames next time. */
+  /** Whether the next write is a chunk instead of small frames. */
   #isLargeNext = false;
   /** The rest of a frame that the stream accepted in part. */
   #rest: Uint8Array | null = null;
   #restIsReply = false;
   readonly waiters: Waiter[] = [];
-  /** Resolved when a message may leave at once. */
+  /** Called when a message would be sent immediately. */
   readonly passing: (() => void)[] = [];
   large: LargeFrames | null;
 
@@ -45,14 +45,14 @@ export class WaitingFrames {
     return parked + (this.large?.bytes ?? 0) + (this.#rest?.length ?? 0);
   }
 
-  /** Bytes of messages and requests that leave in chunks. */
+  /** Bytes of messages and requests being sent in chunks. */
   get #largeBytes(): number {
     if (this.large === null) return 0;
     const parked = this.#backlog.largeBytes + this.#held.largeBytes + this.#behind.largeBytes;
     return parked + this.large.bytes - this.large.answerBytes;
   }
 
-  /** Whether frames wait that leave in chunks, or behind such a frame. */
+  /** Whether chunked frames, or frames behind one, are waiting. */
   get hasLarge(): boolean {
     if (this.large === null) return false;
     return this.large.frames > 0 || this.#backlog.large > 0 || this.#behind.frames > 0;
@@ -63,7 +63,7 @@ export class WaitingFrames {
     return this.#control.bytes;
   }
 
-  /** Bytes of replies and control frames, which the peer causes. */
+  /** Bytes of replies and control frames, which are caused by the peer. */
   get replyBytes(): number {
     return this.#queuedReplyBytes + this.#control.bytes;
   }
@@ -79,8 +79,8 @@ export class WaitingFrames {
   }
 
   /**
-   * Fill ratio of messages and calls, relative to their limits. The limit of bytes holds for those that leave in chunks
-   * and for the others separately, so that a large one leaves room for small ones.
+   * Fill ratio of messages and calls, relative to their limits. The byte limit applies to chunked ones and to others
+   * separately, so that a large one leaves room for small ones.
    */
   fill(maxFrames: number, maxBytes: number): number {
     const { frames, bytes } = this.#unrequested;
@@ -88,7 +88,7 @@ export class WaitingFrames {
     return Math.max(frames / maxFrames, largeBytes / maxBytes, (bytes - largeBytes) / maxBytes);
   }
 
-  /** As `fill`, without those that leave in chunks. */
+  /** Like `fill`, without chunked ones. */
   smallFill(maxFrames: number, maxBytes: number): number {
     const { frames, bytes } = this.#unrequested;
     return Math.max(frames / maxFrames, (bytes - this.#largeBytes) / maxBytes);
@@ -99,8 +99,8 @@ export class WaitingFrames {
   }
 
   /**
-   * Fill ratio of replies and control frames, relative to their limits. One reply in chunks doesn't count: otherwise small
-   * calls would wait until the peer has most of it.
+   * Fill ratio of replies and control frames, relative to their limits. Ignores one chunked reply, because small
+   * calls would otherwise wait until the peer has received most of it.
    */
   replyFill(maxFrames: number, maxBytes: number): number {
     const frames = this.#queuedReplies + this.#control.frames;
@@ -115,7 +115,7 @@ export class WaitingFrames {
     return this.#rest === null && parked === 0 && frames === 0;
   }
 
-  /** Whether nothing waits, for any reason. */
+  /** Whether nothing is waiting for any reason. */
   get isUnused(): boolean {
     return this.isEmpty && !this.hasHeld && this.waiters.length + this.passing.length === 0;
   }
@@ -139,19 +139,19 @@ export class WaitingFrames {
     this.#held.append(bytes, start, end, false);
   }
 
-  /** Appends a copy of a request, with or without permission. Parameters as of `SendBacklog.appendRequest`. */
+  /** Appends a copy of a request, with or without permission. For the parameters, see `SendBacklog.appendRequest`. */
   addRequest(bytes: Uint8Array, start: number, end: number, expiresAtMs: number, isHeld: boolean): UnsentRequest {
     return (isHeld ? this.#held : this.#backlog).appendRequest(bytes, start, end, expiresAtMs);
   }
 
-  /** Removes a request that has not left. Returns whether it had permission. */
+  /** Removes an unsent request. Returns whether it had permission. */
   withdraw(request: UnsentRequest): boolean {
     const backlog = request.block?.backlog;
     backlog?.withdraw(request);
     return backlog === this.#backlog || backlog === this.#behind;
   }
 
-  /** Sets the rest of a frame, which goes before everything else. */
+  /** Sets the rest of a frame, which is sent before everything else. */
   setRest(rest: Uint8Array, isReply: boolean): void {
     this.#rest = rest;
     this.#restIsReply = isReply;
@@ -162,7 +162,7 @@ export class WaitingFrames {
     this.#held.moveTo(this.#backlog, credit);
   }
 
-  /** Drops held frames, and those that leave in chunks: the peer will never permit or acknowledge them. */
+  /** Drops held and chunked frames, which the peer will never permit or acknowledge. */
   dropHeld(): void {
     this.#held.clear();
     this.#behind.clear();
@@ -171,7 +171,7 @@ export class WaitingFrames {
 
   /**
    * Removes and returns the bytes to write next: the rest of a frame, control frames; then a block of the backlog and
-   * a chunk in turns. Null if nothing is left, or if only the peer's acknowledgement lets more chunks leave.
+   * a chunk in turns. Null if nothing is left, or if more chunks need the peer's acknowledgement.
    */
   shift(nowMs: number): Uint8Array | null {
     const rest = this.#rest;
@@ -183,7 +183,7 @@ export class WaitingFrames {
     return chunk ?? this.#shiftSmall(this.large, nowMs) ?? this.large.shift(nowMs);
   }
 
-  /** Returns a block of small frames. Large ones on the way begin, and messages behind one are set aside. */
+  /** Returns a block of small frames. Starts large ones that come first, and sets aside messages behind them. */
   #shiftSmall(large: LargeFrames, nowMs: number): Uint8Array | null {
     for (;;) {
       const isBehind = this.#behind.frames > 0 && !large.hasOrdered;
