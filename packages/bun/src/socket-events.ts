@@ -9,7 +9,7 @@ const events = {
   data: (socket, chunk) => socket.data.received?.(chunk),
   drain: (socket) => socket.data.drained?.(),
   error: (socket, error) => socket.data.failed?.(error, { name: handshakeCode(error) }),
-  close: (socket, error) => socket.data.gone?.(error),
+  close: (socket, error) => socket.data.closed?.(error),
   end(socket) {
     if (socket.data.ended === undefined) socket.close();
     else socket.data.ended();

@@ -82,7 +82,7 @@ describe("SocketStream of Bun", () => {
     const { stream, heard } = scene(-1);
     stream.write(Uint8Array.of(1));
     expect(stream.queuedBytes).toBe(1);
-    stream.gone(coded("EPIPE"));
+    stream.closed(coded("EPIPE"));
     await settle();
     expect([stream.queuedBytes, heard]).toEqual([0, [coded("EPIPE")]]);
   });
@@ -100,7 +100,7 @@ describe("SocketStream of Bun", () => {
 
   test("a socket that is gone without a word of either side is lost, not closed cleanly", async () => {
     const { stream, heard } = scene(1);
-    stream.gone();
+    stream.closed();
     await settle();
     expect(heard).toMatchObject([{ message: expect.stringContaining("was lost") }]);
   });
@@ -110,7 +110,7 @@ describe("SocketStream of Bun", () => {
     stream.pause();
     stream.received(Uint8Array.of(7));
     stream.ended();
-    stream.gone();
+    stream.closed();
     await settle();
     expect(heard).toEqual([]);
     stream.resume();
@@ -128,7 +128,7 @@ describe("SocketStream of Bun", () => {
     expect([waiting.log.at(-1), waiting.stream.queuedBytes]).toEqual(["terminate", 0]);
     const reset = scene(1);
     reset.stream.destroy(new Error("for a reason"));
-    reset.stream.gone();
+    reset.stream.closed();
     expect(reset.log).toEqual(["terminate"]);
   });
 });

@@ -63,7 +63,7 @@ export class SocketStream extends SocketStreamBase {
   }
 
   /** The socket is closed, possibly while one of its methods is running. */
-  gone(cause?: unknown): void {
+  closed(cause?: unknown): void {
     this.#isSocketClosed = true;
     if (cause !== undefined) this.failed(cause);
     else if (this.state !== "destroyed") this.#closed();

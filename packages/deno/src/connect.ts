@@ -55,7 +55,7 @@ function connectWithCertificate({ target, host }: ConnectAttempt<Deno.Conn>, tls
     );
   }
   if (host !== target.host) {
-    throw tlsConfigError(`family: ${limit} cannot be told to use IPv${target.family} for ${target.host}`);
+    throw tlsConfigError(`family: ${limit} has no way to choose IPv${target.family} for ${target.host}`);
   }
   return Deno.connectTls({ hostname: host, port: target.port, caCerts: roots(tls), cert, key });
 }

@@ -106,7 +106,7 @@ export function subscriptionLimitError(servers: readonly string[]): ConduitError
   return new ConduitError(
     ErrorCode.TOO_MANY_SUBSCRIPTIONS,
     `NATS at ${servers.join(", ")} takes no more subscriptions of this node, which needs one for each topic with subscribers ` +
-      "here and each user who is connected: raise max_subscriptions, or the limit of the account, and connect anew",
+      "here and each user who is connected: raise max_subscriptions, or the limit of the account, and reconnect",
   );
 }
 

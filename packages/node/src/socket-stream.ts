@@ -62,7 +62,7 @@ function onError(this: OwnedSocket, cause: Error): void {
 }
 
 function onClose(this: OwnedSocket): void {
-  this[OWNER].gone?.();
+  this[OWNER].closed?.();
 }
 
 /** A byte stream on a `net.Socket`, or on a `tls.TLSSocket` after its handshake. */
@@ -123,7 +123,7 @@ export class SocketStream extends SocketStreamBase {
     else super.failed(cause);
   }
 
-  gone(): void {
+  closed(): void {
     if (this.state === "open") this.lost();
     this.finish();
   }

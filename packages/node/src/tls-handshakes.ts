@@ -41,7 +41,7 @@ export function tcpHandshakes(acceptor: Acceptor<Socket>): TlsHandshakes {
         pending.delete(name);
         // The TLS socket's failure is reported in the same turn, before or after this event.
         await setImmediate();
-        if (failure === null) handshake.gone();
+        if (failure === null) handshake.closed();
         else handshake.refused(failure.cause, failure.refusal, socket);
         failure = null;
       });
@@ -79,7 +79,7 @@ export function unixHandshakes(acceptor: Acceptor<Socket>): TlsHandshakes {
         // As over TCP, the failure may be reported after this event.
         await setImmediate();
         release();
-        handshake.gone();
+        handshake.closed();
       });
       begin(server, socket);
     },

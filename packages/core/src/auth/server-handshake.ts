@@ -282,7 +282,7 @@ export class ServerHandshake {
     if (theirs.includes("certificate") && methods.includes("certificate") && tls !== null) {
       const user = await this.#authenticator.userOfCertificate(tls);
       if (user !== null) return { kind: "accepted", user, ...introduction, payload: {} };
-      return refused(ErrorCode.AUTH_FAILED, "The client's certificate stands for nobody here");
+      return refused(ErrorCode.AUTH_FAILED, "The client's certificate doesn't belong to a user");
     }
     if (theirs.includes("token") && methods.includes("token")) {
       this.#stage = { awaits: "token", introduction };

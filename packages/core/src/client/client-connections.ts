@@ -266,7 +266,7 @@ export class ClientConnections<Peer>
     const connection = this.#connection;
     // Wait until a closing connection has closed. One that has just lost its stream is resumed over the next one.
     if (connection !== null && !connection.isSuspended) {
-      const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Connecting anew", reconnect: false };
+      const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Replaced by a new connection", reconnect: false };
       await abort.race(connection.close(reason));
     }
     abort.throwIfAborted();

@@ -77,7 +77,7 @@ export class ReadyWaits {
 
 /** The error for callers that would wait forever. @param cause why the client gave up; null if no longer known */
 export function wontConnect(cause: Error | null): ConduitError {
-  const why = cause === null ? "it was closed, or has given up" : messageOf(cause);
+  const why = cause === null ? "it was closed or has given up" : messageOf(cause);
   const message = `The client isn't connected, and won't be until connect() is called: ${why}`;
   return new ConduitError(ErrorCode.CONNECTION_CLOSED, message, { cause: cause ?? undefined });
 }

@@ -94,7 +94,7 @@ export class WaitingSession<Peer> {
     const rest = handled === null ? null : (connection.sender.unhandled?.rest(handled) ?? null);
     if (rest !== null) {
       this.#messages.restored(rest.messages, rest.lost);
-      connection.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server was started anew"));
+      connection.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server was restarted"));
       return null;
     }
     connection.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The server doesn't know the session any more"));

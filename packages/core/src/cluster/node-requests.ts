@@ -144,7 +144,7 @@ export class NodeRequests {
         },
         lost() {
           end();
-          reject(nodeUnavailable(name, node.id, "is gone"));
+          reject(nodeUnavailable(name, node.id, "has left or timed out"));
         },
         unknown() {
           end();

@@ -84,7 +84,7 @@ export interface EndpointContract {
 }
 
 /** The default of `onceOwner` and `userName`. */
-const nobody = (): string => "";
+const noName = (): string => "";
 const ignore = (): void => undefined;
 
 /** The internals of a `Server` or `Client`. */
@@ -226,10 +226,10 @@ export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHos
   }
 
   /** Overridden by servers, where all connections of a user share their keys. */
-  onceOwner: (from: Peer) => string = nobody;
+  onceOwner: (from: Peer) => string = noName;
 
   /** Overridden by servers. */
-  userName: (from: Peer) => string = nobody;
+  userName: (from: Peer) => string = noName;
 
   /** Overridden by servers and clients; see `RequestScheduler`. */
   hookStarted: (peer: Peer, running: Promise<unknown>, bytes: number) => void = ignore;

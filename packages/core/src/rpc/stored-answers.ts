@@ -140,7 +140,9 @@ export class StoredAnswers implements Answers {
       return this.#beginAgain(id, key, delivery + 1);
     }
     const what = `'${request.name}' was interrupted by the end of the server's process`;
-    const message = request.isCall ? `${what}: nobody knows whether it was carried out` : `${what} ${delivery} times`;
+    const message = request.isCall
+      ? `${what}: it is unknown whether it ran to completion`
+      : `${what} ${delivery} times`;
     const error = new RpcError(ErrorCode.OUTCOME_UNKNOWN, message, { details: { deliveries: delivery } });
     const answer = { error };
     await this.#host.store.put(key, endedRecord(this.#host.codec, { delivery, answer }), this.#host.onceMs);

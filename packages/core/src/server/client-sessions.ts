@@ -95,7 +95,7 @@ export class ClientSessions<Peer> {
 
   #endMoved(protocol: ProtocolConnection<Peer>): void {
     this.#moved.add(protocol);
-    protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The client goes on by another connection"));
+    protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, "The client continues over another connection"));
   }
 
   /**
@@ -112,7 +112,7 @@ export class ClientSessions<Peer> {
     // A well-behaved client sends nothing before the answer.
     if (login.undecodedBytes > 0 || this.live.find(request, session.owner) !== session) return false;
     // The old stream may still look alive.
-    protocol.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
+    protocol.streamFailed(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has reconnected"));
     if (protocol.resumption === null || login.resumption === null || !protocol.isSuspended) return false;
     answer(this.#nextToken(session, request), protocol.resumption.stream.received);
     protocol.resumption.resume(login.resumption.handOver(), request.received);

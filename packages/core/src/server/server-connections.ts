@@ -512,7 +512,7 @@ function owesAnything<Peer>({ resumption, scheduler, sendQueue }: ProtocolConnec
 
 /** Ends a session without a stream that can no longer be resumed. */
 function endStopped<Peer>(protocol: ProtocolConnection<Peer>): void {
-  protocol.destroy(new ConduitError(ErrorCode.SERVER_STOPPING, "The server stopped before the client came back"));
+  protocol.destroy(new ConduitError(ErrorCode.SERVER_STOPPING, "The server stopped before the client reconnected"));
 }
 
 /** The connection of a logged-in client. */

@@ -114,7 +114,7 @@ export class Sessions<Peer> {
     if (session === undefined) return;
     const { wheel, runtime } = this.#context;
     const expiry = new RunningTimer(wheel, runtime, () => {
-      const message = `The session expired: its client didn't come back within ${this.#windowMs} ms`;
+      const message = `The session expired: its client didn't reconnect within ${this.#windowMs} ms`;
       protocol.destroy(new ConduitError(ErrorCode.SESSION_EXPIRED, message));
     });
     session.expiry = expiry;
@@ -155,7 +155,7 @@ export class Sessions<Peer> {
     const closing = this.#find(request.token);
     // End it now, so that its count of received bytes is final: the client no longer reads from it.
     if (closing?.owner === owner && !closing.protocol.isOpen) {
-      closing.protocol.destroy(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has come back"));
+      closing.protocol.destroy(new ConduitError(ErrorCode.CONNECTION_RESET, "The client has reconnected"));
     }
     this.#forgetExpired();
     const expired = this.#expired.get(request.token);

@@ -125,14 +125,14 @@ describe("Acceptor", () => {
       const { acceptor, streams, socket, codes } = accepting({ tls });
       const handshake = acceptor.handshake(socket);
       handshake?.failed(coded("ERR_SSL_HTTP_REQUEST"));
-      handshake?.gone();
+      handshake?.closed();
       handshake?.ready();
       expect([codes(), streams]).toEqual([[ErrorCode.TLS_NOT_TLS], []]);
     });
 
     test("takes a socket that is gone for a client that closed the connection", () => {
       const { acceptor, socket, failures } = accepting({ tls });
-      acceptor.handshake(socket)?.gone();
+      acceptor.handshake(socket)?.closed();
       expect(failures).toMatchObject([
         { code: ErrorCode.CONNECTION_RESET, message: expect.stringContaining("192.0.2.7:7") },
       ]);
@@ -141,11 +141,11 @@ describe("Acceptor", () => {
     test("names a client of which nothing is known any more by the server's path, or not at all", () => {
       for (const [path, name] of [
         ["/x.sock", "unix:/x.sock"],
-        [undefined, "(gone)"],
+        [undefined, "(disconnected)"],
       ] as const) {
         const { acceptor, socket, failures } = accepting({ tls, path });
         socket.remote = null;
-        acceptor.handshake(socket)?.gone(coded("ECONNRESET"));
+        acceptor.handshake(socket)?.closed(coded("ECONNRESET"));
         expect(failures[0]?.message).toContain(name);
       }
     });

@@ -142,7 +142,9 @@ export class Acceptor<S> implements SocketOwner {
   failed(cause: unknown): void {
     const { errors } = this.#operations;
     const isGone = CLIENT_GONE.test(errors.codeOf(cause));
-    const error = isGone ? goneError("A client was gone before it was accepted") : errors.accept(cause, this.target);
+    const error = isGone
+      ? goneError("A client disconnected before it was accepted")
+      : errors.accept(cause, this.target);
     if (this.#isClosed || this.#events.exhausted === undefined || !EXHAUSTED.test(errors.codeOf(cause))) {
       this.#report(error);
       return;
@@ -157,13 +159,13 @@ export class Acceptor<S> implements SocketOwner {
   /** Stops reporting connections, and drops those that aren't ready. */
   close(): void {
     this.#isClosed = true;
-    for (const handshake of this.#handshakes.entries) handshake.gone();
+    for (const handshake of this.#handshakes.entries) handshake.closed();
   }
 
   #accept(socket: S, session: TlsSession | null): void {
     const tls = session === null ? null : tlsInfo(session);
     const facts = this.#isClosed ? null : serverFacts(this.target, this.#operations.ends(socket, this.#local), tls);
-    if (facts === null) this.#drop(socket, goneError("A client was gone before it was accepted"), false);
+    if (facts === null) this.#drop(socket, goneError("A client disconnected before it was accepted"), false);
     else this.#events.accepted(this.#operations.stream(socket, facts));
   }
 
@@ -184,7 +186,7 @@ export class Acceptor<S> implements SocketOwner {
   #nameOf(socket: S): string {
     const ends = this.#operations.ends(socket, this.#local);
     if (ends !== null) return formatAddress(ends.remote);
-    return this.target.path === undefined ? "(gone)" : formatEndpoint(this.target);
+    return this.target.path === undefined ? "(disconnected)" : formatEndpoint(this.target);
   }
 }
 
@@ -220,7 +222,7 @@ export class Handshake<S> implements SocketOwner {
     if (this.#settle()) this.#acceptor.evicted(this.#socket, limit);
   }
 
-  gone(cause?: unknown): void {
+  closed(cause?: unknown): void {
     this.failed(cause ?? codedError("ECONNRESET", "the client closed the connection"));
   }
 

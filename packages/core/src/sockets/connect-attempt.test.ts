@@ -70,7 +70,7 @@ describe("ConnectAttempt", () => {
       const { attempt, socket } = attempting(tls);
       const failure = rejection(attempt.start(nothing));
       attempt.opened(socket);
-      attempt.gone(cause);
+      attempt.closed(cause);
       expect(await failure).toMatchObject({ code });
       expect(socket.discarded).toBe("at once");
     }
@@ -116,7 +116,7 @@ describe("ConnectAttempt", () => {
     attempt.ready();
     attempt.ready();
     attempt.failed(coded("ECONNRESET"));
-    attempt.gone();
+    attempt.closed();
     await result;
     expect(socket.discarded).toBeNull();
   });
@@ -151,7 +151,7 @@ describe("ConnectAttempt", () => {
   test.each<[string, (attempt: ConnectAttempt<FakeSocket>) => void]>([
     ["is ready", (attempt) => attempt.ready()],
     ["has failed", (attempt) => attempt.failed(coded("ECONNREFUSED"))],
-    ["has lost its socket", (attempt) => attempt.gone()],
+    ["has lost its socket", (attempt) => attempt.closed()],
   ])("leaves no listener on the signal once it %s: that may outlive many attempts", async (_, end) => {
     const { attempt, signal, socket } = attempting(plain);
     const result = attempt.start(nothing);

@@ -94,7 +94,7 @@ export class ConnectAttempt<S> implements SocketOwner {
     );
   }
 
-  gone(cause?: unknown): void {
+  closed(cause?: unknown): void {
     const isCutOff = cause === undefined && this.tls !== null;
     this.failed(cause ?? new Error("the socket was closed"), isCutOff ? { name: TLS_CUT_OFF } : undefined);
   }

@@ -22,7 +22,7 @@ export interface SocketOwner {
   /** The connection failed. */
   failed?(cause: unknown, facts?: FailureFacts): void;
   /** The socket is closed. */
-  gone?(cause?: unknown): void;
+  closed?(cause?: unknown): void;
 }
 
 /** Facts about the failure of a client's TLS handshake, in addition to the error. */

@@ -29,7 +29,7 @@ class LoggedStream extends SocketStreamBase {
     return this.state === "open" ? this.mustWait() : false;
   }
 
-  gone(): void {
+  closed(): void {
     if (this.state === "open") this.lost();
     this.finish();
   }
@@ -192,7 +192,7 @@ describe("SocketStreamBase", () => {
     const stream = new LoggedStream();
     const heard = new Heard();
     stream.open(heard);
-    stream.gone();
+    stream.closed();
     await microtasks();
     expect(heard.calls).toEqual([ErrorCode.CONNECTION_CLOSED]);
   });
@@ -205,7 +205,7 @@ describe("SocketStreamBase", () => {
     stream.failed(new Error("and another"));
     stream.destroy(new Error("too late"));
     stream.ended();
-    stream.gone();
+    stream.closed();
     await microtasks();
     expect([heard.calls, stream.log]).toEqual([[ErrorCode.CONNECTION_RESET], ["read", "reset"]]);
   });
@@ -219,7 +219,7 @@ describe("SocketStreamBase", () => {
     spoken.received(byte(1));
     for (const stream of [silent, spoken]) {
       stream.ended();
-      stream.gone();
+      stream.closed();
     }
     await microtasks();
     expect([atSilent.calls, atSpoken.calls]).toEqual([["refused"], [1, "closed"]]);
@@ -230,7 +230,7 @@ describe("SocketStreamBase", () => {
     const order: string[] = [];
     stream.open({ data() {}, drained() {}, closed: () => void order.push("closed") });
     const closing = stream.close().then(() => order.push("resolved"));
-    stream.gone();
+    stream.closed();
     await closing;
     expect(order).toEqual(["closed", "resolved"]);
     const unopened = new LoggedStream();

@@ -170,7 +170,7 @@ export class FakePartialSocket {
 
   #fail(cause: Error): void {
     this.#isClosed = true;
-    void Promise.resolve().then(() => this.owner.gone?.(cause));
+    void Promise.resolve().then(() => this.owner.closed?.(cause));
   }
 
   async #run(pipe: Pipe): Promise<void> {
@@ -200,7 +200,7 @@ export class FakePartialSocket {
     }
     if (this.#finSent && !this.#isClosed) {
       this.#isClosed = true;
-      this.owner.gone?.();
+      this.owner.closed?.();
     }
   }
 }

@@ -158,7 +158,7 @@ export class FileDownload {
       if (before !== null && !isContinuation(header, before)) {
         throw new RpcError(
           ErrorCode.FILE_CHANGED,
-          `'${name}' changed while it was fetched, and its target can't begin anew`,
+          `'${name}' changed during the download, and the target can't start over`,
         );
       }
       const sink = open(header);

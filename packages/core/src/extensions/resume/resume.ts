@@ -135,7 +135,7 @@ export class ConnectionSession extends TimerEntry {
   }
 
   /** The acknowledgement was sent by other means, when the session was resumed. */
-  told(): void {
+  acknowledgementSent(): void {
     this.#acknowledged = this.#stream.received;
     this.#ackBytes = 0;
   }
@@ -143,7 +143,7 @@ export class ConnectionSession extends TimerEntry {
   /** Sends an acknowledgement ahead of waiting frames, because the other side's senders may be waiting for it. */
   acknowledge(): void {
     if (this.#stream.isSuspended) return;
-    this.told();
+    this.acknowledgementSent();
     const { context, settings } = this.#connection;
     const writer = context.writer(settings.maxMessageBytes, false);
     const received = this.#acknowledged;

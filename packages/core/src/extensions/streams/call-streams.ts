@@ -114,9 +114,7 @@ export class CallStreams implements Streams, OwnCall {
     };
     const onAbort = (): void => giveUp(cancelledError(name, signal?.reason));
     const timer = new CallbackTimer(() => {
-      const why = this.#streams.hasSlot
-        ? "the send queue was full"
-        : "the peer has not answered streams that were given up";
+      const why = this.#streams.hasSlot ? "the send queue was full" : "the peer hasn't answered abandoned streams";
       const message = `'${name}' timed out after ${timeoutMs} ms: it could not be sent, because ${why}`;
       giveUp(new ConduitError(ErrorCode.TIMEOUT, message));
     });

@@ -125,7 +125,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
     const open = this.#calls.size - this.#givenUp + this.#opening.size;
     if (open >= streams) fail(`${open} streams are open, and the peer takes ${streams}`);
     // A peer that never answers must not make this side keep an unlimited number.
-    if (this.#givenUp >= MAX_GIVEN_UP_STREAMS) fail(`the peer hasn't answered ${this.#givenUp} that were given up`);
+    if (this.#givenUp >= MAX_GIVEN_UP_STREAMS) fail(`the peer hasn't answered ${this.#givenUp} abandoned ones`);
   }
 
   /** Updates the number of abandoned calls that the peer hasn't answered. */

@@ -479,7 +479,7 @@ describe("a hostile server", () => {
     const late = outcome(client.call("late", {}, { onProgress: () => undefined, timeoutMs: 1000 }));
     await runtime.advance(1100);
     expect(late).toMatchObject({ state: "rejected", error: { code: ErrorCode.TIMEOUT } });
-    expect(String(late.error)).toContain("the peer has not answered streams that were given up");
+    expect(String(late.error)).toContain("the peer hasn't answered abandoned streams");
     answer();
     await runtime.settle();
     expect(await peer.received()).toEqual([]);
