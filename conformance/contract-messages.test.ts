@@ -26,7 +26,7 @@ declare const connection: Connection<typeof chat>;
 const METHODS = '"history" | "ping"';
 const MESSAGES = '"say" | "leave"';
 
-/** A mistake, and all that the compiler is to say of it. */
+/** A mistake and the compiler's complete output for it. */
 const MISTAKES: readonly (readonly [mistake: string, ...lines: string[]])[] = [
   ['void client.call("history");', "Expected 2-3 arguments, but got 1."],
   ['void client.call("histroy");', `Argument of type '"histroy"' is not assignable to parameter of type '${METHODS}'.`],

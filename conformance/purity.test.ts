@@ -5,7 +5,7 @@ import { describe, expect, test } from "vitest";
 
 const core = fileURLToPath(new URL("../packages/core/", import.meta.url));
 
-/** Compiler problems of a file with `source` in the core, with the core's settings. */
+/** Returns the compiler's errors for a file with `source` in the core, with the core's settings. */
 function problemsOf(source: string): string[] {
   const path = join(core, "tsconfig.json");
   const { config } = ts.readConfigFile(path, ts.sys.readFile);

@@ -1,4 +1,4 @@
-/** Certificates of servers that not every runtime accepts, as RUNTIMES.md says. */
+/** Server certificates that not every runtime accepts (see RUNTIMES.md). */
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

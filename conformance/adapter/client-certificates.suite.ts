@@ -1,4 +1,4 @@
-/** TLS servers of adapters that can ask for client certificates. */
+/** TLS servers of adapters that can request client certificates. */
 
 import { connect as tlsConnect } from "node:tls";
 import { ErrorCode, type TlsServerOptions } from "@netconduit/core/adapter";
@@ -45,7 +45,7 @@ export function describeClientCertificates(subject: AdapterSubject): void {
     ] as const) {
       test(`refuses ${what} where one is required, and both sides learn it`, () =>
         withListener(subject, demanding, async ({ port, failed }) => {
-          // Repeated, because timing decides what reaches the client first.
+          // Repeated, because what reaches the client first depends on timing.
           for (let round = 0; round < 20; round++) {
             expect(await outcome(subject, port, options)).toMatchObject(REFUSED);
             expect(await failed()).toMatchObject(REFUSED);

@@ -64,7 +64,7 @@ export function describeConnect(subject: AdapterSubject): void {
 
     test("aborting during the TLS handshake rejects with the signal's ConduitError", async () => {
       const arrived = Promise.withResolvers<Socket>();
-      // The server never answers, so the client is connected but not ready.
+      // The server never answers, so the client connects but never becomes ready.
       const port = await bareServer(arrived.resolve);
       const controller = new AbortController();
       const reason = new ConduitError(ErrorCode.CONNECT_TIMEOUT, "took too long");

@@ -7,7 +7,7 @@ import type { ByteStream, ConnectTarget, Listener, TlsClientOptions, TlsServerOp
 import { onTestFinished } from "vitest";
 import type { SocketAdapter } from "./subject.ts";
 
-/** Where a test connects to or listens; port 0 unless given. */
+/** An endpoint to connect to or listen on. Default: port 0. */
 export interface TestEndpoint {
   readonly host?: string;
   readonly path?: string;
@@ -32,7 +32,7 @@ export function target(endpoint: TestEndpoint): ConnectTarget {
   };
 }
 
-/** A queue whose items can be awaited. */
+/** A queue with awaitable items. */
 class Arrivals<T> {
   readonly #items: T[] = [];
   readonly #waiting: ((item: T) => void)[] = [];
@@ -52,9 +52,9 @@ class Arrivals<T> {
 export interface TestListener {
   readonly listener: Listener;
   readonly port: number;
-  /** Resolves to the next accepted stream. */
+  /** Resolves with the next accepted stream. */
   accepted(): Promise<ByteStream>;
-  /** Resolves to the next reported failure. */
+  /** Resolves with the next reported failure. */
   failed(): Promise<Error>;
 }
 
@@ -82,7 +82,7 @@ export async function listening(adapter: SocketAdapter, endpoint: TestEndpoint):
   };
 }
 
-/** Both ends of a new connection: `a` is the client's stream, `b` the server's. */
+/** Opens a connection and returns both ends: `a` is the client's stream, `b` the server's. */
 export async function connectedPair(
   adapter: SocketAdapter,
   endpoint: TestEndpoint,
@@ -92,7 +92,7 @@ export async function connectedPair(
   return { a, b: await accepted(), dispose: () => listener.close() };
 }
 
-/** The error that `connect` rejects with, or `"connected"`. */
+/** Returns the error that `connect` rejects with, or `"connected"`. */
 export function attempt(
   adapter: SocketAdapter,
   to: ConnectTarget,
@@ -107,7 +107,7 @@ export function attempt(
   );
 }
 
-/** The error that `listen` rejects with. */
+/** Returns the error that `listen` rejects with. */
 export function listenFailure(adapter: SocketAdapter, endpoint: TestEndpoint): Promise<Error> {
   return listening(adapter, endpoint).then(
     async ({ listener }) => {
@@ -118,7 +118,7 @@ export function listenFailure(adapter: SocketAdapter, endpoint: TestEndpoint): P
   );
 }
 
-/** A server of the runtime's own `node:net` on the loopback interface, closed when the test ends. */
+/** Starts a server with the runtime's `node:net` on the loopback interface. Closed when the test ends. */
 export async function bareServer(onConnection: (socket: Socket) => void): Promise<number> {
   const sockets = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true }, (socket) => {
@@ -133,7 +133,7 @@ export async function bareServer(onConnection: (socket: Socket) => void): Promis
   return (server.address() as AddressInfo).port;
 }
 
-/** A port of the loopback interface without a listener. */
+/** Returns a port without a listener on the loopback interface. */
 export async function closedPort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -143,7 +143,7 @@ export async function closedPort(): Promise<number> {
   return port;
 }
 
-/** A path for a Unix socket, removed when the test ends. */
+/** Returns a path for a Unix socket. Removed when the test ends. */
 export async function socketPath(): Promise<string> {
   const directory = await mkdtemp(join(tmpdir(), "netconduit-"));
   onTestFinished(() => rm(directory, { recursive: true }));

@@ -31,7 +31,7 @@ export function describeListen(subject: AdapterSubject): void {
     });
 
     test("an address this machine does not have is ADDRESS_UNAVAILABLE", async () => {
-      // An address that no host has: TEST-NET-1 of RFC 5737.
+      // An address without a host (TEST-NET-1, RFC 5737).
       const error = await listenFailure(subject, { host: "192.0.2.1" });
       expect(error).toMatchObject({ code: ErrorCode.ADDRESS_UNAVAILABLE });
     });
@@ -135,7 +135,7 @@ export function describeListen(subject: AdapterSubject): void {
 
     test("a socket file that nobody listens at any more is replaced", async () => {
       const path = await socketPath();
-      // A server removes the file it made. A second name for that file stays, as after a crash.
+      // A server removes the file it created. A second name for that file remains, as after a crash.
       const dead = createServer().listen(`${path}.1`);
       await once(dead, "listening");
       await rename(`${path}.1`, path);

@@ -1,4 +1,4 @@
-/** An adapter's `Runtime`, besides sockets. */
+/** An adapter's `Runtime`, except for sockets. */
 
 import { deflateSync } from "node:zlib";
 import { ErrorCode, type Runtime } from "@netconduit/core/adapter";
@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const hex = (data: Uint8Array): string => Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** The order in which tasks run when `start` is called from a callback of the event loop. */
+/** Returns the order in which tasks run when `start` is called from a callback of the event loop. */
 function order(start: (log: (entry: string) => void) => void): Promise<string[]> {
   return new Promise((resolve) => {
     const entries: string[] = [];

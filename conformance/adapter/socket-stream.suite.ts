@@ -1,4 +1,4 @@
-/** An adapter's streams when the peer is a bare socket: half-close, reset, hang-up. */
+/** An adapter's streams with a bare socket as the peer: half-close, reset, disconnect. */
 
 import { once } from "node:events";
 import { connect as netConnect, type Socket } from "node:net";
@@ -14,7 +14,7 @@ const BROKEN: readonly unknown[] = [ErrorCode.CONNECTION_RESET, ErrorCode.CONNEC
 const codeOf = (error: Error | null | undefined): unknown => (error as { code?: unknown } | null | undefined)?.code;
 
 export function describeSocketStream(subject: AdapterSubject): void {
-  /** A bare client of a listener, and the stream its server has of it. */
+  /** Connects a bare socket to a listener and returns it with the server's stream. */
   async function bareClient() {
     const { listener, port, accepted } = await listening(subject, { host: "127.0.0.1" });
     const socket: Socket = netConnect({ port, host: "127.0.0.1", allowHalfOpen: true });
@@ -74,7 +74,7 @@ export function describeSocketStream(subject: AdapterSubject): void {
 
     test("a peer that resets before the stream is opened closes it with CONNECTION_RESET", async () => {
       const { socket, stream, recorder, dispose } = await bareClient();
-      // A stream that is not opened yet must keep the error.
+      // A stream that isn't open yet must keep the error.
       socket.resetAndDestroy();
       await socketClosed(socket);
       recorder.open(stream);
@@ -117,7 +117,7 @@ export function describeSocketStream(subject: AdapterSubject): void {
       await new Promise((resolve) => setImmediate(resolve));
       a.destroy(null);
       await atA.whenClosed;
-      // The peer receives what the system had taken, and then the end: no pending write keeps the socket open.
+      // The peer receives what the system had accepted, then the end: a pending write doesn't keep the socket open.
       b.resume();
       await atB.whenClosed;
       expect(atB.total).toBeLessThan(64 * MIB);

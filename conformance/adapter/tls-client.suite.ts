@@ -1,4 +1,4 @@
-/** An adapter's `connect` with TLS, and the servers it must refuse. */
+/** An adapter's `connect` with TLS, and the servers it must reject. */
 
 import { connect as netConnect, type Socket } from "node:net";
 import { ErrorCode } from "@netconduit/core/adapter";
@@ -19,7 +19,7 @@ import {
   withListener,
 } from "./tls-peers.ts";
 
-/** An alert record: fatal, protocol_version. */
+/** A fatal alert, protocol_version. */
 const PROTOCOL_VERSION_ALERT = Uint8Array.of(0x15, 3, 1, 0, 2, 2, 70);
 
 export function describeTlsClient(subject: AdapterSubject): void {
@@ -201,7 +201,7 @@ export function describeTlsClient(subject: AdapterSubject): void {
   });
 }
 
-/** Pipes `socket` to and from a port of the loopback interface. */
+/** Pipes `socket` to and from a port on the loopback interface. */
 function tunnel(socket: Socket, port: number): Socket {
   const other = netConnect(port, "127.0.0.1").on("error", () => {});
   socket.pipe(other).pipe(socket);

@@ -23,7 +23,7 @@ export function pem(name: string): Promise<string> {
   return readFile(testFile(name), "utf8");
 }
 
-/** Runs `body` with a TLS listener of the adapter, and closes it. */
+/** Runs `body` with a TLS listener of the adapter, then closes the listener. */
 export async function withListener(
   adapter: SocketAdapter,
   tls: TlsServerOptions,
@@ -38,7 +38,7 @@ export async function withListener(
   }
 }
 
-/** A TLS server of the runtime's `node:tls`, which writes a byte to each client; closed when the test ends. */
+/** Starts a TLS server with the runtime's `node:tls` that writes a byte to each client. Closed when the test ends. */
 export async function bareTlsServer(options: TlsOptions, onSecure?: (socket: TLSSocket) => void): Promise<number> {
   const sockets = new Set<TLSSocket>();
   const material = { cert: await pem("server.crt"), key: await pem("server.key") };
@@ -56,19 +56,19 @@ export async function bareTlsServer(options: TlsOptions, onSecure?: (socket: TLS
   return (server.address() as AddressInfo).port;
 }
 
-/** Connects with TLS to a port of the loopback interface. */
+/** Connects by TLS to a port on the loopback interface. */
 export function dial(
   adapter: SocketAdapter,
   port: number,
   clientTls: TlsClientOptions,
   host = "localhost",
 ): Promise<ByteStream> {
-  // Deno cannot choose the family of a name and present a certificate at the same time.
+  // Deno can't choose the address family and present a certificate at the same time.
   const family = clientTls.cert === undefined ? 4 : 0;
   return adapter.connect({ ...target({ host, port, clientTls }), family }, new AbortController().signal);
 }
 
-/** The error that a TLS client is refused with, or `"connected"`. */
+/** Returns the error of a rejected TLS client, or `"connected"`. */
 export function refusal(
   adapter: SocketAdapter,
   port: number,
@@ -84,7 +84,7 @@ export function refusal(
   );
 }
 
-/** Connects and writes at once. Resolves to the error of the handshake or the stream, or to the bytes received. */
+/** Connects and immediately writes. Resolves with the error of the handshake or the stream, or with the received bytes. */
 export async function outcome(adapter: SocketAdapter, port: number, clientTls: TlsClientOptions): Promise<unknown> {
   let stream: ByteStream;
   try {

@@ -1,4 +1,4 @@
-/** An adapter's `listen` with TLS, and what it must refuse and report. */
+/** An adapter's `listen` with TLS: what it must reject and report. */
 
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
@@ -14,7 +14,7 @@ import { listenFailure, listening, socketClosed, target } from "./endpoints.ts";
 import type { AdapterSubject } from "./subject.ts";
 import { ca, dial, pem, serverTls, withListener } from "./tls-peers.ts";
 
-/** A ClientHello of TLS 1.1, with one cipher and no extension. */
+/** A ClientHello of TLS 1.1 with one cipher and no extensions. */
 const OLD_HELLO: Uint8Array = Uint8Array.of(
   ...[0x16, 3, 1, 0, 45],
   ...[1, 0, 0, 41, 3, 2],
@@ -85,7 +85,7 @@ export function describeTlsServer(subject: AdapterSubject): void {
           (await accepted()).destroy(null);
           client.destroy(null);
           silent[1]?.destroy();
-          // The dropped client was reported once, so the next failure is that of the one that hung up.
+          // The dropped client was reported once, so the next failure is from the client that disconnected.
           expect(await failed()).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
         },
         { maxPendingHandshakes: 2 },
@@ -134,7 +134,7 @@ export function describeTlsServer(subject: AdapterSubject): void {
       expect(failures).toBe(0);
     });
 
-    /** Resolves when the server has closed the connection, where its runtime can. */
+    /** Resolves when the server has closed the connection, if its runtime can. */
     async function hungUp(socket: Socket): Promise<void> {
       if (capabilities.dropsHandshakes) await socketClosed(socket);
       socket.destroy();

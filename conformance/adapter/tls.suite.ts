@@ -4,7 +4,7 @@ import type { AdapterSubject } from "./subject.ts";
 import { describeTlsClient } from "./tls-client.suite.ts";
 import { describeTlsServer } from "./tls-server.suite.ts";
 
-/** All suites about TLS. */
+/** All TLS suites. */
 export function describeTls(subject: AdapterSubject): void {
   describeTlsClient(subject);
   describeTlsServer(subject);

@@ -49,7 +49,7 @@ export function describeBackPressure(stage: Stage): void {
     stage.withOpenPair(async (ends) => {
       const { a, b, atA } = ends;
       b.pause();
-      // The paused side may have taken in a chunk that was on its way.
+      // The paused side may have read a chunk that was in flight.
       const bound = capabilities.highWaterMark + capabilities.kernelBytes + 4 * CHUNK_BYTES;
       let written = 0;
       for (let drains = -1; drains !== atA.drains; await rounds(ends, 20)) {

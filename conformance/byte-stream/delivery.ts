@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { fillPattern } from "./recorder.ts";
 import { CHUNK_BYTES, type Stage } from "./stage.ts";
 
-/** Order, completeness, and ownership of the bytes. */
+/** Order, completeness and ownership of bytes. */
 export function describeDelivery(stage: Stage): void {
   test("bytes arrive in order, in both directions", () =>
     stage.withOpenPair(async ({ a, b, atA, atB }) => {
@@ -38,7 +38,7 @@ export function describeDelivery(stage: Stage): void {
       const total = 40 * CHUNK_BYTES;
       atB.verifyPattern();
       atB.onData = () => {
-        // Room for more than one read brings, for less, and none.
+        // Space for more than one read delivers, for less, and no space.
         const size = [3 * CHUNK_BYTES, 1000, 0][Math.floor(atB.total / CHUNK_BYTES) % 3] as number;
         if (atB.readTarget() === null && size > 0) atB.landIn(new Uint8Array(size));
       };

@@ -4,7 +4,7 @@ import { type Ends, MIB, type Stage } from "./stage.ts";
 
 const BROKEN: readonly unknown[] = [ErrorCode.CONNECTION_RESET, ErrorCode.CONNECTION_CLOSED];
 
-/** `destroy` in every state, by either side. */
+/** `destroy` in every state, called by either side. */
 export function describeDestroying(stage: Stage): void {
   const { capabilities } = stage;
   const reason = new ConduitError(ErrorCode.SLOW_CONSUMER, "destroyed by the test");
@@ -38,7 +38,7 @@ export function describeDestroying(stage: Stage): void {
   for (const { title, enter } of states) {
     test(`destroy ends a stream ${title}: closed comes later, once, with the reason`, () =>
       stage.withOpenPair(async (ends) => {
-        // No turn in between unless the state takes one: a fast transport would be in the next state by then.
+        // No extra turn in between: a fast transport would already be in the next state.
         const entering = enter(ends);
         if (entering !== undefined) await entering;
         ends.a.destroy(reason);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { fillPattern } from "./recorder.ts";
 import { MIB, type Stage, turns } from "./stage.ts";
 
-/** `close`, by one side or both, and the stream afterwards. */
+/** `close` by one side or both, and the stream's behaviour afterwards. */
 export function describeEnding(stage: Stage): void {
   test("close flushes what was written, and both sides close cleanly", () =>
     stage.withOpenPair(async ({ a, atA, atB }) => {

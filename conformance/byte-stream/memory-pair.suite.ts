@@ -1,7 +1,7 @@
 import { memoryPair } from "../../packages/core/src/bytes/memory-pair.ts";
 import { describeByteStream } from "./suite.ts";
 
-/** The core's streams in memory, inside every runtime. */
+/** The core's in-memory streams, on every runtime. */
 export function describeMemoryPair(runtime: string): void {
   describeByteStream(`a memory pair on ${runtime}`, {
     async makePair() {

@@ -1,24 +1,24 @@
 import type { ByteSink, ByteStream } from "@netconduit/core/adapter";
 
-/** A prime, so that a chunk lost or swapped shifts the pattern. */
+/** A prime, so that a lost or swapped chunk shifts the pattern. */
 const PERIOD = 251;
 
-/** Fills `target` with the pattern from `offset` of the stream on. */
+/** Fills `target` with the pattern, starting at `offset` of the stream. */
 export function fillPattern(target: Uint8Array, offset: number): Uint8Array {
   for (let i = 0; i < target.length; i++) target[i] = (offset + i) % PERIOD;
   return target;
 }
 
-/** A sink that records its calls, and resolves promises about them. */
+/** A sink that records its calls and resolves promises for them. */
 export class Recorder implements ByteSink {
   opened = false;
-  /** Every chunk, unless the pattern is verified instead. */
+  /** All chunks; empty if the pattern is verified instead. */
   readonly chunks: Uint8Array[] = [];
   total = 0;
   drains = 0;
   readonly closedCalls: (Error | null)[] = [];
   readonly callsAfterClosed: string[] = [];
-  /** Offset of the first byte that breaks the pattern, or -1. */
+  /** Offset of the first byte that doesn't match the pattern, or -1. */
   firstMismatch = -1;
   onData: (() => void) | null = null;
   readonly whenClosed: Promise<void>;
@@ -38,12 +38,12 @@ export class Recorder implements ByteSink {
     stream.open(this);
   }
 
-  /** From now on, compares chunks with the pattern instead of keeping them. */
+  /** Compares further chunks with the pattern instead of keeping them. */
   verifyPattern(): void {
     this.#verifies = true;
   }
 
-  /** Asks for the next bytes in `target`, until it is full. */
+  /** Requests the next bytes in `target`, until it is full. */
   landIn(target: Uint8Array): void {
     this.#landing = target;
   }
@@ -68,7 +68,7 @@ export class Recorder implements ByteSink {
     return all;
   }
 
-  /** Resolves once `count` bytes have arrived; rejects if the stream closes before. */
+  /** Resolves when `count` bytes have arrived; rejects if the stream closes first. */
   received(count: number): Promise<void> {
     return this.#until(() => this.total >= count, `${count} bytes`);
   }
@@ -130,8 +130,8 @@ export class Recorder implements ByteSink {
 }
 
 /**
- * Writes `total` bytes of the pattern in chunks, waiting for `drained` whenever `write` says so.
- * @returns the most bytes that were queued at any time.
+ * Writes `total` bytes of the pattern in chunks, and waits for `drained` whenever `write` returns false.
+ * @returns the maximum number of bytes that were queued at any time
  */
 export async function sendPattern(
   stream: ByteStream,
@@ -140,7 +140,7 @@ export async function sendPattern(
   chunkBytes: number,
 ): Promise<number> {
   let mostQueued = 0;
-  // The pattern repeats, so every chunk is a window of one buffer.
+  // The pattern repeats, so each chunk is a window into one buffer.
   const pattern = fillPattern(new Uint8Array(chunkBytes + PERIOD), 0);
   for (let sent = 0; sent < total; ) {
     const start = sent % PERIOD;

@@ -7,7 +7,7 @@ import type { AdapterSubject } from "../adapter/subject.ts";
 import type { StreamPair } from "./subject.ts";
 import { describeByteStream } from "./suite.ts";
 
-/** The streams of a runtime over every transport: TCP of both families, Unix sockets, TLS. */
+/** A runtime's streams over every transport: TCP with IPv4 and IPv6, Unix sockets, TLS. */
 export function describeSocketPairs(subject: AdapterSubject): void {
   const { name } = subject;
   const { tcpResets, tlsResets } = subject.capabilities;

@@ -6,7 +6,7 @@ import type { ByteStreamCapabilities, ByteStreamSubject } from "./subject.ts";
 export const MIB: number = 1024 * 1024;
 export const CHUNK_BYTES: number = 64 * 1024;
 
-/** A pair of streams, and their recorders. */
+/** A pair of streams with their recorders. */
 export interface Ends {
   readonly a: ByteStream;
   readonly b: ByteStream;
@@ -14,7 +14,10 @@ export interface Ends {
   readonly atB: Recorder;
 }
 
-/** Makes pairs for tests. Destroys both ends afterwards, and checks that each that was opened closed exactly once, last. */
+/**
+ * Creates pairs for tests. Afterwards destroys both ends and checks that each opened end closed exactly once, as its
+ * last event.
+ */
 export class Stage {
   readonly capabilities: ByteStreamCapabilities;
   readonly transferBytes: number;
@@ -26,7 +29,7 @@ export class Stage {
     this.transferBytes = subject.capabilities.transferBytes ?? 24 * MIB;
   }
 
-  /** More bytes than a stream and the operating system hold together, so that the peer has to read. */
+  /** More bytes than a stream and the operating system buffer together, so that the peer has to read. */
   get floodBytes(): number {
     return this.capabilities.highWaterMark + this.capabilities.kernelBytes + MIB;
   }
@@ -60,7 +63,7 @@ export class Stage {
   }
 }
 
-/** Sends a byte from `b` to `a` and waits for it, `count` times, so that bytes on their way to `b` can arrive. */
+/** Sends a byte from `b` to `a` and waits for it, `count` times, so that bytes in flight to `b` can arrive. */
 export async function rounds({ b, atA }: Ends, count: number): Promise<void> {
   for (let round = 0; round < count; round++) {
     const { total } = atA;
@@ -69,7 +72,7 @@ export async function rounds({ b, atA }: Ends, count: number): Promise<void> {
   }
 }
 
-/** Waits for turns of the event loop, for events that must not happen. */
+/** Waits for turns of the event loop, for tests of events that must not happen. */
 export async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

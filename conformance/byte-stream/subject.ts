@@ -1,26 +1,26 @@
 import type { ByteStream } from "@netconduit/core/adapter";
 
-/** Two ends of one connection, neither opened yet. */
+/** Both ends of one connection, not opened yet. */
 export interface StreamPair {
   readonly a: ByteStream;
   readonly b: ByteStream;
-  /** Frees other resources of the pair. The suite has destroyed both ends by then. */
+  /** Frees other resources of the pair, after the suite has destroyed both ends. */
   dispose(): Promise<void> | void;
 }
 
 /** Permitted differences between transports. */
 export interface ByteStreamCapabilities {
-  /** Queued bytes from which on `write` returns false, at the latest. */
+  /** `write` returns false at or below this number of queued bytes. */
   readonly highWaterMark: number;
-  /** `destroy(error)` reaches the peer as CONNECTION_RESET; elsewhere the peer may see a plain end. */
+  /** `destroy(error)` reaches the peer as CONNECTION_RESET; otherwise the peer may see a normal end. */
   readonly destroyResets: boolean;
-  /** Bytes the operating system may hold per direction, beyond `queuedBytes`. 0: none. */
+  /** Maximum number of bytes that the operating system buffers per direction, in addition to `queuedBytes`. */
   readonly kernelBytes: number;
-  /** Bytes of the large transfer, each way. Default 24 MiB. */
+  /** Size of the large transfer in each direction. Default 24 MiB. */
   readonly transferBytes?: number;
 }
 
-/** Makes pairs, and says what to expect of them. */
+/** Creates pairs and describes their capabilities. */
 export interface ByteStreamSubject {
   makePair(): Promise<StreamPair>;
   readonly capabilities: ByteStreamCapabilities;

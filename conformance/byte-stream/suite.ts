@@ -11,8 +11,8 @@ export type { ByteStreamCapabilities, ByteStreamSubject, StreamPair } from "./su
 const TIMEOUT_MS = 60_000;
 
 /**
- * The contract of a byte stream on any runtime and transport. A test file calls this with a way to make connected
- * pairs.
+ * The contract of byte streams on any runtime and transport. A test file calls this with a subject that creates
+ * connected pairs.
  */
 export function describeByteStream(name: string, subject: ByteStreamSubject): void {
   const stage = new Stage(subject);

@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-/** A cluster is three processes. */
+/** A cluster consists of three processes. */
 const SLOW = { timeout: 60_000 };
 
 async function run(program: string, ...args: string[]) {

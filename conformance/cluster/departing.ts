@@ -1,6 +1,6 @@
 /**
- * A worker of a cluster is told to disconnect while it serves a client. Prints what client and primary receive after
- * that, and the worker's exit code.
+ * Disconnects a cluster worker while it serves a client. Prints what the client and the primary receive afterwards,
+ * and the worker's exit code.
  */
 import cluster from "node:cluster";
 import { once } from "node:events";

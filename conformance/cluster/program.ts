@@ -1,4 +1,4 @@
-/** A cluster of two servers on one port, and its clients. Prints which worker served each, and the exit codes. */
+/** A cluster of two servers on one port, with clients. Prints which worker served each client, and the exit codes. */
 import cluster, { type Worker } from "node:cluster";
 import { once } from "node:events";
 import process from "node:process";
@@ -26,7 +26,7 @@ async function lead(): Promise<void> {
   for (let count = 0; count < WORKERS; count += 1) {
     const worker = cluster.fork();
     workers.push(worker);
-    // All workers listen on the first one's port.
+    // All workers listen on the first worker's port.
     [port] = (await once(worker, "message")) as [number];
   }
   const served: number[] = [];

@@ -1,4 +1,4 @@
-/** Servers and clients on Node.js that have no file descriptor left. */
+/** Servers and clients on Node.js that have run out of file descriptors. */
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync } from "node:fs";
@@ -10,7 +10,7 @@ import { afterEach, expect, test } from "vitest";
 import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
-/** Node needs some two dozen of them for itself. */
+/** Node itself needs about two dozen of these. */
 const DESCRIPTORS = 64;
 /** Only Linux has `prlimit`. */
 const LIMITED = { timeout: 60_000, skip: process.platform !== "linux" };

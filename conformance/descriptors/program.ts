@@ -1,6 +1,6 @@
 /**
- * Runs with few file descriptors. `serve`: a server, which reports its port, and stops when told to. `dial <port>`:
- * connects clients until one fails, disconnects one and connects another. Prints the error, and the result of a call.
+ * Runs with few file descriptors. `serve`: a server that reports its port and stops on request. `dial <port>`:
+ * connects clients until one fails, disconnects one and connects another; prints the error and the result of a call.
  */
 import { once } from "node:events";
 import process from "node:process";

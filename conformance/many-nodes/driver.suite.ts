@@ -17,7 +17,7 @@ const ALL: ClusterAddress = { kind: "all", name: "" };
 const LIMITS = { messages: 100, bytes: 1024 * 1024, ageMs: 600_000 };
 const WAIT_MS = 10_000;
 
-/** A node's link, and the reports of its driver. */
+/** A node's link and its driver's reports. */
 interface TestLink {
   readonly link: ClusterLink;
   readonly states: ClusterState[];
@@ -54,7 +54,7 @@ class DriverStage extends Cleanups {
   }
 }
 
-/** Messages that arrive at addresses, as text. Resolves when the link is ready. */
+/** Records messages that arrive at addresses, as text. Resolves when the link is ready. */
 async function heard(link: ClusterLink, ...addresses: readonly ClusterAddress[]): Promise<EventLog<string>> {
   const log = new EventLog<string>();
   for (const address of addresses) {
@@ -71,7 +71,7 @@ function topic(name: string): ClusterAddress {
   return { kind: "topic", name };
 }
 
-/** The requirements of drivers for any engine. */
+/** Requirements of drivers for any engine. */
 export function describeClusterDriver({ name, make, capabilities }: ClusterSubject): void {
   const staged = (body: (stage: DriverStage) => Promise<void>) => async (): Promise<void> => {
     const stage = new DriverStage(await make());
@@ -336,7 +336,7 @@ function readLog(log: ClusterLog, last: number) {
   });
   return {
     starts,
-    /** All entries, when this one has come. */
+    /** Resolves with all entries when this entry has arrived. */
     async until(text: string): Promise<readonly Entry[]> {
       await until(() => entries.some((entry) => entry.text === text));
       return entries;

@@ -14,7 +14,7 @@ const ADA = { username: "ada", password: "a" };
 const RECONNECT = { delayMs: 50, maxDelayMs: 50 };
 const BOB = { username: "bob", password: "b" };
 
-/** Servers of one cluster, and their clients. */
+/** Servers of one cluster and their clients. */
 class NodesStage extends Stage {
   readonly cluster: TestCluster;
 
@@ -32,7 +32,7 @@ class NodesStage extends Stage {
     return server;
   }
 
-  /** Three nodes that know each other. */
+  /** Starts three nodes that have discovered each other. */
   async three(prepare: (server: OpenServer) => void = () => undefined): Promise<[OpenServer, OpenServer, OpenServer]> {
     const [a, b, c] = [await this.node("a", prepare), await this.node("b", prepare), await this.node("c", prepare)];
     for (const server of [a, b, c]) await until(() => server.cluster?.nodes.length === 3);
@@ -76,7 +76,8 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
           heard(await stage.join(b, ADA), "news"),
           heard(await stage.join(c, BOB), "news"),
         ];
-        // The answers come behind the nodes' subscriptions for users: a broadcast to one before that would be lost.
+        // The answers arrive after the nodes' subscriptions for users. A broadcast to a user before that would be
+        // lost.
         expect(await a.count({ where: { user: "ada" } })).toMatchObject({ count: 2 });
         for (let n = 0; n < 20; n += 1) a.broadcast("news", n);
         a.broadcast("news", "admins", { where: { role: "admin" } });
@@ -154,7 +155,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         const notes = heard(client, "note");
         client.rpc("double", ({ n }) => 2 * Number(n));
         const id = b.connections[0]?.id ?? "";
-        // The answer comes behind the node's subscription for this user: a message before that would be lost.
+        // The answer arrives after the node's subscription for this user. A message before that would be lost.
         expect(await a.count({ where: { user: "ada" } })).toMatchObject({ count: 1 });
         a.send({ user: "ada" }, "note", 1);
         expect(await notes.next()).toBe(1);
@@ -407,7 +408,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         const [connection] = a.connections;
         for (const n of [0, 1]) await connection?.send("note", n, { ack: { stored: true } });
         expect(await notes.count(2)).toEqual([0, 1]);
-        // The network to the client, and then the node itself, is gone.
+        // The network to the client fails, and then the node.
         relay.silence();
         for (const n of [2, 3, 4]) await connection?.send("note", n, { ack: { stored: true } });
         await stage.cluster.cut("a");

@@ -1,21 +1,21 @@
 import type { ClusterDriver, ClusterLink, ClusterOptions } from "@netconduit/core";
 
-/** A cluster of one test, on an engine. */
+/** A cluster for one test. */
 export interface TestCluster {
-  /** A driver for one node. */
+  /** Creates a driver for one node. */
   driver(options: ClusterOptions): ClusterDriver;
-  /** Breaks the link of a node, or keeps it from being made. Its driver notices; resolves at once or when it has. */
+  /** Breaks a node's link, or prevents it from connecting. The driver detects this; resolves immediately or when it has. */
   cut(nodeId: string): void | Promise<void>;
   /** Undoes `cut`. */
   heal(nodeId: string): void | Promise<void>;
   close(): Promise<void>;
 }
 
-/** An engine with its driver, as the suites see it. */
+/** An engine and its driver under test. */
 export interface ClusterSubject {
-  /** For the titles. */
+  /** Used in test titles. */
   readonly name: string;
-  /** Makes a cluster that shares nothing with others. */
+  /** Creates a cluster that is isolated from others. */
   make(): Promise<TestCluster>;
   readonly capabilities: {
     readonly logs: boolean;
@@ -26,7 +26,7 @@ export interface ClusterSubject {
 /** Fast enough for tests, and slow enough for a busy machine. */
 export const TIMES: ClusterOptions = { heartbeatMs: 100, nodeTimeoutMs: 2000, answerTimeoutMs: 10_000 };
 
-/** A driver that loses messages to single nodes, one for each call of `loseNext`, as an engine may. Nobody notices. */
+/** A driver that silently loses one message to a single node per call of `loseNext`, as an engine may. */
 export function lossy(driver: ClusterDriver): { readonly driver: ClusterDriver; loseNext(): void } {
   let losing = 0;
   const lossyLink = (link: ClusterLink): ClusterLink =>

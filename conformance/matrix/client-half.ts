@@ -6,23 +6,23 @@ import type { ServerAddress } from "./server-half.ts";
 
 export type ClientSettings = Partial<ClientOptions>;
 
-/** The client's half of a scenario. */
+/** The client half of a scenario. */
 export class ClientHalf extends Half {
   #address: Promise<ServerAddress> | null = null;
 
-  /** Resolves with the server's address once it listens. */
+  /** Resolves with the server's address when it listens. */
   serverAddress(): Promise<ServerAddress> {
     this.#address ??= this.waitFor<ServerAddress>("address");
     return this.#address;
   }
 
-  /** Waits for the next server of the scenario. From now on, clients are for that one. */
+  /** Waits for the next server of the scenario. Further clients connect to that server. */
   nextServer(): Promise<ServerAddress> {
     this.#address = null;
     return this.serverAddress();
   }
 
-  /** A client of the server that is not connected, and does not come back by itself. */
+  /** Creates an unconnected client without automatic reconnection. */
   async client(options: ClientSettings = {}, runtime?: Runtime): Promise<OpenClient> {
     const { host, port, path } = await this.serverAddress();
     this.check();
@@ -32,13 +32,13 @@ export class ClientHalf extends Half {
       runtime === undefined
         ? new this.subject.Client(all as ClientOptions)
         : new CoreClient(all as ClientOptions, runtime);
-    // A scenario provokes errors; without a hook they would become process warnings.
+    // Scenarios provoke errors, which would become process warnings without a hook.
     client.onError(() => {});
     this.defer(() => client.disconnect());
     return client;
   }
 
-  /** A client that is connected. */
+  /** Creates a client and connects it. */
   async join(options: ClientSettings = {}, runtime?: Runtime): Promise<OpenClient> {
     const client = await this.client(options, runtime);
     await client.connect();

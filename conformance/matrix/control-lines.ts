@@ -1,30 +1,30 @@
 /**
- * The protocol between a test and its peer processes: JSON, one object a line, on the peer's standard input and output.
- * `run` numbers one run of a scenario; both of its halves have the same.
+ * The protocol between a test and its peer processes: one JSON object per line on the peer's standard input and
+ * output. `run` is the number of a scenario's run, the same in both halves.
  */
 import type { RuntimeFacts } from "./own-facts.ts";
 
 /** The two ends of a connection. */
 export type Role = "server" | "client";
 
-/** A value that JSON carries. */
+/** A JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json };
 
 export type ToPeer =
-  /** Start one half of a scenario. */
+  /** Starts one half of a scenario. */
   | { readonly kind: "start"; readonly run: number; readonly title: string; readonly role: Role }
-  /** The other half told this. */
+  /** A fact from the other half. */
   | { readonly kind: "told"; readonly run: number; readonly fact: string; readonly value: Json }
-  /** Both halves have returned, or one of them failed: end everything that this one made. */
+  /** Both halves have returned, or one failed: closes everything that this half created. */
   | { readonly kind: "end"; readonly run: number };
 
 export type FromPeer =
   | { readonly kind: "ready"; readonly facts: RuntimeFacts }
-  /** For the other half. */
+  /** A fact for the other half. */
   | { readonly kind: "tell"; readonly run: number; readonly fact: string; readonly value: Json }
-  /** The half has returned, or failed with `error`. */
+  /** The half has returned or has failed with `error`. */
   | { readonly kind: "returned"; readonly run: number; readonly error: string | null }
-  /** Everything that the half made is ended. `waitingFor`: the facts it was waiting for when it was told to end. */
+  /** Everything that the half created is closed. `waitingFor`: the facts that it was waiting for when it was ended. */
   | {
       readonly kind: "ended";
       readonly run: number;
@@ -32,7 +32,7 @@ export type FromPeer =
       readonly waitingFor: readonly string[];
     };
 
-/** Calls `receive` with each line of a stream of text, as JSON. */
+/** Calls `receive` with each line of a text stream, parsed as JSON. */
 export function readLines<T>(stream: NodeJS.ReadableStream, receive: (line: T) => void): void {
   let text = "";
   stream.setEncoding("utf8");

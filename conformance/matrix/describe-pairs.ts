@@ -6,10 +6,10 @@ import type { Scenario } from "./scenario.ts";
 import { runScenario } from "./scenario-run.ts";
 import { scenarios } from "./scenarios.ts";
 
-/** Longer than the time limit of a scenario, whose message says more. */
+/** Longer than a scenario's time limit, which has a better message. */
 const TIMEOUT_MS = 120_000;
 
-/** The processes of one test file: one for the servers, one for the clients of each runtime. */
+/** The processes of a test file: one for the servers and one for the clients on each runtime. */
 class Peers {
   readonly #started = new Map<string, Promise<PeerProcess>>();
 
@@ -30,7 +30,7 @@ class Peers {
   }
 }
 
-/** Runs every scenario with servers on one runtime and clients on each. */
+/** Runs all scenarios with servers on one runtime and clients on every runtime. */
 export function describePairs(serverRuntime: RuntimeName): void {
   const peers = new Peers();
   afterAll(() => peers.stop());

@@ -5,20 +5,20 @@ import type { Subject } from "../support/subject.ts";
 import { turn } from "../support/turns.ts";
 import type { Json } from "./control-lines.ts";
 
-/** The password of servers, unless a scenario sets another. */
+/** Default password of servers. */
 export const PASSWORD = "secret";
 
 /** Sends a fact to the other half. */
 export type Tell = (fact: string, value: Json) => void;
 
-/** A runtime package, and the ways in which runtimes differ. */
+/** A runtime package and the differences between runtimes. */
 export interface MatrixSubject extends Subject {
   readonly capabilities: Subject["capabilities"] & {
-    /** `tls.protocol` is the negotiated version; elsewhere it is null. */
+    /** `tls.protocol` is the negotiated version; otherwise it is null. */
     readonly tlsProtocol: boolean;
-    /** A TLS server can ask for client certificates; elsewhere it refuses to start if told to. */
+    /** A TLS server can request client certificates; otherwise starting with that option fails. */
     readonly clientCertificates: boolean;
-    /** A TLS server answers plain text with an alert; elsewhere it hangs up. */
+    /** A TLS server answers plain text with an alert; otherwise it disconnects. */
     readonly tlsAlerts: boolean;
   };
 }
@@ -37,12 +37,12 @@ export class Half extends Cleanups {
     this.#tellOther = tell;
   }
 
-  /** Tells the other half a fact. Telling it again counts as one more. */
+  /** Sends a fact to the other half. Each call sends a separate fact. */
   tell(fact: string, value: Json = null): void {
     this.#tellOther(fact, value);
   }
 
-  /** Resolves with the value of the next fact of this name from the other half. */
+  /** Resolves with the value of the next fact with this name from the other half. */
   async waitFor<T extends Json = Json>(fact: string): Promise<T> {
     this.#waitingFor.push(fact);
     const value = await this.#fact(fact).next();
@@ -50,7 +50,7 @@ export class Half extends Cleanups {
     return value as T;
   }
 
-  /** Resolves once `condition` holds, for the few things that no event reports; checked once a turn. */
+  /** Resolves when `condition` holds, for conditions without an event. Checked once per turn. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
       this.check();
@@ -69,18 +69,18 @@ export class Half extends Cleanups {
     return [...this.#waitingFor];
   }
 
-  /** For the peer process: the other half told this. */
+  /** Called by the peer process with a fact from the other half. */
   told(fact: string, value: Json): void {
     this.#fact(fact).add(value);
   }
 
-  /** For the peer process: ends everything that this half made. */
+  /** Called by the peer process. Closes everything that this half created. */
   async end(): Promise<void> {
     this.#isEnded = true;
     await this.dispose();
   }
 
-  /** Throws once the scenario is over: nothing would end what a half makes after that. */
+  /** Throws after the end of the scenario, because objects created then would never be closed. */
   protected check(): void {
     if (this.#isEnded) throw new Error("The scenario is over");
   }

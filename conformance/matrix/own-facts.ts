@@ -1,14 +1,14 @@
 import process from "node:process";
 import type { RuntimeName } from "../../docs-tests/lib/runtimes.ts";
 
-/** The runtime that a peer runs on. */
+/** A peer's runtime. */
 export interface RuntimeFacts {
   readonly runtime: RuntimeName;
   readonly version: string;
   readonly pid: number;
 }
 
-/** The runtime that this process runs on, by its globals alone. */
+/** Detects this process's runtime by its globals. */
 export function ownFacts(): RuntimeFacts {
   const { Bun, Deno } = globalThis as {
     readonly Bun?: { readonly version: string };

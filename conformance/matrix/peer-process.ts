@@ -7,15 +7,15 @@ import type { RuntimeFacts } from "./own-facts.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PEER = "conformance/matrix/peer.ts";
-/** Characters of a peer's standard error that are shown when it is gone. */
+/** Number of characters of a peer's standard error that are shown after it has exited. */
 const ERROR_TAIL = 4000;
 
 type PeerLine = Exclude<FromPeer, { kind: "ready" }>;
 
-/** A process that runs halves of scenarios, as the test sees it. */
+/** The test's handle of a process that runs halves of scenarios. */
 export class PeerProcess {
   readonly facts: RuntimeFacts;
-  /** Resolves when the process is gone, with how it ended and the tail of its standard error. */
+  /** Resolves when the process has exited, with the exit code or signal and the tail of its standard error. */
   readonly gone: Promise<string>;
   readonly #child: ChildProcess;
   readonly #listeners: Map<number, (line: PeerLine) => void>;
@@ -32,7 +32,7 @@ export class PeerProcess {
     this.#listeners = listeners;
   }
 
-  /** Starts a peer. Rejects, naming the runtime, if it is missing or ends before it is ready. */
+  /** Starts a peer. Rejects with an error that names the runtime if the runtime is missing or exits before it is ready. */
   static async start(runtime: RuntimeName): Promise<PeerProcess> {
     const command = executable(runtime);
     const child = spawn(command, [...sourceArguments(runtime), PEER, runtime], { cwd: ROOT });
@@ -40,7 +40,7 @@ export class PeerProcess {
     child.stderr.setEncoding("utf8").on("data", (text: string) => {
       errors = (errors + text).slice(-ERROR_TAIL);
     });
-    // Writing to a peer that is gone fails; `gone` reports that.
+    // Writing to a peer that has exited fails; `gone` reports that.
     child.stdin.on("error", () => {});
     const gone = new Promise<string>((resolve) => {
       child.on("error", (error) => resolve(`Cannot run ${command}: ${error.message}`));
@@ -67,7 +67,7 @@ export class PeerProcess {
     this.#child.stdin?.write(`${JSON.stringify(line)}\n`);
   }
 
-  /** Ends the peer by ending its input. */
+  /** Stops the peer by closing its input. */
   async stop(): Promise<void> {
     const closed = this.#child.exitCode === null && this.#child.signalCode === null ? once(this.#child, "close") : null;
     this.#child.stdin?.end();

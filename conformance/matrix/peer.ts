@@ -1,6 +1,6 @@
 /**
- * `node peer.ts node`, `bun peer.ts bun`, `deno run peer.ts deno`: runs halves of scenarios with the package of that
- * runtime, as the lines on its standard input say (control-lines.ts). Ends when its input does.
+ * `node peer.ts node`, `bun peer.ts bun`, `deno run peer.ts deno`: runs halves of scenarios with that runtime's
+ * package, controlled by lines on standard input (control-lines.ts). Exits when its input ends.
  */
 import process from "node:process";
 import { inspect } from "node:util";

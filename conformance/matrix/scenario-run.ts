@@ -2,22 +2,22 @@ import type { FromPeer, Role } from "./control-lines.ts";
 import type { PeerProcess } from "./peer-process.ts";
 import type { Scenario } from "./scenario.ts";
 
-/** A scenario that isn't over by then hangs. Nothing is measured by it. */
+/** A scenario that takes longer than this is considered hanging. Not a performance limit. */
 const SCENARIO_TIMEOUT_MS = 60_000;
 const END_TIMEOUT_MS = 5000;
 const LATE: unique symbol = Symbol("late");
 
 let runs = 0;
 
-/** One half of a scenario that runs in a peer process. */
+/** One half of a scenario, running in a peer process. */
 class RunningHalf {
   readonly role: Role;
   readonly peer: PeerProcess;
   readonly run: number;
   hasReturned = false;
-  /** Resolves when the half has returned; rejects when it failed or its process is gone. */
+  /** Resolves when the half has returned; rejects when it has failed or its process has exited. */
   readonly returned: Promise<void>;
-  /** Resolves with the facts that the half was waiting for when it was ended; with null if its process is gone. */
+  /** Resolves with the facts that the half was waiting for when it was ended; null if its process has exited. */
   readonly ended: Promise<readonly string[] | null>;
 
   constructor(role: Role, peer: PeerProcess, run: number, dies: boolean, tellOther: (line: FromPeer) => void) {
@@ -45,12 +45,12 @@ class RunningHalf {
     });
     this.returned = returned.promise;
     this.ended = ended.promise;
-    // The first failure of a run is reported; others may have no one waiting for them.
+    // Only a run's first failure is reported; other rejections may have no handler.
     this.returned.catch(() => {});
     this.ended.catch(() => {});
   }
 
-  /** Ends everything that the half made. */
+  /** Closes everything that the half created. */
   end(): Promise<readonly string[] | null> {
     this.peer.say({ kind: "end", run: this.run });
     return this.ended;
@@ -62,7 +62,7 @@ class RunningHalf {
   }
 }
 
-/** Resolves as `promise` does, or with LATE if that takes longer than `ms`. */
+/** Resolves like `promise`, or with LATE if it takes longer than `ms`. */
 async function within<T>(ms: number, promise: Promise<T>): Promise<T | typeof LATE> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<typeof LATE>((resolve) => {
@@ -75,7 +75,7 @@ async function within<T>(ms: number, promise: Promise<T>): Promise<T | typeof LA
   }
 }
 
-/** Ends halves that hang. @returns an error that names them and the facts they wait for. */
+/** Ends hanging halves. @returns an error that names them and the facts that they are waiting for */
 async function giveUp(halves: readonly RunningHalf[]): Promise<Error> {
   const texts: string[] = [];
   for (const half of halves) {
@@ -87,7 +87,10 @@ async function giveUp(halves: readonly RunningHalf[]): Promise<Error> {
   return new Error(texts.join("\n"));
 }
 
-/** Runs a scenario, its server in one process and its client in another. Rejects if a half fails, and says which. */
+/**
+ * Runs a scenario with the server in one process and the client in another. If a half fails, rejects with an error
+ * that names it.
+ */
 export async function runScenario(scenario: Scenario, server: PeerProcess, client: PeerProcess): Promise<void> {
   runs += 1;
   const run = runs;

@@ -3,15 +3,15 @@ import type { Role } from "./control-lines.ts";
 import type { ServerHalf } from "./server-half.ts";
 
 /**
- * A test in two halves, a server's and a client's, each in a process of its own. The halves tell each other facts (`tell`,
- * `waitFor`). Servers and clients that a half made through its argument are ended once both halves have returned, the
+ * A test in two halves, a server and a client, each in its own process. The halves exchange facts (`tell`,
+ * `waitFor`). Servers and clients created through a half's argument are closed when both halves have returned, the
  * client's first.
  */
 export interface Scenario {
-  /** A sentence that states the behaviour; unique. */
+  /** A unique sentence that states the behaviour. */
   readonly title: string;
   readonly server: (half: ServerHalf) => Promise<void>;
   readonly client: (half: ClientHalf) => Promise<void>;
-  /** The half that kills its own process. It gets a process to itself. */
+  /** The half that kills its own process, which isn't shared with other scenarios. */
   readonly dies?: Role;
 }

@@ -11,7 +11,7 @@ import { traffic } from "./scenarios/traffic.ts";
 import { transports } from "./scenarios/transports.ts";
 import { values } from "./scenarios/values.ts";
 
-/** Every scenario, in the order of the reports. */
+/** All scenarios in the order of the reports. */
 export const scenarios: readonly Scenario[] = [
   ...login,
   ...values,

@@ -5,7 +5,7 @@ import type { Subject } from "../support/subject.ts";
 import type { MatrixSubject } from "./half.ts";
 
 const CAPABILITIES: Readonly<Record<RuntimeName, MatrixSubject["capabilities"]>> = {
-  // Node 22 reports a reset that meets unread data as a plain end.
+  // Node 22 reports a reset as a normal end if there is unread data.
   node: {
     destroyResets: Number.parseInt(process.versions.node, 10) >= 24,
     tlsProtocol: true,
@@ -20,7 +20,7 @@ function isRuntimeName(name: string): name is RuntimeName {
   return Object.hasOwn(CAPABILITIES, name);
 }
 
-/** The runtime package of this name, from its sources. Only the runtime it is made for can load it. */
+/** Loads the runtime package with this name from its sources. Only works on the package's own runtime. */
 export async function subjectOf(name: string): Promise<MatrixSubject> {
   if (!isRuntimeName(name)) throw new Error(`Expected node, bun or deno, got '${name}'`);
   const source = new URL(`../../packages/${name}/src/index.ts`, import.meta.url).href;

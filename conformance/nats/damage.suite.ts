@@ -7,20 +7,20 @@ import { appendForSure } from "./failures.suite.ts";
 import { rawRequest } from "./raw-request.ts";
 import { describeScenes, room } from "./scene.ts";
 
-/** A part of a connection of nats.js. */
+/** A part of a nats.js connection. */
 interface Connection {
   request(subject: string, ...rest: unknown[]): Promise<unknown>;
   status(): AsyncIterable<unknown>;
   close(): Promise<void>;
 }
-/** The transport that the driver uses. */
+/** The driver's transport. */
 const { connect } = createRequire(new URL("../../packages/nats/package.json", import.meta.url))(
   "@nats-io/transport-node",
 ) as { readonly connect: (options: object) => Promise<Connection> };
 
 const SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
 
-/** A function that waits until it was called so often. */
+/** Returns a function that waits until it was called `count` times. */
 function meeting(count: number): () => Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let called = 0;
@@ -31,7 +31,7 @@ function meeting(count: number): () => Promise<void> {
   };
 }
 
-/** Faults around a link that doesn't end by them. */
+/** Faults that a link must survive. */
 export function describeNatsDamage(nats: NatsInstallation): void {
   describeScenes("a link over NATS goes on", nats, (scene) => {
     test("when the function for the credentials throws at a reconnect: it says so, and asks it again", async () => {
@@ -155,7 +155,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
     test("when several nodes notice older data at the same time: they agree on the new epoch of the log", async () => {
       const nats = await scene().server();
       const met = meeting(2);
-      /** Each node has read the log's state before the first one notes what it has noticed. */
+      /** Ensures that each node has read the log's state before the first node records what it has detected. */
       const connectSlowly = async (options: object): Promise<Connection> => {
         const connection = await connect(options);
         const request = connection.request.bind(connection);

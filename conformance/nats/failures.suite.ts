@@ -6,7 +6,7 @@ import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
 import { rawRequest } from "./raw-request.ts";
 import { describeScenes, room, type TestLog, type TestNode } from "./scene.ts";
 
-/** Sends until one message arrives: the first ones after a reconnect may come before the other side listens again. */
+/** Sends until a message arrives. The first messages after a reconnect may be sent before the other side has resubscribed. */
 async function sendUntilHeard(from: TestNode, heard: { readonly all: readonly string[] }): Promise<void> {
   const before = heard.all.length;
   while (heard.all.length === before) {
@@ -27,7 +27,7 @@ export async function appendForSure(log: TestLog, id: string): Promise<number> {
   }
 }
 
-/** A link over NATS while NATS is away, slow, or without its data. */
+/** A link over NATS while NATS is unavailable, slow, or has lost its data. */
 export function describeNatsFailures(nats: NatsInstallation): void {
   describeScenes("failures of NATS", nats, (scene) => {
     test("a NATS that is killed and comes back: refused meanwhile, told with a reason, and connected again", async () => {
@@ -252,7 +252,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
     test("of three NATS servers one is killed: its nodes move to another, and the log loses and doubles nothing", async () => {
       const servers = await scene().cluster(3);
       const urls = servers.map(({ url }) => url);
-      // Each node begins at a server of its own.
+      // Each node first connects to a different server.
       const nodes = await Promise.all(
         urls.map((url, index) => scene().node(`n${index}`, { servers: url, replicas: 3, connectTimeoutMs: 2000 })),
       );
@@ -281,7 +281,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       const subject = "$JS.API.STREAM.INFO.KV_netconduit-fleet-sessions";
       const { config, cluster } = JSON.parse(await rawRequest(servers[0]!.port, subject));
       expect(config.num_replicas).toBe(3);
-      // Servers are named by their numbers.
+      // Server names contain their numbers.
       await servers[Number(cluster.leader.split("-")[1])]!.kill();
       const read = async (): Promise<unknown> => {
         for (;;) {

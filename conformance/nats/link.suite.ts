@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
 import { describeScenes, room } from "./scene.ts";
 
-/** The promises of a link over NATS while NATS works. */
+/** Guarantees of a link over NATS while NATS works. */
 export function describeNatsLink(nats: NatsInstallation): void {
   describeScenes("a link over NATS", nats, (scene) => {
     test("messages reach the other nodes that listen, in order, and never the sender", async () => {
@@ -103,7 +103,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       for (let index = 0; index < 20; index++) await (index % 2 === 0 ? one : other).append(`m${index}`);
       const expected = Array.from({ length: 20 }, (_, index) => `${index + 1} m${index}`);
       for (const { events } of [one, other]) {
-        // How many were there when it began depends on who was first.
+        // The number of entries at the start depends on timing.
         const [start, ...entries] = await events.count(21);
         expect(start).toMatch(/^after 0 of \d+$/);
         expect(entries).toEqual(expected);

@@ -1,8 +1,8 @@
 /**
- * A node under load, in a process of its own: a server, a client of it that reads two topics, `orders`, which is durable, and
- * `chat`, which isn't, and writers of both. Prints a line of JSON for each thing that happens; see `LoadLine`.
+ * A node under load, in its own process: a server, a client that reads the durable topic `orders` and the non-durable
+ * topic `chat`, and writers for both. Prints a line of JSON for each event (see `LoadLine`).
  *
- * Standard input takes commands, one a line: `write`, `stop`, and `mark`, which publishes to `chat` once more.
+ * Reads commands from standard input, one per line: `write`, `stop`, and `mark`, which publishes to `chat` once more.
  */
 
 import process from "node:process";
@@ -18,7 +18,7 @@ const LANES = 3;
 const password = "secret123";
 
 function print(line: LoadLine): void {
-  // A pipe takes it at once: what was printed stays when the process is killed.
+  // Writes to pipes are synchronous, so printed lines aren't lost when the process is killed.
   process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
@@ -39,7 +39,7 @@ const server = new Server({
     connectTimeoutMs: 2000,
   }),
 });
-// A node that stood still has more for its client in one turn than a send queue holds.
+// After a pause, a node has more messages for its client in one turn than fit in a send queue.
 const PATIENT = { slow: "drop-oldest", slowBuffer: 100_000 } as const;
 const orders = server.topic<string>("orders", { history: HISTORY, ...PATIENT });
 const chat = server.topic<string>("chat", PATIENT);
@@ -56,7 +56,7 @@ client.onDisconnect((_client, { code, message }) =>
 );
 await client.connect();
 
-/** Follows a topic from where it is now. */
+/** Subscribes to a topic from its current end. */
 async function follow(topic: "orders" | "chat"): Promise<string> {
   const first = client.subscribe(topic);
   await first.ready;
@@ -74,7 +74,7 @@ async function follow(topic: "orders" | "chat"): Promise<string> {
 
 let isWriting = false;
 let messages = 0;
-/** Messages that were published while the link was down. */
+/** Number of messages published while the link was down. */
 let alone = 0;
 
 function say(): void {
@@ -90,7 +90,7 @@ async function talk(): Promise<void> {
   }
 }
 
-/** Appends one after the other, each until it is stored. */
+/** Appends messages one at a time and retries each until it is stored. */
 async function order(lane: number): Promise<void> {
   for (let n = 1; isWriting; n += 1) {
     const id = `${run}-${lane}.${n}`;

@@ -15,14 +15,14 @@ type Kind = LoadLine[0];
 type LineOf<K extends Kind> = Extract<LoadLine, readonly [K, ...unknown[]]>;
 type ReadLine = LineOf<"chat">;
 
-/** A run of load-node.ts, with all that it printed. */
+/** A run of load-node.ts with its output. */
 export class LoadNode {
   readonly options: LoadNodeOptions;
   readonly #lines = new EventLog<LoadLine>();
   readonly #child: ChildProcess;
   readonly #closed: Promise<unknown>;
   #isKilled = false;
-  /** Lines that `until` has passed. */
+  /** Number of lines consumed by `until`. */
   #passed = 0;
 
   private constructor(options: LoadNodeOptions) {
@@ -31,7 +31,7 @@ export class LoadNode {
     const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
     this.#child = child;
     this.#closed = once(child, "close");
-    // Writing to a process that is gone fails; its end tells that.
+    // Writing to a process that has exited fails; its exit is reported separately.
     child.stdin!.on("error", () => undefined);
     let errors = "";
     child.stderr!.on("data", (chunk: Buffer) => {
@@ -43,14 +43,14 @@ export class LoadNode {
     });
   }
 
-  /** Resolves when it is ready. */
+  /** Starts a node. Resolves when it is ready. */
   static async start(options: LoadNodeOptions): Promise<LoadNode> {
     const node = new LoadNode(options);
     await node.until("ready");
     return node;
   }
 
-  /** Resolves with the next line of this kind, after those that were waited for before. @throws Error if the node fails */
+  /** Resolves with the next line of this kind after those already consumed. @throws Error if the node fails */
   async until<K extends Kind>(kind: K, ...values: readonly unknown[]): Promise<LineOf<K>> {
     for (;;) {
       const line = (await this.#lines.count(this.#passed + 1))[this.#passed] as LoadLine;
@@ -60,7 +60,7 @@ export class LoadNode {
     }
   }
 
-  /** Resolves when it has read a message to `chat` of another one, after those that were waited for before. */
+  /** Resolves when this node has read another node's message to `chat`, after the lines already consumed. */
   async hears({ options: { run } }: LoadNode): Promise<void> {
     for (;;) if ((await this.until("chat"))[1].startsWith(`${run}.`)) return;
   }
@@ -69,7 +69,7 @@ export class LoadNode {
     return this.#lines.all.filter((line) => line[0] === kind) as LineOf<K>[];
   }
 
-  /** Resolves when it has stored so many more messages. */
+  /** Resolves when the node has stored this many more messages. */
   async stores(count: number): Promise<void> {
     for (let n = 0; n < count; n += 1) await this.until("stored");
   }
@@ -93,7 +93,7 @@ export class LoadNode {
   }
 }
 
-/** Ends the writers of nodes whose links work. */
+/** Stops the writers of nodes whose links work. */
 export async function stopWriting(nodes: readonly LoadNode[]): Promise<LoadTotals[]> {
   for (const node of nodes) node.command("stop");
   return Promise.all(nodes.map(async (node) => (await node.until("stopped"))[1]));
@@ -102,8 +102,8 @@ export async function stopWriting(nodes: readonly LoadNode[]): Promise<LoadTotal
 const END = "end";
 
 /**
- * Reads `orders` back on a node of its own, and compares it with what all runs stored and read.
- * @param running the nodes that have read all of it, or will
+ * Reads `orders` on a separate node and compares it with what all runs stored and read.
+ * @param running the nodes that have read all messages, or will
  */
 export async function checkOrders(
   all: readonly LoadNode[],
@@ -137,7 +137,7 @@ export async function checkOrders(
   }
 }
 
-/** All of `orders`, from a position on. */
+/** Reads all of `orders`, starting at a position. */
 async function readBack(
   servers: string,
   since: string,
@@ -167,13 +167,13 @@ async function readBack(
   }
 }
 
-/** A message of `chat` as a node read it. */
+/** A message to `chat` as read by a node. */
 interface Heard {
   readonly number: number;
   readonly line: ReadLine;
 }
 
-/** A run's messages to `chat` that a node read. */
+/** Returns a run's messages to `chat` that a node read. */
 function heardOf(reader: LoadNode, run: string): Heard[] {
   return reader
     .all("chat")
@@ -181,15 +181,15 @@ function heardOf(reader: LoadNode, run: string): Heard[] {
     .filter(({ line }) => line[1].startsWith(`${run}.`));
 }
 
-/** Messages of `run` that a node didn't read between the first and the last that it read. */
+/** Returns the number of messages of `run` missing between the first and the last that a node read. */
 export function missingOf(reader: LoadNode, run: string): number {
   const heard = heardOf(reader, run);
   return heard.length === 0 ? 0 : heard.at(-1)!.number - heard[0]!.number + 1 - heard.length;
 }
 
 /**
- * Checks the promises of `chat`: each publisher's messages come in order and at most once, and where some are missing,
- * the subscription's position has another epoch behind them, and `recovered` is false.
+ * Checks the guarantees for `chat`: each publisher's messages arrive in order and at most once. Where some are
+ * missing, the subscription's position has another epoch after the gap, and `recovered` is false.
  */
 export async function checkChat(all: readonly LoadNode[], running: readonly LoadNode[]): Promise<void> {
   await Promise.all(running.map((reader) => hearAll(reader, running)));
@@ -214,7 +214,7 @@ function epochOf([, , position]: ReadLine): string {
   return position.slice(0, position.lastIndexOf(":"));
 }
 
-/** Resolves when a node has heard each of the others once more. */
+/** Resolves when a node has received one more message from each of the others. */
 async function hearAll(reader: LoadNode, publishers: readonly LoadNode[]): Promise<void> {
   for (const publisher of publishers) {
     const before = heardOf(reader, publisher.options.run).length;

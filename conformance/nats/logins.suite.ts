@@ -12,7 +12,7 @@ function tlsConfig(certificate: string): string {
   return `tls { cert_file: "${cert}", key_file: "${key}" }`;
 }
 
-/** Logins that NATS accepts, and a node's errors for the others. */
+/** Logins that NATS accepts, and a node's errors for those that it rejects. */
 export function describeNatsLogins(nats: NatsInstallation): void {
   describeScenes("logins at NATS", nats, (scene) => {
     test("a node logs in by name and password", async () => {

@@ -5,27 +5,27 @@ interface KeyPair {
   getSeed(): Uint8Array;
   sign(input: Uint8Array): Uint8Array;
 }
-/** The keys of the nats.js that the driver uses. */
+/** The module for keys in the driver's copy of nats.js. */
 const { nkeys } = createRequire(new URL("../../packages/nats/package.json", import.meta.url))(
   "@nats-io/transport-node",
 ) as { readonly nkeys: Record<"createOperator" | "createAccount" | "createUser", () => KeyPair> };
 
-/** Limits of an account: none. */
+/** Account limits: unlimited. */
 const UNLIMITED = { subs: -1, conn: -1, leaf: -1, imports: -1, exports: -1, data: -1, payload: -1, wildcards: true };
 
-/** An operator with one account, and its users' credentials, as `nsc` makes them. */
+/** An operator with one account, and credentials of its users, as created by `nsc`. */
 export class NatsOperator {
   readonly #operator: KeyPair = nkeys.createOperator();
   readonly #account: KeyPair = nkeys.createAccount();
 
-  /** The configuration of a server that takes only users of this operator. */
+  /** Configuration of a server that accepts only this operator's users. */
   get config(): string {
     const operator = signed(this.#operator, this.#operator, "fleet", { type: "operator" });
     const account = signed(this.#operator, this.#account, "fleet", { type: "account", limits: UNLIMITED });
     return `operator: "${operator}"\nresolver: MEMORY\nresolver_preload { ${this.#account.getPublicKey()}: "${account}" }`;
   }
 
-  /** The text of a `.creds` file of a new user, which NATS takes for this many seconds. Default: for ever. */
+  /** Creates a user and returns the text of its `.creds` file, valid for this number of seconds. Default: without limit. */
   credentials(seconds?: number): string {
     const user = nkeys.createUser();
     const exp = seconds === undefined ? {} : { exp: Math.floor(Date.now() / 1000) + seconds };

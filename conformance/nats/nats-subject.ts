@@ -4,16 +4,16 @@ import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
 import type { ClusterSubject } from "../many-nodes/subject.ts";
 import { Relay } from "../support/relay.ts";
 
-/** A test makes at most so many nodes. */
+/** Maximum number of nodes in a test. */
 const RELAYS = 8;
 
-/** How nodes reach NATS. */
+/** How nodes connect to NATS. */
 export interface NatsWay {
   readonly name: string;
   start(nats: NatsInstallation): Promise<NatsProcess>;
-  /** The port that nodes connect to. */
+  /** Returns the port that nodes connect to. */
   portOf(server: NatsProcess): number;
-  /** @param port of the relay to that one */
+  /** @param port port of the relay to the server */
   options(port: number): Pick<NatsClusterOptions, "servers" | "connect">;
 }
 
@@ -24,7 +24,7 @@ const OVER_TCP: NatsWay = {
   options: (port) => ({ servers: `nats://127.0.0.1:${port}` }),
 };
 
-/** The driver over a nats-server of each test, with a relay between it and each node. */
+/** The driver with a nats-server for each test, and a relay between the server and each node. */
 export function natsSubject(nats: NatsInstallation, way: NatsWay = OVER_TCP): ClusterSubject {
   return {
     name: way.name,

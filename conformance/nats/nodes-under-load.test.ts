@@ -6,7 +6,7 @@ import { Relay } from "../support/relay.ts";
 import { checkChat, checkOrders, LoadNode, missingOf, stopWriting } from "./load.ts";
 import { describeWithNats } from "./with-nats.ts";
 
-/** Messages that each node stores between two things that happen. */
+/** Number of messages that each node stores between two events. */
 const SOME = 40;
 
 function describeNodesUnderLoad(nats: NatsInstallation): void {
@@ -26,7 +26,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       return node;
     }
 
-    /** Nodes that know each other, and write. */
+    /** Starts nodes that have discovered each other and are writing. */
     async function startThree(urls: readonly string[], replicas: 1 | 3 = 1): Promise<[LoadNode, LoadNode, LoadNode]> {
       const ids = ["a", "b", "c"];
       const [a, b, c] = await Promise.all(ids.map((id, index) => start(id, id, urls[index]!, replicas)));
@@ -82,7 +82,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       await c.until("state", "connected");
       await Promise.all([a.until("joined", "c"), b.until("joined", "c")]);
       await Promise.all([a.hears(c), b.hears(c)]);
-      // Messages that the node had sent over its former connection arrive late.
+      // Messages sent over the node's former connection arrive late.
       relay.deliverHeld();
       await c.stores(SOME);
       const [, , { alone, refused, lostSent }] = (await stopWriting(nodes)) as [unknown, unknown, Totals];
@@ -126,7 +126,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       for (const route of routes) await route.kill();
       await Promise.all([a.until("left", "c", "timeout"), b.until("left", "c", "timeout")]);
       for (let left = 0; left < 2; left += 1) await c.until("left");
-      // Two of three servers go on storing, with another leader if theirs was cut off.
+      // Two of three servers continue to store, with a new leader if theirs was cut off.
       await a.stores(SOME);
       await b.stores(SOME);
       for (const route of routes) await route.start();
@@ -135,7 +135,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       await c.stores(SOME);
       await stopWriting(nodes);
       await checkChat(nodes, nodes);
-      // Links to NATS were up all the time, so nobody could refuse these messages.
+      // The links to NATS were up all the time, so these messages couldn't be rejected.
       for (const reader of [a, b]) expect(missingOf(reader, "c")).toBeGreaterThan(0);
       await checkOrders(nodes, nodes, urls[0]!);
     });

@@ -10,7 +10,7 @@ import { describeWithNats } from "./with-nats.ts";
 const DOCUMENT = readFileSync(join(ROOT, "docs", "nats-permissions.md"), "utf8");
 const CONFIG = /```text\n(accounts \{[\s\S]*?)```/.exec(DOCUMENT)![1]!;
 const LINES = CONFIG.split("\n");
-/** The lines with a subject: their number, the list, and the subject. */
+/** The lines with a subject: line number, list and subject. */
 const SUBJECTS = LINES.flatMap((line, index) => {
   const subject = /^\s+"([^"]+)"$/.exec(line)?.[1];
   const list = LINES.slice(0, index)
@@ -22,7 +22,7 @@ const SUBJECTS = LINES.flatMap((line, index) => {
 const TIMEOUT_MS = 1500;
 const LIMITS = { messages: 1000, bytes: 100_000_000, ageMs: 600_000 };
 
-/** Does all that nodes do. Rejects if NATS doesn't allow it. */
+/** Performs all operations of nodes. Rejects if NATS doesn't permit one. */
 async function exercise(scene: NatsScene, config: string): Promise<void> {
   const { url } = await scene.server({ config });
   const options = { servers: url, user: "fleet", pass: "change-me" };
@@ -34,7 +34,7 @@ async function exercise(scene: NatsScene, config: string): Promise<void> {
     await heard.next();
   }
   const log = await a.link.logs!.open("chat", LIMITS, TIMEOUT_MS);
-  // Enough for NATS to ask whether the reader keeps up.
+  // Enough for NATS to use flow control.
   const large = new Uint8Array(100_000);
   for (let index = 0; index < 60; index++) await log.append(`${index}`, large, TIMEOUT_MS);
   await new Promise<void>((resolve, reject) => {

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { connect } from "node:net";
 
-/** Asks NATS something over a connection of its own, as an operator would; resolves with the answer in JSON. */
+/** Sends a request to NATS over a separate connection, as an operator would. Resolves with the answer as JSON. */
 export async function rawRequest(port: number, subject: string, body = ""): Promise<string> {
   const socket = connect(port, "127.0.0.1");
   try {

@@ -16,7 +16,7 @@ import type { NatsInstallation } from "../../scripts/lib/nats-server.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import { Relay } from "../support/relay.ts";
 
-/** Describes tests with a scene each. */
+/** Describes tests, each with its own scene. */
 export function describeScenes(title: string, nats: NatsInstallation, body: (scene: () => NatsScene) => void): void {
   describe(title, { timeout: 120_000 }, () => {
     let scene = new NatsScene(nats);
@@ -28,7 +28,7 @@ export function describeScenes(title: string, nats: NatsInstallation, body: (sce
   });
 }
 
-/** Servers of NATS and links of nodes, which end with the test. */
+/** NATS servers and nodes' links, which are closed after the test. */
 export class NatsScene {
   readonly #nats: NatsInstallation;
   readonly #cleanups = new Cleanups();
@@ -56,7 +56,7 @@ export class NatsScene {
     return relay;
   }
 
-  /** Starts the link of a node. */
+  /** Starts a node's link. */
   async node(nodeId: string, options: Partial<NatsClusterOptions> & { servers: string | string[] }): Promise<TestNode> {
     const node = new TestNode(nodeId);
     this.#cleanups.defer(() => node.dispose());
@@ -78,7 +78,7 @@ interface StateChange {
 const LIMITS = { messages: 10_000, bytes: 10_000_000, ageMs: 600_000 };
 const TIMEOUT_MS = 5000;
 
-/** A link, and all its reports. */
+/** A link and all its reports. */
 export class TestNode {
   readonly states: EventLog<StateChange> = new EventLog();
   readonly losses: EventLog<{ direction: "sent" | "received"; count: number }> = new EventLog();
@@ -94,7 +94,7 @@ export class TestNode {
     return this.#link!;
   }
 
-  /** Number of messages of a direction that were reported as lost. */
+  /** Number of messages in a direction that were reported as lost. */
   lost(wanted: "sent" | "received"): number {
     return this.losses.all.reduce((sum, { direction, count }) => (direction === wanted ? sum + count : sum), 0);
   }
@@ -124,12 +124,12 @@ export class TestNode {
     this.#link = await natsCluster(options).start(host);
   }
 
-  /** Number of timers that run. */
+  /** Number of pending timers. */
   get timers(): number {
     return this.#timers.size;
   }
 
-  /** Resolves when the link has been in a state, with its reason; each event counts once. */
+  /** Resolves with the change when the link has entered a state. Each event is returned once. */
   async until(state: ClusterState): Promise<StateChange> {
     for (;;) {
       const change = await this.states.next();
@@ -137,7 +137,7 @@ export class TestNode {
     }
   }
 
-  /** Messages at an address, as text; resolves when NATS knows of it. */
+  /** Records messages at an address, as text. Resolves when NATS has received the subscription. */
   async listen(address: ClusterAddress): Promise<EventLog<string> & { readonly subscription: ClusterSubscription }> {
     const messages = new EventLog<string>();
     const subscription = this.link.subscribe(address, (payload) => messages.add(new TextDecoder().decode(payload)));
@@ -174,7 +174,7 @@ export class TestNode {
   }
 }
 
-/** A log of a topic, and its reader's calls, as text. */
+/** A topic's log, and its reader's calls as text. */
 export interface TestLog {
   readonly events: EventLog<string>;
   readonly places: readonly LogPlace[];

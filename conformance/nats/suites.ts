@@ -7,7 +7,7 @@ import { describeNatsLink } from "./link.suite.ts";
 import { natsSubject } from "./nats-subject.ts";
 import { describeWithNats } from "./with-nats.ts";
 
-/** All tests of a runtime that need a nats-server. */
+/** All of a runtime's tests that need a nats-server. */
 export function describeNats(runtime: Subject): Promise<void> {
   return describeWithNats(`NATS on ${runtime.name}`, (nats) => {
     describeNatsLink(nats);

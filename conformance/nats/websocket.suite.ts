@@ -8,7 +8,7 @@ import { type NatsWay, natsSubject } from "./nats-subject.ts";
 import { describeWithNats } from "./with-nats.ts";
 
 const require = createRequire(new URL("../../packages/nats/package.json", import.meta.url));
-/** The copy of nats.js that the driver uses. */
+/** The driver's copy of nats.js. */
 const { wsconnect } = createRequire(require.resolve("@nats-io/transport-node"))("@nats-io/nats-core") as {
   readonly wsconnect: NatsConnect;
 };
@@ -20,7 +20,7 @@ const OVER_WEBSOCKETS: NatsWay = {
   options: (port) => ({ servers: `ws://127.0.0.1:${port}`, connect: wsconnect }),
 };
 
-/** The driver over a second transport of nats.js, which the option `connect` chooses. */
+/** The driver over another transport of nats.js, chosen by the option `connect`. */
 export function describeNatsByWebSockets(runtime: Subject): Promise<void> {
   return describeWithNats(`NATS by WebSockets on ${runtime.name}`, (nats) => {
     const subject = natsSubject(nats, OVER_WEBSOCKETS);

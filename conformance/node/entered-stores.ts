@@ -1,4 +1,4 @@
-/** Prints the `AsyncLocalStorage` stores that three handlers find, each of which enters one. */
+/** Prints the `AsyncLocalStorage` stores seen by three handlers, each of which enters a store. */
 import { AsyncLocalStorage } from "node:async_hooks";
 import { stdout } from "node:process";
 import { Client, Server } from "@netconduit/node";

@@ -1,4 +1,4 @@
-/** Servers and clients in tests that use vitest's fake timers, which stop the clocks as well. */
+/** Servers and clients in tests with vitest's fake timers, which also stop the clocks. */
 import { Client, Server } from "@netconduit/node";
 import { afterEach, expect, test, vi } from "vitest";
 

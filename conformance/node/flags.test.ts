@@ -1,4 +1,4 @@
-/** Node.js started with flags that forbid what only the inside of Node.js may do. */
+/** Node.js with flags that forbid access to its internals. */
 import { execFile, execFileSync } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
@@ -8,7 +8,7 @@ import { NODE_SOURCES } from "../../docs-tests/lib/runtimes.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 
-/** From Node.js 25 on, `--permission` forbids the network, too. NETCONDUIT_NODE names another binary to test. */
+/** Since Node.js 25, `--permission` also forbids network access. NETCONDUIT_NODE selects another binary to test. */
 const NODE = process.env["NETCONDUIT_NODE"] ?? process.execPath;
 const asked = execFileSync(NODE, ["-p", 'process.allowedNodeEnvironmentFlags.has("--allow-net")'], {
   encoding: "utf8",

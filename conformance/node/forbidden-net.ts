@@ -1,4 +1,4 @@
-/** Listens and connects where Node.js permits no network; prints the codes. */
+/** Listens and connects without permission to use the network. Prints the codes. */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from "vitest";
 const password = "secret123";
 const host = "127.0.0.1";
 
-/** The sockets that are announced on a diagnostics channel until the test ends. */
+/** Collects the sockets published on a diagnostics channel until the test ends. */
 function socketsOn(name: string): Socket[] {
   const sockets: Socket[] = [];
   const observe = (message: unknown): void => void sockets.push((message as { socket: Socket }).socket);
@@ -17,7 +17,7 @@ function socketsOn(name: string): Socket[] {
   return sockets;
 }
 
-/** Connects a client, calls, and ends all. */
+/** Connects a client, makes a call and closes everything. */
 async function useConnection(onConnected: () => void = () => undefined): Promise<void> {
   const server = new Server({ host, port: 0, password, handleSignals: false });
   server.rpc("ping", () => "pong");

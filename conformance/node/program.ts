@@ -1,4 +1,4 @@
-/** A server and a client of it over TCP, a Unix socket and TLS; prints the replies. */
+/** A server and a client over TCP, a Unix socket and TLS. Prints the replies. */
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";

@@ -1,6 +1,6 @@
 /**
- * Decodes the worst message of a kind that a limit allows, on any runtime: `decode.ts <runtime> <kind> <maxMessageBytes>`.
- * Prints the code with which it was refused, and by how many bytes the process has grown.
+ * Decodes the worst-case message of a kind within a limit, on any runtime: `decode.ts <runtime> <kind>
+ * <maxMessageBytes>`. Prints the code of the rejection, and the number of bytes by which the process has grown.
  */
 import process from "node:process";
 import { messageOf } from "../../packages/core/src/test-support/worst-values.ts";
@@ -16,7 +16,7 @@ function decode(bytes: Uint8Array, maxMessageBytes: number): unknown {
 }
 
 const [, kind = "", limit = ""] = process.argv.slice(2);
-// Compiles the code.
+// Warm-up: compiles the code.
 decode(messageOf(kind, 100_000), 1024);
 const maxMessageBytes = Number(limit);
 const bytes = messageOf(kind, maxMessageBytes);

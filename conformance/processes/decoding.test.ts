@@ -1,4 +1,4 @@
-/** The memory of a process that decodes the worst messages that a limit allows. */
+/** Memory usage of a process that decodes the worst-case messages within a limit. */
 import { afterEach, describe, expect, test } from "vitest";
 import { RUNTIMES } from "../../docs-tests/lib/runtimes.ts";
 import { DECODED_FACTOR } from "../../packages/core/src/limits.ts";
@@ -7,11 +7,11 @@ import { RunningProgram } from "./run-program.ts";
 const PROGRAM = "conformance/processes/decode.ts";
 const MIB = 1024 * 1024;
 const MAX_MESSAGE_BYTES = 32 * MIB;
-/** Room for collections that come late, and for compiled code. In 87 runs no process needed any of it. */
+/** Allowance for late garbage collection and compiled code. In 87 runs no process needed any of it. */
 const SLACK_BYTES = 64 * MIB;
 const PATIENT = { timeout: 120_000 };
 
-/** The values of each MessagePack type that take most memory for their bytes. */
+/** For each MessagePack type, the values that need most memory per byte. */
 const KINDS = [
   "small integers",
   "floats",

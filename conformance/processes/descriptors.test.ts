@@ -1,4 +1,4 @@
-/** Servers in a process that may have few file descriptors. */
+/** Servers in a process with a low limit on file descriptors. */
 import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { Client } from "@netconduit/node";
@@ -7,7 +7,7 @@ import { RUNTIMES, type RuntimeName } from "../../docs-tests/lib/runtimes.ts";
 import { RunningProgram } from "./run-program.ts";
 
 const DESCRIPTORS = 200;
-/** Connections that fit beside what the process itself needs, and those of them that may not have logged in. */
+/** Number of connections that fit in addition to the process's own descriptors, and how many of these may be logging in. */
 const MAX_SOCKETS = Math.floor((DESCRIPTORS - 32) * 0.8);
 const MAX_PENDING = Math.floor(MAX_SOCKETS / 2);
 const SHORT = { stage: "accept", code: "CONNECTION_ERROR", message: expect.stringContaining("descriptors") };

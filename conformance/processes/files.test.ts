@@ -1,6 +1,6 @@
 /**
- * Transfers whose server, whose client, or both were killed in the middle; and large ones. `LARGE_FILE_MIB=8192 npx pnpm@12
- * test:unit conformance/processes/files` uploads 8 GiB of a sparse file, which takes as much of the disk.
+ * Transfers during which the server, the client or both are killed, and large transfers. `LARGE_FILE_MIB=8192 npx
+ * pnpm@12 test:unit conformance/processes/files` uploads a sparse file of 8 GiB, which needs as much disk space.
  */
 
 import { createHash } from "node:crypto";
@@ -19,7 +19,7 @@ import { RunningProgram } from "./run-program.ts";
 const MIB = 1024 * 1024;
 const PAUSE_AT = 13 * MIB;
 const LARGE_MIB = Number(process.env["LARGE_FILE_MIB"] ?? 64);
-/** Far above what a runtime takes by itself, and far below a large file. */
+/** Far above a runtime's own memory usage and far below the size of a large file. */
 const MAX_RSS = 400 * MIB;
 const content = new Uint8Array(24 * MIB).map((_, i) => (i * 7) >> 8);
 const sha256 = createHash("sha256").update(content).digest("hex");
@@ -50,18 +50,18 @@ async function killed(program: RunningProgram): Promise<void> {
   await program.output.catch(() => undefined);
 }
 
-/** Number of bytes that the folder says were verified. */
+/** Number of verified bytes according to the state file in the folder. */
 async function verified(): Promise<number> {
   const partials = join(folder, ".netconduit");
   const names = await readdir(partials).catch(() => []);
   const state = names.find((name) => name.endsWith(".json"));
   if (state === undefined) return 0;
-  // It is replaced in one step, and may be gone in between.
+  // The file is replaced by renaming and may be missing for a moment.
   const text = await readFile(join(partials, state), "utf8").catch(() => "{}");
   return (JSON.parse(text) as { verified?: number }).verified ?? 0;
 }
 
-/** Resolves once it says that any were. How many depends on how fast the file moves. */
+/** Resolves when any bytes are verified. The number depends on the speed of the transfer. */
 async function untilSomeVerified(): Promise<void> {
   while ((await verified()) === 0) await turn();
 }
@@ -97,7 +97,7 @@ describe.each(RUNTIMES)("on %s", (runtime) => {
     const client = await connected(await first.next(), files);
     const upload = client.files("box").upload(source, { resume: true });
     upload.catch(() => undefined);
-    // No read is under way then that would be counted later.
+    // Then no read is in progress that would be counted later.
     await paused;
     await untilSomeVerified();
     await killed(first);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { RUNTIMES, type RuntimeName } from "../../docs-tests/lib/runtimes.ts";
 import { RunningProgram } from "./run-program.ts";
 
-/** As RUNTIMES.md says: frames that leave the queue for the socket within the tick make room for more. */
+/** See RUNTIMES.md: frames that move from the queue to the socket within the tick free space for more. */
 const SENT: Readonly<Record<RuntimeName, number>> = { node: 2000, bun: 2000, deno: 1063 };
 
 test.each(RUNTIMES)(

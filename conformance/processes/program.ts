@@ -1,4 +1,4 @@
-/** A program that a test starts on any runtime: `program.ts <runtime> <role> [arguments]`. Prints JSON, a line each. */
+/** A program that tests start on any runtime: `program.ts <runtime> <role> [arguments]`. Prints one JSON value per line. */
 import { appendFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -19,7 +19,7 @@ function print(value: unknown): void {
 }
 
 const roles: Readonly<Record<string, Role>> = {
-  /** A server and a client that are connected, and neither of which keeps the process running. */
+  /** A connected server and client, neither of which keeps the process running. */
   async unref({ Server, Client }, isReferencedAgain) {
     const server = new Server({ host, port: 0, password, handleSignals: false }).unref();
     await server.start();
@@ -29,7 +29,7 @@ const roles: Readonly<Record<string, Role>> = {
     if (isReferencedAgain === undefined) return;
     server.ref();
     client.ref();
-    // Only the connection keeps the process running until this.
+    // Until this timer fires, only the connection keeps the process running.
     const timer = setTimeout(() => void stop(), 200);
     (timer as { unref?(): void }).unref?.();
     const stop = async (): Promise<void> => {
@@ -39,7 +39,7 @@ const roles: Readonly<Record<string, Role>> = {
     };
   },
 
-  /** A server that prints its port and each error of `onError`, until its input ends. */
+  /** A server that prints its port and each error passed to `onError`. Runs until its input ends. */
   async serve({ Server }) {
     const server = new Server({ host, port: 0, password, handleSignals: false, maxConnections: 1000 });
     server.rpc("ping", () => "pong");
@@ -53,8 +53,8 @@ const roles: Readonly<Record<string, Role>> = {
   },
 
   /**
-   * A server whose store is in a folder. Each handler adds a line to the file `log` there: its input, and how often it
-   * was started for it. Prints its port. Runs until its input ends.
+   * A server with its store in a folder. Each handler appends a line to the file `log` in this folder: its input, and
+   * the number of times that it was started for this input. Prints its port. Runs until its input ends.
    */
   async keep({ Server, fileStore }, folder = "", port = "0") {
     const store = await fileStore(join(folder, "store.db"));
@@ -73,7 +73,7 @@ const roles: Readonly<Record<string, Role>> = {
     await store.close();
   },
 
-  /** Opens a store in a folder, and once more. Prints what came of each, and ends with its input. */
+  /** Opens a store in a folder twice. Prints both results. Runs until its input ends. */
   async openTwice({ fileStore }, folder = "") {
     for (let time = 0; time < 2; time += 1) {
       const opened = fileStore(join(folder, "store.db"));
@@ -86,7 +86,7 @@ const roles: Readonly<Record<string, Role>> = {
     process.exit();
   },
 
-  /** Serves a folder. Prints its port, and at the end of the input how many bytes of files it read, and its memory. */
+  /** Serves a folder. Prints its port, and when its input ends, the number of bytes read from files and its memory usage. */
   async serveFiles({ runtime }, dir = "") {
     const files = watchedFiles(runtime);
     const server = new CoreServer({ host, port: 0, password, handleSignals: false }, files.runtime);
@@ -100,8 +100,9 @@ const roles: Readonly<Record<string, Role>> = {
   },
 
   /**
-   * Uploads a file, or continues that. Prints the result, how many bytes of files it read, and its memory.
-   * @param pauseAt where reading the file stops for ever
+   * Uploads a file, or continues an upload. Prints the result, the number of bytes read from files and its memory
+   * usage.
+   * @param pauseAt position at which reading the file stops forever
    */
   async uploadFile({ runtime }, port = "", path = "", pauseAt = "Infinity") {
     const files = watchedFiles(runtime, (position) => (position >= Number(pauseAt) ? new Promise(() => {}) : null));
@@ -112,7 +113,7 @@ const roles: Readonly<Record<string, Role>> = {
     await client.disconnect();
   },
 
-  /** Starts a server at each path that comes in as a line, and prints the outcome. Stops it at the line "stop". */
+  /** Starts a server at each path in its input (one per line) and prints the result. The line "stop" stops the server. */
   async claim({ Server }) {
     print("ready");
     let stop = async (): Promise<void> => undefined;
@@ -134,7 +135,7 @@ const roles: Readonly<Record<string, Role>> = {
     }
   },
 
-  /** A server that soon drops a silent client. Prints its port, and why a client has gone. */
+  /** A server that quickly disconnects a silent client. Prints its port and the reason for the client's disconnection. */
   async dropSilent({ Server }, transport) {
     const tls = transport === "tls" ? { cert: testFile("server.crt"), key: testFile("server.key") } : undefined;
     const heartbeat = { heartbeatIntervalMs: 200, heartbeatTimeoutMs: 1000 };
@@ -151,7 +152,7 @@ const roles: Readonly<Record<string, Role>> = {
     await server.stop({ drainMs: 0 });
   },
 
-  /** A client that prints when it is connected, and why its connection has ended. */
+  /** A client that prints when it has connected, and why its connection ended. */
   async beDropped({ Client }, transport, port) {
     const tls = transport === "tls" ? { ca: testFile("ca.crt") } : undefined;
     const client = new Client({ host, port: Number(port), password, tls, reconnect: { enabled: false } });
@@ -166,7 +167,7 @@ const roles: Readonly<Record<string, Role>> = {
     await lost;
   },
 
-  /** Prints how many messages of 1,000 bytes a client sends within one tick before its queue is full. */
+  /** Prints the number of 1,000-byte messages that a client sends within one tick before its queue is full. */
   async fillQueue({ Server, Client }) {
     const server = new Server({ host, port: 0, password, handleSignals: false });
     server.on("data", () => undefined);
@@ -186,7 +187,7 @@ const roles: Readonly<Record<string, Role>> = {
     await server.stop({ drainMs: 0 });
   },
 
-  /** The last message reaches the server although nothing else keeps the process running while both ends close. */
+  /** The last message reaches the server although nothing else keeps the process running while both sides close. */
   async unrefClosing({ Server, Client }) {
     const server = new Server({ host, port: 0, password, handleSignals: false });
     const received: unknown[] = [];
@@ -202,7 +203,7 @@ const roles: Readonly<Record<string, Role>> = {
     print([received, client.state, server.state]);
   },
 
-  /** A client that waits to reconnect, and is told meanwhile that it needn't keep the process running. */
+  /** A client on which `unref` is called while it waits to reconnect. */
   async unrefReconnecting({ Server, Client }) {
     const server = new Server({ host, port: 0, password, handleSignals: false });
     await server.start();

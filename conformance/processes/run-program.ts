@@ -5,18 +5,18 @@ import { executable, type RuntimeName, sourceArguments } from "../../docs-tests/
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PROGRAM = "conformance/processes/program.ts";
 
-/** A program.ts, or another program, in a process of its own. */
+/** Runs program.ts or another program in its own process. */
 export class RunningProgram {
   readonly child: ChildProcess;
-  /** Resolves with its output when it has ended. Rejects if it failed. */
+  /** Resolves with the output when the process has exited. Rejects if it failed. */
   readonly output: Promise<unknown[]>;
   readonly #lines: unknown[] = [];
   readonly #waiting: (() => void)[] = [];
 
   /**
-   * @param before a command that runs the program, for example `prlimit --nofile=64`
-   * @param permissions of a program on Deno
-   * @param path of the program
+   * @param before a command that wraps the program, for example `prlimit --nofile=64`
+   * @param permissions Deno's permissions
+   * @param path the program's path
    */
   constructor(
     runtime: RuntimeName,
@@ -51,7 +51,7 @@ export class RunningProgram {
     this.output.catch(() => {});
   }
 
-  /** The next line that it prints; undefined once it has ended. */
+  /** Resolves with the next printed line; undefined after the process has exited. */
   async next(): Promise<unknown> {
     while (this.#lines.length === 0 && this.child.exitCode === null && this.child.signalCode === null) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));

@@ -1,4 +1,4 @@
-/** A client whose process is stopped (SIGSTOP) until its server has dropped it, and then goes on (SIGCONT). */
+/** A client whose process is stopped (SIGSTOP) until the server has disconnected it, then continued (SIGCONT). */
 
 import process from "node:process";
 import { afterEach, describe, expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { RUNTIMES, type RuntimeName } from "../../docs-tests/lib/runtimes.ts";
 import { RunningProgram } from "./run-program.ts";
 
 const LIMIT = { timeout: 60_000, skip: process.platform === "win32" };
-/** The client's reason, on the runtimes whose aborts reach it as a reset. Elsewhere it may see a plain end. */
+/** Transports on which the server's abort reaches the client as a reset. On the others it may see a normal end. */
 const RESETS: Readonly<Record<RuntimeName, readonly string[]>> = { node: ["tcp"], bun: ["tcp", "tls"], deno: [] };
 
 const programs: RunningProgram[] = [];

@@ -7,7 +7,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { RUNTIMES } from "../../docs-tests/lib/runtimes.ts";
 import { RunningProgram } from "./run-program.ts";
 
-/** A message that is interrupted by three is a dead letter. */
+/** The third interruption turns a message into a dead letter. */
 const KILLS = 2;
 const PER_ROUND = 40;
 
@@ -33,7 +33,7 @@ async function logged(kind: string): Promise<readonly Line[]> {
 
 const numbers = (lines: readonly Line[]): number[] => lines.map(([, n]) => n);
 
-/** Each number once, where it stands first. */
+/** Removes all but the first occurrence of each number. */
 const first = (all: readonly number[]): number[] => [...new Set(all)];
 
 describe.each(RUNTIMES)("a server on %s with a store, killed by kill -9 and started again", (runtime) => {
@@ -70,7 +70,7 @@ describe.each(RUNTIMES)("a server on %s with a store, killed by kill -9 and star
         if (i % 5 === 0) await new Promise((resolve) => setImmediate(resolve));
       }
       if (round === KILLS) break;
-      // Some have been handled, and others are on their way.
+      // Some messages have been handled, and others are in flight.
       await acknowledged[sent - PER_ROUND];
       program.kill();
       await program.output.catch(() => undefined);
@@ -84,7 +84,7 @@ describe.each(RUNTIMES)("a server on %s with a store, killed by kill -9 and star
     expect(first(numbers(await logged("plain")))).toEqual(all);
     const handled = (await logged("acknowledged")).filter(([, n]) => n >= 0);
     expect(first(numbers(handled)).sort((a, b) => a - b)).toEqual(all);
-    // A second time is counted as such. A count is missing if the process ended between the store and the handler.
+    // A repetition is counted. A count is skipped if the process was killed between the store and the handler.
     for (const n of all) {
       const counts = handled.filter(([, of]) => of === n).map(([, , count]) => count);
       expect(counts).toEqual([...new Set(counts)].sort((a, b) => (a ?? 0) - (b ?? 0)));

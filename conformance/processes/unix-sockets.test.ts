@@ -1,4 +1,4 @@
-/** Unix sockets that several processes, or several users, want. */
+/** Unix sockets that several processes or users try to listen on. */
 import { chmodSync, linkSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -28,7 +28,7 @@ function folder(): string {
   return made;
 }
 
-/** The file of a socket that no process listens at any more. */
+/** Creates a socket file without a listening process. */
 async function staleSocket(): Promise<string> {
   const directory = folder();
   const first = join(directory, "first.sock");
@@ -40,7 +40,7 @@ async function staleSocket(): Promise<string> {
   return path;
 }
 
-/** Starts a process that takes paths, with another command before it if need be. */
+/** Starts a process that listens at the paths in its input, optionally wrapped by another command. */
 async function claimant(runtime: RuntimeName, before: readonly string[] = []): Promise<RunningProgram> {
   const program = new RunningProgram(runtime, ["claim"], before);
   programs.push(program);
@@ -70,7 +70,7 @@ describe.each(RUNTIMES)("on %s", (runtime) => {
     await Promise.all(racers.map((racer) => racer.output));
   });
 
-  // Only root can be two users.
+  // Only root can switch to another user.
   const asNobody = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
   const stale = [
     ["that this one may not connect to", 0o755, 0o755, "a socket of another user"],

@@ -1,6 +1,6 @@
 import type { Runtime } from "@netconduit/core/adapter";
 
-/** A runtime that knows how many timers it has set that have neither run nor been cleared. */
+/** A runtime that counts its pending timers. */
 export interface CountedTimers {
   readonly runtime: Runtime;
   readonly pending: ReadonlySet<unknown>;

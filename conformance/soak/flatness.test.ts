@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { growthOf } from "./flatness.ts";
 
-/** Samples with much noise, and a few outliers. */
+/** Returns noisy samples with a few outliers. */
 function samples(growthPerSample: number): number[] {
   return Array.from({ length: 60 }, (_, n) => 1000 + ((n * 37) % 50) + (n % 13 === 0 ? 500 : 0) + n * growthPerSample);
 }

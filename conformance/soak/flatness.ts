@@ -1,6 +1,6 @@
-/** Tells growth from noise: compares the median of the first third of a series with that of the last. */
+/** Distinguishes growth from noise: compares the medians of the first and the last third of a series. */
 
-/** Share of the samples at the beginning that don't count: code is compiled, and caches fill. */
+/** Fraction of initial samples that are ignored, because code is being compiled and caches are filling. */
 const WARM_UP = 0.2;
 
 export interface Growth {
@@ -16,7 +16,7 @@ function median(values: readonly number[]): number {
 
 /**
  * @param samples at least 10
- * @param slack growth that proves nothing
+ * @param slack tolerated growth
  */
 export function growthOf(samples: readonly number[], slack: number): Growth {
   if (samples.length < 10) throw new RangeError(`${samples.length} samples are too few to tell growth`);

@@ -1,7 +1,8 @@
 /**
- * `pnpm soak` (`--help` lists its options): a server and its clients in one process, with everything on, whose connections
- * are cut again and again. Exit code 1 if an operation fails, or if the heap, the descriptors or the timers have grown between
- * the first third and the last. It works for a small part of the time, so that it can run beside other suites.
+ * `pnpm soak` (`--help` lists its options): a server and its clients in one process, with all features enabled, whose
+ * connections are cut repeatedly. The exit code is 1 if an operation fails, or if the heap, the descriptors or the
+ * timers have grown between the first and the last third of the run. It is idle most of the time, so that it can run
+ * in parallel to other suites.
  *
  * With Bun: `bun --tsconfig-override=conformance/matrix/bun.tsconfig.json conformance/soak/soak.ts`, with Deno: `deno run -A
  * --no-check --v8-flags=--expose-gc conformance/soak/soak.ts`.
@@ -22,20 +23,20 @@ import { growthOf } from "./flatness.ts";
 const ROUND_MS = 800;
 const SAMPLES = 60;
 const CLIENTS = 4;
-/** Operations of a round with each client. */
+/** Number of operations per round with each client. */
 const CALLS = 50;
 const MESSAGES = 30;
 const ITEMS = 100;
 const PUBLISHED = 5;
 const TEXT = "everything is on, and nothing may grow; ".repeat(5000);
 const FILE_BYTES = 20_000;
-/** Every so many rounds. */
+/** Intervals in rounds. */
 const EVERY = { cut: 7, visit: 5, expiry: 11, file: 5, acknowledged: 5 };
-/** Name of clients that leave without a word. */
+/** Name of clients that disappear without closing their connection. */
 const LOST = "lost";
 /** Short, so that sessions expire during a run. */
 const WINDOW_MS = 1500;
-/** Growth that proves nothing. A round that leaks 7 KiB grows by more in three minutes. */
+/** Tolerated growth. A leak of 7 KiB per round exceeds it within three minutes. */
 const SLACK = { heap: 2 * 1024 * 1024, descriptors: 3, timers: 3 };
 
 const { values } = commandLine({
@@ -96,7 +97,7 @@ function makeServer(): OpenServer {
   server.topic("all", { publish: true, presence: true, history: { messages: 100, ageMs: 60_000 } });
   server.topics("room:*", { publish: true, presence: true, authorize: () => true });
   server.files("box", { dir: folder, upload: true, download: true, remove: true, overwrite: "replace" });
-  // A handler that fails on purpose is reported.
+  // A handler's deliberate failure is reported.
   server.onError(() => undefined);
   return server;
 }
@@ -186,7 +187,7 @@ async function acknowledged(client: OpenClient, key: string): Promise<void> {
   expectEqual(await client.call<number>("double", { n: 3 }, { once: key }), 6, "once");
 }
 
-/** A client that comes and goes. */
+/** Connects and disconnects a client. */
 async function visit(): Promise<void> {
   const visitor = makeClient("visitor", false);
   await visitor.connect();
@@ -194,7 +195,7 @@ async function visit(): Promise<void> {
   await visitor.disconnect();
 }
 
-/** A client whose session the server keeps until it expires. */
+/** Drops a client whose session the server keeps until it expires. */
 async function leaveWithoutAWord(): Promise<void> {
   const client = makeClient(LOST, true);
   await client.connect();
@@ -205,7 +206,7 @@ async function leaveWithoutAWord(): Promise<void> {
 
 async function serverCalls(round: number): Promise<void> {
   for (const connection of server.connections) {
-    // The session of a client that has left without a word may expire at any time.
+    // The session of a client that has disappeared may expire at any time.
     if (connection.info.name === LOST) continue;
     connection.send("note", { round });
     expectEqual(await connection.call<number>("double", { n: round }), 2 * round, "the server's call");
@@ -266,7 +267,7 @@ async function soak(minutes: number): Promise<string[]> {
   for (let round = 0; performance.now() < endsAt || samples.length < SAMPLES; round += 1) {
     const roundAt = performance.now();
     await playRound(round);
-    // By rounds on a machine that is too busy for the pace, by time otherwise.
+    // Paced by time, or by rounds if the machine is too busy.
     if (performance.now() >= startedAt + (samples.length * minutes * 60_000) / SAMPLES) samples.push(await sample());
     await sleep(Math.max(0, roundAt + ROUND_MS - performance.now()));
   }

@@ -1,7 +1,8 @@
 /**
- * `pnpm soak:streams` (`--help` lists its options): a server and a client over TCP that saturate each other with streams in
- * both directions, small calls beside them. Prints progress; exit code 1 if a direction, or the calls, stand still for ten
- * seconds, or an item is lost or out of order. With Bun: `bun conformance/soak/streams.ts --minutes 5`; Deno likewise.
+ * `pnpm soak:streams` (`--help` lists its options): a server and a client over TCP saturate each other with streams
+ * in both directions while making small calls. Prints progress. The exit code is 1 if a direction or the calls make
+ * no progress for ten seconds, or if an item is lost or out of order. With Bun: `bun conformance/soak/streams.ts
+ * --minutes 5`; Deno likewise.
  */
 
 import process from "node:process";
@@ -34,7 +35,7 @@ function* items(): Generator<Uint8Array> {
   }
 }
 
-/** Takes all items; one consumer of eight is slow. */
+/** Consumes all items; one of eight consumers is slow. */
 async function take(stream: AsyncIterable<unknown>, direction: Direction): Promise<number> {
   const isSlow = Math.random() < 1 / 8;
   let n = 0;

@@ -2,7 +2,7 @@
 export class Cleanups {
   readonly #cleanups: (() => Promise<unknown>)[] = [];
 
-  /** Calls `cleanup` when the test is over, ahead of those that were deferred earlier. */
+  /** Calls `cleanup` after the test. Cleanups run in reverse order. */
   defer(cleanup: () => Promise<unknown>): void {
     this.#cleanups.push(cleanup);
   }

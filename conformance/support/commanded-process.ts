@@ -12,11 +12,11 @@ interface Answer {
   readonly error?: string;
 }
 
-/** A process that takes commands by `serveCommands` of bench/lib/serve-commands.ts. */
+/** A process controlled through `serveCommands` in bench/lib/serve-commands.ts. */
 export class CommandedProcess {
-  /** Resolves when it takes commands. */
+  /** Resolves when the process accepts commands. */
   readonly ready: Promise<unknown>;
-  /** Bytes that it wrote to standard error. */
+  /** Number of bytes written to standard error. */
   errorBytes = 0;
   readonly #child: ChildProcess;
   readonly #waiting = new Map<number, { resolve: (result: unknown) => void; reject: (error: Error) => void }>();
@@ -25,8 +25,8 @@ export class CommandedProcess {
   #exit: string | null = null;
 
   /**
-   * @param command the program and its arguments, run in the repository's root
-   * @param noted gets the objects that the process prints beside its answers. Default: they are ignored
+   * @param command the program and its arguments, run in the repository's root directory
+   * @param noted called with objects that the process prints other than its answers. By default they are ignored
    */
   constructor([program = "", ...args]: readonly string[], noted: ((note: unknown) => void) | null = null) {
     const child = spawn(program, args, { cwd: ROOT, stdio: ["pipe", "pipe", "pipe"] });
@@ -35,7 +35,7 @@ export class CommandedProcess {
       this.errorBytes += chunk.length;
       this.#errors = (this.#errors + chunk.toString()).slice(-ERROR_TAIL);
     });
-    // Writing to a process that is gone fails; `exit` tells that.
+    // Writing to a process that has exited fails; `exit` reports that.
     child.stdin.on("error", () => undefined);
     const ended = (how: string): void => {
       this.#exit ??= `${how}\n${this.#errors}`;
@@ -55,7 +55,7 @@ export class CommandedProcess {
     return this.#child.pid;
   }
 
-  /** How the process ended, with the end of its standard error; null while it runs. */
+  /** How the process ended, and the last lines of its standard error; null while it runs. */
   get exit(): string | null {
     return this.#exit;
   }
@@ -73,7 +73,7 @@ export class CommandedProcess {
     this.#child.kill(signal);
   }
 
-  /** Kills it as the system would. */
+  /** Kills the process with SIGKILL. */
   async kill(): Promise<void> {
     if (this.#exit !== null) return;
     const exit = once(this.#child, "close");

@@ -1,6 +1,6 @@
 import { ConduitError } from "@netconduit/core";
 
-/** The error that `promise` rejects with, which must be one of the library's. */
+/** Returns the error that `promise` rejects with, which must be a ConduitError. */
 export async function failureOf(promise: Promise<unknown>): Promise<ConduitError> {
   let value: unknown;
   try {
@@ -12,7 +12,7 @@ export async function failureOf(promise: Promise<unknown>): Promise<ConduitError
   throw new Error(`Expected a rejection, got ${JSON.stringify(value)}`);
 }
 
-/** The error that `task` throws, which must be one of the library's. */
+/** Returns the error that `task` throws, which must be a ConduitError. */
 export function thrownBy(task: () => unknown): ConduitError {
   try {
     task();

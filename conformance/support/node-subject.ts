@@ -11,6 +11,6 @@ export const nodeSubject: Subject = {
   fileStore,
   usersFile,
   runtime: nodeRuntime,
-  // Node before 24.16, and 25, report a reset that meets unread data as a plain end.
+  // Node before 24.16 and Node 25 report a reset as a normal end if there is unread data.
   capabilities: { destroyResets: major >= 26 || (major === 24 && minor >= 16) },
 };

@@ -4,13 +4,13 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 type Pair = readonly [from: Socket, to: Socket];
 
 /**
- * Stands between clients and a server, on a port of its own, so that a test can cut the server off as if it were killed, or
- * as if the network between them carried nothing for a while.
+ * Proxies connections between clients and a server through its own port, so that a test can simulate a killed server
+ * or a network that stops delivering for a while.
  */
 export class Relay {
   #target: number;
   readonly #sockets = new Set<Socket>();
-  /** Each socket's data goes to the other one of its pair. */
+  /** Data from each socket is written to the other socket of the pair. */
   readonly #pairs = new Set<Pair>();
   readonly #held = new Set<Pair>();
   #isSilent = false;
@@ -26,7 +26,7 @@ export class Relay {
     return { port: this.#port };
   }
 
-  /** Listens, on the same port as before. */
+  /** Listens, after the first time on the same port. */
   async start(): Promise<void> {
     const listener = createServer((client) => this.#join(client, connect(this.#target, "127.0.0.1")));
     listener.listen(this.#port, "127.0.0.1");
@@ -35,7 +35,7 @@ export class Relay {
     this.#port = (listener.address() as AddressInfo).port;
   }
 
-  /** Cuts all connections in the middle of whatever they carry, and accepts no more. */
+  /** Resets all connections, possibly in the middle of data, and stops listening. */
   async kill(): Promise<void> {
     const listener = this.#listener;
     if (listener === null) return;
@@ -46,12 +46,12 @@ export class Relay {
     await closed;
   }
 
-  /** New connections go to another port. */
+  /** Forwards new connections to another port. */
   leadTo(port: number): void {
     this.#target = port;
   }
 
-  /** Carries nothing any more, in either direction; connections stay, and new ones are accepted. */
+  /** Stops forwarding in both directions. Connections stay open, and new ones are accepted. */
   silence(): void {
     this.#isSilent = true;
     for (const pair of this.#pairs) {
@@ -61,13 +61,13 @@ export class Relay {
     }
   }
 
-  /** Carries data of connections made since `silence`. */
+  /** Resumes forwarding for connections made since `silence`. */
   speak(): void {
     this.#isSilent = false;
     for (const pair of this.#pairs) if (!this.#held.has(pair)) pair[0].pipe(pair[1]);
   }
 
-  /** Carries held data of connections made before `silence`, even if their clients have given up. */
+  /** Delivers held data of connections made before `silence`, even if their clients have already disconnected. */
   deliverHeld(): void {
     for (const [from, to] of this.#held) from.pipe(to);
     this.#held.clear();

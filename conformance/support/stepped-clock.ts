@@ -2,14 +2,14 @@ import type { Runtime } from "@netconduit/core/adapter";
 import { ManualTimers } from "../../packages/core/src/testing/manual-timers.ts";
 
 /**
- * A runtime on which time stands still until the test moves it: timers and both clocks are the test's, sockets and
- * cryptography the runtime's own. So a timeout of a minute is tested at once, and a short one cannot fire by accident.
+ * A runtime whose timers and clocks are controlled by the test, while sockets and cryptography are the real
+ * runtime's. A test doesn't wait for a timeout of a minute, and a short timeout can't fire by accident.
  */
 export class SteppedClock {
   readonly runtime: Runtime;
-  /** Every delay that was asked for, in milliseconds. */
+  /** Delays of all timers set so far, in milliseconds. */
   readonly delays: number[] = [];
-  /** Added to the wall clock alone, as if someone had set it. */
+  /** Added only to the wall clock, as if it had been set. */
   wallClockJumpMs = 0;
   readonly #timers = new ManualTimers();
 
@@ -29,7 +29,7 @@ export class SteppedClock {
     };
   }
 
-  /** Lets `ms` milliseconds pass: fires what comes due, each timer at its own time. */
+  /** Advances the time by `ms` milliseconds and fires the timers that come due, each at its own time. */
   advance(ms: number): void {
     for (const fire of this.#timers.advance(ms)) fire();
   }

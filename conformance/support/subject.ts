@@ -12,9 +12,9 @@ import type {
 } from "@netconduit/core";
 import type { Runtime } from "@netconduit/core/adapter";
 
-/** A runtime package, as the behaviour suites see it. */
+/** A runtime package under test by the behaviour suites. */
 export interface Subject {
-  /** For the titles. */
+  /** Used in test titles. */
   readonly name: string;
   readonly Server: new <C extends Contract = Contract, D extends object = Record<string, unknown>>(
     options: ServerInit<C, D>,
@@ -23,14 +23,14 @@ export interface Subject {
   readonly ClientPool: new <C extends Contract = Contract>(options: PoolInit<C>) => ClientPool<C>;
   fileStore(path: string, options?: FileStoreOptions): Promise<FileStore>;
   usersFile(path: string): Promise<UsersFileLookup>;
-  /** The runtime of `Server`, `Client` and `ClientPool`. Tests that need time to pass wrap it in a `SteppedClock`. */
+  /** The runtime of `Server`, `Client` and `ClientPool`. Tests that control time wrap it in a `SteppedClock`. */
   readonly runtime: Runtime;
   readonly capabilities: Capabilities;
 }
 
-/** The ways in which runtimes differ. */
+/** Differences between runtimes. */
 export interface Capabilities {
-  /** Discarding a connection reaches the peer as a reset; elsewhere the peer may see a plain end. */
+  /** The peer sees a destroyed connection as a reset; without this it may see a normal end. */
   readonly destroyResets: boolean;
 }
 

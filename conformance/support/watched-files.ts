@@ -1,12 +1,12 @@
 import type { Runtime } from "@netconduit/core/adapter";
 
-/** A runtime that counts the bytes that are read from files, except from the state of unfinished ones. */
+/** A runtime that counts the bytes read from files, excluding the state of unfinished files. */
 export interface WatchedFiles {
   readonly runtime: Runtime;
   bytesRead: number;
 }
 
-/** @param beforeRead called with the position of each read, which waits for what it returns */
+/** @param beforeRead called with the position before each read; the read waits for its result */
 export function watchedFiles(
   runtime: Runtime,
   beforeRead: (position: number) => Promise<unknown> | null = () => null,

@@ -1,6 +1,6 @@
 /**
- * Server and client over every transport: TLS with each of its failures, IPv6, dual stack, Unix sockets, and the errors
- * of clients that fail to connect.
+ * Servers and clients over every transport: TLS with all its failures, IPv6, dual stack, Unix sockets, and errors
+ * when connecting.
  */
 import { existsSync } from "node:fs";
 import { link, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
@@ -32,11 +32,11 @@ export interface TransportSubject {
 
 /** Permitted differences between runtimes. */
 export interface TransportCapabilities {
-  /** `tls.protocol` is known; elsewhere it is null. */
+  /** `tls.protocol` is known; otherwise it is null. */
   readonly tlsProtocol: boolean;
-  /** A TLS server can ask for client certificates; elsewhere it refuses to start if told to. */
+  /** A TLS server can request client certificates; otherwise starting with that option fails. */
   readonly clientCertificates: boolean;
-  /** `setTls` replaces a listening server's certificate; elsewhere it is INVALID_CONFIG. */
+  /** `setTls` replaces a listening server's certificate; otherwise it is INVALID_CONFIG. */
   readonly setTls: boolean;
 }
 
@@ -72,7 +72,7 @@ export function describeTransports(subject: TransportSubject): void {
     return address !== null && typeof address === "object" ? address.port : 0;
   }
 
-  /** Resolves to the error that the server reports for a connection that never became ready. */
+  /** Resolves with the error that the server reports for a connection that never became ready. */
   function acceptFailure(server: Server): Promise<ConduitError> {
     return new Promise((resolve) => {
       server.onError((error: Error, context: ErrorContext<unknown>) => {
@@ -259,7 +259,7 @@ export function describeTransports(subject: TransportSubject): void {
       const server = await serve({ tls: serverTls });
       const plain = dialler({ port: server.address.port, reconnect: { enabled: false } });
       const { code, message } = await failureOf(plain.connect());
-      // The server sends an alert, or hangs up without one.
+      // The server sends an alert or disconnects without one.
       expect([ErrorCode.TLS_NOT_TLS, ErrorCode.CONNECTION_CLOSED, ErrorCode.CONNECTION_RESET]).toContain(code);
       expect(message).toMatch(/\bTLS\b.*option tls/);
       const client = dialler({ port: server.address.port, tls: { ca } });
@@ -352,7 +352,7 @@ export function describeTransports(subject: TransportSubject): void {
       return server;
     }
 
-    /** A socket file on which nobody listens. */
+    /** Creates a socket file without a listener. */
     async function staleSocket(directory: string): Promise<string> {
       const path = join(directory, "stale.sock");
       const server = unixServer(join(directory, "first.sock"));

@@ -6,7 +6,7 @@ import type { Scenario } from "../scenario.ts";
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
 
-/** Connections that either end closes, and messages sent just before that. */
+/** Connections closed by either end, and messages sent just before closing. */
 export const closing: readonly Scenario[] = [
   {
     title: "the server's hook runs once and hears the reason that the client gave to disconnect()",
@@ -124,13 +124,13 @@ export const closing: readonly Scenario[] = [
     },
     async client(half) {
       const { runtime } = half.subject;
-      // The key is ready only once the server has refused the login and is gone.
+      // Delays the key until the server has rejected the login and stopped.
       const pbkdf2Sha256: typeof runtime.crypto.pbkdf2Sha256 = async (...args) => {
         half.tell("under way");
         await half.waitFor("stopped");
         return runtime.crypto.pbkdf2Sha256(...args);
       };
-      // A password of its own: the key of another one might be cached.
+      // A unique password, because the key of another password might be cached.
       const settings = { password: "asked for the first time" };
       const client = await half.client(settings, { ...runtime, crypto: { ...runtime.crypto, pbkdf2Sha256 } });
       assert.equal((await failureOf(client.connect())).code, ErrorCode.SERVER_STOPPING);

@@ -6,10 +6,10 @@ import { failureOf } from "../../support/failures.ts";
 import { PASSWORD } from "../half.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** The system closes or resets the sockets of a process that was killed. */
+/** The system closes or resets a killed process's sockets. */
 const ENDS: readonly number[] = [ErrorCode.CONNECTION_CLOSED, ErrorCode.CONNECTION_RESET];
 
-/** Peers whose process is killed. */
+/** Peers with a killed process. */
 export const deaths: readonly Scenario[] = [
   {
     title: "a client whose process is killed leaves its server: hook once, slot free, calls rejected, signal fired",
@@ -68,7 +68,7 @@ export const deaths: readonly Scenario[] = [
     },
     async client(half) {
       const reconnect = { enabled: true, attempts: 2, delayMs: 1, maxDelayMs: 1 };
-      // Until the process is gone, the system may still accept connections for it.
+      // The system may still accept connections for the process until it has exited.
       let isFirst = true;
       const password = async (): Promise<string> => {
         if (!isFirst) await gone;

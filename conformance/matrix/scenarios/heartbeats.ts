@@ -11,7 +11,7 @@ interface Cable {
   isSevered: boolean;
 }
 
-/** A runtime whose connections can be cut like a cable: no bytes pass any more, and neither end is told. */
+/** A runtime whose connections can be cut like a cable: no bytes pass, and neither end is notified. */
 function severable(base: Runtime): { readonly runtime: Runtime; sever(): void } {
   const cables: Cable[] = [];
   const connect: Runtime["connect"] = async (target, signal) => {
@@ -51,7 +51,7 @@ function throughCable(cable: Cable, stream: ByteStream): ByteStream {
   };
 }
 
-/** Heartbeats. Time stands still in both processes until a scenario moves it. */
+/** Heartbeats. Scenarios control the time in both processes. */
 export const heartbeats: readonly Scenario[] = [
   {
     title: "two idle peers keep each other alive over many timeouts, and measure the latency",

@@ -4,7 +4,7 @@ import { EventLog } from "../../../packages/core/src/testing/event-log.ts";
 import { failureOf, thrownBy } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** Messages that are too large for the end that would receive them. */
+/** Messages that are too large for the receiver. */
 export const limits: readonly Scenario[] = [
   {
     title: "a call over the server's maxMessageBytes is refused by its client with MESSAGE_TOO_LARGE, and others pass",

@@ -4,7 +4,7 @@ import { EventLog } from "../../../packages/core/src/testing/event-log.ts";
 import { failureOf } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** The login, computed by two different runtimes. */
+/** Logins between two runtimes. */
 export const login: readonly Scenario[] = [
   {
     title: "the right password logs in by SCRAM, and both ends have the same session",

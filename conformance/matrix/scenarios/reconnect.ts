@@ -7,7 +7,7 @@ import type { Scenario } from "../scenario.ts";
 
 const RECONNECT = { enabled: true, delayMs: 1000, jitter: false };
 
-/** A client that comes back by itself. */
+/** Clients with automatic reconnection. */
 export const reconnect: readonly Scenario[] = [
   {
     title: "a client comes back to a server that was started again: new session, same handlers, onReconnect",
@@ -76,7 +76,8 @@ export const reconnect: readonly Scenario[] = [
   {
     title: "a client that the server cuts off without a word notices, its calls reject, and it comes back",
     async server(half) {
-      // A client whose handlers hang returns no credit. Broadcasts then fill its queue, and it is cut off as a slow consumer.
+      // A client with hanging handlers returns no credit. Broadcasts fill its queue, and it is disconnected as a slow
+      // consumer.
       const server = half.server({ slowConsumer: "disconnect", sendQueueSize: 8 });
       server.rpc("hang", () => new Promise(() => {}));
       const ends = new EventLog<CloseReason>();
@@ -104,7 +105,7 @@ export const reconnect: readonly Scenario[] = [
       const pending = failureOf(client.call("hang", {}, { timeoutMs: 0 }));
       half.tell("ready");
       const { code, reconnect: mayReturn } = await left.next();
-      // How a discarded connection looks at the other end is the systems' and runtimes' to say.
+      // The error at the other end of a destroyed connection depends on the system and the runtime.
       assert.ok(code === ErrorCode.CONNECTION_RESET || code === ErrorCode.CONNECTION_CLOSED, String(code));
       assert.equal(mayReturn, true);
       assert.equal((await pending).code, ErrorCode.CONNECTION_CLOSED);

@@ -11,7 +11,7 @@ const serverTls = { cert: testFile("server.crt"), key: testFile("server.key") };
 const demanding = { ...serverTls, ca, requireClientCertificate: true };
 const clientTls = { ca, cert: testFile("client.crt"), key: testFile("client.key") };
 
-/** A client refuses the server's certificate; the server runs on. */
+/** A client rejects the server's certificate; the server keeps running. */
 function refusedScenario(
   title: string,
   certificate: TlsServerOptions,
@@ -35,7 +35,7 @@ function refusedScenario(
   };
 }
 
-/** Opens a server that asks for client certificates. Where the runtime can't, checks that it refuses to start. */
+/** Opens a server that requests client certificates. If the runtime doesn't support them, checks that starting fails. */
 async function openDemanding(half: ServerHalf, tls: TlsServerOptions): Promise<ReturnType<ServerHalf["open"]> | null> {
   const { clientCertificates } = half.subject.capabilities;
   half.tell("clientCertificates", clientCertificates);
@@ -48,7 +48,7 @@ async function openDemanding(half: ServerHalf, tls: TlsServerOptions): Promise<R
   return null;
 }
 
-/** A server that demands a certificate refuses a client. */
+/** A server that requires a certificate rejects a client. */
 function demandScenario(what: string, tls: TlsClientOptions): Scenario {
   return {
     title: `${what} is TLS_CLIENT_CERTIFICATE_REQUIRED; a runtime that cannot check does not start: INVALID_CONFIG`,
@@ -67,7 +67,7 @@ function demandScenario(what: string, tls: TlsClientOptions): Scenario {
   };
 }
 
-/** TLS between two implementations of it: certificates, their faults, and TLS on one end alone. */
+/** TLS between two implementations: certificates, their faults, and TLS on only one side. */
 export const tls: readonly Scenario[] = [
   {
     title: "messages, calls and broadcasts travel over TLS, and both ends say so",

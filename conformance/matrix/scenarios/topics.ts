@@ -6,7 +6,7 @@ import type { Scenario } from "../scenario.ts";
 const MANY = 2000;
 const LARGE_BYTES = 256 * 1024;
 
-/** One runtime publishes, and clients of another receive. */
+/** One runtime publishes, and clients on another receive. */
 export const topics: readonly Scenario[] = [
   {
     title:
@@ -20,7 +20,7 @@ export const topics: readonly Scenario[] = [
       await half.waitFor("subscribed");
       for (let n = 0; n < MANY; n += 1) {
         news.publish(n % 1000 === 999 ? new Uint8Array(LARGE_BYTES).fill(n & 0xff) : n);
-        // A publish to a full queue drops a subscriber.
+        // Publishing to a full queue drops a subscriber.
         if (n % 100 === 99) await Promise.all(news.subscribers.map((connection) => connection.drained()));
       }
       await half.waitFor("all");

@@ -6,7 +6,7 @@ import type { Scenario } from "../scenario.ts";
 const MANY = 10_000;
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, n) => n);
 
-/** Small queues at both ends, so that each end stops and goes on many times. */
+/** Small queues at both ends, so that each end pauses and resumes many times. */
 const SMALL_QUEUES = {
   handlerConcurrency: 2,
   receiveQueueSize: 10,
@@ -25,7 +25,7 @@ async function flood(sender: Sender, count: number, data: unknown): Promise<void
   for (let n = 0; n < count; n++) if (!sender.send("n", data)) await sender.drained();
 }
 
-/** Two peers that flood each other with more than their queues hold. */
+/** Two peers flood each other with more messages than fit in their queues. */
 function floodScenario(size: string, data: string, count: number): Scenario {
   return {
     title: `two peers that flood each other with ${size} messages through small queues lose none`,
@@ -60,7 +60,7 @@ function floodScenario(size: string, data: string, count: number): Scenario {
   };
 }
 
-/** Many frames in both directions: their boundaries, order and back-pressure. */
+/** Many frames in both directions: boundaries, order and back-pressure. */
 export const traffic: readonly Scenario[] = [
   {
     title: "10,000 messages of a client arrive in order",

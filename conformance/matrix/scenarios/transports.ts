@@ -7,7 +7,7 @@ import { ErrorCode } from "@netconduit/core";
 import { failureOf } from "../../support/failures.ts";
 import type { Scenario } from "../scenario.ts";
 
-/** Addresses of every kind. */
+/** All kinds of addresses. */
 export const transports: readonly Scenario[] = [
   {
     title: "a server on ::1 takes IPv6 clients, and their address says so",

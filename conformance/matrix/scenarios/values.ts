@@ -5,7 +5,7 @@ import type { Scenario } from "../scenario.ts";
 
 const MIB = 1024 * 1024;
 
-/** Values of every kind, made anew by each call, so that no value is compared with itself. */
+/** Creates values of every kind. Each call creates new values, so that no value is compared with itself. */
 function everyKind(): Record<string, unknown> {
   return {
     text: "Grüße, 世界 🚀 \u0000 e\u0301 \u{10ffff}",
@@ -22,7 +22,7 @@ function everyKind(): Record<string, unknown> {
   };
 }
 
-/** Bytes that do not compress; the same in every process. */
+/** Returns incompressible bytes, identical in every process. */
 function noise(length: number, seed: number): Uint8Array {
   const words = new Uint32Array(length / 4);
   let word = seed;
@@ -40,7 +40,7 @@ function sha256(bytes: unknown): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Large values as parameters, results and messages, in both directions. */
+/** Sends large values as parameters, results and messages in both directions. */
 function largeScenario(mib: number, options: { enableCompression: boolean }): Scenario {
   const how = options.enableCompression ? "compressed where that helps" : "as they are";
   const expected = (seed: number): string => sha256(noise(mib * MIB, seed));
@@ -69,7 +69,7 @@ function largeScenario(mib: number, options: { enableCompression: boolean }): Sc
   };
 }
 
-/** A large repetitive value arrives whole, compressed if both ends have the option. */
+/** A large repetitive value arrives intact, compressed if both ends enable compression. */
 function compressionScenario(server: boolean, client: boolean): Scenario {
   const words = (on: boolean): string => (on ? "on" : "off");
   const text = Array.from({ length: 10_000 }, (_, n) => `compress me ${n} `).join("");
@@ -93,7 +93,7 @@ function compressionScenario(server: boolean, client: boolean): Scenario {
   };
 }
 
-/** Values, small and large, plain and compressed. */
+/** Values: small and large, plain and compressed. */
 export const values: readonly Scenario[] = [
   {
     title: "every kind of value survives the way to the server and back, none rounded",
