@@ -1,39 +1,39 @@
-/** A sentence of PROTOCOL.md, and how to check it on a peer. */
+/** A sentence of PROTOCOL.md with its check. */
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { RawPeer } from "../../packages/core/src/test-support/raw-peer.ts";
 import { frame, type ReceivedFrame, Type, typeName } from "../../packages/core/src/testing/raw-frames.ts";
 
 export interface Check<Target> {
-  /** The heading in PROTOCOL.md that the sentence stands under. */
+  /** Heading of the sentence's section in PROTOCOL.md. */
   readonly section: string;
-  /** As in PROTOCOL.md, in one line and with the text of its links alone. A row of a table is a sentence. */
+  /** As in PROTOCOL.md, in one line, with links replaced by their text. A table row counts as a sentence. */
   readonly sentence: string;
-  /** How long it may take with a peer's defaults, if that is longer than for other checks. */
+  /** Time limit with a peer's default options, if longer than for other checks. */
   readonly patienceMs?: number;
-  /** Options of this library's peers by which it takes less time, or is possible. */
+  /** Options for this library's peers that make the check possible or faster. */
   readonly options?: Readonly<Record<string, unknown>>;
-  /** The peer is reached over TLS. */
+  /** Connects over TLS. */
   readonly tls?: true;
-  /** The peers seem to be on two machines: see `outsideAddress`. */
+  /** The peers appear to be on different machines (see `outsideAddress`). */
   readonly outside?: true;
-  /** The server has a store, and can be killed and started again. */
+  /** The server has a store and can be killed and restarted. */
   readonly store?: true;
-  /** Throws if the peer breaks the sentence, or {@link Skipped}. */
+  /** Throws if the peer violates the sentence; throws {@link Skipped} if the check doesn't apply. */
   run(target: Target): Promise<void>;
 }
 
 /** Much longer than a turn of an event loop. */
 const MOMENT_MS = 20;
 
-/** The peer lacks something that the check needs. */
+/** The peer lacks something that the check requires. */
 export class Skipped extends Error {}
 
-/** The next frame of a type, or of any type but HEARTBEAT_PING. Fails if the connection ends first. */
+/** Resolves with the next frame of a type, by default of any type except HEARTBEAT_PING. Fails if the connection ends first. */
 export async function frameOf(peer: RawPeer, type?: number): Promise<ReceivedFrame> {
   const wanted = type === undefined ? "a frame" : typeName({ type });
   const ended = peer.over.then(async (how) => {
-    // A frame that came together with the end is found first.
+    // Finds a frame that arrived together with the end.
     await new Promise((resolve) => setImmediate(resolve));
     const came = peer.frames.all.map(typeName).join(", ") || "nothing";
     throw new Error(`The connection ended (${how}) without ${wanted}; received: ${came}`);
@@ -41,12 +41,12 @@ export async function frameOf(peer: RawPeer, type?: number): Promise<ReceivedFra
   return Promise.race([peer.next(type), ended]);
 }
 
-/** The frames that came from peers, for a report. */
+/** Describes the frames received from peers, for a report. */
 export function receivedBy(peers: readonly RawPeer[]): string {
   return peers.map(({ frames }) => frames.all.map(typeName).join(", ") || "nothing").join("; ") || "nothing";
 }
 
-/** The next frame with this id. */
+/** Resolves with the next frame that has this id. */
 export async function answerTo(peer: RawPeer, id: bigint): Promise<ReceivedFrame> {
   for (;;) {
     const answer = await frameOf(peer);
@@ -55,8 +55,8 @@ export async function answerTo(peer: RawPeer, id: bigint): Promise<ReceivedFrame
 }
 
 /**
- * The peer still answers a HEARTBEAT_PING, and another one a moment later: so what it does in later turns of its event loop
- * shows. Returns the frames before the last answer.
+ * Checks that the peer answers a HEARTBEAT_PING, and another one a moment later, which reveals what it does in later
+ * turns of its event loop. Returns the frames before the last answer.
  */
 export async function isAlive(peer: RawPeer): Promise<ReceivedFrame[]> {
   const before = await untilPong(peer);
@@ -75,7 +75,7 @@ async function untilPong(peer: RawPeer): Promise<ReceivedFrame[]> {
   }
 }
 
-/** The peer answers PINGs in their order, also when they come in one write with earlier frames. */
+/** Checks that the peer answers PINGs in order, even if they arrive in one write with earlier frames. */
 export async function answersPingsInOrder(peer: RawPeer, ...earlier: Uint8Array[]): Promise<void> {
   const sent = [3n, 1n, 2n];
   peer.write(...earlier, ...sent.map((id) => frame(Type.HEARTBEAT_PING, undefined, { id })));
@@ -84,7 +84,7 @@ export async function answersPingsInOrder(peer: RawPeer, ...earlier: Uint8Array[
   assert.deepEqual(answered, sent);
 }
 
-/** The peer says this code in CLOSE, and ends the connection. */
+/** Checks that the peer sends CLOSE with this code and ends the connection. */
 export async function isClosedWith(peer: RawPeer, code: number): Promise<void> {
   const { payload } = await frameOf(peer, Type.CLOSE);
   assert.equal(payload?.["code"], code, `The code in CLOSE is ${String(payload?.["code"])}, not ${code}`);
@@ -92,7 +92,7 @@ export async function isClosedWith(peer: RawPeer, code: number): Promise<void> {
   await peer.over;
 }
 
-/** The connection ends, and no frame comes before. */
+/** Checks that the connection ends without a further frame. */
 export async function endsSilently(peer: RawPeer): Promise<void> {
   await peer.over;
   assert.deepEqual(peer.frames.all.map(typeName), [], "Frames came before the end");

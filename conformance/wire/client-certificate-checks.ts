@@ -6,7 +6,7 @@ import { type ClientUnderTest, SUCCESS } from "./client-under-test.ts";
 
 const METHODS = "Other login methods";
 
-/** Starts a client that logs in by its certificate. Skips the check if it can't. Resolves with its AUTH_REQUEST. */
+/** Starts a client that logs in by certificate. Resolves with its AUTH_REQUEST. Skips the check if it doesn't support that. */
 async function request(client: ClientUnderTest): Promise<{ peer: RawPeer; first: ReceivedFrame }> {
   const peer = await client.connect({ certificate: true });
   const first = await frameOf(peer);
@@ -15,7 +15,7 @@ async function request(client: ClientUnderTest): Promise<{ peer: RawPeer; first:
   return { peer, first };
 }
 
-/** Checks of logins by certificate. They are skipped if the client has none. */
+/** Checks of logins by certificate. Skipped if the client has no certificate. */
 export const clientCertificateChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: METHODS,

@@ -23,14 +23,14 @@ import { type ClientLogin, type ClientUnderTest, loggedIn, SUCCESS } from "./cli
 
 const SCRAM = "SCRAM step by step";
 
-/** The client ends the connection without sending anything more. */
+/** Checks that the client ends the connection without sending anything else. */
 async function givesUp(peer: RawPeer): Promise<void> {
   const before = peer.frames.all.length;
   await peer.over;
   assert.deepEqual(peer.frames.all.slice(before).map(typeName), [], "Frames came before the end");
 }
 
-/** A check that the client gives up at a challenge, and sends no proof. */
+/** A check that the client disconnects on a challenge without sending a proof. */
 function refusesChallenge(
   sentence: string,
   ...challenges: readonly ((login: ClientLogin) => string)[]
@@ -52,7 +52,7 @@ function nonceOf({ request }: ClientLogin): string {
   return /,r=([^,]*)/.exec(String(request["scram"]))?.[1] ?? "";
 }
 
-/** The data of the client's next MESSAGE of this type. */
+/** Resolves with the data of the client's next MESSAGE of this type. */
 async function messageOf(peer: RawPeer, type: string): Promise<unknown> {
   for (;;) {
     const { payload } = await frameOf(peer, Type.MESSAGE);
@@ -62,7 +62,7 @@ async function messageOf(peer: RawPeer, type: string): Promise<unknown> {
 
 const SALT = "W22ZaJ0SNY7soEsUEjb6gQ==";
 
-/** Everything that is checked on a client. */
+/** All checks of a client. */
 export const clientChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: "Transport",
@@ -146,7 +146,7 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
     async run(client) {
       await client.needsExtension("ready");
       const peer = await client.login({ ready: true, close: true });
-      // The client calls as soon as it is connected.
+      // The client calls as soon as it has connected.
       await isAlive(peer);
       assert.ok(!peer.frames.all.some(({ type }) => type === Type.RPC_REQUEST), "The client called before READY");
       peer.send(Type.READY);
@@ -363,7 +363,7 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
       await client.needsExtension("drain");
       const { peer } = await client.call({ drain: true, close: true });
       for (let n = 0; n < 3; n += 1) peer.send(Type.DRAIN, { ends_in_ms: 1000, retry_after_ms: 0 });
-      // Answers to pings go before it.
+      // Answers to PINGs are sent before it.
       await frameOf(peer, Type.DRAINED);
       await isAlive(peer);
       assert.deepEqual(

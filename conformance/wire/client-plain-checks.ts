@@ -5,14 +5,14 @@ import { CODES } from "./both/plain.ts";
 import { type Check, frameOf, Skipped } from "./check.ts";
 import { type ClientUnderTest, challenged, requestOn, SUCCESS } from "./client-under-test.ts";
 
-/** The client's program gets this result of a plain server. */
+/** Sends a plain server's result and returns what the client program receives. */
 async function madeOf(client: ClientUnderTest, result: unknown): Promise<unknown> {
   const { peer, id } = await called(client);
   peer.send(Type.RPC_RESPONSE, { success: true, result }, { id });
   return (await frameOf(peer, Type.MESSAGE)).payload;
 }
 
-/** The client's call of a plain server. Skips the check if the client refuses such servers. */
+/** Resolves with the client's call to a plain server. Skips the check if the client rejects plain servers. */
 async function called(client: ClientUnderTest): Promise<{ readonly peer: RawPeer; readonly id: bigint }> {
   const login = await requestOn(await client.connect());
   const { peer } = login;

@@ -1,11 +1,11 @@
-/** The program of a client under test of this library, as README.md describes it. */
+/** The program of this library's client under test, as described in README.md. */
 import { join } from "node:path";
 import { ConduitError, type TlsClientOptions } from "@netconduit/core";
 import type { OpenClient } from "../support/subject.ts";
 
 type Methods = Pick<OpenClient, "disconnect" | "rpc" | "on" | "stream" | "call" | "send" | "subscribe" | "publish">;
 
-/** Options of a client that logs in by the certificate in this folder. */
+/** Options of a client that logs in with the certificate in this folder. */
 export function byCertificate(folder: string): { credentials: { certificate: true }; tls: TlsClientOptions } {
   const [ca, cert, key] = ["ca.crt", "client.crt", "client.key"].map((name) => join(folder, name)) as [
     string,
@@ -15,14 +15,14 @@ export function byCertificate(folder: string): { credentials: { certificate: tru
   return { credentials: { certificate: true }, tls: { ca, cert, key } };
 }
 
-/** Options of a client that resumes its session, or that connects once. */
+/** Options of a client that either resumes its session or connects only once. */
 export function reconnecting(resumes: boolean): object {
   return resumes
     ? { resume: true, reconnect: { delayMs: 1, maxDelayMs: 1 } }
     : { resume: false, reconnect: { enabled: false } };
 }
 
-/** Connects, and does what README.md says. Resolves when the call has ended; the login may fail. */
+/** Connects and behaves as described in README.md. Resolves when the call has ended; the login may fail. */
 export async function runClient(client: Methods & Pick<OpenClient, "connect" | "isConnected">): Promise<void> {
   addMethods(client);
   try {
@@ -56,7 +56,7 @@ function addMethods(client: Methods): void {
     for (const item of items as readonly unknown[]) client.send("item", item);
   });
   client.rpc("wire_disconnect", () => {
-    // The answer leaves first.
+    // The answer is sent first.
     setTimeout(() => void client.disconnect(), 0);
   });
   addTopicMethods(client);
@@ -71,7 +71,7 @@ function addTopicMethods(client: Methods): void {
       for await (const data of subscription) client.send("topic", data);
       client.send("topic_end");
     };
-    // The connection ends with the check.
+    // The connection ends after the check.
     read().catch(() => {});
   });
   client.rpc("wire_unsubscribe", ({ topic }) => closing.get(String(topic))?.());

@@ -17,20 +17,20 @@ import { answerTo, type Check, frameOf, isAlive } from "./check.ts";
 import { type ClientUnderTest, challenged } from "./client-under-test.ts";
 
 const LENT = { frames: 1, bytes: 1 };
-/** Text that compresses well, and not too well. */
+/** Text that compresses well, but not too well. */
 const WORDS = Array.from({ length: 400 }, (_, index) => `word ${index * 7919}`).join(" ");
 
 function lengthOf({ payloadBytes }: ReceivedFrame): number {
   return HEADER_BYTES + payloadBytes.length;
 }
 
-/** Asks the client to call a method, and returns without its answer. */
+/** Requests that the client calls a method. Doesn't wait for the answer. */
 function asks(peer: RawPeer, params: object, id: bigint, giveUpMs?: number): void {
   const limit = giveUpMs === undefined ? {} : { give_up_ms: giveUpMs };
   peer.call("wire_call", { method: "later", params, ...limit }, id);
 }
 
-/** The client's call has ended with this code. */
+/** Checks that the client's call has failed with this code. */
 async function hasFailed(peer: RawPeer, id: bigint, code: number): Promise<void> {
   assert.deepEqual((await answerTo(peer, id)).payload?.["result"], { code });
 }
@@ -39,7 +39,7 @@ function isRequest({ type }: ReceivedFrame): boolean {
   return type === Type.RPC_REQUEST || type === Type.MESSAGE || type === Type.CANCEL;
 }
 
-/** Checks of what a client sends, and when. */
+/** Checks of what a client sends and when. */
 export const clientRequestChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: "Login",
@@ -120,7 +120,7 @@ export const clientRequestChecks: readonly Check<ClientUnderTest>[] = [
       const request = await frameOf(peer, Type.RPC_REQUEST);
       assert.equal((await frameOf(peer, Type.CANCEL)).id, request.id);
       await hasFailed(peer, 1n, 5001);
-      // The answer to a call that was given up is ignored.
+      // The answer to an abandoned call is ignored.
       peer.send(Type.RPC_RESPONSE, { success: true, result: 1 }, { id: request.id });
       await isAlive(peer);
     },
@@ -133,7 +133,7 @@ export const clientRequestChecks: readonly Check<ClientUnderTest>[] = [
       await client.needsExtension("credit");
       const { peer, call: request } = await client.call({ close: true, credit: LENT });
       peer.send(Type.RPC_RESPONSE, { success: true, result: 1 }, { id: request.id });
-      // One byte less than what lets it go on.
+      // One byte less than required to continue.
       peer.send(Type.CREDIT, { frames: 1, bytes: lengthOf(request) - 1 });
       assert.deepEqual((await isAlive(peer)).filter(isRequest), [], "It sent a message without credit");
       peer.send(Type.CREDIT, { frames: 0, bytes: 1 });
@@ -256,7 +256,7 @@ export const clientRequestChecks: readonly Check<ClientUnderTest>[] = [
     async run(client) {
       await client.needsMethod("wire_call");
       const { peer, call: request } = await client.call({ close: true, call: true });
-      // More handlers than a client runs at once, and all of them wait.
+      // More calls than a client runs concurrently, all with waiting handlers.
       for (let id = 1; id <= 500; id += 1) asks(peer, {}, BigInt(id));
       await isAlive(peer);
       peer.send(Type.RPC_RESPONSE, { success: true, result: 5 }, { id: request.id });
@@ -274,7 +274,7 @@ export const clientRequestChecks: readonly Check<ClientUnderTest>[] = [
       peer.call("wire_send", { items: [1, 2] }, 1n);
       asks(peer, {}, 2n);
       peer.call("wire_disconnect", {}, 3n);
-      // The call that waits for credit fails when the client begins to close.
+      // The call that is waiting for credit fails when the client starts to close.
       await hasFailed(peer, 2n, 5010);
       assert.deepEqual((await isAlive(peer)).filter(isRequest), [], "It sent without credit");
       peer.send(Type.CREDIT, GRANT);

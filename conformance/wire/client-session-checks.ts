@@ -27,12 +27,12 @@ export const AGREED = {
   resume: { bytes: MIN_KEPT_BYTES, window_ms: 60_000 },
 };
 
-/** A stream of the client's session, and its AUTH_REQUEST. */
+/** A stream of the client's session with its AUTH_REQUEST. */
 interface Stream extends SessionStream {
   readonly request: Readonly<Record<string, unknown>>;
 }
 
-/** Lets the client on this connection in. */
+/** Accepts the client's login on this connection. */
 export async function admit(peer: RawPeer, keys: Readonly<Record<string, unknown>>): Promise<Stream> {
   const login = await requestOn(peer);
   const offer = (login.request["extensions"] ?? {}) as object;
@@ -41,12 +41,12 @@ export async function admit(peer: RawPeer, keys: Readonly<Record<string, unknown
   return { peer, request: login.request, sentBefore: peer.sent.length };
 }
 
-/** A client with a new session, and with these extensions besides. */
+/** Starts a client with a new session and these additional extensions. */
 export async function newSession(client: ClientUnderTest, extensions: object = {}): Promise<Stream> {
   return admit(await client.connect({ resumes: true }), { extensions: { ...AGREED, ...extensions } });
 }
 
-/** Cuts the stream, and lets the client resume over another one. `received`: bytes that this side has received. */
+/** Cuts the stream and lets the client resume over another one. `received`: number of bytes that this side has received. */
 async function resumed(client: ClientUnderTest, { peer }: Stream, received: number): Promise<Stream> {
   peer.reset();
   return admit(await client.nextConnection(), { session_token: "e".repeat(64), resumed: { received } });
@@ -59,7 +59,7 @@ async function answer(peer: RawPeer): Promise<ReceivedFrame> {
   return call;
 }
 
-/** Checks of sessions. They are skipped if the client has none. */
+/** Checks of sessions. Skipped if the client doesn't support sessions. */
 export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: "Sessions",

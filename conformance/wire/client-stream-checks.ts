@@ -11,7 +11,7 @@ const ITEMS = ["one", "two", "three"];
 /** An input that waits for credit after its first items. */
 const MANY: readonly string[] = new Array<string>(100).fill("x".repeat(1000));
 
-/** A client that has called the method `wire_items`, and its request. */
+/** Starts a client that calls `wire_items`. Returns it with the request. */
 async function calling(
   client: ClientUnderTest,
   items: readonly unknown[],
@@ -36,7 +36,7 @@ function framesOf(peer: RawPeer, type: number): readonly ReceivedFrame[] {
   return peer.frames.all.filter((frame) => frame.type === type);
 }
 
-/** The single INPUT_END, which comes before the answer to a ping. */
+/** Resolves with the single INPUT_END, which arrives before the answer to a PING. */
 async function endOf(peer: RawPeer): Promise<ReceivedFrame> {
   await isAlive(peer);
   const ends = framesOf(peer, Type.INPUT_END);
@@ -48,7 +48,7 @@ function reply(peer: RawPeer, id: bigint): void {
   peer.send(Type.RPC_RESPONSE, { success: true, result: 3 }, { id });
 }
 
-/** Checks of a client that calls a method with an input. */
+/** Checks of a client that calls a method with an input stream. */
 export const clientStreamChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: SECTION,

@@ -6,7 +6,7 @@ import { type ClientUnderTest, SUCCESS, TOKEN } from "./client-under-test.ts";
 
 const METHODS = "Other login methods";
 
-/** Starts a client that logs in by the token. Skips the check if it can't. Resolves with its AUTH_REQUEST. */
+/** Starts a client that logs in by token. Resolves with its AUTH_REQUEST. Skips the check if it doesn't support tokens. */
 async function request(client: ClientUnderTest): Promise<{ peer: RawPeer; first: ReceivedFrame }> {
   const peer = await client.connect({ token: true });
   const first = await frameOf(peer);
@@ -15,7 +15,7 @@ async function request(client: ClientUnderTest): Promise<{ peer: RawPeer; first:
   return { peer, first };
 }
 
-/** The client's answer to the challenge. */
+/** Resolves with the client's answer to the challenge. */
 async function challenged(peer: RawPeer): Promise<unknown> {
   peer.send(Type.AUTH_CHALLENGE, { methods: ["scram", "token"] });
   const response = await frameOf(peer);
@@ -23,7 +23,7 @@ async function challenged(peer: RawPeer): Promise<unknown> {
   return response.payload?.["token"];
 }
 
-/** A client that has logged in by the token and called, and renews it. Skips the check if it doesn't. */
+/** Starts a client that logs in by token, makes its call and renews the token. Skips the check if it doesn't renew it. */
 async function renewing(client: ClientUnderTest): Promise<RawPeer> {
   const { peer, first } = await request(client);
   const offer = (first.payload?.["extensions"] ?? {}) as object;
@@ -34,7 +34,7 @@ async function renewing(client: ClientUnderTest): Promise<RawPeer> {
   return peer;
 }
 
-/** Checks of logins by token. They are skipped if the client has none. */
+/** Checks of logins by token. Skipped if the client doesn't support tokens. */
 export const clientTokenChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: METHODS,
@@ -88,7 +88,7 @@ export const clientTokenChecks: readonly Check<ClientUnderTest>[] = [
       const ended = peer.over.then(() => null);
       const first = await Promise.race([peer.next(), ended]);
       if (first !== null) peer.send(Type.AUTH_CHALLENGE, { methods: ["scram", "token"] });
-      // A client without the token has nothing to send.
+      // A client without the token sends nothing.
       const second = first === null ? null : await Promise.race([peer.next(), ended]);
       assert.ok(
         !JSON.stringify([first?.payload, second?.payload]).includes(TOKEN),

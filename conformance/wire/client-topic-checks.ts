@@ -15,7 +15,7 @@ const TOPIC = "wire:topic";
 const EPOCH = "9f86d081884c7d65.1";
 const EXTENSIONS = { reply: true, close: true, cancel: true, call: true, topic: { subscriptions: 10 } };
 
-/** The client's next call. Skips the check if the client refuses the call that leads to it. */
+/** Resolves with the client's next call. Skips the check if the client rejects the call that triggers it. */
 async function callOf(peer: RawPeer, id: bigint, method: string, params: unknown): Promise<ReceivedFrame> {
   peer.call(method, params, id);
   for (;;) {
@@ -27,7 +27,7 @@ async function callOf(peer: RawPeer, id: bigint, method: string, params: unknown
   }
 }
 
-/** A client that has called `$topic.subscribe`, and the token of the call. */
+/** Starts a client that calls `$topic.subscribe`. Returns it with the call's token. */
 async function subscribing(
   client: ClientUnderTest,
 ): Promise<{ peer: RawPeer; request: ReceivedFrame; params: Readonly<Record<string, unknown>> }> {
@@ -50,7 +50,7 @@ function data(peer: RawPeer, number: bigint, value: unknown, offset?: number): v
   peer.send(DATA, { data: value, ...(offset === undefined ? {} : { offset }) }, { id: number });
 }
 
-/** A client that is subscribed to the topic with the number 5, behind offset 0. */
+/** Starts a client that is subscribed to the topic with number 5, after offset 0. */
 async function subscribed(client: ClientUnderTest): Promise<RawPeer> {
   const { peer, request, params } = await subscribing(client);
   start(peer, 5n, params["token"]);
@@ -58,7 +58,7 @@ async function subscribed(client: ClientUnderTest): Promise<RawPeer> {
   return peer;
 }
 
-/** The client's program has got exactly these messages next. */
+/** Checks that the client program receives exactly these messages next. */
 async function got(peer: RawPeer, ...expected: readonly unknown[]): Promise<void> {
   for (const value of expected) {
     const { payload } = await frameOf(peer, Type.MESSAGE);
@@ -66,7 +66,7 @@ async function got(peer: RawPeer, ...expected: readonly unknown[]): Promise<void
   }
 }
 
-/** Checks of a client that has topics. */
+/** Checks of a client that supports topics. */
 export const clientTopicChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: SECTION,
@@ -233,7 +233,7 @@ export const clientTopicChecks: readonly Check<ClientUnderTest>[] = [
       const { frames } = theirs["credit"] as { readonly frames: number };
       const text = "x".repeat(100_000);
       peer.write(...chunksOf(frame(DATA, { offset: 1, data: text.length }, { id: 5n }), 1n, 20));
-      // As many as were granted come back in halves.
+      // Credit for the granted number is returned in halves.
       const count = Math.min(frames, 2000);
       for (let n = 2; n <= count; n += 1) data(peer, 5n, n, n);
       await frameOf(peer, Type.CREDIT);

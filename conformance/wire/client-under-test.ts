@@ -12,44 +12,44 @@ import type { Login } from "./both/login.ts";
 import { frameOf, receivedBy, Skipped } from "./check.ts";
 import { outsideAddress } from "./outside.ts";
 
-/** The password of the raw server. */
+/** The raw server's password. */
 export const PASSWORD = "secret";
-/** The token of clients that log in by one. */
+/** The token for logins by token. */
 export const TOKEN = "wire-token";
 
-/** How a client acts, beside what README.md says of all. */
+/** Variations of the client described in README.md. */
 export interface ClientActs {
-  /** It resumes its session when a stream is lost. */
+  /** Whether it resumes its session after losing a stream. */
   readonly resumes?: boolean;
-  /** It logs in by the token, and not by the password. */
+  /** Whether it logs in by token instead of by password. */
   readonly token?: boolean;
-  /** It connects over TLS, and logs in by its certificate. */
+  /** Whether it connects over TLS and logs in by certificate. */
   readonly certificate?: boolean;
-  /** It connects to this address instead of 127.0.0.1. */
+  /** Address to connect to instead of 127.0.0.1. */
   readonly host?: string;
 }
 
-/** TLS of a server that asks clients for a certificate. */
+/** TLS options of a server that requests client certificates. */
 async function tlsOptions(): Promise<TlsOptions> {
   const pem = (name: string): Promise<string> => readFile(testFile(name), "utf8");
   const [cert, key, ca] = await Promise.all(["server.crt", "server.key", "ca.crt"].map(pem));
   return { cert, key, ca, requestCert: true, rejectUnauthorized: true } as TlsOptions;
 }
 
-/** Starts a client that acts as README.md says, and returns a function that ends it. */
+/** Starts the client described in README.md and returns a function that ends it. */
 export type StartClient = (port: number, acts: ClientActs) => Promise<() => Promise<void>>;
 
-/** An AUTH_REQUEST, and what the server makes of it. */
+/** An AUTH_REQUEST, and the server's state for the login. */
 export interface ClientLogin {
   readonly peer: RawPeer;
   readonly request: Readonly<Record<string, unknown>>;
   readonly scram: ScramServer;
 }
 
-/** The client that one check is run on, connected to a raw server. */
+/** The client under test in one check, connected to a raw server. */
 export class ClientUnderTest extends Cleanups {
   readonly #start: StartClient;
-  /** All connections that the client has made. */
+  /** All connections made by the client. */
   readonly #peers = new EventLog<RawPeer>();
 
   constructor(start: StartClient) {
@@ -57,7 +57,7 @@ export class ClientUnderTest extends Cleanups {
     this.#start = start;
   }
 
-  /** Starts a client. Resolves when it has connected. */
+  /** Starts a client and resolves when it has connected. */
   async connect(acts: ClientActs = {}): Promise<RawPeer> {
     let refused: (skipped: Skipped) => void = () => undefined;
     const noTls = new Promise<never>((_resolve, reject) => {
@@ -77,29 +77,29 @@ export class ClientUnderTest extends Cleanups {
     return Promise.race([this.nextConnection(), noTls]);
   }
 
-  /** Starts a client of a server that seems to be on another machine. Skips the check if there is no way to one. */
+  /** Like `connect`, but the server appears to be on another machine. Skips the check if that isn't possible. */
   connectOutside(acts: ClientActs): Promise<RawPeer> {
     const host = outsideAddress();
     if (host === null) throw new Skipped("this machine has no address but the loopback's");
     return this.connect({ ...acts, host });
   }
 
-  /** The client's next connection that wasn't returned yet. */
+  /** Resolves with the client's next connection that wasn't returned yet. */
   nextConnection(): Promise<RawPeer> {
     return this.#peers.next();
   }
 
-  /** The frames that came, by connection. */
+  /** Describes the received frames by connection. */
   received(): string {
     return receivedBy(this.#peers.all);
   }
 
-  /** Starts a client. Resolves with its AUTH_REQUEST. */
+  /** Starts a client and resolves with its AUTH_REQUEST. */
   async request(iterations?: number): Promise<ClientLogin> {
     return requestOn(await this.connect(), iterations);
   }
 
-  /** Starts a client, and answers its login up to AUTH_SUCCESS, which is returned and not sent. */
+  /** Starts a client and answers its login up to AUTH_SUCCESS, which is returned without being sent. */
   async answer(
     extensions?: Readonly<Record<string, unknown>>,
   ): Promise<{ peer: RawPeer; success: Uint8Array; offer: Record<string, unknown> }> {
@@ -117,20 +117,20 @@ export class ClientUnderTest extends Cleanups {
     return { peer, offer, success: frame(Type.AUTH_SUCCESS, { ...SUCCESS, scram: proof, extensions: agreed }) };
   }
 
-  /** Starts a client, and lets it log in. */
+  /** Starts a client and completes its login. */
   async login(extensions?: Readonly<Record<string, unknown>>): Promise<RawPeer> {
     const { peer, success } = await this.answer(extensions);
     peer.write(success);
     return peer;
   }
 
-  /** Starts a client, lets it log in and waits for its call. */
+  /** Starts a client, completes its login and waits for its call. */
   async call(extensions?: Readonly<Record<string, unknown>>): Promise<{ peer: RawPeer; call: ReceivedFrame }> {
     const peer = await this.login(extensions);
     return { peer, call: await frameOf(peer, Type.RPC_REQUEST) };
   }
 
-  /** Skips the check unless the client has this method, which an empty call of does nothing. */
+  /** Skips the check unless the client has this method, for which a call without parameters has no effect. */
   async needsMethod(method: string): Promise<void> {
     const { peer } = await this.call({ close: true, call: true });
     peer.call(method, {}, 1n);
@@ -149,7 +149,7 @@ export class ClientUnderTest extends Cleanups {
   }
 }
 
-/** The AUTH_REQUEST on a connection. */
+/** Resolves with the AUTH_REQUEST on a connection. */
 export async function requestOn(peer: RawPeer, iterations?: number): Promise<ClientLogin> {
   const first = await frameOf(peer);
   assert.equal(first.type, Type.AUTH_REQUEST);
@@ -166,7 +166,7 @@ export async function challenged({ peer, scram }: ClientLogin): Promise<string> 
   return scram.answer(String(response.payload?.["data"]));
 }
 
-/** Logs a client in with these extensions, and waits for its call. Skips the check if it doesn't offer all of them. */
+/** Logs a client in with these extensions and waits for its call. Skips the check if it doesn't offer all of them. */
 export const loggedIn: Login<ClientUnderTest> = async (client, extensions) => {
   const { peer, success, offer } = await client.answer(extensions);
   const missing = Object.keys(extensions).find((name) => !Object.hasOwn(offer, name));
@@ -178,7 +178,7 @@ export const loggedIn: Login<ClientUnderTest> = async (client, extensions) => {
 
 export const SUCCESS = { session_token: "f".repeat(64), server_info: { name: "raw", version: "1.0.0" } };
 
-/** Whether the extension has no parameters that the raw server would have to honour. */
+/** Whether the extension has no parameters that the raw server would have to respect. */
 function isPlainExtension(name: string): boolean {
   return ["reply", "close", "cancel", "deadline", "call"].includes(name);
 }

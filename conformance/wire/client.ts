@@ -1,4 +1,4 @@
-/** `node … client.ts PORT`: the client program that README.md describes, with this library. */
+/** `node … client.ts PORT`: the client program described in README.md, using this library. */
 import process from "node:process";
 import { Client } from "@netconduit/node";
 import { byCertificate, reconnecting, runClient } from "./client-program.ts";

@@ -1,10 +1,10 @@
-/** The sentences of PROTOCOL.md that say what a peer does, and those among them that no check quotes. */
+/** Finds the sentences of PROTOCOL.md about a peer's behaviour, and those that no check quotes. */
 import { readFileSync } from "node:fs";
 import { clientChecks } from "./client-checks.ts";
 import { serverChecks } from "./server-checks.ts";
 import { uncheckable } from "./uncheckable.ts";
 
-/** Words of a sentence about what a peer does, must or may do. */
+/** Words that mark sentences about what a peer does, must or may do. */
 const ACTS =
   /\b(sends?|answers?|ends?|refuses?|ignores?|must|may|closes?|counts?|rejects?|waits?|keeps?|forgets?|takes?|returns?|(?:is|are|isn't|aren't) (?:answered|sent|refused|rejected|ignored|dropped|counted|compared|encoded|cut|skipped|aborted|started|ended|remembered|handled))\b/;
 
@@ -13,13 +13,13 @@ export interface Sentence {
   readonly sentence: string;
 }
 
-/** Each in one line and with the text of its links alone. Tables and code are left out. */
+/** Returns the sentences, each in one line, with links replaced by their text. Tables and code are omitted. */
 export function normativeSentences(markdown: string): Sentence[] {
   const sentences: Sentence[] = [];
   for (const part of markdown.split(/^#{2,6} /m).slice(1)) {
     const [heading = "", ...lines] = part.replace(/^ *```[\s\S]*?```/gm, "\n").split("\n");
     const prose = lines.filter((line) => !line.startsWith("|")).join("\n");
-    // Paragraphs and items of lists.
+    // Paragraphs and list items.
     for (const block of prose.split(/\n\s*\n|\n(?=(?:-|\d+\.) )/)) {
       const text = block
         .replace(/^(?:-|\d+\.) /, "")
@@ -33,7 +33,7 @@ export function normativeSentences(markdown: string): Sentence[] {
   return sentences;
 }
 
-/** Whether one is the other, or a part of it: a check may quote a part of a sentence, or several. */
+/** Whether one contains the other: a check may quote a part of a sentence, or several sentences. */
 function concern(one: Sentence, other: Sentence): boolean {
   if (one.section !== other.section) return false;
   return one.sentence.includes(other.sentence) || other.sentence.includes(one.sentence);
@@ -41,7 +41,7 @@ function concern(one: Sentence, other: Sentence): boolean {
 
 const quoted: readonly Sentence[] = [...serverChecks, ...clientChecks];
 
-/** All sentences, those without a check, and those of them that could have one. */
+/** Returns all sentences, those without a check, and among these those that could have one. */
 export function unchecked(): Record<"all" | "unchecked" | "checkable", readonly Sentence[]> {
   const all = normativeSentences(readFileSync(new URL("../../PROTOCOL.md", import.meta.url), "utf8"));
   const without = all.filter((sentence) => !quoted.some((check) => concern(sentence, check)));

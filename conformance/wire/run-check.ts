@@ -1,24 +1,24 @@
 import { type Check, Skipped } from "./check.ts";
 
-/** The longest that a check may take. Peers answer at once, so this is only reached when one doesn't answer. */
+/** Time limit of a check. Peers answer immediately, so this is only reached if a peer doesn't answer. */
 export const CHECK_TIMEOUT_MS = 10_000;
 
 export interface Outcome {
   readonly section: string;
   readonly sentence: string;
   readonly result: "pass" | "fail" | "skipped";
-  /** Why it failed or was skipped; otherwise "". */
+  /** The reason for a failed or skipped check; otherwise "". */
   readonly reason: string;
 }
 
-/** The target of a check, of its own. */
+/** The target of a single check. */
 export interface Disposable {
   dispose(): Promise<void>;
-  /** A description of everything that it has sent. */
+  /** Describes everything that the target has sent. */
   received(): string;
 }
 
-/** Runs a check on a target of its own. */
+/** Runs a check on a new target. */
 export async function runCheck<Target extends Disposable>(
   { section, sentence, patienceMs = 0, run }: Check<Target>,
   target: Target,

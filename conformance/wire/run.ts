@@ -1,7 +1,7 @@
 /**
- * `pnpm conformance:wire --server HOST:PORT` or `--client "COMMAND with {port}"`: checks the sentences of PROTOCOL.md on
- * a server or a client of any library. README.md says what it must offer. Prints one line for each sentence. Exit code
- * 0: none failed; 1: some did; 2: invalid arguments.
+ * `pnpm conformance:wire --server HOST:PORT` or `--client "COMMAND with {port}"`: checks the sentences of PROTOCOL.md
+ * on a server or a client of any library. README.md describes what it must provide. Prints one line per sentence.
+ * Exit code 0: none failed; 1: some failed; 2: invalid arguments.
  */
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
@@ -22,7 +22,7 @@ const USAGE = `usage:
   conformance:wire --client "COMMAND with {port}" [--only TEXT] [--except TEXT] [--timeout-ms MS]
 The password is that of --password, else that of the environment variable NETCONDUIT_PASSWORD.`;
 
-/** Runs the checks one after the other, and prints each outcome. */
+/** Runs the checks sequentially and prints each result. */
 async function runAll<Target extends Disposable>(
   checks: readonly Check<Target>[],
   makeTarget: () => Target,
@@ -47,7 +47,7 @@ function addressOf(server: string, password: string | undefined): ServerAddress 
   return { host, port: Number(port), password };
 }
 
-/** The server over TLS: its port, and a folder of certificates. */
+/** Parses the option for TLS: the server's port and a folder of certificates. */
 async function tlsOf(host: string, at: string): Promise<ServerTls> {
   const [, port, folder = ""] = /^(\d+):(.+)$/.exec(at) ?? [];
   if (port === undefined) throw new Error("--tls needs PORT:FOLDER");
@@ -61,14 +61,14 @@ async function tlsOf(host: string, at: string): Promise<ServerTls> {
   };
 }
 
-/** Runs a command of the shell to its end. */
+/** Runs a shell command to completion. */
 async function runCommand(command: string): Promise<void> {
   const child = spawn(command, { shell: true, stdio: ["ignore", "ignore", "inherit"] });
   const code = await new Promise<unknown>((resolve) => child.once("exit", resolve));
   if (code !== 0) throw new Error(`The command of --restart ended with ${String(code)}`);
 }
 
-/** Starts the client as a command of the shell, in a process group of its own. */
+/** Starts the client by a shell command in its own process group. */
 function startOf(command: string): StartClient {
   return async (port, { resumes = false, token = false, certificate = false, host }) => {
     const acts = {

@@ -5,7 +5,7 @@ import { unchecked } from "./normative.ts";
 import { serverChecks } from "./server-checks.ts";
 import { uncheckable } from "./uncheckable.ts";
 
-/** The sections of PROTOCOL.md by heading, each in one line and with the text of its links alone. */
+/** The sections of PROTOCOL.md by heading, each in one line, with links replaced by their text. */
 function sections(): ReadonlyMap<string, string> {
   const [, ...parts] = readText("PROTOCOL.md").split(/^#{2,6} /m);
   return new Map(

@@ -29,7 +29,7 @@ import { topicChecks } from "./server/topics.ts";
 import { valueChecks } from "./server/values.ts";
 import { loggedIn, type ServerUnderTest } from "./server-under-test.ts";
 
-/** Everything that is checked on a server. */
+/** All checks of a server. */
 export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...frameChecks,
   ...loginChecks,
@@ -58,7 +58,7 @@ export const serverChecks: readonly Check<ServerUnderTest>[] = [
   ...lastFrameChecks,
   ...requestChecks,
   ...plainChecks,
-  // Last: they use up what a server has.
+  // Last, because they exhaust the server's limits.
   ...fullOnceChecks,
   ...guessChecks,
 ];

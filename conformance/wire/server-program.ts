@@ -1,4 +1,4 @@
-/** A server under test of this library, as README.md describes it. */
+/** This library's server under test, as described in README.md. */
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,9 +12,9 @@ import type { Check } from "./check.ts";
 import { PASSWORD } from "./client-under-test.ts";
 import type { ServerAddress, ServerUnderTest } from "./server-under-test.ts";
 
-/** Their servers need a folder. */
+/** Sections whose checks need a server with a folder. */
 const FILE_SECTIONS = ["Files", "Items of a file", "Uploads", "Downloads"];
-/** Their servers have topics. */
+/** Sections whose checks need a server with topics. */
 const TOPIC_SECTIONS = ["Topics", "Closing", "Fatal errors"];
 
 export interface RunningServer {
@@ -54,7 +54,7 @@ export async function startServer(subject: Subject, check: Check<ServerUnderTest
       server.topics("wire:*", { history, presence: true, authorize, publish: "subscribers" });
     }
     if (dir !== null) server.files("wire", { dir, upload: true, download: true, remove: true });
-    // A server without such hooks declines the extension `ready`.
+    // A server without this hook declines the extension `ready`.
     if (check.section === "READY") server.onClientConnect(() => {});
     await server.start();
     return server;
@@ -89,20 +89,20 @@ export async function startServer(subject: Subject, check: Check<ServerUnderTest
   };
 }
 
-/** A store that outlives its servers, which end as by `kill -9`: what they do afterwards doesn't reach it. */
+/** A store that survives its servers, which end as by `kill -9`: their later writes don't reach it. */
 class StoredProcess {
   readonly #store = memoryStore();
   #view = mortalStore(this.#store);
   #fails = false;
 
-  /** The store of the next server. */
+  /** Returns the store for the next server. */
   begin(): Store {
     this.#view = mortalStore(this.#store);
     this.fail(this.#fails);
     return this.#view;
   }
 
-  /** Lets the store fail, also for later servers, or work again. */
+  /** Makes the store fail or work again, for the current and later servers. */
   fail(fails: boolean): void {
     this.#fails = fails;
     for (const method of ["get", "create", "put", "delete", "keys"] as const) {
@@ -116,7 +116,7 @@ class StoredProcess {
   }
 }
 
-/** Methods and handlers that README.md asks for. */
+/** Adds the methods and handlers required by README.md. */
 export function addHandlers(server: OpenServer): void {
   server.rpc("echo", (params) => params);
   server.stream({ name: "wire_echo", input: true }, (_params, context) => context.input);
@@ -158,7 +158,7 @@ export function addHandlers(server: OpenServer): void {
   server.rpc("wire_dead_letters", ({ key }) => letters.filter((letter) => letter.key === key));
 }
 
-/** The token `wire:MS` stands for the user `wire` for so many milliseconds. */
+/** The token `wire:MS` identifies the user `wire` for this number of milliseconds. */
 async function identityOf(token: string): Promise<Identity | null> {
   const [, ms] = /^wire:(\d+)$/.exec(token) ?? [];
   return ms === undefined ? null : { name: "wire", expiresAt: Date.now() + Number(ms) };

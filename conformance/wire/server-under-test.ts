@@ -14,35 +14,35 @@ export interface ServerAddress {
   readonly port: number;
   readonly password: string;
   readonly tls?: ServerTls;
-  /** Stops the server, if whoever runs the checks can do that. */
+  /** Stops the server; missing if the runner can't. */
   readonly stop?: () => Promise<void>;
-  /** Kills the server, and starts it again at the same address with the same store, if whoever runs the checks can do that. */
+  /** Kills the server and restarts it at the same address with the same store; missing if the runner can't. */
   readonly restart?: () => Promise<void>;
 }
 
-/** The same server over TLS, with certificates that it has verified. */
+/** The same server over TLS, with client certificates that it trusts. */
 export interface ServerTls {
   readonly host: string;
   readonly port: number;
   readonly ca: string;
-  /** Stands for the user `wire`. */
+  /** Identifies the user `wire`. */
   readonly known: Certificate;
-  /** Stands for nobody. */
+  /** Identifies no user. */
   readonly stranger: Certificate;
 }
 
-/** In PEM. */
+/** In PEM format. */
 export interface Certificate {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Extensions that the checks offer unless they say otherwise. */
+/** Extensions offered by default. */
 const OFFER = ["reply", "close", "cancel", "deadline", "call"];
-/** The id of a call that no check uses itself. */
+/** A call id that no check uses. */
 const LIST_ID = 0x00ff_0000_0000_0000n;
 
-/** The server that one check is run on. */
+/** The server under test in one check. */
 export class ServerUnderTest extends Cleanups {
   readonly address: ServerAddress;
   readonly #peers: RawPeer[] = [];
@@ -57,7 +57,7 @@ export class ServerUnderTest extends Cleanups {
     return this.address.password;
   }
 
-  /** A raw client that hasn't sent anything. */
+  /** Connects a raw client without sending anything. */
   async dial(): Promise<RawPeer> {
     return this.#dialled(await socketPeer(this.address.port, this.address.host));
   }
@@ -68,7 +68,7 @@ export class ServerUnderTest extends Cleanups {
     return peer;
   }
 
-  /** A raw client, as `dial` makes, that seems to be on another machine. Skips the check if there is no way to the server. */
+  /** Like `dial`, but the client appears to be on another machine. Skips the check if the server isn't reachable that way. */
   async dialOutside(): Promise<RawPeer> {
     const { host, port } = this.address;
     const outside = isLoopback(host) ? outsideAddress() : host;
@@ -78,7 +78,7 @@ export class ServerUnderTest extends Cleanups {
     return this.#dialled(await socketPeer(port, outside));
   }
 
-  /** A raw client over TLS that hasn't sent anything. Skips the check if the server has no TLS. */
+  /** Connects a raw client over TLS without sending anything. Skips the check if the server has no TLS. */
   async dialTls(who: "known" | "stranger" | null): Promise<RawPeer> {
     const { tls } = this.address;
     if (tls === undefined) throw new Skipped("no TLS of the server is known");
@@ -88,21 +88,21 @@ export class ServerUnderTest extends Cleanups {
     return peer;
   }
 
-  /** Stops the server, and doesn't wait for that. Skips the check if that isn't possible. */
+  /** Stops the server without waiting. Skips the check if the runner can't. */
   stop(): void {
     const { stop } = this.address;
     if (stop === undefined) throw new Skipped("only the server's own tests can stop it");
     this.#stopped = stop();
   }
 
-  /** Skips the check unless the server can be killed and started again with its store. */
+  /** Skips the check unless the server can be killed and restarted with its store. */
   needsRestart(): () => Promise<void> {
     const { restart } = this.address;
     if (restart === undefined) throw new Skipped("how the server is killed and started again isn't known");
     return restart;
   }
 
-  /** Kills the server, which ends all connections, and starts it again with its store. */
+  /** Kills the server, which ends all connections, and restarts it with its store. */
   async restart(): Promise<void> {
     const restart = this.needsRestart();
     for (const peer of this.#peers.splice(0)) {
@@ -112,7 +112,7 @@ export class ServerUnderTest extends Cleanups {
     await restart();
   }
 
-  /** The frames that came, by connection. */
+  /** Describes the received frames by connection. */
   received(): string {
     return receivedBy(this.#peers);
   }
@@ -122,14 +122,14 @@ export class ServerUnderTest extends Cleanups {
     await this.#stopped;
   }
 
-  /** A raw client that has logged in. */
+  /** Logs in a raw client. */
   async login(extensions: RawLogin["extensions"] = OFFER): Promise<RawPeer> {
     const peer = await this.dial();
     await this.logInAs(peer, new ScramClient(this.password), extensionsOf(extensions));
     return peer;
   }
 
-  /** Logs in by SCRAM with these further keys of AUTH_REQUEST. Returns the payload of AUTH_SUCCESS. */
+  /** Logs in by SCRAM with additional keys in AUTH_REQUEST. Returns the payload of AUTH_SUCCESS. */
   async logInAs(
     peer: RawPeer,
     scram: ScramClient,
@@ -142,21 +142,21 @@ export class ServerUnderTest extends Cleanups {
     return success.payload ?? {};
   }
 
-  /** A raw client that has logged in with these extensions, and the server's parameters of one of them. */
+  /** Logs in a raw client with these extensions. Returns it with the server's parameters for one of them. */
   async loginAs<Params>(extensions: Readonly<Record<string, unknown>>, name: string): Promise<[RawPeer, Params]> {
     const peer = await this.dial();
     const success = await this.logInAs(peer, new ScramClient(this.password), { extensions });
     return [peer, (success["extensions"] as Record<string, Params>)[name] as Params];
   }
 
-  /** The AUTH_RESPONSE to the server's challenge. */
+  /** Returns the AUTH_RESPONSE to the server's challenge. */
   async answered(peer: RawPeer, scram: ScramClient): Promise<Uint8Array> {
     const challenge = await frameOf(peer);
     assert.equal(challenge.type, Type.AUTH_CHALLENGE, `No challenge came: ${JSON.stringify(challenge.payload)}`);
     return frame(Type.AUTH_RESPONSE, { data: scram.answer(String(challenge.payload?.["data"])) });
   }
 
-  /** The peer, logged in, of a server that has this method. */
+  /** Logs in at a server that has this method. */
   async loginFor(method: string, extensions?: RawLogin["extensions"]): Promise<RawPeer> {
     const peer = await this.login(extensions);
     const { payload } = await this.callOn(peer, "listall", {}, LIST_ID);
@@ -166,7 +166,7 @@ export class ServerUnderTest extends Cleanups {
     return peer;
   }
 
-  /** The peer, logged in, of a server that handles messages of type `wire_echo`. */
+  /** Logs in at a server that handles messages of type `wire_echo`. */
   async loginForMessages(extensions?: RawLogin["extensions"]): Promise<RawPeer> {
     const asking = await this.login({ reply: true });
     asking.message("wire_echo", null, LIST_ID);
@@ -176,17 +176,17 @@ export class ServerUnderTest extends Cleanups {
     return this.login(extensions);
   }
 
-  /** Skips the check unless the server accepts this extension, offered with the others that it needs. */
+  /** Skips the check unless the server accepts this extension, offered together with the others that it requires. */
   async needsExtension(name: string, params: unknown = true, others: Record<string, unknown> = {}): Promise<void> {
     const peer = await this.dial();
     const scram = new ScramClient(this.password);
     const { extensions } = await this.logInAs(peer, scram, { extensions: { ...others, [name]: params } });
-    // A server that stops would wait for it.
+    // A stopping server would wait for this peer.
     await peer.dispose();
     if (!Object.hasOwn((extensions ?? {}) as object, name)) throw new Skipped(`the server has no extension '${name}'`);
   }
 
-  /** Calls a method, and waits for the answer with the id. */
+  /** Calls a method and waits for the answer with this id. */
   async callOn(peer: RawPeer, method: string, params: unknown, id: bigint): Promise<ReceivedFrame> {
     peer.call(method, params, id);
     return answerTo(peer, id);
@@ -202,7 +202,7 @@ export const loggedIn: Login<ServerUnderTest> = async (server, extensions) => {
   return { peer, theirs: theirs as Record<string, unknown> };
 };
 
-/** The login is refused with this code, and the server ends the connection. */
+/** Checks that the login is rejected with this code and the server ends the connection. */
 export async function isRefused(peer: RawPeer, code: number): Promise<void> {
   const failure = await frameOf(peer);
   assert.equal(failure.type, Type.AUTH_FAILURE);

@@ -1,6 +1,7 @@
 /**
- * `node … server.ts PORT FOLDER`: starts a server under test of this library, with a store in the folder, and ends when it
- * listens. It kills the server that it started there before, so it serves as the command of `--restart`.
+ * `node … server.ts PORT FOLDER`: starts this library's server under test with a store in the folder, and exits when
+ * it listens. First kills the server that it started there before, so that it can be used as the command of
+ * `--restart`.
  */
 import { spawn } from "node:child_process";
 import { openSync } from "node:fs";
@@ -27,7 +28,7 @@ async function serve(): Promise<void> {
   process.disconnect?.();
 }
 
-/** Ends the former server as nothing else does: it can't do anything more. */
+/** Kills the former server with SIGKILL, so that it can't do anything more. */
 async function killFormer(): Promise<void> {
   const pid = await readFile(pidFile, "utf8").catch(() => null);
   if (pid === null) return;

@@ -1,4 +1,4 @@
-/** Sentences of PROTOCOL.md that this suite can't check on a peer, by the reason, as `Section: sentence`. */
+/** Sentences of PROTOCOL.md that this suite can't check on a peer, grouped by reason, as `Section: sentence`. */
 export const uncheckable: readonly (readonly [reason: string, sentences: readonly string[]])[] = [
   [
     "an example, which docs-tests run or compare",

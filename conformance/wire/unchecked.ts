@@ -1,6 +1,6 @@
 /**
- * `node conformance/wire/unchecked.ts [section]`: the sentences of PROTOCOL.md that say what a peer does, that no check
- * quotes, and that `uncheckable.ts` doesn't list with a reason.
+ * `node conformance/wire/unchecked.ts [section]`: prints the sentences of PROTOCOL.md about a peer's behaviour that
+ * no check quotes and that `uncheckable.ts` doesn't list with a reason.
  */
 import process from "node:process";
 import { unchecked } from "./normative.ts";

@@ -11,19 +11,19 @@ import { serverChecks } from "./server-checks.ts";
 import { startServer } from "./server-program.ts";
 import { ServerUnderTest } from "./server-under-test.ts";
 
-/** Longer than a check may take, which says more about what is missing. */
+/** Longer than a check's own time limit, whose message describes what is missing. */
 const PATIENT = { timeout: 60_000 };
 
-/** A machine without a network has no address but the loopback's. */
+/** A machine without a network only has the loopback address. */
 const hasOutside = outsideAddress() !== null;
 
-/** The ways in which runtimes differ here. */
+/** Differences between runtimes that matter here. */
 export interface WireAbilities {
-  /** A TLS server can ask for client certificates. */
+  /** A TLS server can request client certificates. */
   readonly clientCertificates: boolean;
 }
 
-/** The sentences of PROTOCOL.md, checked on a runtime's server and client over TCP. None may be skipped. */
+/** Checks the sentences of PROTOCOL.md on a runtime's server and client over TCP. None may be skipped. */
 export function describeWire(subject: Subject, { clientCertificates }: WireAbilities): void {
   describe(`PROTOCOL.md on a server of ${subject.name}`, PATIENT, () => {
     const runnable = serverChecks.filter(({ tls }) => tls === undefined || clientCertificates);
@@ -47,7 +47,7 @@ export function describeWire(subject: Subject, { clientCertificates }: WireAbili
   });
 }
 
-/** A client that acts as README.md says. */
+/** Returns a function that starts the client described in README.md. */
 function starter({ Client }: Subject, options: Check<ClientUnderTest>["options"]): StartClient {
   return async (port, acts) => {
     const login = acts.token === true ? { credentials: () => ({ token: TOKEN }) } : { password: PASSWORD };
@@ -59,7 +59,7 @@ function starter({ Client }: Subject, options: Check<ClientUnderTest>["options"]
       ...options,
     });
     client.onError(() => {});
-    // Many checks refuse the login, or what is sent behind it.
+    // Many checks reject the login or what follows it.
     const done = runClient(client).catch(() => {});
     return async () => {
       await client.disconnect();

@@ -18,24 +18,24 @@ interface Announced {
 export const echo = (id: bigint, count = LENGTH): Uint8Array => call(id, "echo", { text: "x".repeat(count) });
 
 /**
- * Calls `echo`, and acknowledges as late as a receiver may while so many bytes come back. `ackBytes`: what it says then.
- * @param unsaid bytes that came before and weren't acknowledged
- * @returns how many aren't in the end
+ * Calls `echo` with `count` bytes, and acknowledges the answer late, as far as permitted, with `ackBytes` if given.
+ * @param unacknowledged number of bytes received before and not acknowledged yet
+ * @returns number of bytes that are still unacknowledged at the end
  */
-async function receives(peer: RawPeer, count: number, ackBytes?: number, unsaid = 0): Promise<number> {
+async function receives(peer: RawPeer, count: number, ackBytes?: number, unacknowledged = 0): Promise<number> {
   peer.write(...chunksOf(echo(5n, count), 1));
   for (let left = count; left > 0; ) {
     const { flags, payloadBytes } = await frameOf(peer, Type.CHUNK);
     left -= payloadBytes.length;
-    unsaid += payloadBytes.length;
-    if (unsaid < 131_072 && (flags & ACK_NOW) === 0) continue;
-    peer.send(Type.CHUNK_ACK, { bytes: ackBytes ?? unsaid });
-    unsaid = 0;
+    unacknowledged += payloadBytes.length;
+    if (unacknowledged < 131_072 && (flags & ACK_NOW) === 0) continue;
+    peer.send(Type.CHUNK_ACK, { bytes: ackBytes ?? unacknowledged });
+    unacknowledged = 0;
   }
-  return unsaid;
+  return unacknowledged;
 }
 
-/** Checks of chunks, for servers and clients alike. */
+/** Checks of chunks, for servers and clients. */
 export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target>[] {
   const loggedIn = async (target: Target): Promise<[RawPeer, Announced]> => {
     const base = { reply: true, close: true, cancel: true, call: true, credit: GRANT };
@@ -43,7 +43,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
     return [peer, theirs["chunk"] as Announced];
   };
 
-  /** A check that the other side ends the connection at these chunks. */
+  /** A check that the other side ends the connection on these chunks. */
   const ends = (sentence: string, code: number, chunks: () => Uint8Array[]): Check<Target> => ({
     section: SECTION,
     sentence,
@@ -116,7 +116,7 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
         const first = chunksOf(echo(5n, 1000), 1n, 100);
         const second = chunksOf(echo(6n, 1000), 0xffff_ffff_ffff_ffffn, 100);
         peer.write(...first.flatMap((chunk, index) => [chunk, second[index] as Uint8Array]));
-        // Replies may come in any order.
+        // Replies may arrive in any order.
         const ids = [(await frameOf(peer)).id, (await frameOf(peer)).id];
         assert.deepEqual(new Set(ids), new Set([5n, 6n]));
       },
@@ -204,8 +204,8 @@ export function chunkChecks<Target>(login: Login<Target>): readonly Check<Target
       sentence: "An acknowledgement of more than was sent counts as one of all.",
       async run(target) {
         const [peer] = await loggedIn(target);
-        const unsaid = await receives(peer, 1_000_000, 1_000_000_000);
-        await receives(peer, 1_000_000, undefined, unsaid);
+        const unacknowledged = await receives(peer, 1_000_000, 1_000_000_000);
+        await receives(peer, 1_000_000, undefined, unacknowledged);
       },
     },
   ];

@@ -13,7 +13,7 @@ function since(peer: RawPeer, before: number): readonly ReceivedFrame[] {
   return peer.frames.all.slice(before);
 }
 
-/** Checks of the end of a connection, for servers and clients alike. */
+/** Checks of the end of a connection, for servers and clients. */
 export const closingChecks = <Target>(login: Login<Target>): readonly Check<Target>[] => [
   {
     section: SECTION,
@@ -26,7 +26,7 @@ export const closingChecks = <Target>(login: Login<Target>): readonly Check<Targ
       await peer.over;
       const names = since(peer, before).map(typeName);
       assert.equal(names.at(-1), "CLOSE", `Got ${names.join()}`);
-      // Requests that were started and aren't answered are listed.
+      // Lists the requests that were started but not answered.
       const { started = [] } = (since(peer, before).at(-1)?.payload ?? {}) as { readonly started?: readonly number[] };
       assert.equal(names.filter((name) => name === "RPC_RESPONSE").length + started.length, ids.length);
     },

@@ -16,14 +16,14 @@ import type { Login } from "./login.ts";
 
 const SECTION = "Compression";
 const EXTENSIONS = { reply: true, close: true, call: true, compression: true };
-/** Text that a tenth of its bytes is left of. */
+/** Text that compresses to a tenth of its size. */
 const WORDS = Array.from({ length: 400 }, (_, index) => `word ${index * 7919}`).join(" ");
 
 function payloadOf(text: string): Uint8Array {
   return encode({ method: "echo", params: { text } });
 }
 
-/** The answer to a call of `echo` with this payload as it is. */
+/** Sends a call of `echo` with exactly this payload and returns the answer. */
 async function answerOf(peer: RawPeer, payload: Uint8Array, flags: number): Promise<ReceivedFrame> {
   peer.write(rawFrame(Type.RPC_REQUEST, payload, { id: 5n, flags }));
   return answerTo(peer, 5n);
@@ -35,7 +35,7 @@ function echoed({ type, flags, payloadBytes }: ReceivedFrame): unknown {
   return (decode(bytes) as { result?: { text?: unknown } }).result?.text;
 }
 
-/** Checks of compressed payloads, for servers and clients alike. */
+/** Checks of compressed payloads, for servers and clients. */
 export function compressionChecks<Target>(login: Login<Target>): readonly Check<Target>[] {
   const options = { enableCompression: true };
   return [
@@ -108,7 +108,7 @@ export function compressionChecks<Target>(login: Login<Target>): readonly Check<
       async run(target) {
         const { peer, theirs } = await login(target, { ...EXTENSIONS, limits: { message_bytes: 10_485_760 } });
         const bytes = (theirs["limits"] as { readonly message_bytes: number }).message_bytes;
-        // Compresses to some hundredths.
+        // Compresses to a few percent of its size.
         const text = WORDS.repeat(Math.ceil(bytes / WORDS.length) + 1);
         const payload = deflateSync(payloadOf(text), { level: 1 });
         assert.ok(payload.length > text.length / 100, "The test's text compresses too well");

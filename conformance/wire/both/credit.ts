@@ -12,7 +12,7 @@ export interface Grant {
   readonly bytes: number;
 }
 
-/** Frames and bytes of the CREDIT frames that came. */
+/** Returns the total credit in the received CREDIT frames. */
 function returned(peer: RawPeer): Grant {
   let frames = 0;
   let bytes = 0;
@@ -24,7 +24,7 @@ function returned(peer: RawPeer): Grant {
   return { frames, bytes };
 }
 
-/** Checks of credit, for servers and clients alike. */
+/** Checks of credit, for servers and clients. */
 export function creditChecks<Target>(login: Login<Target>): readonly Check<Target>[] {
   const loggedIn = async (target: Target): Promise<[RawPeer, Grant]> => {
     const { peer, theirs } = await login(target, { reply: true, close: true, cancel: true, call: true, credit: GRANT });
@@ -56,7 +56,7 @@ export function creditChecks<Target>(login: Login<Target>): readonly Check<Targe
       async run(target) {
         const [peer, grant] = await loggedIn(target);
         const frames = Math.min(grant.frames, 20_000);
-        // As many as were granted, in two halves: the second may only be sent if the first came back.
+        // As many as granted, in two halves: the second may only be sent after credit for the first was returned.
         const unknown = message("nobody_handles_this", null);
         let sent = 0;
         for (let half = 0; half < 3; half += 1) {

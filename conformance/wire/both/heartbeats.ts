@@ -8,10 +8,10 @@ import type { Login } from "./login.ts";
 
 const SECTION = "Heartbeats";
 const EXTENSIONS = { close: true, call: true };
-/** Longer than a peer's defaults. */
+/** Longer than the default timeouts of peers. */
 const PATIENT = { patienceMs: 200_000, options: { heartbeatIntervalMs: 100, heartbeatTimeoutMs: 500 } };
 
-/** Checks of silence, for servers and clients alike. With a peer's defaults they take minutes. */
+/** Checks of silent peers, for servers and clients. They take minutes with a peer's defaults. */
 export const heartbeatChecks = <Target>(login: Login<Target>): readonly Check<Target>[] => [
   {
     ...PATIENT,
@@ -49,7 +49,7 @@ export const heartbeatChecks = <Target>(login: Login<Target>): readonly Check<Ta
       void peer.over.then(() => {
         isOver = true;
       });
-      // The chunks are complete, and their frame isn't.
+      // The chunks are complete, but their frame isn't.
       const chunks = chunksOf(echo(5n, 60_000), 1n, 10);
       while (!isOver) {
         peer.write(chunks.shift() as Uint8Array);

@@ -8,7 +8,7 @@ function keysOf(value: unknown): number {
   return Object.values(value).reduce((sum: number, item) => sum + keysOf(item), Object.keys(value).length);
 }
 
-/** No map of the payload has a key twice. */
+/** Checks that no map in the payload has a duplicate key. */
 export function hasEachKeyOnce(received: ReceivedFrame): void {
   if (received.payloadBytes.length === 0) return;
   let sent = 0;

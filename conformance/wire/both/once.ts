@@ -9,12 +9,12 @@ export const ONCE_EXTENSIONS = { close: true, call: true };
 
 let lastId = 1000n;
 
-/** A key that no other check or run has. */
+/** Returns a key that no other check or run uses. */
 export function freshKey(): string {
   return crypto.randomUUID();
 }
 
-/** Logs in. Skips the check if the peer under test has no `$once`. */
+/** Logs in. Skips the check if the peer under test doesn't support `$once`. */
 async function loggedIn<Target>(login: Login<Target>, target: Target): Promise<RawPeer> {
   const { peer } = await login(target, ONCE_EXTENSIONS);
   const { payload } = await once(peer, { key: freshKey(), method: "echo", params: {} });
@@ -29,13 +29,13 @@ export function once(peer: RawPeer, params: Readonly<Record<string, unknown>>): 
   return answerTo(peer, lastId);
 }
 
-/** The code of an answer that is an error. */
+/** Returns the code of an error answer. */
 export function codeOf({ type, payload }: ReceivedFrame): unknown {
   assert.equal(type, Type.RPC_ERROR);
   return payload?.["code"];
 }
 
-/** Checks of calls with a key, for servers and clients alike. */
+/** Checks of calls with a key, for servers and clients. */
 export const onceChecks = <Target>(login: Login<Target>): readonly Check<Target>[] => [
   {
     section: ONCE,
@@ -87,7 +87,7 @@ export const onceChecks = <Target>(login: Login<Target>): readonly Check<Target>
           { id },
         );
       }
-      // In any order.
+      // The answers may arrive in any order.
       const answers: ReceivedFrame[] = [];
       while (answers.length < 2) {
         const answer = await frameOf(peer);

@@ -1,4 +1,4 @@
-/** Numbers of errors here and at plain peers, as the table in PROTOCOL.md has them. */
+/** Error codes of this protocol and of plain peers, as in the table in PROTOCOL.md. */
 export const CODES: readonly (readonly [ours: number, theirs: number])[] = [
   [5001, 1002],
   [3000, 3000],

@@ -8,11 +8,11 @@ const SECTION = "Refused messages";
 const EXTENSIONS = { close: true, call: true, refusal: true };
 const REPORT_REFUSAL = 0x1000;
 
-/** A call without a reply, of a method that nobody has. */
+/** A call without a reply of an unknown method. */
 const unknownCall = (flags: number): Uint8Array =>
   frame(Type.RPC_REQUEST, { method: "nobody_has_this", params: {} }, { flags });
 
-/** Makes the other side close, by a frame of an unknown type. Resolves with the payload of CLOSE. */
+/** Makes the other side close by sending a frame of an unknown type. Resolves with the payload of CLOSE. */
 async function closes(peer: RawPeer): Promise<Readonly<Record<string, unknown>>> {
   peer.write(frame(0x7000));
   return (await frameOf(peer, Type.CLOSE)).payload ?? {};
@@ -22,7 +22,7 @@ function refusals(peer: RawPeer): Readonly<Record<string, unknown>>[] {
   return peer.frames.all.filter(({ type }) => type === Type.REFUSED).map(({ payload }) => payload ?? {});
 }
 
-/** Checks of messages and calls without a reply, for servers and clients alike. */
+/** Checks of messages and calls without a reply, for servers and clients. */
 export const refusalChecks = <Target>(login: Login<Target>): readonly Check<Target>[] => [
   {
     section: SECTION,

@@ -4,17 +4,17 @@ import { call, rawFrame, Type } from "../../../packages/core/src/testing/raw-fra
 import { type Check, frameOf, isAlive, Skipped } from "../check.ts";
 import { ACKS, acknowledges, receivedBehind, type SessionStream, sentBytes } from "./sessions.ts";
 
-/** Longer than a receiver may wait with an acknowledgement. */
+/** Longer than a receiver may delay an acknowledgement. */
 const LATE_MS = 1500;
 const PART = 50_000;
 
-/** A session, what the other side keeps of it, and the last frame of the login. */
+/** A session, the other side's limit on kept bytes, and the last frame of the login. */
 export interface KeptSession extends SessionStream {
   readonly keptBytes: number;
   readonly lastOfLogin: number;
 }
 
-/** Checks of what a side keeps, and of its acknowledgements, for servers and clients alike. */
+/** Checks of the bytes that a side keeps and of its acknowledgements, for servers and clients. */
 export const sessionLimitChecks = <Target>(
   begin: (target: Target) => Promise<KeptSession>,
 ): readonly Check<Target>[] => [
@@ -43,7 +43,7 @@ export const sessionLimitChecks = <Target>(
       const calls = Math.ceil((4 * keptBytes) / PART);
       if (calls > 500) throw new Skipped(`the other side keeps ${keptBytes} bytes`);
       for (let id = 1; id <= calls; id += 1) peer.write(call(id, "echo", { text: "x".repeat(PART) }));
-      // Acknowledgements pass all that waits.
+      // Acknowledgements overtake waiting frames.
       await acknowledges(session, sentBytes(session));
       const kept = receivedBehind(session, lastOfLogin);
       assert.ok(kept < 2 * keptBytes, `It has sent ${kept} bytes without an acknowledgement`);
@@ -66,7 +66,7 @@ export const sessionLimitChecks = <Target>(
       void peer.over.then(() => {
         isOver = true;
       });
-      // Its acknowledgements don't wait, so they are what it has to keep.
+      // Its acknowledgements don't wait, so they are what it must keep.
       const skipped = rawFrame(0x8000, new Uint8Array(16_384));
       for (let count = 0; count < 20_000 && !isOver; count += 1) {
         peer.write(skipped);

@@ -5,34 +5,37 @@ import { type Check, frameOf, isClosedWith } from "../check.ts";
 
 export const ACKS = "Acknowledgements";
 export const RESUMING = "Resuming";
-/** The least that a side may keep. */
+/** Minimum number of bytes that a side must be able to keep. */
 export const MIN_KEPT_BYTES = 65_536;
 
-/** A session over one of its streams. */
+/** A session on one of its streams. */
 export interface SessionStream {
   readonly peer: RawPeer;
-  /** Chunks that this side had sent when the session began or went on. */
+  /** Number of chunks that this side had sent when the session started or resumed. */
   readonly sentBefore: number;
 }
 
-/** Bytes of the session that were sent over a stream. */
+/** Returns the number of session bytes sent over a stream. */
 export function sentBytes({ peer, sentBefore }: SessionStream): number {
   return peer.sent.slice(sentBefore).reduce((sum, { length }) => sum + length, 0);
 }
 
-/** Bytes of the session that arrived over a stream in whole frames: behind the frame of this type, the login's last. */
+/**
+ * Returns the number of session bytes that arrived in whole frames over a stream, after the login's last frame (of
+ * this type).
+ */
 export function receivedBehind({ peer }: SessionStream, lastOfLogin: number): number {
   const all = peer.frames.all;
   const behind = all.slice(all.findIndex(({ type }) => type === lastOfLogin) + 1);
   return behind.reduce((sum, { payloadBytes }) => sum + HEADER_BYTES + payloadBytes.length, 0);
 }
 
-/** `received` of the next acknowledgement. */
+/** Resolves with `received` of the next acknowledgement. */
 export async function nextAck({ peer }: SessionStream): Promise<number> {
   return Number((await frameOf(peer, Type.SESSION_ACK)).payload?.["received"]);
 }
 
-/** The acknowledgements of the other side, up to one of this many bytes. */
+/** Waits for the other side's acknowledgements, up to one for this number of bytes. */
 export async function acknowledges(stream: SessionStream, bytes: number): Promise<void> {
   for (let received = 0; received !== bytes; ) {
     received = await nextAck(stream);
@@ -40,7 +43,7 @@ export async function acknowledges(stream: SessionStream, bytes: number): Promis
   }
 }
 
-/** A check that the other side ends the connection at an acknowledgement of bytes that it hasn't sent. */
+/** A check that the other side ends the connection on an acknowledgement of bytes that it hasn't sent. */
 export function tooLargeAckCheck<Target>(newSession: (target: Target) => Promise<SessionStream>): Check<Target> {
   return {
     section: ACKS,

@@ -42,15 +42,15 @@ interface Announcements {
   readonly limits: { readonly message_bytes: number };
 }
 
-/** A raw peer whose stream `wire_echo` is open in both directions. */
+/** A raw peer with a stream of `wire_echo`, open in both directions. */
 interface Opened {
   readonly peer: RawPeer;
-  /** For the input. */
+  /** The input's credit. */
   readonly credit: number;
   readonly theirs: Announcements;
 }
 
-/** Calls `wire_echo` with an input, and waits until that is open. Skips the check if there is no such stream. */
+/** Calls `wire_echo` with an input and waits until it is open. Skips the check if the stream doesn't exist. */
 async function open(peer: RawPeer, output: number, id = ID): Promise<number> {
   peer.write(frame(Type.RPC_REQUEST, { method: "wire_echo", output, input: true, params: {} }, { id }));
   const first = await answerTo(peer, id);
@@ -66,7 +66,7 @@ function isReply({ type }: ReceivedFrame): boolean {
   return type === Type.RPC_RESPONSE || type === Type.RPC_ERROR;
 }
 
-/** The bytes of all items up to the reply, which must not be an error. */
+/** Resolves with the bytes of all items up to the reply, which must not be an error. */
 async function outputOf(peer: RawPeer): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   for (;;) {
@@ -78,7 +78,7 @@ async function outputOf(peer: RawPeer): Promise<Uint8Array> {
   }
 }
 
-/** The frames of an item. */
+/** Returns the frames of an item. */
 function itemParts(bytes: Uint8Array): Uint8Array[] {
   const frames: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; at += PART) {
@@ -88,19 +88,19 @@ function itemParts(bytes: Uint8Array): Uint8Array[] {
   return frames;
 }
 
-/** Frames of credit for messages and requests that came back. */
+/** Returns the number of frames of returned credit for messages and requests. */
 function creditOf(peer: RawPeer): number {
   const back = peer.frames.all.filter(({ type }) => type === Type.CREDIT);
   return back.reduce((sum, { payload }) => sum + Number(payload?.["frames"]), 0);
 }
 
-/** The frames up to the answer to a ping, or to the end of the connection. */
+/** Resolves with the frames up to the answer to a PING or the end of the connection. */
 async function untilIdle(peer: RawPeer): Promise<readonly ReceivedFrame[]> {
   await Promise.race([isAlive(peer).catch(() => undefined), peer.over]);
   return peer.frames.all;
 }
 
-/** Sends items as the other side gives credit for them. */
+/** Sends items as the other side grants credit. */
 async function feed(peer: RawPeer, values: readonly unknown[]): Promise<void> {
   let [sent, granted] = [0, 262_144];
   for (const value of values) {
@@ -120,7 +120,7 @@ const MISMATCH =
 const NO_STREAM =
   "An `INPUT` or `INPUT_END` for an input that isn't open, a second `INPUT_END`, an `OUTPUT` or `INPUT_CREDIT` for a call that isn't waiting for its reply or has no such stream, ends the connection with `UNKNOWN_STREAM` (7022).";
 
-/** Checks of streams, for servers and clients alike. */
+/** Checks of streams, for servers and clients. */
 export function streamChecks<Target>(login: Login<Target>): readonly Check<Target>[] {
   const opened = async (target: Target, output = 100_000): Promise<Opened> => {
     const { peer, theirs } = await login(target, WITH_STREAM);
@@ -144,7 +144,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
     };
   }
 
-  /** A check that the target ends the connection at each of these. */
+  /** A check that the target ends the connection on each of these. */
   function ends(
     section: string,
     sentence: string,
@@ -268,7 +268,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         peer.write(rawFrame(INPUT, new Uint8Array(PART), { id: ID, flags: MORE | 0x0040 }), end());
         let answer = await answerTo(peer, ID);
         while (!isReply(answer)) answer = await answerTo(peer, ID);
-        // The handler may answer with an error of its own.
+        // The handler may answer with its own error.
         assert.equal(typeName(answer), "RPC_ERROR");
         await isAlive(peer);
       },
@@ -336,7 +336,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         peer.write(call(99_999));
         const refused = await answerTo(peer, 99_999n);
         assert.deepEqual([typeName(refused), refused.payload?.["code"]], ["RPC_ERROR", 6011]);
-        // The answer to one makes room for another.
+        // Answering one call frees a place for another.
         peer.write(end());
         await outputOf(peer);
         peer.write(call(99_998));
@@ -359,7 +359,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
           peer.write(frame(Type.RPC_REQUEST, { ...keys, params: {} }, { id: 99 }));
           assert.equal((await answerTo(peer, 99n)).payload?.["code"], 6011);
         }
-        // Other calls go on.
+        // Other calls still work.
         peer.call("echo", {}, 98n);
         assert.equal(typeName(await answerTo(peer, 98n)), "RPC_RESPONSE");
       },
@@ -405,7 +405,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         const { peer, credit } = await opened(target, 1);
         const items = Math.floor(credit / 60_100);
         peer.write(...Array.from({ length: items }, () => item("x".repeat(60_000))));
-        // The output has no credit, so the application takes an item or two.
+        // The output has no credit, so the application only takes one or two items.
         await isAlive(peer);
         const back = (): number => {
           const frames = peer.frames.all.filter(({ type }) => type === INPUT_CREDIT).slice(1);
@@ -427,7 +427,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         const { peer } = await opened(target);
         peer.write(frame(Type.CANCEL, undefined, { id: ID }));
         while (!isReply(await answerTo(peer, ID)));
-        // These may have been on their way.
+        // These may have been in flight.
         peer.write(item(1), frame(OUTPUT_CREDIT, { bytes: 100 }, { id: ID }), end());
         assert.deepEqual(await isAlive(peer), []);
         peer.write(item(1));
@@ -485,7 +485,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
       async run(target) {
         const { peer } = await opened(target, 0xffff_ffff);
         const before = creditOf(peer);
-        // More than a raw client is granted.
+        // More than a raw client's grant.
         peer.write(...Array.from({ length: 2000 }, () => item(1)), end());
         await outputOf(peer);
         await isAlive(peer);
@@ -507,7 +507,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
           more = (part.flags & MORE) !== 0;
           peer.send(STREAM_ACK, { bytes: HEADER + part.payloadBytes.length });
         }
-        // One byte less than what lets it go on.
+        // One byte less than required to continue.
         peer.write(item("second"), frame(OUTPUT_CREDIT, { bytes: used - 1 }, { id: ID }));
         const before = await isAlive(peer);
         assert.ok(!before.some(({ type }) => type === OUTPUT), "It sent an item without credit");
@@ -537,7 +537,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         const streams = 2 + Math.ceil(overdraft / ((parts - 4) * PART));
         for (let id = 6; id <= 5 + streams; id += 1) {
           await open(peer, 1, BigInt(id));
-          // Items that aren't complete, so that they can't be taken.
+          // Incomplete items, which can't be consumed.
           for (let count = 0; count < parts; count += 1) {
             peer.write(rawFrame(INPUT, new Uint8Array(PART), { id, flags: MORE | 0x0040 }));
           }
@@ -596,7 +596,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         await open(peer, 1, 6n);
         const items = Math.floor(credit / 60_100);
         const ids: bigint[] = [];
-        // Both have used up their credit, so that items of both wait.
+        // Both streams have used up their credit, so that items of both wait.
         for (const id of [ID, 6n]) {
           peer.write(item("x", { id }), ...Array.from({ length: items }, () => item("x".repeat(60_000), { id })));
         }
@@ -619,7 +619,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         "Credit, acknowledgements, `INPUT_STOP` and `CANCEL` go before everything that waits, in either direction, and are always read.",
       async run(target) {
         const { peer } = await opened(target, 0xffff_ffff);
-        // Items that come back are never acknowledged, so they wait.
+        // Returned items are never acknowledged, so they wait.
         peer.write(...Array.from({ length: 4 }, () => item("x".repeat(60_000))));
         await isAlive(peer);
         peer.send(Type.CANCEL, undefined, { id: ID });
@@ -634,7 +634,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
         const { peer } = await opened(target, 1);
         const ids = [6n, 7n, 8n];
         for (const id of ids) await open(peer, 1, id);
-        // Their outputs have no credit, so their inputs fill.
+        // The outputs have no credit, so the inputs fill up.
         for (const id of ids) peer.write(...Array.from({ length: 4 }, () => item("x".repeat(60_000), { id })));
         peer.call("echo", { n: 1 }, 50n);
         assert.equal((await answerTo(peer, 50n)).type, Type.RPC_RESPONSE);

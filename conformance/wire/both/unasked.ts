@@ -7,7 +7,7 @@ const COMPRESSED = 0x0001;
 const EXTENSIONS = { close: true, call: true };
 const ECHO = { method: "echo", params: { a: 1 } };
 
-/** Checks of frames that the other side must refuse or ignore, for servers and clients alike. */
+/** Checks of frames that the other side must reject or ignore, for servers and clients. */
 export const unaskedChecks = <Target>(login: Login<Target>): readonly Check<Target>[] => [
   {
     section: "Compression",

@@ -7,7 +7,7 @@ import { isRefused, type ServerUnderTest } from "../server-under-test.ts";
 
 const METHODS = "Other login methods";
 
-/** The answer to a login by one of these methods over TLS, with a certificate. */
+/** Sends AUTH_REQUEST with these methods over TLS with a certificate, and returns the answer. */
 async function request(
   server: ServerUnderTest,
   who: "known" | "stranger" | null,
@@ -19,7 +19,7 @@ async function request(
   return { peer, answer: await frameOf(peer) };
 }
 
-/** Checks of logins by a client's certificate. */
+/** Checks of logins by client certificate. */
 export const certificateChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: METHODS,
@@ -36,7 +36,7 @@ export const certificateChecks: readonly Check<ServerUnderTest>[] = [
         const { type, id, payload } = await frameOf(peer);
         if (id === 1n && payload?.["success"] === false) return;
         if (type !== Type.TOPIC_PRESENCE) continue;
-        // Presence says whom the certificate stands for.
+        // Presence shows the user that the certificate identifies.
         const { joined } = payload as { readonly joined: readonly (readonly [string, unknown])[] };
         assert.equal(joined[0]?.[1], "wire");
         return;

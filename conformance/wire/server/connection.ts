@@ -44,7 +44,8 @@ export const connectionChecks: readonly Check<ServerUnderTest>[] = [
     async run(server) {
       const peer = await server.loginFor("wait");
       peer.write(call(5n, "wait"));
-      // It is running when a later frame is answered. A frame of an unknown type makes the server close.
+      // The handler is running when a later frame has been answered. A frame of an unknown type makes the server
+      // close.
       await isAlive(peer);
       peer.write(frame(0x7000));
       const { payload } = await frameOf(peer, Type.CLOSE);

@@ -7,7 +7,7 @@ import { loggedIn, type ServerUnderTest } from "../server-under-test.ts";
 
 const SECTION = "Credit";
 
-/** A raw client that has logged in with `credit`, and what the server grants. */
+/** Logs in a raw client with `credit`. Returns it with the server's grant. */
 async function login(server: ServerUnderTest): Promise<[RawPeer, Grant]> {
   const { peer, theirs } = await loggedIn(server, { reply: true, close: true, cancel: true, credit: GRANT });
   return [peer, theirs["credit"] as Grant];
@@ -22,7 +22,7 @@ export const serverCreditChecks: readonly Check<ServerUnderTest>[] = [
       const [peer, grant] = await login(server);
       const waits = await server.loginFor("wait");
       await waits.dispose();
-      // Queued behind handlers that wait, so that the credit doesn't come back.
+      // Queued behind waiting handlers, so that the credit isn't returned.
       const beyond = 5000;
       for (let id = 1; id <= grant.frames + beyond; id += 1) peer.write(call(BigInt(id), "wait"));
       for (let returned = 0; ; ) {
@@ -46,7 +46,7 @@ export const serverCreditChecks: readonly Check<ServerUnderTest>[] = [
       await isAlive(peer);
       const id = BigInt(grant.frames);
       peer.send(Type.CANCEL, undefined, { id });
-      // A handler that runs already may still answer with a result.
+      // A handler that is already running may still answer with a result.
       const { type, payload } = await answerTo(peer, id);
       assert.ok(type === Type.RPC_RESPONSE || payload?.["code"] === 1003, `The answer is ${JSON.stringify(payload)}`);
     },

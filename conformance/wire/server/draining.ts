@@ -10,7 +10,7 @@ const SECTION = "Draining";
 const EXTENSIONS = { close: true, cancel: true, drain: true };
 const WAIT = 9n;
 
-/** A server that is stopping, a call of `wait` to it that isn't answered, and its DRAIN. */
+/** Stops a server that has an unanswered call of `wait`. Returns the peer and the server's DRAIN. */
 async function stopping(server: ServerUnderTest): Promise<{ readonly peer: RawPeer; readonly drain: ReceivedFrame }> {
   await server.needsExtension("drain");
   const peer = await server.loginFor("wait", EXTENSIONS);
@@ -26,7 +26,7 @@ function refused({ type, payload }: ReceivedFrame): void {
   assert.equal(typeof retry_after, "number");
 }
 
-/** Checks of a server that stops. They are skipped if only the server itself can do that. */
+/** Checks of a stopping server. Skipped if the runner can't stop it. */
 export const drainingChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: SECTION,

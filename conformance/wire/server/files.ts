@@ -21,7 +21,7 @@ const FILE = { bytes: CONTENT.length, modified: 5 };
 type Params = Readonly<Record<string, unknown>>;
 
 let lastId = 0n;
-/** Files of earlier checks are still there. */
+/** Used for unique names, because files of earlier checks still exist. */
 let lastName = 0;
 
 function newName(): string {
@@ -37,10 +37,10 @@ function mark(bytes: Uint8Array, other: Params = {}): Params {
   return { at: bytes.length, sha256: sha256Of(bytes), ...other };
 }
 
-/** The item behind the bytes of {@link CONTENT}, which ends the upload. */
+/** The item after the bytes of {@link CONTENT}, which ends the upload. */
 const END: Params = mark(CONTENT, { end: true });
 
-/** A raw client of a server that serves the folder of the checks. */
+/** Logs in a raw client at a server that serves the checks' folder. */
 async function login(server: ServerUnderTest): Promise<RawPeer> {
   await server.needsExtension("stream", STREAM, CREDIT);
   const peer = await server.login({ close: true, cancel: true, ...CREDIT, stream: STREAM });
@@ -49,7 +49,7 @@ async function login(server: ServerUnderTest): Promise<RawPeer> {
   return peer;
 }
 
-/** The payload of the answer to a call. */
+/** Calls a method and returns the answer's payload. */
 async function ask(peer: RawPeer, method: string, params: Params): Promise<Params> {
   lastId += 1n;
   peer.call(method, { folder: FOLDER, ...params }, lastId);
@@ -60,7 +60,7 @@ function isReply({ type }: ReceivedFrame): boolean {
   return type === Type.RPC_RESPONSE || type === Type.RPC_ERROR;
 }
 
-/** Calls files:upload, and sends these items if it takes them. Returns the id, and the answer if that has come. */
+/** Calls files:upload, and sends these items if it accepts them. Returns the id, and the answer if it has arrived. */
 async function begin(peer: RawPeer, params: Params, items: readonly unknown[]): Promise<[bigint, ReceivedFrame]> {
   lastId += 1n;
   const id = lastId;
@@ -75,7 +75,7 @@ async function begin(peer: RawPeer, params: Params, items: readonly unknown[]): 
   return [id, first];
 }
 
-/** The payload of the answer to files:upload with these items. */
+/** Uploads these items and returns the answer's payload. */
 async function upload(peer: RawPeer, params: Params, items: readonly unknown[]): Promise<Params> {
   const [id, first] = await begin(peer, params, items);
   peer.write(frame(INPUT_END, undefined, { id }));
@@ -84,7 +84,7 @@ async function upload(peer: RawPeer, params: Params, items: readonly unknown[]):
   return answer.payload ?? {};
 }
 
-/** A file that is there. */
+/** Uploads a file and returns its name. */
 async function uploaded(peer: RawPeer, params: Params = {}): Promise<string> {
   const name = newName();
   const { result } = await upload(peer, { name, ...params }, [CONTENT, END]);
@@ -92,7 +92,7 @@ async function uploaded(peer: RawPeer, params: Params = {}): Promise<string> {
   return name;
 }
 
-/** The items of an output. */
+/** Returns the items of an output. */
 async function outputOf(peer: RawPeer, method: string, params: Params): Promise<readonly unknown[]> {
   lastId += 1n;
   const id = lastId;
@@ -111,12 +111,12 @@ async function outputOf(peer: RawPeer, method: string, params: Params): Promise<
   }
 }
 
-/** The bytes among items of a file. */
+/** Returns the bytes among a file's items. */
 function bytesOf(items: readonly unknown[]): string {
   return Buffer.concat(items.filter((item) => item instanceof Uint8Array)).toString();
 }
 
-/** The file as `files:stat` has it. */
+/** Returns the result of `files:stat`. */
 async function factsOf(peer: RawPeer, name: string): Promise<Params> {
   return (await ask(peer, "files:stat", { name }))["result"] as Params;
 }
@@ -222,7 +222,7 @@ export const fileChecks: readonly Check<ServerUnderTest>[] = [
       const file = { name: newName(), ...FILE, resume: true };
       const part = CONTENT.subarray(0, 4);
       const [id] = await begin(peer, file, [part, mark(part)]);
-      // Frames are handled in order, so the mark is there when this ends the upload.
+      // Frames are handled in order, so the mark has been received when this ends the upload.
       peer.write(frame(Type.CANCEL, undefined, { id }), frame(INPUT_END, undefined, { id }));
       while (!isReply(await answerTo(peer, id)));
       const { result } = await ask(peer, "files:offset", file);
@@ -295,7 +295,7 @@ export const fileChecks: readonly Check<ServerUnderTest>[] = [
       const file = { name: newName(), ...FILE, resume: true };
       const [part, rest] = [CONTENT.subarray(0, 4), CONTENT.subarray(4)];
       await begin(first, file, [part, mark(part)]);
-      // Nothing says that a mark has been compared.
+      // There is no event for the comparison of a mark.
       await sleep(200);
       await first.dispose();
       const peer = await login(server);

@@ -9,7 +9,7 @@ function ping(fields: Parameters<typeof frame>[2] = {}): Uint8Array {
   return frame(Type.HEARTBEAT_PING, undefined, fields);
 }
 
-/** A check that a frame sent after the login ends the connection with this code. */
+/** A check that each of these frames, sent after the login, ends the connection with this code. */
 function ends(section: string, sentence: string, code: number, ...frames: Uint8Array[]): Check<ServerUnderTest> {
   return {
     section,

@@ -7,13 +7,13 @@ import { isRefused, type ServerUnderTest } from "../server-under-test.ts";
 
 const SECTION = "AUTH_FAILURE";
 const NONCE = "0123456789abcdefghijkl";
-/** Twice what an address may guess at once. */
+/** Twice the number of guesses that an address may make in a burst. */
 const MANY = 40;
-/** The most that may be pending of a server that this is checked on. */
+/** Maximum number of pending connections of servers that this is checked on. */
 const MAX_PENDING = 500;
 const LATE = { section: "Login", options: { authTimeoutMs: 300 }, patienceMs: 30_000 } as const;
 
-/** Asks for a challenge, and returns how to answer it. */
+/** Requests a challenge and returns the means to answer it. */
 async function challenged(
   server: ServerUnderTest,
   scram: ScramClient,
@@ -23,7 +23,7 @@ async function challenged(
   return { peer, answer: await server.answered(peer, scram) };
 }
 
-/** The answers to so many proofs that are sent at once. */
+/** Sends `count` proofs at once and returns the answers. */
 async function answersTo(server: ServerUnderTest, count: number, scram: () => ScramClient): Promise<ReceivedFrame[]> {
   const logins = await Promise.all(Array.from({ length: count }, () => challenged(server, scram())));
   for (const { peer, answer } of logins) peer.write(answer);
@@ -34,7 +34,7 @@ function codesOf(answers: readonly ReceivedFrame[]): unknown[] {
   return answers.map(({ payload }) => payload?.["code"]);
 }
 
-/** Checks of wrong passwords. They come last, because they use up what this address may guess. */
+/** Checks of wrong passwords. They run last, because they use up this address's guesses. */
 export const guessChecks: readonly Check<ServerUnderTest>[] = [
   {
     ...LATE,
@@ -130,12 +130,12 @@ export const guessChecks: readonly Check<ServerUnderTest>[] = [
       "A proof for a user, whether the name exists or not, first takes from a reserve that the name has at this address: three wrong passwords, and one more every five minutes.",
     options: { users: { wire: { password: "of the user" } } },
     async run(server) {
-      // The name is one that no other run of this check has used.
+      // A name that no other run of this check has used.
       const name = `nobody ${Date.now()}`;
       const wrong = (): ScramClient => new ScramClient("wrong", undefined, name);
       const [right] = await answersTo(server, 1, () => new ScramClient(server.password, undefined, name));
       if (right?.type === Type.AUTH_SUCCESS) throw new Skipped("the server has no users");
-      // A server without users takes any name's proof from the budget, which earlier checks have used.
+      // A server without users charges every name's proof to the budget, which earlier checks have used up.
       if (right?.payload?.["code"] === 6000) throw new Skipped("the server has no users, or the name has no reserve");
       const first = await answersTo(server, MANY, () => new ScramClient(`not ${server.password}`));
       if (!codesOf(first).includes(6000)) throw new Skipped("the budget of this address isn't used up");
@@ -145,7 +145,7 @@ export const guessChecks: readonly Check<ServerUnderTest>[] = [
   },
 ];
 
-/** The connection ends, without more than an AUTH_FAILURE. */
+/** Checks that the connection ends with at most an AUTH_FAILURE. */
 async function endsAtLast(peer: RawPeer): Promise<void> {
   const before = peer.frames.all.length;
   await peer.over;

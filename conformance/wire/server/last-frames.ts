@@ -1,4 +1,4 @@
-/** Checks of what a server still sends when it closes a connection: its token has expired, or a frame was wrong. */
+/** Checks of what a server still sends when it closes a connection because of an expired token or an invalid frame. */
 import assert from "node:assert/strict";
 import type { RawPeer } from "../../../packages/core/src/test-support/raw-peer.ts";
 import { call, frame, Type, typeName } from "../../../packages/core/src/testing/raw-frames.ts";
@@ -13,7 +13,7 @@ const TOKEN_MS = 1500;
 const MESSAGES = 6;
 const EXTENSIONS = { reply: true, close: true, call: true, topic: true, credit: { frames: 3, bytes: 1_000_000 } };
 
-/** A client for which messages of a topic wait for credit, until its token has expired. */
+/** A client with topic messages waiting for credit until its token expires. */
 async function waiting(server: ServerUnderTest): Promise<RawPeer> {
   await server.needsExtension("topic");
   const { peer } = await withToken(server, `wire:${TOKEN_MS}`, EXTENSIONS);
@@ -25,7 +25,7 @@ async function waiting(server: ServerUnderTest): Promise<RawPeer> {
   return peer;
 }
 
-/** The token has expired: one that is as long has, and was sent later. */
+/** Resolves when the token has expired: waits for a token of the same lifetime that was sent later. */
 async function expired(server: ServerUnderTest): Promise<void> {
   const { peer } = await withToken(server, `wire:${TOKEN_MS}`, { close: true });
   await frameOf(peer, Type.CLOSE);
@@ -58,7 +58,7 @@ export const lastFrameChecks: readonly Check<ServerUnderTest>[] = [
       const peer = await waiting(server);
       await expired(server);
       const before = peer.frames.all.length;
-      // Half of the grant may be gathered.
+      // The server may accumulate up to half of the grant before returning it.
       peer.write(...Array.from({ length: 900 }, (_, index) => call(1000 + index, "echo", { late: true })));
       await frameOf(peer, Type.CREDIT);
       peer.send(Type.CREDIT, GRANT);
@@ -118,7 +118,7 @@ export const lastFrameChecks: readonly Check<ServerUnderTest>[] = [
     async run(server) {
       const peer = await waiting(server);
       await expired(server);
-      // Credit never comes.
+      // No credit arrives.
       await peer.over;
       assert.ok(messagesOf(peer).length < MESSAGES, "It sent messages without credit");
     },

@@ -8,14 +8,14 @@ import { isRefused, loggedIn, type ServerUnderTest } from "../server-under-test.
 const SCRAM = "SCRAM step by step";
 const NONCE = "0123456789abcdefghijkl";
 
-/** Sends AUTH_REQUEST with these keys, and expects this refusal. */
+/** Sends AUTH_REQUEST with these keys and expects a rejection with this code. */
 async function refuses(server: ServerUnderTest, code: number, keys: Record<string, unknown>): Promise<void> {
   const peer = await server.dial();
   peer.send(Type.AUTH_REQUEST, { extensions: {}, ...keys });
   await isRefused(peer, code);
 }
 
-/** Logs in, and guesses the password wrongly. */
+/** Attempts a login with a wrong password. */
 async function guess(
   server: ServerUnderTest,
 ): Promise<{ readonly answer: Uint8Array; readonly send: () => Promise<void> }> {

@@ -7,7 +7,7 @@ import { loggedIn, type ServerUnderTest } from "../server-under-test.ts";
 
 const MIB = 1024 * 1024;
 
-/** Delivers a message whose handler fails. Resolves with how often the handler has run for this key. */
+/** Delivers a message whose handler fails. Resolves with the number of times the handler has run for this key. */
 async function deliver(peer: RawPeer, key: string, delivery?: number, deliveries?: number): Promise<unknown> {
   const counts = {
     ...(delivery === undefined ? {} : { delivery }),
@@ -20,7 +20,7 @@ async function deliver(peer: RawPeer, key: string, delivery?: number, deliveries
   return runs;
 }
 
-/** Checks of messages that are delivered again. */
+/** Checks of redelivered messages. */
 export const redeliveryChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: ONCE,
@@ -72,7 +72,7 @@ export const redeliveryChecks: readonly Check<ServerUnderTest>[] = [
       for (const key of [cancelled, lost]) {
         const { payload } = await once(other, { key, method: "wire_slow", params: { key, ms: 0 } });
         assert.deepEqual(payload?.["result"], { runs: 1 });
-        // Had the first one been broken off, its answer would be that of the second.
+        // If the first call had been aborted, the second call's answer would be used.
         const { payload: third } = await server.callOn(other, "wire_slow", { key, ms: 0 }, 99n);
         assert.deepEqual(third?.["result"], { runs: 2 });
       }
@@ -99,14 +99,14 @@ export const redeliveryChecks: readonly Check<ServerUnderTest>[] = [
       assert.equal((await letters(key)).length, 1, "The same answer made another dead letter");
       await deliver(peer, single, 1, 1);
       assert.deepEqual(await letters(single), []);
-      // Nobody handles it, so another delivery would fail as well.
+      // There is no handler for it, so another delivery would also fail.
       await once(peer, { key: unknown, type: "nobody has this type", data: 5, delivery: 1, deliveries: 3 });
       assert.deepEqual(await letters(unknown), [["nobody has this type", 5, 1]]);
     },
   },
 ];
 
-/** A check that fills the server, so it comes last. */
+/** Checks that fill the server and must run last. */
 export const fullOnceChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: ONCE,
@@ -141,7 +141,7 @@ export const fullOnceChecks: readonly Check<ServerUnderTest>[] = [
     patienceMs: 60_000,
     async run(server) {
       await (await server.loginFor("wire_slow")).dispose();
-      // More than half of 10,000, and no more on a connection than run at once.
+      // More than half of 10,000, with no more per connection than run concurrently.
       for (let count = 0; count < 24; count += 1) {
         const { peer } = await loggedIn(server, ONCE_EXTENSIONS);
         const slow = Array.from({ length: 250 }, (_, index) => {
@@ -156,7 +156,7 @@ export const fullOnceChecks: readonly Check<ServerUnderTest>[] = [
       }
       const { peer } = await loggedIn(server, ONCE_EXTENSIONS);
       let code: unknown;
-      // The server may not have noticed yet that the last ones are gone.
+      // The server may not have detected yet that the last connections have ended.
       for (let count = 0; count < 200 && code === undefined; count += 1) {
         code = (await once(peer, { key: freshKey(), method: "echo", params: {} })).payload?.["code"];
       }

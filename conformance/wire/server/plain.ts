@@ -8,7 +8,7 @@ import type { ServerUnderTest } from "../server-under-test.ts";
 
 const REPLIES = "Replies to a plain client";
 
-/** A plain client of a server that has this method. */
+/** Logs in a plain client at a server that has this method. */
 async function login(server: ServerUnderTest, method: string): Promise<RawPeer> {
   await (await server.loginFor(method)).dispose();
   const peer = await server.dial();
@@ -17,7 +17,7 @@ async function login(server: ServerUnderTest, method: string): Promise<RawPeer> 
   return peer;
 }
 
-/** `result` of the RPC_RESPONSE that answers a call. */
+/** Calls a method and returns `result` of the RPC_RESPONSE. */
 async function resultOf(peer: RawPeer, method: string, params: unknown): Promise<Readonly<Record<string, unknown>>> {
   peer.call(method, params, 5n);
   const { type, payload } = await answerTo(peer, 5n);

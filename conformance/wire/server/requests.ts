@@ -13,7 +13,7 @@ import { freshKey } from "../both/once.ts";
 import { answerTo, type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 
-/** Enough to fill what a server runs at once. */
+/** Enough requests to reach a server's limit on concurrent handlers. */
 const QUEUED = 900;
 const EXTENSIONS = { reply: true, close: true, cancel: true };
 
@@ -24,7 +24,7 @@ interface Problem {
   readonly code: number;
 }
 
-/** The error of a call of `wire_sum` with these parameters. */
+/** Calls `wire_sum` with these parameters and returns the error. */
 async function problemsOf(
   server: ServerUnderTest,
   params: unknown,
@@ -37,7 +37,7 @@ async function problemsOf(
   return { code: payload?.["code"], error: String(payload?.["error"]), errors: errors as readonly Problem[], omitted };
 }
 
-/** Checks of requests: their ids, their order, and those that are given up. */
+/** Checks of requests: ids, order and cancellation. */
 export const requestChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "MESSAGE",
@@ -118,7 +118,7 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
       const peer = await server.loginFor("wire_slow", EXTENSIONS);
       const key = freshKey();
       const ids = Array.from({ length: 50 }, (_, index) => BigInt(index + 1));
-      // The first ones take longest.
+      // The first calls take longest.
       peer.write(...ids.map((id) => call(id, "wire_slow", { key, ms: 100 - Number(id) })));
       const runs = new Map<bigint, unknown>();
       while (runs.size < ids.length) {
@@ -143,7 +143,7 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
       const waits = Array.from({ length: QUEUED }, (_, index) => call(BigInt(index + 1), "wait"));
       peer.write(...waits, call(5000n, "wire_slow", { key, ms: 0 }), frame(Type.CANCEL, undefined, { id: 5000n }));
       const answer = await answerTo(peer, 5000n);
-      // A server that starts everything at once has started it.
+      // A server without a limit on concurrent handlers has started it.
       if (answer.type === Type.RPC_RESPONSE) return;
       assert.equal(answer.payload?.["code"], 1003);
       const other = await server.login();
@@ -272,7 +272,7 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
       await sleep(200);
       peer.write(...waits.map((id) => frame(Type.CANCEL, undefined, { id })));
       const answer = await answerTo(peer, 5000n);
-      // A server that starts everything at once has started it.
+      // A server without a limit on concurrent handlers has started it.
       if (answer.type === Type.RPC_RESPONSE) return;
       assert.equal(answer.payload?.["code"], 5001);
       const { payload } = await server.callOn(await server.login(), "wire_slow", { key, ms: 0 }, 1n);
@@ -318,7 +318,7 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
       const params = { text: "text", bytes: Uint8Array.of(1, 2, 3) };
       const answer = await server.callOn(peer, "echo", params, 5n);
       assert.deepEqual(answer.payload?.["result"], params);
-      // bin 8 of 3 bytes, and fixstr of 4.
+      // A bin 8 of 3 bytes and a fixstr of 4.
       for (const part of [
         [0xc4, 3, 1, 2, 3],
         [0xa4, ...Buffer.from("text")],
@@ -347,7 +347,7 @@ export const requestChecks: readonly Check<ServerUnderTest>[] = [
     async run(server) {
       const peer = await server.login({ close: true });
       const garbage = Uint8Array.of(0xc1);
-      // Without `reply`, the id of a MESSAGE means nothing.
+      // Without `reply`, the id of a MESSAGE has no meaning.
       peer.write(rawFrame(Type.MESSAGE, garbage, { id: 5n }), rawFrame(Type.RPC_RESPONSE, garbage, { id: 6n }));
       assert.deepEqual(await isAlive(peer), []);
     },

@@ -11,11 +11,11 @@ import { newSession, OFFER, receivedBytes, resume, type Stream } from "./session
 
 const REPORT_REFUSAL = 0x1000;
 const OUTCOME_UNKNOWN = 5025;
-/** A handler that runs as long is interrupted. */
+/** Duration of handlers that are to be interrupted. */
 const ENDLESS_MS = 600_000;
-/** The handler of a message that ends after those behind it. */
+/** Duration of a handler that ends after the handlers of later messages. */
 const LATER_MS = 300;
-/** How often a moment is waited for what a server does by itself. */
+/** Maximum number of polls for something that the server does on its own. */
 const MAX_LOOKS = 200;
 const LOOK_MS = 50;
 const CALL_ID = 99n;
@@ -28,14 +28,14 @@ async function called(server: ServerUnderTest, peer: RawPeer, method: string, pa
   return payload?.["result"];
 }
 
-/** A logged-in peer of a server that can be killed and started again, and has these methods. */
+/** Logs in a peer at a server that can be killed and restarted and has these methods. */
 async function withStore(server: ServerUnderTest, ...methods: readonly string[]): Promise<RawPeer> {
   server.needsRestart();
   for (const method of methods) await (await server.loginFor(method)).dispose();
   return (await loggedIn(server, ONCE_EXTENSIONS)).peer;
 }
 
-/** Begins a call or message with a key whose handler doesn't end, and kills the server while it runs. */
+/** Sends a call or message with a key whose handler doesn't end, and kills the server while it runs. */
 async function interrupt(server: ServerUnderTest, peer: RawPeer, ...begun: readonly Params[]): Promise<void> {
   for (const [index, params] of begun.entries()) {
     peer.send(Type.RPC_REQUEST, { method: "$once", params }, { id: index + 1 });
@@ -58,20 +58,20 @@ const slowMessage = (key: string, ms: number, deliveries?: number): Params => {
   return { key, type: "wire_slow", data: { key, ms }, ...(deliveries === undefined ? {} : { deliveries }) };
 };
 
-/** Sends messages that are numbered, without waiting for replies. */
+/** Sends numbered messages without waiting for replies. */
 function sendNumbered({ peer }: Stream, ...messages: readonly (readonly [type: string, data: unknown])[]): void {
   const flags = REPORT_REFUSAL;
   peer.write(...messages.map(([type, data]) => frame(Type.MESSAGE, { type, data }, { flags })));
 }
 
-/** A session of a server with a store. */
+/** Creates a session at a server with a store. */
 async function keptSession(server: ServerUnderTest): Promise<Stream> {
   await (await withStore(server, "wire_slow")).dispose();
   await server.needsExtension("refusal");
   return newSession(server, { ...OFFER, refusal: true, drain: true });
 }
 
-/** `handled` of the next SESSION_ACK that has it. */
+/** Resolves with `handled` of the next SESSION_ACK that contains it. */
 async function nextHandled({ peer }: Stream): Promise<unknown> {
   for (;;) {
     const { handled } = (await frameOf(peer, Type.SESSION_ACK)).payload ?? {};
@@ -79,7 +79,7 @@ async function nextHandled({ peer }: Stream): Promise<unknown> {
   }
 }
 
-/** Messages 0, 2 and 3 are handled, and the store has that; the handler of message 1 doesn't end. */
+/** Messages 0, 2 and 3 are handled and stored as such; the handler of message 1 doesn't end. */
 async function partlyHandled(session: Stream): Promise<void> {
   const key = freshKey();
   const slow = (ms: number) => ["wire_slow", { key, ms }] as const;
@@ -87,7 +87,7 @@ async function partlyHandled(session: Stream): Promise<void> {
   assert.equal(await nextHandled(session), 1);
 }
 
-/** The keys that a server names. */
+/** Resolves with the keys that a server lists. */
 async function namedKeys(server: ServerUnderTest): Promise<unknown> {
   const peer = await server.dial();
   const { extensions } = await server.logInAs(peer, new ScramClient(server.password), { extensions: { once: true } });
@@ -99,7 +99,7 @@ async function storeFails(server: ServerUnderTest, fails: boolean): Promise<void
   await called(server, peer, "wire_store", { fails });
 }
 
-/** Checks of a server whose store outlives it. They are skipped if it can't be killed and started again. */
+/** Checks of a server whose store survives restarts. Skipped if the server can't be killed and restarted. */
 export const restartChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: ONCE,
@@ -246,7 +246,7 @@ export const restartChecks: readonly Check<ServerUnderTest>[] = [
   },
 ];
 
-/** The CLOSE of a server that waits for acknowledgements. */
+/** Resolves with the CLOSE of a server that waits for acknowledgements. */
 async function closed(session: Stream): Promise<ReceivedFrame> {
   for (;;) {
     const received = await frameOf(session.peer);

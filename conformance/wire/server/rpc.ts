@@ -19,7 +19,7 @@ function isError(answer: ReceivedFrame, code: number): void {
   assert.equal(answer.payload?.["code"], code, `RPC_ERROR has ${JSON.stringify(answer.payload)}, not code ${code}`);
 }
 
-/** A check that an RPC_REQUEST with each of these payloads is answered with this code, and the connection lives. */
+/** A check that an RPC_REQUEST with each of these payloads is answered with this code, and the connection stays open. */
 function answered(section: string, sentence: string, code: number, ...payloads: Uint8Array[]): Check<ServerUnderTest> {
   return {
     section,
@@ -60,7 +60,7 @@ export const rpcChecks: readonly Check<ServerUnderTest>[] = [
     sentence: "Values nest at most 128 deep, including the payload's own map.",
     async run(server) {
       const peer = await server.loginFor("echo");
-      // The payload's map and params are two levels.
+      // The payload's map and `params` are two levels.
       peer.write(rawFrame(Type.RPC_REQUEST, echo(holding(new Uint8Array(125).fill(0x91), 0x90)), { id: 1n }));
       assert.equal((await answerTo(peer, 1n)).type, Type.RPC_RESPONSE);
       peer.write(rawFrame(Type.RPC_REQUEST, echo(holding(new Uint8Array(126).fill(0x91), 0x90)), { id: 2n }));
@@ -313,7 +313,7 @@ export const rpcChecks: readonly Check<ServerUnderTest>[] = [
   },
 ];
 
-/** A plain peer may have a key of its own by the name of an extension's. */
+/** Checks a plain peer that uses an extension's key for its own purpose. */
 async function ignoresOfPlainPeer(server: ServerUnderTest, key: string, value: unknown): Promise<void> {
   const peer = await server.dial();
   await server.logInAs(peer, new ScramClient(server.password), {});

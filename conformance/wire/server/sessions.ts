@@ -22,13 +22,13 @@ export const OFFER = { close: true, credit: GRANT, chunk: CHUNK, resume: { bytes
 
 type Success = Readonly<Record<string, unknown>>;
 
-/** A session over one of its streams. */
+/** A session on one of its streams. */
 export interface Stream extends SessionStream {
   readonly success: Success;
   readonly token: string;
 }
 
-/** Logs in with a new session. Skips the check if the server has none. */
+/** Logs in with a new session. Skips the check if the server doesn't support sessions. */
 export async function newSession(server: ServerUnderTest, offer: object = OFFER): Promise<Stream> {
   const stream = await logIn(server, { extensions: offer });
   if (!Object.hasOwn((stream.success["extensions"] ?? {}) as object, "resume")) {
@@ -43,7 +43,7 @@ export async function logIn(server: ServerUnderTest, keys: Readonly<Record<strin
   return { peer, success, token: String(success["session_token"]), sentBefore: peer.sent.length };
 }
 
-/** Logs in to resume a session of which this side has received a number of bytes. */
+/** Logs in to resume a session, given the number of bytes that this side has received. */
 export function resume(
   server: ServerUnderTest,
   token: string,
@@ -53,7 +53,7 @@ export function resume(
   return logIn(server, { extensions, resume: { token, received } });
 }
 
-/** Bytes of the session that arrived over a stream. */
+/** Returns the number of session bytes that arrived over a stream. */
 export function receivedBytes(stream: Stream): number {
   return receivedBehind(stream, Type.AUTH_SUCCESS);
 }
@@ -64,14 +64,14 @@ export async function cut({ peer }: Stream): Promise<void> {
   await peer.over;
 }
 
-/** A new session that has lost its stream before anything was sent. */
+/** Creates a session and cuts its stream before anything is sent. */
 export async function suspendedSession(server: ServerUnderTest): Promise<Stream> {
   const session = await newSession(server);
   await cut(session);
   return session;
 }
 
-/** The count that the server gives for the session that goes on. */
+/** The number of received bytes that the server reports for the resumed session. */
 export function resumedAt({ success }: Stream): unknown {
   return (success["resumed"] as { readonly received?: unknown } | undefined)?.received;
 }

@@ -8,7 +8,7 @@ import { type Check, frameOf, isAlive, Skipped } from "../check.ts";
 import type { ServerUnderTest } from "../server-under-test.ts";
 import { assertExpired, cut, newSession, receivedBytes, resume, resumedAt, suspendedSession } from "./sessions.ts";
 
-/** The most places of a server that these checks fill. */
+/** Maximum number of connections that these checks use to fill a server. */
 const MAX_PLACES = 300;
 
 function resumeParams(success: Readonly<Record<string, unknown>>): {
@@ -21,7 +21,7 @@ function resumeParams(success: Readonly<Record<string, unknown>>): {
   };
 }
 
-/** Logs in until the server is full. Returns the refusal. */
+/** Logs in until the server is full. Returns the rejection's payload. */
 async function fill(server: ServerUnderTest): Promise<Readonly<Record<string, unknown>>> {
   for (let count = 0; count < MAX_PLACES; count += 1) {
     const peer = await server.dial();
@@ -36,7 +36,7 @@ async function fill(server: ServerUnderTest): Promise<Readonly<Record<string, un
   throw new Skipped(`the server has more than ${MAX_PLACES} places`);
 }
 
-/** Checks of sessions that wait for their clients. */
+/** Checks of suspended sessions. */
 export const suspendedChecks: readonly Check<ServerUnderTest>[] = [
   ...sessionLimitChecks<ServerUnderTest>(async (server) => {
     await (await server.loginFor("echo")).dispose();

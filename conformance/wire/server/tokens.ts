@@ -7,21 +7,21 @@ import { type Check, frameOf, isAlive, isClosedWith, Skipped } from "../check.ts
 import { isRefused, type ServerUnderTest } from "../server-under-test.ts";
 
 const METHODS = "Other login methods";
-/** Longer than a check takes. */
+/** Longer than the duration of a check. */
 const LONG_MS = 600_000;
 /** Long enough for a login on a busy machine. */
 const SHORT_MS = 1000;
-/** A third of it is left when the server asks. */
+/** The server asks for a new token when a third of this time is left. */
 const ASKED_MS = 3000;
 
-/** A user whose identity expires a second after a login by a password, as the check's options say. */
+/** A user whose identity expires a second after a password login, as set by the check's options. */
 const EXPIRING = { name: "wire", password: "of the user" };
 const VERIFIER =
   "SCRAM-SHA-256$4096:VHwyY9tBwg6oWpWdAlPAcQ==$QZUmivZkPm3vTq5j3gT22/DirdN+m/8ER9XlSAX4iCk=:gldiOqTF6ulbfUnCeq2N4LPFeRqU2ElQ+3fq5HIMG9c=";
 const expiring = (name: string) =>
   name === EXPIRING.name ? { verifier: VERIFIER, expiresAt: Date.now() + SHORT_MS } : null;
 
-/** Logs in as that user. Resolves with what the server sends up to CLOSE. Skips the check if there is no such user. */
+/** Logs in as this user. Resolves with the frames up to CLOSE. Skips the check if the user doesn't exist. */
 async function untilExpired(server: ServerUnderTest, peer: RawPeer): Promise<readonly ReceivedFrame[]> {
   const scram = new ScramClient(EXPIRING.password, undefined, EXPIRING.name);
   peer.send(Type.AUTH_REQUEST, { scram: scram.clientFirst, extensions: { close: true, renewal: true } });
@@ -33,7 +33,7 @@ async function untilExpired(server: ServerUnderTest, peer: RawPeer): Promise<rea
   return received;
 }
 
-/** Asks to log in by these methods. */
+/** Sends AUTH_REQUEST with these methods. */
 async function request(server: ServerUnderTest, methods: readonly string[], dialled?: RawPeer): Promise<RawPeer> {
   const peer = dialled ?? (await server.dial());
   const extensions = {};
@@ -41,7 +41,7 @@ async function request(server: ServerUnderTest, methods: readonly string[], dial
   return peer;
 }
 
-/** The challenge to a login by token. Skips the check if the server takes none. */
+/** Resolves with the challenge of a token login. Skips the check if the server doesn't support tokens. */
 async function challengeOf(peer: RawPeer): Promise<ReceivedFrame> {
   const challenge = await frameOf(peer);
   if (challenge.payload?.["code"] === 3014) throw new Skipped("the server takes no tokens");
@@ -49,7 +49,7 @@ async function challengeOf(peer: RawPeer): Promise<ReceivedFrame> {
   return challenge;
 }
 
-/** A peer that has logged in with a token. */
+/** Logs in a peer with a token. */
 export async function withToken(
   server: ServerUnderTest,
   token: string,
@@ -175,7 +175,7 @@ export const tokenChecks: readonly Check<ServerUnderTest>[] = [
       "There is no reply: if the token is valid and stands for the same name, its identity replaces the former one.",
     async run(server) {
       const { peer } = await withToken(server, `wire:${LONG_MS}`);
-      // It expires sooner, by which the replacement shows.
+      // The new token expires sooner, which reveals that it has replaced the old one.
       peer.send(Type.CREDENTIALS, { token: `wire:${SHORT_MS}` });
       await isClosedWith(peer, 3016);
     },

@@ -8,11 +8,11 @@ const SECTION = "Topics";
 const START = 0x0130;
 const DATA = 0x0131;
 const PRESENCE = 0x0132;
-/** No credit, so the server may send as much as it likes. */
+/** Without credit, so that the server may send without limit. */
 const OFFER = ["reply", "close", "cancel", "call", "topic"];
 
 let lastId = 0n;
-/** Topics that no other check has used, so that their history is empty. */
+/** Number of topics created. Each check uses new topics, so that their history is empty. */
 let lastTopic = 0;
 
 function newTopic(): string {
@@ -20,14 +20,14 @@ function newTopic(): string {
   return `wire:${Date.now()}-${lastTopic}`;
 }
 
-/** The payload of the answer to a call. */
+/** Calls a method and returns the answer's payload. */
 async function ask(peer: RawPeer, method: string, params: unknown): Promise<Readonly<Record<string, unknown>>> {
   lastId += 1n;
   peer.call(method, params, lastId);
   return (await answerTo(peer, lastId)).payload ?? {};
 }
 
-/** The code of the refusal of a call. */
+/** Calls a method that is rejected and returns the error code. */
 async function refusal(peer: RawPeer, method: string, params: unknown): Promise<unknown> {
   const { success, code } = await ask(peer, method, params);
   assert.equal(success, false, `${method} was not refused`);
@@ -48,12 +48,12 @@ async function subscribe(peer: RawPeer, params: Readonly<Record<string, unknown>
   for (;;) {
     const { id, payload } = await frameOf(peer, START);
     const { topic, epoch, offset, token } = payload ?? {};
-    // That of an earlier call may come behind its answer.
+    // The start of an earlier call may arrive after its answer.
     if (topic === params["topic"]) return { number: id, topic, epoch: String(epoch), offset: Number(offset), token };
   }
 }
 
-/** A raw client of a server that has the topics of the checks. */
+/** Logs in a raw client at a server with the topics used by the checks. */
 async function login(server: ServerUnderTest): Promise<RawPeer> {
   await server.needsExtension("topic");
   const peer = await server.login(OFFER);
@@ -62,7 +62,7 @@ async function login(server: ServerUnderTest): Promise<RawPeer> {
   return peer;
 }
 
-/** Publishes without waiting for the answers, which may come before or after the messages. */
+/** Publishes without waiting for answers, which may arrive before or after the messages. */
 function publish(peer: RawPeer, topic: string, ...all: readonly unknown[]): void {
   for (const data of all) {
     lastId += 1n;
@@ -70,7 +70,7 @@ function publish(peer: RawPeer, topic: string, ...all: readonly unknown[]): void
   }
 }
 
-/** The next `count` messages, with their offsets and the number of their topic. */
+/** Resolves with the next `count` messages, each with its offset and topic number. */
 async function received(peer: RawPeer, count: number): Promise<readonly (readonly [bigint, unknown, unknown])[]> {
   const messages: (readonly [bigint, unknown, unknown])[] = [];
   while (messages.length < count) {
@@ -86,7 +86,7 @@ interface Presence {
   readonly left: readonly string[];
 }
 
-/** The next TOPIC_PRESENCE of a topic. Skips the check if the server's topics have no presence. */
+/** Resolves with the topic's next TOPIC_PRESENCE. Skips the check if the server's topics have no presence. */
 async function presenceOf(peer: RawPeer, number: bigint): Promise<Presence> {
   const started = peer.frames.all.find(({ type, id }) => type === START && id === number);
   if (started?.payload?.["presence"] === false) throw new Skipped("the topics wire:* have no presence");
@@ -235,7 +235,7 @@ export const topicChecks: readonly Check<ServerUnderTest>[] = [
       await subscribe(first, { topic });
       first.send(Type.CLOSE, { reason: "bye" });
       await first.over;
-      // Publishing needs a subscription on this connection.
+      // Publishing requires a subscription on the same connection.
       assert.equal(await refusal(second, "$topic.publish", { topic, data: 1 }), 3002);
     },
   },
@@ -301,7 +301,7 @@ export const topicChecks: readonly Check<ServerUnderTest>[] = [
       publish(peer, topic, ...Array.from({ length: count }, (_, index) => index + 1));
       await received(peer, count);
       const again = await subscribe(peer, { topic, since: `${epoch}:${offset}` });
-      // Either it says that some are missing, or all follow.
+      // Either the server reports missing messages, or it sends all.
       const missed = again.epoch === epoch ? again.offset - offset : count;
       assert.ok(missed >= 0 && missed <= count, `The offset is ${again.offset}`);
       const expected = Array.from({ length: count - missed }, (_, index) => missed + index + 1);

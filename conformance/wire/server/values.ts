@@ -10,7 +10,7 @@ const text = (value: string): number[] => {
   return bytes.length < 32 ? [0xa0 + bytes.length, ...bytes] : [0xd9, bytes.length, ...bytes];
 };
 
-/** The payload of a call of `echo` with these bytes as its parameters. */
+/** Payload of a call of `echo` with these bytes as its parameters. */
 function echoOf(params: readonly number[]): Uint8Array {
   return Uint8Array.from([0x82, ...text("method"), ...text("echo"), ...text("params"), ...params]);
 }
@@ -18,7 +18,7 @@ function echoOf(params: readonly number[]): Uint8Array {
 /** Parameters with these bytes as the value of `v`. */
 const holding = (...value: readonly number[]): number[] => [0x81, ...text("v"), ...value];
 
-/** Parameters as they come back from `echo`; integers of 64 bits are bigints. */
+/** Calls `echo` with these parameters and returns the results; 64-bit integers are bigints. */
 async function echoes(server: ServerUnderTest, ...params: readonly number[][]): Promise<Record<string, unknown>[]> {
   const peer = await server.loginFor("echo");
   const echoed: Record<string, unknown>[] = [];
@@ -203,7 +203,7 @@ export const valueChecks: readonly Check<ServerUnderTest>[] = [
       const second = [0, 0, 0, 1];
       const timestamps: readonly (readonly [number[], boolean])[] = [
         [holding(0xd6, 0xff, ...second), true],
-        // 1.5 s, 1 ns and a year that a Date doesn't reach.
+        // 1.5 s, 1 ns, and a year outside a Date's range.
         [holding(0xd7, 0xff, 0x77, 0x35, 0x94, 0, ...second), true],
         [holding(0xd7, 0xff, 0, 0, 0, 4, ...second), false],
         [holding(0xc7, 12, 0xff, 0, 0, 0, 0, 0x7f, ...ones(7)), false],
@@ -212,7 +212,7 @@ export const valueChecks: readonly Check<ServerUnderTest>[] = [
         const id = BigInt(index + 1);
         peer.write(rawFrame(Type.RPC_REQUEST, echoOf(params), { id }));
         const { payload } = await answerTo(peer, id);
-        // A peer that holds a timestamp exactly returns it.
+        // A peer that can represent a timestamp exactly returns it.
         const isReturned = payload?.["success"] === true;
         assert.ok(isReturned || (!isExact && payload?.["code"] === 7021), `Got ${JSON.stringify(payload)}`);
       }
