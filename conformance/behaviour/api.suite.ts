@@ -25,9 +25,9 @@ const shop = {
   client: { methods: { "screen.show": { params: v.object({ text: v.string() }), result: v.boolean() } } },
 } satisfies Contract;
 
-/** A server and its client, with the same methods and message handlers. */
+/** Starts a server and a client with the same methods and message handlers. */
 async function bothEnds(stage: Stage) {
-  /** Messages, and calls that want no answer. */
+  /** Messages and calls without a reply. */
   const arrivals = new EventLog<unknown>();
   const server = await stage.listen({ name: "main" });
   const client = await stage.join(server, { name: "Ada" });

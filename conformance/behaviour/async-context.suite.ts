@@ -99,7 +99,7 @@ export function describeAsyncContext(subject: Subject): void {
         const ends = new EventLog<string | undefined>();
         async function* items(): AsyncGenerator<Uint8Array> {
           try {
-            // More than a window, so that the peer's credit asks for most of them.
+            // More than a window, so that most of them are requested by the peer's credit.
             for (let n = 0; n < 1000; n++) {
               stores.add(storage.getStore());
               yield new Uint8Array(1024);

@@ -10,20 +10,20 @@ import { until } from "../support/turns.ts";
 import { connectionOf, PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const KIB_256 = "x".repeat(256 * 1024);
-/** Times 256 KiB, more than any kernel buffers for one connection. */
+/** Number of messages of 256 KiB: more than any kernel buffers per connection. */
 const MOST_BROADCASTS = 400;
 
 interface Crowd {
   readonly server: OpenServer;
   readonly clients: readonly OpenClient[];
   readonly ids: readonly string[];
-  /** Names of the clients that heard `news`, in any order. */
+  /** Names of the clients that received `news`, in any order. */
   readonly heard: EventLog<string>;
-  /** Names of the clients that heard `end`. */
+  /** Names of the clients that received `end`. */
   readonly ended: EventLog<string>;
 }
 
-/** A server and three clients, named 0, 1 and 2. */
+/** Starts a server and three clients, named 0, 1 and 2. */
 async function crowd(stage: Stage): Promise<Crowd> {
   const server = await stage.listen();
   const heard = new EventLog<string>();
@@ -38,27 +38,27 @@ async function crowd(stage: Stage): Promise<Crowd> {
   return { server, clients, ids: clients.map((client) => connectionOf(server, client).id), heard, ended };
 }
 
-/** The names of the clients that heard the broadcasts made so far. */
+/** Returns the names of the clients that received the previous broadcasts. */
 async function hearers({ server, heard, ended }: Crowd): Promise<string[]> {
   const before = ended.all.length;
   server.broadcast("end");
-  // Once this message has arrived everywhere, earlier ones have too.
+  // When this message has arrived everywhere, earlier messages have as well.
   await until(() => ended.all.length === before + 3);
   return heard.all.toSorted();
 }
 
 interface Scene {
   readonly server: OpenServer;
-  /** The one that does not read. */
+  /** The client that doesn't read. */
   readonly sleeper: RawPeer;
   readonly reports: EventLog<SlowConsumer & { readonly id: string }>;
   readonly ends: EventLog<CloseReason & { readonly id: string }>;
   readonly sleeperId: string;
-  /** Messages broadcast until the first report; each of them arrived at the client that reads. */
+  /** Number of broadcasts until the first report, all of which arrived at the client that reads. */
   readonly broadcasts: number;
 }
 
-/** A client that reads and one that does not; broadcasts until the server notices. */
+/** Starts a client that reads and one that doesn't, and broadcasts until the server reports the latter. */
 async function slowScene(stage: Stage, slowConsumer: "drop" | "disconnect"): Promise<Scene> {
   const server = await stage.listen({ slowConsumer, sendQueueSize: 8 });
   const reports = new EventLog<SlowConsumer & { id: string }>();
@@ -82,7 +82,7 @@ async function slowScene(stage: Stage, slowConsumer: "drop" | "disconnect"): Pro
   return { server, sleeper, reports, ends, sleeperId, broadcasts };
 }
 
-/** Broadcasts: their recipients, and clients that don't read. */
+/** Broadcasts: recipients, and clients that don't read. */
 export function describeBroadcast(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -242,7 +242,7 @@ export function describeBroadcast(subject: Subject): void {
         expect(connection?.stats.dropped).toBe(1);
         expect(scene.ends.all).toEqual([]);
 
-        // Once it reads again, it gets what was queued, without what was dropped, and then new messages.
+        // After it resumes reading, it receives the queued messages without the dropped ones, then new messages.
         scene.sleeper.resume();
         await scene.sleeper.frames.count(scene.broadcasts - 1);
         scene.server.broadcast("news", { n: "new" });
@@ -290,7 +290,7 @@ export function describeBroadcast(subject: Subject): void {
         const client = await stage.join(server, { handlerConcurrency: 1, receiveQueueSize: 1 });
         const hold = gate();
         client.on("news", () => hold.promise);
-        // The client's handler hangs: it asks for a pause, and one message fills the server's queue.
+        // The client's handler hangs, so it requests a pause, and one message fills the server's queue.
         server.broadcast("news");
         server.broadcast("news");
         await until(() => server.connections[0]?.state === "paused");

@@ -5,10 +5,10 @@ import { turn } from "../support/turns.ts";
 import { PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const STEPS = 5000;
-/** A run goes on until more clients than this have connected. */
+/** A run continues until more than this number of clients have connected. */
 const ENOUGH_CONNECTED = 20;
 
-/** Codes that an operation may reject with, whatever state it finds the other side in. */
+/** Codes that an operation may reject with in any state of the other side. */
 const EXPECTED: ReadonlySet<number> = new Set([
   ErrorCode.CANCELLED,
   ErrorCode.SERVER_FULL,
@@ -18,11 +18,11 @@ const EXPECTED: ReadonlySet<number> = new Set([
   ErrorCode.SEND_QUEUE_FULL,
   ErrorCode.SERVER_STOPPING,
   ErrorCode.INTERNAL,
-  // The server closes a client that reconnects, while its connect hooks run, and says not to come back.
+  // The server closes a reconnecting client while its connect hooks run, and forbids reconnecting.
   ErrorCode.RECONNECT_FAILED,
 ]);
 
-/** Random operations, the same in every run. */
+/** Random operations, identical in every run. */
 class Chaos {
   readonly surprises: unknown[] = [];
   connected = 0;
@@ -34,7 +34,7 @@ class Chaos {
     this.#seed = seed;
   }
 
-  /** Park-Miller. */
+  /** Park-Miller generator. */
   random(below: number): number {
     this.#seed = (this.#seed * 48_271) % 0x7fff_ffff;
     return this.#seed % below;
@@ -62,7 +62,7 @@ class Chaos {
 }
 
 async function chaoticServer(stage: Stage, chaos: Chaos): Promise<OpenServer> {
-  // A port that stays the same when the server starts again.
+  // A port that stays the same when the server restarts.
   const probe = await stage.listen();
   const { port } = probe.address;
   await probe.stop();
@@ -145,7 +145,7 @@ async function step(chaos: Chaos, server: OpenServer, client: OpenClient): Promi
   }
 }
 
-/** Everything at once, in a random order. */
+/** All operations concurrently and in random order. */
 export function describeChaos(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -157,7 +157,7 @@ export function describeChaos(subject: Subject): void {
           const chaos = new Chaos(seed);
           const server = await chaoticServer(stage, chaos);
           const clients = Array.from({ length: 7 }, () => chaoticClient(stage, server, chaos));
-          // A connection takes more turns where turns are short.
+          // Connecting takes more turns if turns are short.
           for (let n = 0; n < STEPS || chaos.connected <= ENOUGH_CONNECTED; n++) {
             await step(chaos, server, clients[chaos.random(clients.length)]!);
           }

@@ -14,14 +14,14 @@ const WITH_CHUNKS = {
   chunk: { messages: 8, bytes: 64 * MIB },
 };
 
-/** Bytes that show a part that is missing, doubled or misplaced. */
+/** Returns bytes that reveal missing, duplicate or misplaced parts. */
 function patterned(length: number): Uint8Array {
   return new Uint8Array(length).map((_, index) => (index * 31 + (index >>> 16)) % 256);
 }
 
 const isSame = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
 
-/** A server with methods for large data, and a client of it. */
+/** Starts a server with methods for large data, and a client. */
 async function pair(stage: Stage) {
   const options = { maxMessageBytes: 40 * MIB };
   const server = await stage.listen(options);
@@ -33,7 +33,7 @@ async function pair(stage: Stage) {
   return { server, client, connection: connectionOf(server, client) };
 }
 
-/** Messages, calls and replies of more than 64 KiB beside others. */
+/** Messages, calls and replies of more than 64 KiB, concurrent with smaller ones. */
 export function describeChunks(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -27,7 +27,7 @@ const USERS = {
   ada: { password: "ada's", roles: ["operator"] },
 };
 
-/** A server with a device, an operator and a client that has no user, all in the contract. */
+/** Starts a server with a device, an operator and a client without a user, all with the contract. */
 async function fleetOn(stage: Stage) {
   const options = { ...stage.serverOptions({}), users: USERS, contract: fleet };
   const server = stage.ownServer(options);
@@ -87,7 +87,7 @@ export function describeClientKinds(subject: Subject): void {
         const { server } = await fleetOn(stage);
         for (const connection of server.connections.filter((one) => !one.is("device"))) {
           const sent = connection.stats.messagesSent;
-          // As a program without types might.
+          // As an untyped program might do.
           const any = connection as unknown as Device;
           const failures = [
             await failureOf(any.call("record", { seconds: 1 })),

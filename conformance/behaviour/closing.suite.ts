@@ -10,7 +10,7 @@ import { turn, until } from "../support/turns.ts";
 import { DEPARTURES } from "./departures.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** The end of connections: hooks, pending calls, and messages sent just before. */
+/** Closing connections: hooks, pending calls, and messages sent just before. */
 export function describeClosing(subject: Subject): void {
   const staged = stagedOn(subject);
 

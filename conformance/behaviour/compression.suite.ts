@@ -5,7 +5,7 @@ import { COMPRESSED, call, rawFrame, Type } from "../../packages/core/src/testin
 import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
 
-/** Compression, on which both sides have to agree. */
+/** Compression, which requires both sides' agreement. */
 export function describeCompression(subject: Subject): void {
   const staged = stagedOn(subject);
 

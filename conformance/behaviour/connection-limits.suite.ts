@@ -9,7 +9,7 @@ import { until } from "../support/turns.ts";
 import { DEPARTURES } from "./departures.ts";
 import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
-/** Limits on the number of connections and logins, and slots that become free. */
+/** Limits on connections and logins, and how slots become free. */
 export function describeConnectionLimits(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -65,7 +65,7 @@ export function describeConnectionLimits(subject: Subject): void {
     test(
       "maxConnections holds when many log in at the same moment",
       staged(async (stage) => {
-        // All tokens are found right in the same turn.
+        // All tokens are accepted in the same turn.
         const together = gate();
         let waiting = 0;
         const token = async (name: string): Promise<Identity> => {
@@ -133,7 +133,7 @@ export function describeConnectionLimits(subject: Subject): void {
         const strangers = [await stage.raw(server), await stage.raw(server)];
         await until(() => server.stats.accepted === 2);
         await stage.raw(server);
-        // The oldest makes room, so idle connections keep no client out.
+        // The oldest connection is dropped, so idle connections can't exclude clients.
         await strangers[0]?.over;
         expect(await rejections.next()).toMatchObject({ code: ErrorCode.SERVER_FULL });
         const client = stage.client(server);

@@ -9,7 +9,7 @@ import { connectionOf, PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/** A connection's properties, and the application's data on it. */
+/** A connection's properties and the application's data on it. */
 export function describeConnections(subject: Subject): void {
   const staged = stagedOn(subject);
 

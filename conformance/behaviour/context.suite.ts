@@ -11,7 +11,7 @@ import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
 type Context = HandlerContext<Connection>;
 
-/** Registers a method `wait` that runs until its signal fires; records its contexts and the codes it was aborted with. */
+/** Registers a method `wait` that runs until its signal is aborted. Records the contexts and the codes of the aborts. */
 function waiting(server: OpenServer): { readonly contexts: EventLog<Context>; readonly reasons: EventLog<number> } {
   const contexts = new EventLog<Context>();
   const reasons = new EventLog<number>();
@@ -170,7 +170,7 @@ export function describeContext(subject: Subject): void {
         await started.count(1);
         controller.abort();
         expect((await queued).code).toBe(ErrorCode.CANCELLED);
-        // One more round trip on the same connection: CANCEL arrives ahead of the answer.
+        // Another round trip on the same connection, so that CANCEL has arrived.
         const pong = new EventLog<unknown>();
         client.rpc("pong", pong.add);
         await connectionOf(server, client).call("pong");

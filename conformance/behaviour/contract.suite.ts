@@ -33,7 +33,7 @@ const chat = {
 } satisfies Contract;
 type Chat = typeof chat;
 
-/** A server with the contract, and a client without it. */
+/** Starts a server with the contract and a client without it. */
 async function listening(stage: Stage) {
   const server = stage.ownServer({ ...stage.serverOptions({}), contract: chat });
   const errors = new EventLog<{ message: string; stage: string; name: string | undefined }>();
@@ -42,7 +42,7 @@ async function listening(stage: Stage) {
   return { server, errors, stranger: await stage.join(server) };
 }
 
-/** A client with the contract, and a server without it. */
+/** Starts a client with the contract and a server without it. */
 async function joined(stage: Stage) {
   const server = await stage.listen();
   const client = stage.ownClient<Chat>(server, { contract: chat });
@@ -52,7 +52,7 @@ async function joined(stage: Stage) {
   return { server, client, errors, connection: connectionOf(server, client) };
 }
 
-/** A contract given as a value: each end checks everything that the contract has a schema for. */
+/** Contracts passed as values: each end validates everything that has a schema in the contract. */
 export function describeContract(subject: Subject): void {
   const staged = stagedOn(subject);
 

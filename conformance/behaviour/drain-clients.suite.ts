@@ -9,11 +9,11 @@ import { turn, until } from "../support/turns.ts";
 import { slowMethod } from "./slow-method.ts";
 import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
-/** Draining, as the clients of the stopping server see it. */
+/** Draining as observed by the stopping server's clients. */
 export function describeDrainSeenByClients(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  /** A server with a handler `slow` that runs until `go` opens, and a client that waits for it while the server stops. */
+  /** Starts a server with a handler `slow` that runs until `go` opens, and a client waiting for it while the server stops. */
   async function stopping(stage: Stage, options: Partial<ClientOptions> = {}, retryAfterMs = 0) {
     const server = await stage.listen();
     const { started, go } = slowMethod(server);

@@ -10,14 +10,14 @@ import { turn, until } from "../support/turns.ts";
 import { slowMethod } from "./slow-method.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** A schema that accepts everything, at once or later. */
+/** Returns a schema that accepts everything, synchronously or asynchronously. */
 function anything(isAsync: boolean): Schema<unknown, Record<string, never>> {
   const result = { value: {} };
   const validate = () => (isAsync ? Promise.resolve(result) : result);
   return { "~standard": { version: 1, vendor: "test", validate } };
 }
 
-/** stop(): what it waits for, and for how long. */
+/** stop(): what it waits for and how long. */
 export function describeDrain(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -261,7 +261,7 @@ export function describeDrain(subject: Subject): void {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ drainMs: 3000, closeTimeoutMs: 2000 }, clock.runtime);
         const peer = await stage.rawLoggedIn(server);
-        // It reads nothing, so that every buffer on the way fills.
+        // It reads nothing, so that all buffers fill up.
         peer.pause();
         while (server.connections[0]?.send("fill", new Uint8Array(500_000)) === true) await turn();
         const stopping = server.stop();
@@ -298,7 +298,7 @@ export function describeDrain(subject: Subject): void {
     test(
       "a handler that awaits stop() isn't waited for by itself: its answer arrives, then the server stops",
       staged(async (stage) => {
-        // Its time stands still, so drainMs never passes.
+        // Its time is stopped, so drainMs never elapses.
         const clock = new SteppedClock(subject.runtime);
         for (const isSchemaAsync of [false, true]) {
           const server = await stage.listen({ drainMs: 1000 }, clock.runtime);

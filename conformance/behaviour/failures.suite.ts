@@ -16,7 +16,7 @@ interface Heard {
   readonly count: number | undefined;
 }
 
-/** Reports of a failure to the other side: ids, refused sends, forwarded errors, suggestions. */
+/** Failures reported to the other side: ids, rejected sends, forwarded errors, suggestions. */
 export function describeFailures(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -4,7 +4,7 @@ import { PATIENT, stagedOn } from "./stage.ts";
 
 const NAMES = ["queueMicrotask", "setImmediate", "setTimeout", "setInterval"] as const;
 
-/** Replaces global functions by some that never call back, as fake timers do until a test moves their clock. */
+/** Replaces global functions with ones that never call back, like fake timers until a test advances the clock. */
 function replaceTimers(): () => void {
   const timer = { ref: () => timer, unref: () => timer };
   const originals = NAMES.map((name) => [name, globalThis[name]] as const);
@@ -12,7 +12,7 @@ function replaceTimers(): () => void {
   return () => Object.assign(globalThis, Object.fromEntries(originals));
 }
 
-/** Programs whose tests use fake timers, such as Jest's and sinon's. */
+/** Programs tested with fake timers, such as those of Jest and Sinon. */
 export function describeFakeTimers(subject: Subject): void {
   const staged = stagedOn(subject);
 

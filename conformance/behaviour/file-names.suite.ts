@@ -1,4 +1,4 @@
-/** Names, links, devices and pipes that would lead out of a served folder. */
+/** Names, links, devices and pipes that would lead outside a served folder. */
 
 import { execFileSync } from "node:child_process";
 import { link, lstat, mkdir, readdir, readFile, rename, rm, symlink, unlink, writeFile } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { turn } from "../support/turns.ts";
 import { Cut, folders, someBytes } from "./file-scene.ts";
 import { type Stage, stagedOn } from "./stage.ts";
 
-/** Each is refused, whatever is asked for. */
+/** Rejected for every operation. */
 const REFUSED: readonly (readonly [why: string, name: string])[] = [
   ["leads to the parent folder", "../a"],
   ["leads to the parent folder on Windows", "..\\a"],
@@ -59,7 +59,7 @@ const ALLOWED = [
   "%2e%2e%2fa",
 ];
 
-/** @param runtime of the client */
+/** @param runtime the client's runtime */
 async function scene(stage: Stage, options: Partial<FolderOptions> = {}, runtime?: Runtime) {
   const { here: outside, there } = await folders(stage);
   await writeFile(join(outside, "secret"), "secret");
@@ -129,7 +129,7 @@ export function describeFileNames(subject: Subject): void {
       staged(async (stage) => {
         const { there, box } = await scene(stage, { overwrite: "fail" });
         await box.upload(someBytes(3), { name: "Report.txt" });
-        // On a file system that ignores case it is refused; elsewhere it is another file.
+        // Rejected on case-insensitive file systems; otherwise it is another file.
         await box.upload(someBytes(5), { name: "REPORT.TXT" }).catch(() => undefined);
         expect((await readFile(join(there, "Report.txt"))).length).toBe(3);
       }),
@@ -160,7 +160,7 @@ export function describeFileNames(subject: Subject): void {
           await expect(box.remove(name)).rejects.toMatchObject({ codeName: "NOT_FOUND" });
         }
         expect(await box.list()).toEqual([]);
-        // Replacing a link replaces the link, and not the file that it leads to.
+        // Replacing a link replaces the link, not its target.
         await box.upload(someBytes(1), { name: "link" });
         await box.upload(someBytes(1), { name: "dangling" });
         expect((await lstat(join(there, "link"))).isFile()).toBe(true);
@@ -204,7 +204,7 @@ export function describeFileNames(subject: Subject): void {
         await writeFile(join(outside, "secret"), "secret");
         const path = join(there, "a");
         let gotSecret = 0;
-        // Exchanges the file for a link again and again, while it is opened.
+        // Repeatedly swaps the file for a link while it is opened.
         let isRunning = true;
         const exchanging = (async () => {
           while (isRunning) {
@@ -222,7 +222,7 @@ export function describeFileNames(subject: Subject): void {
             await file.close();
             if (new TextDecoder().decode(memory.subarray(0, count)) === "secret") gotSecret += 1;
           } catch {
-            // It was a link, or not there.
+            // It was a link or didn't exist.
           }
         }
         isRunning = false;

@@ -1,4 +1,4 @@
-/** Transfers with `resume: true` whose connection is lost, and which go on by themselves. */
+/** Transfers with `resume: true` that continue automatically after the connection was lost. */
 
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -26,14 +26,14 @@ const CONTENT = someBytes(24 * MIB);
 interface SceneOptions {
   readonly server?: Partial<ServerInit>;
   readonly client?: Partial<ClientOptions>;
-  /** Where the transfer goes. */
+  /** The receiving side. */
   readonly to: "server" | "client";
 }
 
 export function describeFileReconnects(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  /** Files of a folder are counted while they are open, and take some turns to close. */
+  /** Returns a runtime that counts a folder's open files, and whose files take some turns to close. */
   function closingLate(runtime: Runtime, folder: string, open: Set<object>): Runtime {
     return withFiles(runtime, (files) => ({
       async open(path, mode) {
@@ -51,12 +51,12 @@ export function describeFileReconnects(subject: Subject): void {
     }));
   }
 
-  /** Both sides serve a folder, and a relay between them cuts a transfer in its middle. */
+  /** Starts two sides that serve a folder each, with a relay that cuts a transfer in progress. */
   async function scene(stage: Stage, { to, server: forServer = {}, client: forClient = {} }: SceneOptions) {
     const { here, there } = await folders(stage);
     const [source, target] = to === "server" ? [here, there] : [there, here];
     await writeFile(join(source, "big.bin"), CONTENT);
-    /** Before it resolves, no more of the file is read. */
+    /** No more of the file is read until it resolves. */
     let cut = (): Promise<void> => Promise.resolve();
     const open = new Set<object>();
     const runtime = beforeRead(closingLate(subject.runtime, target, open), CUT_AT, async () => {
@@ -86,7 +86,7 @@ export function describeFileReconnects(subject: Subject): void {
     };
   }
 
-  /** A server that serves a file, and a client behind a relay. */
+  /** Starts a server that serves a file, and a client behind a relay. */
   async function streamScene(stage: Stage) {
     const { there } = await folders(stage);
     const path = join(there, "big.bin");
@@ -106,7 +106,7 @@ export function describeFileReconnects(subject: Subject): void {
     return { path, relay, restart, phases, options, box: client.files("box") };
   }
 
-  /** A Blob that runs `task` once, in its middle, when what was read before has arrived. */
+  /** Returns a Blob that runs `task` once in its middle, when the bytes read before have arrived. */
   function cutBlob(blob: Blob, target: string, task: () => Promise<void>) {
     let isCut = false;
     return {

@@ -1,4 +1,4 @@
-/** Files that are refused: limits, taken names, permissions, checksums. */
+/** Rejected files: limits, existing names, permissions, checksums. */
 
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** Files that are continued where they broke off, and the folder for unfinished ones. */
+/** Resumed file transfers, and the folder for unfinished files. */
 
 import { mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ import { PATIENT, type Stage, stagedOn } from "./stage.ts";
 export function describeFileResuming(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  /** Cancels the upload of 24 MiB after 13 of them, and waits until the server has given it up. */
+  /** Cancels an upload of 24 MiB after 13 MiB, and waits until the server has aborted it. */
   async function cutUpload(stage: Stage, options: Partial<FolderOptions> = {}, resume = true) {
     const counter = countingReads(subject.runtime);
     const cut = new Cut(counter.runtime, 13 * MIB);
@@ -75,7 +75,7 @@ export function describeFileResuming(subject: Subject): void {
         PATIENT,
         staged(async (stage) => {
           const { the, source } = await cutUpload(stage);
-          // It is answered when the server has ended the upload.
+          // The answer arrives after the server has ended the upload.
           await the.client.call("files:offset", {
             folder: "box",
             name: "big.bin",
@@ -142,7 +142,7 @@ export function describeFileResuming(subject: Subject): void {
         (overwrite) =>
           staged(async (stage) => {
             const { there, client, box } = await fileScene(stage, { overwrite });
-            // The folder may be searched for abandoned ones when it is first served, which would hold up one attempt.
+            // When the folder is first served, it may be searched for abandoned files, which would delay an attempt.
             await box.upload(someBytes(1), { name: "first" });
             const content = someBytes(2 * MIB);
             const end = { at: content.length, sha256: sha256Of(content), end: true };
@@ -166,7 +166,7 @@ export function describeFileResuming(subject: Subject): void {
           staged(async (stage) => {
             const [renamed, lost] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
             const runtime = withFiles(subject.runtime, (files) => ({
-              // It follows the rename.
+              // Called after the rename.
               async syncFolder(path) {
                 renamed.resolve();
                 await lost.promise;
@@ -187,7 +187,7 @@ export function describeFileResuming(subject: Subject): void {
             const file = { name: "a.bin", bytes: content.length, sha256: sha256Of(content) };
             expect(await again).toEqual({ ...file, resumedFrom: content.length });
             expect(await readdir(there)).toEqual(["a.bin"]);
-            // The answer has come: this is another upload.
+            // The answer has arrived, so this is a new upload.
             const other = box.upload(source, { resume: true });
             if (overwrite === "fail") await expect(other).rejects.toMatchObject({ codeName: "FILE_EXISTS" });
             else expect(await other).toMatchObject({ name: "a (2).bin", resumedFrom: 0 });
@@ -208,7 +208,7 @@ export function describeFileResuming(subject: Subject): void {
       test(
         "while it is made are received",
         staged(async (stage) => {
-          // Another process has the same folder, and its last unfinished file ends just then.
+          // Another process uses the same folder and finishes its last file at this moment.
           let left = 6;
           const removedBefore = async (partials: string) => {
             if (left > 0) await rm(partials, { recursive: true, force: true });

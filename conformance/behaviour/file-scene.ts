@@ -1,4 +1,4 @@
-/** Folders, contents and watched files for the suites of files. */
+/** Folders, contents and watched files for the file suites. */
 
 import { createHash } from "node:crypto";
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
@@ -11,7 +11,7 @@ import type { Stage } from "./stage.ts";
 
 export const MIB: number = 1024 * 1024;
 
-/** Bytes that differ from place to place. */
+/** Returns bytes that depend on their position. */
 export function someBytes(count: number, seed = 1): Uint8Array {
   const bytes = new Uint8Array(count);
   let state = seed;
@@ -26,7 +26,7 @@ export function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** Two empty folders, which go with the stage. */
+/** Creates two empty folders. Removed with the stage. */
 export async function folders(stage: Stage): Promise<{ readonly here: string; readonly there: string }> {
   const [here, there] = [await mkdtemp(join(tmpdir(), "nc-here-")), await mkdtemp(join(tmpdir(), "nc-there-"))];
   stage.defer(async () => {
@@ -35,7 +35,7 @@ export async function folders(stage: Stage): Promise<{ readonly here: string; re
   return { here, there };
 }
 
-/** A server that serves the folder `there` as `box`, a client of it, and a folder of the client. */
+/** Starts a server that serves the folder `there` as `box`, and a client with its own folder. */
 export async function fileScene(
   stage: Stage,
   options: Partial<FolderOptions> = {},
@@ -48,7 +48,7 @@ export async function fileScene(
   return { ...dirs, server, client, box: client.files("box") };
 }
 
-/** A runtime whose files are watched or broken. */
+/** Returns a runtime with replaced file operations. */
 export function withFiles(runtime: Runtime, change: (files: FileAccess) => Partial<FileAccess>): Runtime {
   const { files } = runtime;
   if (files === undefined) throw new Error("The runtime has no files");
@@ -58,11 +58,11 @@ export function withFiles(runtime: Runtime, change: (files: FileAccess) => Parti
 export interface ReadCounter {
   readonly runtime: Runtime;
   read: number;
-  /** Number of open files and of reads under way. */
+  /** Number of open files and of reads in progress. */
   busy: number;
 }
 
-/** Counts the bytes that are read from files, except from the state of unfinished ones. */
+/** Counts the bytes read from files, excluding the state of unfinished files. */
 export function countingReads(runtime: Runtime): ReadCounter {
   const counter: ReadCounter = {
     read: 0,
@@ -98,33 +98,33 @@ export function systemError(code: string): Error {
   return Object.assign(new Error(code), { code });
 }
 
-/** Resolves once a folder has exactly these entries, sorted. */
+/** Resolves when a folder has exactly these entries, sorted. */
 export async function untilNames(folder: string, names: readonly string[]): Promise<void> {
   while ((await readdir(folder)).sort().join("/") !== names.join("/")) await turn();
 }
 
-/** Resolves once a folder has so many bytes of an unfinished file. */
+/** Resolves when a folder has this many bytes of an unfinished file. */
 export async function untilArrived(folder: string, bytes: number): Promise<void> {
   const partials = join(folder, ".netconduit");
   for (let size = 0; size < bytes; await turn()) {
-    // It isn't there before the other side begins.
+    // The folder doesn't exist before the other side starts.
     const part = (await readdir(partials).catch(() => [])).find((name) => name.endsWith(".part"));
     size = part === undefined ? 0 : (await stat(join(partials, part))).size;
   }
 }
 
-/** Resolves once a folder keeps what it has of an unfinished file. */
+/** Resolves when the state of a folder's unfinished file is stored. */
 export async function untilKept(folder: string): Promise<void> {
   const partials = join(folder, ".netconduit");
   while (!(await readdir(partials)).some((name) => name.endsWith(".json"))) await turn();
 }
 
-/** Cancels a transfer in its middle: when `at` bytes were read, and most of those are in the other side's folder. */
+/** Cancels a transfer when `at` bytes have been read and most of these are in the other side's folder. */
 export class Cut {
   readonly #controller = new AbortController();
   readonly signal = this.#controller.signal;
   readonly runtime: Runtime;
-  /** Folder of the receiving side. */
+  /** The receiving side's folder. */
   folder = "";
 
   constructor(runtime: Runtime, at: number) {
@@ -135,7 +135,7 @@ export class Cut {
   }
 }
 
-/** Calls `task` once, before bytes from `at` on are read from a file. */
+/** Returns a runtime that calls `task` once, before the first read at or after `at`. */
 export function beforeRead(runtime: Runtime, at: number, task: () => Promise<void>): Runtime {
   let isDone = false;
   return withFiles(runtime, (files) => ({

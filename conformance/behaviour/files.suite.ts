@@ -1,4 +1,4 @@
-/** Files: uploads, downloads, progress, hooks. Other suites have what is continued, what is refused, and names. */
+/** Files: uploads, downloads, progress, hooks. Resuming, rejections and names have their own suites. */
 
 import { createHash } from "node:crypto";
 import { readdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";

@@ -84,7 +84,7 @@ export function describeFlow(subject: Subject): void {
         const connection = server.connections[0]!;
         peer.write(frame(Type.PAUSE));
         await until(() => connection.state === "paused");
-        // Small messages up to just below the mark, then the largest possible one.
+        // Small messages to just below the mark, then the largest possible message.
         while (connection.bufferedBytes < 50_000) expect(connection.send("small", "x".repeat(1000))).toBe(true);
         expect(connection.send("large", "x".repeat(65_000))).toBe(false);
         expect(thrownBy(() => connection.send("small", "x")).code).toBe(ErrorCode.SEND_QUEUE_FULL);
@@ -238,7 +238,7 @@ export function describeFlow(subject: Subject): void {
         await until(() => connection.state === "paused");
         const other = await stage.join(server);
         for (let n = 0; n < 50; n++) await other.call("ping");
-        // Ten wait, one runs, and the socket had read a little ahead.
+        // Ten are waiting, one is running, and the socket has read slightly ahead.
         expect(connection.stats.bytesReceived).toBeLessThan(2_000_000);
         go.open();
         await until(() => connection.stats.bytesReceived >= total);
@@ -305,7 +305,7 @@ export function describeFlow(subject: Subject): void {
           const peer = await stage.rawLoggedIn(server);
           const connection = server.connections[0]!;
           peer.pause();
-          // Answers of 24 MiB are more than kernels buffer for a connection.
+          // 24 MiB of answers are more than kernels buffer per connection.
           const most = Math.ceil((24 * 1024 * 1024) / answerBytes);
           const batchFrom = (first: number): Uint8Array =>
             Buffer.concat(Array.from({ length: 1000 }, (_, index) => request(BigInt(first + index))));
@@ -320,7 +320,7 @@ export function describeFlow(subject: Subject): void {
           expect(connection.state).toBe("paused");
           expect(connection.bufferedBytes).toBeLessThan(1024 * 1024);
 
-          // Once it reads again, everything is answered.
+          // After it resumes reading, everything is answered.
           const answers = peer.frames.all.length;
           peer.resume();
           await peer.frames.count(answers + sent);
@@ -345,7 +345,7 @@ export function describeFlow(subject: Subject): void {
 
       for (const [size, data, messages] of [
         ["small", "x", 1000],
-        // Several times as much as kernels buffer for a connection.
+        // Several times as much as kernels buffer per connection.
         ["large", "x".repeat(60_000), 400],
       ] as const) {
         const options = {

@@ -56,7 +56,7 @@ export function describeHeartbeats(subject: Subject): void {
         const peer = await stage.rawLoggedIn(server);
         clock.advance(29_000);
         expect(server.connectionCount).toBe(1);
-        // Received bytes are dated at the next check, up to an interval later.
+        // Received bytes get the time of the next check, up to an interval later.
         clock.advance(12_000);
         expect(await left.next()).toMatchObject({ code: ErrorCode.HEARTBEAT_TIMEOUT, byPeer: false, reconnect: true });
         expect(server.connectionCount).toBe(0);

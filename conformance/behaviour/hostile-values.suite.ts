@@ -9,7 +9,7 @@ function refuse(): never {
   throw new Error("not to be touched");
 }
 
-/** A Proxy of `target` whose traps throw. */
+/** Returns a Proxy of `target` with traps that throw. */
 function untouchable(target: object): object {
   return new Proxy(target, {
     get: refuse,
@@ -38,7 +38,7 @@ function withMessage(message: unknown): Error {
   return error;
 }
 
-/** Values that throw when a careless program looks at them. */
+/** Values that throw when they are inspected carelessly. */
 const HOSTILE: readonly (readonly [string, () => unknown])[] = [
   ["a revoked Proxy", revoked],
   ["a Proxy of an Error", () => untouchable(new Error("x"))],
@@ -51,7 +51,7 @@ const HOSTILE: readonly (readonly [string, () => unknown])[] = [
   ["a Symbol", () => Symbol("thrown")],
 ];
 
-/** Values of the application's own that throw when they are looked at. None may end the process or keep a slot. */
+/** Application values that throw when inspected. None may end the process or leak a slot. */
 export function describeHostileValues(subject: Subject): void {
   const staged = stagedOn(subject);
 

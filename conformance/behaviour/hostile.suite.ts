@@ -18,7 +18,7 @@ const bytes = (...parts: readonly (number | string | Uint8Array)[]): Uint8Array 
 /** `{method: "echo", params: …}` with these bytes as the value of `params`. */
 const request = (params: Uint8Array): Uint8Array => bytes(0x82, 0xa6, "method", 0xa4, "echo", 0xa6, "params", params);
 
-/** Malformed payloads of RPC_REQUEST in whole frames, and the code that answers each. */
+/** Malformed payloads of RPC_REQUEST in valid frames, and the code of the answer. */
 const MALFORMED_CALLS: readonly (readonly [string, Uint8Array, number])[] = [
   ["without a payload", bytes(), ErrorCode.INVALID_PAYLOAD_SHAPE],
   ["that is an array", bytes(0x91, 0x01), ErrorCode.INVALID_PAYLOAD_SHAPE],
@@ -51,7 +51,7 @@ const MALFORMED_CALLS: readonly (readonly [string, Uint8Array, number])[] = [
   ["with the byte that means nothing", request(bytes(0x81, 0xa1, "a", 0xc1)), ErrorCode.MALFORMED_PAYLOAD],
 ];
 
-/** Frames with an unusable header, and the code with which each ends the connection. */
+/** Frames with an invalid header, and the code with which each ends the connection. */
 const BROKEN_FRAMES: readonly (readonly [string, Uint8Array, number])[] = [
   ["another magic number", frame(Type.HEARTBEAT_PING, undefined, { magic: 0x48545450 }), ErrorCode.BAD_MAGIC],
   ["another version", frame(Type.HEARTBEAT_PING, undefined, { version: 0x0200 }), ErrorCode.UNSUPPORTED_VERSION],
@@ -66,7 +66,7 @@ const BROKEN_FRAMES: readonly (readonly [string, Uint8Array, number])[] = [
   ["a length of four gigabytes", frame(Type.MESSAGE, undefined, { length: 0xffff_ffff }), ErrorCode.MESSAGE_TOO_LARGE],
 ];
 
-/** Peers that break the protocol, by mistake or on purpose. */
+/** Peers that violate the protocol, by mistake or on purpose. */
 export function describeHostile(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -259,7 +259,7 @@ export function describeHostile(subject: Subject): void {
         const server = await stage.listen({ maxConnections: 2000, enableCompression: true });
         server.rpc("echo", (params) => params);
         server.on("chat", (_client, data) => data);
-        // Park-Miller: the same garbage in every run.
+        // Park-Miller generator, so that the garbage is the same in every run.
         let seed = 20_260_101;
         const random = (below: number): number => {
           seed = (seed * 48_271) % 0x7fff_ffff;

@@ -11,10 +11,10 @@ const sums = {
   server: { methods: { add: { params: v.object({ a: v.number(), b: v.number() }), result: v.number() } } },
 } satisfies Contract;
 
-/** Timeouts of calls are late by this at most. */
+/** Maximum delay of calls' timeouts. */
 const TICK_MS = 16;
 
-/** Without jitter: a second after the connection is lost, then two. */
+/** Without jitter: one second after the connection is lost, then two. */
 const RECONNECT = { delayMs: 1000, multiplier: 2, jitter: false };
 
 function shown({ direction, type }: RecordedFrame): string {
@@ -33,7 +33,7 @@ export function describeInMemory(subject: Subject): void {
       });
       expect(await client.call("add", { a: 1, b: 2 })).toBe(3);
       expect(await connection.request("ask", "asked")).toEqual(["asked", "answered"]);
-      // Handlers may come later, too.
+      // Handlers may also be registered later.
       server.stream("count", async function* () {
         yield* [1, 2, 3];
       });

@@ -308,7 +308,7 @@ export function describeLifecycle(subject: Subject): void {
   });
 }
 
-/** A runtime like `base`, and how many of its timers have neither fired nor been cleared. */
+/** Wraps a runtime to count its pending timers. */
 function countedTimers(base: Runtime): { readonly runtime: Runtime; pending(): number } {
   const timers = new Set<unknown>();
   const runtime: Runtime = {

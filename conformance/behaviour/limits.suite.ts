@@ -10,7 +10,7 @@ import { until } from "../support/turns.ts";
 import { rawScene } from "./raw-scene.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
 
-/** Limits on the size of messages and on the rate of each client. */
+/** Limits on message size and on each client's rate. */
 export function describeLimits(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -149,7 +149,7 @@ export function describeLimits(subject: Subject): void {
           clock.advance(1000);
           await heard.count(2);
           expect(heard.all).toEqual([6000, 2000]);
-          // 200 frames of some 50 bytes are a second's worth, too.
+          // 200 frames of about 50 bytes also use up one second's allowance.
           clock.advance(1000);
           const small = message("blob", { blob: new Uint8Array(1) });
           const fitting = Math.floor(10_000 / small.length);

@@ -18,7 +18,7 @@ function authRequest(fields: Record<string, unknown>): Uint8Array {
   return frame(Type.AUTH_REQUEST, { client_info: CLIENT_INFO, ...fields });
 }
 
-/** The login, including guesses, replays and floods. */
+/** Logins, including guesses, replays and floods. */
 export function describeLogin(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -28,7 +28,7 @@ export function describeLogin(subject: Subject): void {
       staged(async (stage) => {
         const server = await stage.listen();
         const peer = await stage.raw(server);
-        // `login` follows the RFC and checks the server's signature.
+        // `login` follows the RFC and verifies the server's signature.
         const success = await peer.login({ password: PASSWORD });
         expect(success).toMatchObject({
           session_token: server.connections[0]?.session.token,
@@ -134,7 +134,7 @@ export function describeLogin(subject: Subject): void {
             },
           },
         };
-        // A password of its own: the key of another one might be cached.
+        // A unique password, because the key of another password might be cached.
         const client = stage.client(server, { password: "never seen before" }, runtime);
         const result = failureOf(client.connect());
         await working.promise;
@@ -333,7 +333,7 @@ export function describeLogin(subject: Subject): void {
         peer.write(...Array.from({ length: 100 }, () => filler));
         await peer.over;
         expect(server.connectionCount).toBe(0);
-        // Refused for their size, or for their type where they are read one by one.
+        // Rejected because of their size, or their type if they are read one by one.
         expect(rejections.all).toHaveLength(1);
       }),
     );

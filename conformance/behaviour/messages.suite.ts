@@ -6,7 +6,7 @@ import type { Subject } from "../support/subject.ts";
 import { turn } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** Messages: handlers, unknown types, order, data that cannot be sent. */
+/** Messages: handlers, unknown types, order, unsendable data. */
 export function describeMessages(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -9,7 +9,7 @@ import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
 const META = { traceparent: "00-4bf92f35-00f067aa-01", tenant: "blue" };
 
-/** The option `meta` of calls, messages and streams, and the option `parent` of nested calls. */
+/** Options `meta` of calls, messages and streams, and `parent` of nested calls. */
 export function describeMetadata(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -6,7 +6,7 @@ import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** A middleware that notes when it begins and when it ends. */
+/** Returns middleware that logs its start and end. */
 function noting(log: EventLog<string>, name: string): Middleware<unknown, unknown, Promise<unknown>> {
   return async (_context, next) => {
     log.add(`${name} begins`);

@@ -9,12 +9,12 @@ import { turn, until } from "../support/turns.ts";
 import { slowMethod } from "./slow-method.ts";
 import { PATIENT, type Stage, stagedOn } from "./stage.ts";
 
-/** Calls that a server has started, by the number in their parameters. */
+/** Numbers in the parameters of the calls that a server has started. */
 type Started = number[];
 
 /**
- * Adds a method `work` that notes its call in `started`, and answers a few turns later. From the 20th on, calls also wait
- * for `go`, so that the server has more calls than it has started.
+ * Adds a method `work` that adds its call to `started` and answers a few turns later. From the 20th call, calls also
+ * wait for `go`, so that the server has received more calls than it has started.
  */
 function worker(server: OpenServer, name: string, started: Started, go?: Promise<void>): void {
   server.rpc("who", () => name);
@@ -30,7 +30,7 @@ interface Address {
   readonly port: number;
 }
 
-/** A port that a server listened on before. */
+/** Returns a port on which a server listened before. */
 async function freePort(stage: Stage): Promise<Address> {
   const server = await stage.listen();
   const { port } = server.address;
@@ -38,7 +38,7 @@ async function freePort(stage: Stage): Promise<Address> {
   return { port };
 }
 
-/** A new server at the address of one that stopped. */
+/** Starts a new server at the address of a stopped server. */
 async function comeBack(
   stage: Stage,
   { port }: Address,
@@ -50,11 +50,11 @@ async function comeBack(
   return server;
 }
 
-/** Pools of clients, whose servers stop, are killed and come back. */
+/** Client pools with servers that stop, are killed and return. */
 export function describePool(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  /** @param go what the second server's calls wait for from the 20th on */
+  /** @param go awaited by the second server's calls from the 20th call */
   async function workers(stage: Stage, go?: Promise<void>): Promise<{ servers: OpenServer[]; started: Started[] }> {
     const started: Started[] = [[], [], []];
     const servers: OpenServer[] = [];
@@ -66,7 +66,7 @@ export function describePool(subject: Subject): void {
     return { servers, started };
   }
 
-  /** Waits for calls `0` to `count - 1` of `work`: which were answered, and which failed. */
+  /** Waits for calls `0` to `count - 1` of `work`. Returns which succeeded and which failed. */
   async function outcomes(
     calls: readonly Promise<unknown>[],
   ): Promise<{ answered: number[]; failed: Map<number, ConduitError> }> {

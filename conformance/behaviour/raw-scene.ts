@@ -7,13 +7,13 @@ import type { SteppedClock } from "../support/stepped-clock.ts";
 import type { OpenServer } from "../support/subject.ts";
 import type { Stage } from "./stage.ts";
 
-/** A server, a raw peer that is logged in, and the errors that the server reports. */
+/** A server, a logged-in raw peer, and the errors reported by the server. */
 export interface RawScene {
   readonly server: OpenServer;
   readonly peer: RawPeer;
   readonly connection: Connection;
   readonly errors: EventLog<{ error: ConduitError; context: ErrorContext<Connection> }>;
-  /** Calls `echo` and waits for the answer: the connection lives. */
+  /** Checks that the connection works: calls `echo` and waits for the answer. */
   lives(): Promise<void>;
 }
 

@@ -9,18 +9,18 @@ import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 import { until } from "../support/turns.ts";
 import { PASSWORD, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
-/** A server, and the port on which another one can take its place. */
+/** Starts a server on a port that another server can use later. */
 async function replaceable(stage: Stage): Promise<{ server: OpenServer; port: number }> {
   const server = await stage.listen();
   return { server, port: server.address.port };
 }
 
-/** Resolves once a timer of exactly `delayMs` has been asked for. */
+/** Resolves when a timer of exactly `delayMs` has been set. */
 async function waitsFor(clock: SteppedClock, delayMs: number): Promise<void> {
   await until(() => clock.delays.includes(delayMs));
 }
 
-/** A client that reconnects by itself. */
+/** Clients with automatic reconnection. */
 export function describeReconnect(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -31,7 +31,7 @@ export function describeReconnect(subject: Subject): void {
 
     const reconnect = { enabled: true, attempts: 4, delayMs: 1000, maxDelayMs: 3000, multiplier: 2, jitter: true };
 
-    /** A client on a stepped clock whose server has just gone. */
+    /** Starts a client on a stepped clock whose server has just stopped. */
     async function orphan(
       stage: Stage,
       options: Parameters<Stage["client"]>[1] = {},
@@ -190,7 +190,7 @@ export function describeReconnect(subject: Subject): void {
       staged(async (stage) => {
         const rejecting = await orphan(stage);
         const rejected = failureOf(rejecting.client.call("any"));
-        // A pause of 50 ms keeps a loop that repeats the call from spinning.
+        // A pause of 50 ms prevents a busy loop if the call is repeated.
         rejecting.clock.advance(50);
         expect((await rejected).code).toBe(ErrorCode.CONNECTION_CLOSED);
 

@@ -9,7 +9,7 @@ import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { connectionOf, PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
-/** Replies to messages, with and without correlation, and their schemas. */
+/** Replies to messages with and without correlation, and their schemas. */
 export function describeReplies(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -57,7 +57,7 @@ export function describeReplies(subject: Subject): void {
         server.onUnknown((_client, type) => void unasked.push(type));
         client.onUnknown((_client, type) => void unasked.push(type));
         client.send("note", 1);
-        // A reply to it would have come before this one.
+        // A reply to it would have arrived before this one.
         expect(await client.request("note", 2)).toBe(2);
         connection.send("note", 3);
         expect(await connection.request("note", 4)).toBe(4);

@@ -14,7 +14,7 @@ interface Scene {
   cut(): Promise<void>;
 }
 
-/** Connections that outlive their streams, which a relay cuts. */
+/** Connections that survive the loss of their streams, which a relay cuts. */
 export function describeResume(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -6,7 +6,7 @@ import type { Subject } from "../support/subject.ts";
 import { fileScene } from "./file-scene.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
-/** Errors that handlers return and throw, as callers see them. */
+/** Errors returned or thrown by handlers, as seen by callers. */
 export function describeRpcErrors(subject: Subject): void {
   const staged = stagedOn(subject);
 

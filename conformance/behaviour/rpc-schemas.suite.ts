@@ -9,7 +9,7 @@ import { PATIENT, stagedOn } from "./stage.ts";
 
 const AddParams = v.object({ a: v.number(), b: v.number() });
 
-/** Schemas of parameters and results, of several libraries. */
+/** Schemas of parameters and results, from several libraries. */
 export function describeRpcSchemas(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -17,18 +17,18 @@ import { socketPeer } from "../../packages/core/src/test-support/raw-socket.ts";
 import { Cleanups } from "../support/cleanups.ts";
 import type { OpenClient, OpenServer, Subject } from "../support/subject.ts";
 
-/** The password of every server on a stage. */
+/** Password of all servers on a stage. */
 export const PASSWORD = "secret";
-/** Some tests move megabytes, and machines are busy: no test should fail for its time alone. */
+/** Some tests transfer megabytes on busy machines; no test should fail only because it is slow. */
 export const PATIENT = { timeout: 60_000 };
-/** Log in as fast as the library allows. */
+/** The fastest login that the library permits. */
 const FAST = { scramIterations: 4096 };
 
 interface Port {
   readonly address: { readonly port: number };
 }
 
-/** Makes servers, clients and raw peers for one test, and ends them. */
+/** Creates servers, clients and raw peers for one test, and closes them afterwards. */
 export class Stage extends Cleanups {
   readonly subject: Subject;
 
@@ -37,12 +37,12 @@ export class Stage extends Cleanups {
     this.subject = subject;
   }
 
-  /** A server on 127.0.0.1 that is not started. */
+  /** Creates a server on 127.0.0.1 without starting it. */
   server(options: Partial<ServerInit> = {}, runtime?: Runtime): OpenServer {
     return this.ownServer(this.serverOptions(options), runtime);
   }
 
-  /** A server with a contract or with connection data of its own type. Takes all options. */
+  /** Creates a server with a contract or typed connection data. Takes all options. */
   ownServer<C extends Contract, D extends object>(options: ServerInit<C, D>, runtime?: Runtime): CoreServer<C, D> {
     const { Server } = this.subject;
     const server = runtime === undefined ? new Server<C, D>(options) : new CoreServer<C, D>(options, runtime);
@@ -55,19 +55,19 @@ export class Stage extends Cleanups {
     return { password: PASSWORD, host: "127.0.0.1", port: 0, ...FAST, ...options };
   }
 
-  /** A running server. */
+  /** Creates a server and starts it. */
   async listen(options: Partial<ServerInit> = {}, runtime?: Runtime): Promise<OpenServer> {
     const server = this.server(options, runtime);
     await server.start();
     return server;
   }
 
-  /** A client of `server` that is not connected, and does not reconnect by itself. */
+  /** Creates a client of `server` without connecting it. It doesn't reconnect automatically. */
   client(server: Port, options: Partial<ClientOptions> = {}, runtime?: Runtime): OpenClient {
     return this.ownClient(server, options, runtime);
   }
 
-  /** A client with a contract. */
+  /** Creates a client with a contract. */
   ownClient<C extends Contract>(server: Port, options: Partial<ClientInit<C>> = {}, runtime?: Runtime): CoreClient<C> {
     const all: ClientInit<C> = {
       password: PASSWORD,
@@ -83,19 +83,19 @@ export class Stage extends Cleanups {
     return client;
   }
 
-  /** A client that is connected. */
+  /** Creates a client and connects it. */
   async join(server: Port, options: Partial<ClientOptions> = {}, runtime?: Runtime): Promise<OpenClient> {
     const client = this.client(server, options, runtime);
     await client.connect();
     return client;
   }
 
-  /** A pool of clients of `servers` that is not connected. It reconnects at once. */
+  /** Creates a pool for `servers` without connecting it. It reconnects without delay. */
   pool(servers: readonly Port[], options: Partial<PoolInit> = {}, runtime?: Runtime): CoreClientPool {
     return this.ownPool({ servers: servers.map(localTarget), ...options }, runtime);
   }
 
-  /** A pool with a contract, or with servers that aren't on a stage. */
+  /** Creates a pool with a contract, or for servers that aren't on a stage. */
   ownPool<C extends Contract>(
     options: Partial<PoolInit<C>> & Pick<PoolInit<C>, "servers">,
     runtime?: Runtime,
@@ -108,14 +108,14 @@ export class Stage extends Cleanups {
     return pool;
   }
 
-  /** A raw peer that is connected and has not logged in. */
+  /** Connects a raw peer without logging in. */
   async raw(server: Port): Promise<RawPeer> {
     const peer = await socketPeer(server.address.port);
     this.defer(() => peer.dispose());
     return peer;
   }
 
-  /** A raw peer that has logged in and offered all extensions. */
+  /** Connects a raw peer that offers all extensions, and logs it in. */
   async rawLoggedIn(server: Port, login: Partial<RawLogin> = {}): Promise<RawPeer> {
     const peer = await this.raw(server);
     await peer.login({ password: PASSWORD, ...login });
@@ -127,7 +127,7 @@ function localTarget({ address: { port } }: Port): { host: string; port: number 
   return { host: "127.0.0.1", port };
 }
 
-/** Makes test bodies that get a stage of their own. */
+/** Wraps a test's body so that it gets its own stage. */
 export function stagedOn(subject: Subject): (body: (stage: Stage) => Promise<void>) => () => Promise<void> {
   return (body) => async () => {
     const stage = new Stage(subject);
@@ -141,7 +141,7 @@ export function stagedOn(subject: Subject): (body: (stage: Stage) => Promise<voi
   };
 }
 
-/** The server's end of a client's connection. */
+/** Returns the server's end of a client's connection. */
 export function connectionOf<C extends Contract, D extends object>(
   server: CoreServer<C, D>,
   client: { readonly sessionToken: string | null },

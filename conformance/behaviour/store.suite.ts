@@ -13,7 +13,7 @@ const DAY = 86_400_000;
 
 const bytes = (...values: number[]): Uint8Array => new Uint8Array(values);
 
-/** A store in a file of a folder that is removed with the stage. */
+/** Creates a store in a file. Its folder is removed with the stage. */
 async function filed(stage: Stage): Promise<{ path: string; open(options?: FileStoreOptions): Promise<FileStore> }> {
   const folder = await mkdtemp(join(tmpdir(), "netconduit-store-"));
   stage.defer(() => rm(folder, { recursive: true, force: true }));
@@ -26,7 +26,7 @@ async function filed(stage: Stage): Promise<{ path: string; open(options?: FileS
   return { path, open };
 }
 
-/** Stores in files, and servers that use them. */
+/** File stores, and servers that use them. */
 export function describeStore(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -11,7 +11,7 @@ import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
-/** The window with which a stream begins. */
+/** Initial window of a stream. */
 const WINDOW_BYTES = 256 * KIB;
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
@@ -20,7 +20,7 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return all;
 }
 
-/** The items before the error, and its code. */
+/** Collects the items before the error, and the error's code. */
 async function untilError(items: AsyncIterable<unknown>): Promise<{ items: unknown[]; code: number }> {
   const all: unknown[] = [];
   const reading = (async () => {
@@ -34,14 +34,14 @@ async function* count(to: number): AsyncGenerator<number> {
   for (let n = 0; n < to; n += 1) yield n;
 }
 
-/** Bytes that show a part that is missing, doubled or misplaced. */
+/** Returns bytes that reveal missing, duplicate or misplaced parts. */
 function patterned(length: number): Uint8Array {
   return new Uint8Array(length).map((_, index) => (index * 31 + (index >>> 16)) % 256);
 }
 
 const isSame = (a: unknown, b: Uint8Array): boolean => a instanceof Uint8Array && Buffer.compare(a, b) === 0;
 
-/** A server with some streams, and a client of it with the same ones. */
+/** Starts a server with some streams and a client with the same streams. */
 async function pair(stage: Stage, options: Record<string, unknown> = {}, clock?: SteppedClock) {
   const server = await stage.listen(options);
   const client = await stage.join(server, options, clock?.runtime);
@@ -62,7 +62,7 @@ async function pair(stage: Stage, options: Record<string, unknown> = {}, clock?:
   return { server, client, connection: connectionOf(server, client) };
 }
 
-/** A stream of 1 KiB items that says how many it has made, and when it has ended. */
+/** Returns a stream of 1 KiB items with the number of items produced and a notification of its end. */
 function producer() {
   const facts = { made: 0 };
   const ended = gate<unknown>();
@@ -222,7 +222,7 @@ export function describeStreams(subject: Subject): void {
       "%s at the reader reaches the producer's finally and its signal",
       (how) =>
         staged(async (stage) => {
-          // Only the client's time stands still: it gives up first, whatever the server does.
+          // Only the client's time is stepped, so that the client always times out first.
           const clock = new SteppedClock(subject.runtime);
           const { server, client } = await pair(stage, {}, clock);
           const { ended, make } = producer();
@@ -553,7 +553,7 @@ export function describeStreams(subject: Subject): void {
           expect(await collect(caller.stream("tail", {}, { onProgress }))).toEqual(["line"]);
           const refused = await failureOf(caller.call("import", { bad: true }, { onProgress }));
           expect(refused.code).toBe(ErrorCode.INTERNAL);
-          // Nobody hears of it, so nothing is checked.
+          // The item isn't used, so it isn't validated.
           await caller.call("import", { bad: true });
           expect(seen).toEqual([1, 2]);
         }
@@ -614,7 +614,7 @@ export function describeStreams(subject: Subject): void {
         for (const stream of open) await stream.next();
         expect((await failureOf(collect(client.stream("wait")))).code).toBe(ErrorCode.TOO_MANY_STREAMS);
         for (const stream of open) await stream.return?.();
-        // They count at the server until it has answered, so the next ones wait for that.
+        // They count at the server until it has answered, so the next ones have to wait.
         const next = [collect(client.stream("count", { to: 1 })), client.call("sum", {}, { input: count(3) })];
         expect((await failureOf(collect(client.stream("wait")))).code).toBe(ErrorCode.TOO_MANY_STREAMS);
         expect(await Promise.all(next)).toEqual([[0], 3]);

@@ -46,13 +46,13 @@ import { describeUnhandledMessages } from "./unhandled.suite.ts";
 import { describeUsers } from "./users.suite.ts";
 import { describeValues } from "./values.suite.ts";
 
-/** Everything that a server and a client on a runtime must do, over TCP. Each runtime calls it from a test file. */
+/** All required behaviour of servers and clients over TCP. Called from a test file of each runtime. */
 export function describeBehaviour(subject: Subject): void {
   describeFeatures(subject);
   describeLoad(subject);
 }
 
-/** Suites that work little. */
+/** Suites with little load. */
 export function describeFeatures(subject: Subject): void {
   describeLifecycle(subject);
   describeDrain(subject);
@@ -95,7 +95,7 @@ export function describeFeatures(subject: Subject): void {
   describeInMemory(subject);
 }
 
-/** Suites that send much, or are sent much. */
+/** Suites that send or receive large amounts of data. */
 export function describeLoad(subject: Subject): void {
   describeTopics(subject);
   describeFlow(subject);

@@ -7,20 +7,20 @@ import { until } from "../support/turns.ts";
 import { connectionOf, PATIENT, stagedOn } from "./stage.ts";
 
 const KIB_256 = "x".repeat(256 * 1024);
-/** Times 256 KiB, more than any kernel buffers for one connection. */
+/** Number of messages of 256 KiB: more than any kernel buffers per connection. */
 const MOST_PUBLISHED = 400;
 const SUBSCRIBE = "$topic.subscribe";
 const START = 0x0130;
 const DATA = 0x0131;
 
-/** A client's subscription that has started. */
+/** Subscribes a client and waits for the start. */
 async function subscribed<T>(client: OpenClient, name: string): Promise<Subscription<T>> {
   const subscription = client.subscribe<T>(name);
   await subscription.ready;
   return subscription;
 }
 
-/** The next items of a subscription. */
+/** Returns a subscription's next items. */
 async function next<T>(subscription: Subscription<T>, count: number): Promise<(T | undefined)[]> {
   const items: (T | undefined)[] = [];
   while (items.length < count) items.push((await subscription.next()).value);

@@ -216,7 +216,7 @@ describe("a remote peer", () => {
   });
 });
 
-/** The type of a contract, written by hand. */
+/** A contract's type, written by hand. */
 interface GameContract {
   readonly server: {
     readonly methods: {

@@ -8,18 +8,18 @@ import { connectionOf, PATIENT, type Stage, stagedOn } from "./stage.ts";
 
 const numbers = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, n) => from + n);
 
-/** Messages that the other side has not handled when it closes: none is lost without a word to its sender. */
+/** Messages that the other side hasn't handled when it closes. The sender is notified of each loss. */
 export function describeUnhandledMessages(subject: Subject): void {
   const staged = stagedOn(subject);
 
-  /** Records the numbers that a server's handler of `note` gets. */
+  /** Records the numbers passed to a server's handler of `note`. */
   function notesOf(server: OpenServer): EventLog<number> {
     const notes = new EventLog<number>();
     server.on("note", (_client, n) => notes.add(n as number));
     return notes;
   }
 
-  /** How many messages were reported to their sender as not handled. */
+  /** Counts messages that were reported to the sender as not handled. */
   function lossesOf(client: OpenClient): { count: number } {
     const losses = { count: 0 };
     client.onError((error, { stage, count = 1 }) => {
@@ -28,7 +28,7 @@ export function describeUnhandledMessages(subject: Subject): void {
     return losses;
   }
 
-  /** A client that has queued notes, and a server that stops when it handles the tenth. */
+  /** Starts a client with queued notes and a server that stops when it handles the tenth. */
   async function stoppedInFlush(stage: Stage, drainMs: number) {
     const server = await stage.listen({ receiveQueueSize: 50 });
     const notes = notesOf(server);
@@ -139,7 +139,7 @@ export function describeUnhandledMessages(subject: Subject): void {
       "are told in the middle of the flush of an offline queue, too",
       staged(async (stage) => {
         let lost = 0;
-        // On a busy machine, all of them may have been handled before the server is stopped: then once more.
+        // On a busy machine, all may have been handled before the server stops. Then repeat.
         while (lost === 0) {
           const { notes, losses } = await stoppedInFlush(stage, 0);
           lost = losses.count;

@@ -13,7 +13,7 @@ import { PASSWORD, PATIENT, stagedOn } from "./stage.ts";
 
 const ADA = { password: "lovelace", roles: ["admin"], claims: { team: 7 } };
 
-/** Users, and what they may do. */
+/** Users and their permissions. */
 export function describeUsers(subject: Subject): void {
   const staged = stagedOn(subject);
 

@@ -4,7 +4,7 @@ import { failureOf } from "../support/failures.ts";
 import type { Subject } from "../support/subject.ts";
 import { PATIENT, stagedOn } from "./stage.ts";
 
-/** Values, and the form in which they arrive. */
+/** Values and their form on arrival. */
 export function describeValues(subject: Subject): void {
   const staged = stagedOn(subject);
 
@@ -95,7 +95,7 @@ export function describeValues(subject: Subject): void {
           for (let n = 0; n < depth; n++) value = [value];
           return value;
         };
-        // The envelope and the parameters are two levels.
+        // The envelope and the parameters add two levels.
         expect(await client.call("echo", { value: nested(126) })).toEqual({ value: nested(126) });
         const tooDeep = await failureOf(client.call("echo", { value: nested(127) }));
         expect(tooDeep.code).toBe(ErrorCode.UNSERIALIZABLE);

@@ -1,4 +1,4 @@
-/** Servers of a cluster in memory, on a fake runtime, and their clients. */
+/** Servers of an in-memory cluster on a fake runtime, and their clients. */
 
 import type { Client, ClientInit } from "../client/client.ts";
 import type { ClusterOptions } from "../cluster/cluster-options.ts";
@@ -49,7 +49,7 @@ export function clusterScene(options: MemoryClusterOptions = {}, clusterOptions:
   };
 }
 
-/** Three nodes that know each other. */
+/** Starts three nodes that have discovered each other. */
 export async function three(all: ClusterScene, options: Partial<ServerInit> = {}, prepare?: (server: Server) => void) {
   const nodes: TestNode[] = [];
   for (const id of ["a", "b", "c"]) nodes.push(await all.node(id, options, prepare));
@@ -61,7 +61,7 @@ export function idsOf({ server }: TestNode): string[] {
   return (server.cluster?.nodes ?? []).map(({ id }) => id);
 }
 
-/** Id of the connection of a node's first client. */
+/** Returns the connection id of a node's first client. */
 export function firstIdOf({ server }: TestNode): string {
   return server.connections[0]?.id ?? "";
 }

@@ -59,7 +59,7 @@ export class FakeRuntime extends MemoryRuntime {
   readonly dials: Dial[] = [];
   /** Used by the next `connect` calls, one each, before listeners. */
   readonly dialBehaviours: DialBehaviour[] = [];
-  /** Addresses of names, of both families. Others can't be looked up. */
+  /** IPv4 and IPv6 addresses by name. Looking up other names fails. */
   readonly names = new Map<string, readonly string[] | Promise<readonly string[]>>();
   /** Number of `lookup` calls. */
   lookups = 0;
@@ -69,7 +69,7 @@ export class FakeRuntime extends MemoryRuntime {
     super(parts, streamOptions);
   }
 
-  /** In the same turn of the event loop, when its microtasks have run. */
+  /** Runs in the same turn of the event loop, after its microtasks. */
   override defer(task: () => void): void {
     if (this.#deferred.push(task) > 1) return;
     queueMicrotask(() => process.nextTick(() => this.#runDeferred()));
@@ -89,7 +89,7 @@ export class FakeRuntime extends MemoryRuntime {
     return behaviour === undefined ? super.connect(target, signal) : behaviour(dial);
   }
 
-  /** The process is stopped for a time: timers that are due meanwhile fire afterwards. */
+  /** Simulates a stopped process: timers that become due in this time fire afterwards. */
   override standStill(ms: number): void {
     super.standStill(ms);
   }
@@ -99,7 +99,7 @@ export class FakeRuntime extends MemoryRuntime {
     this.listener({ path: at.path, port: at.port ?? 0 })?.failed(error);
   }
 
-  /** Simulates that the system has no room for one more connection to the listener on this port. */
+  /** Simulates a system without resources for another connection to the listener on this port. */
   exhaust(port: number, error: ConduitError): void {
     this.listener({ port })?.exhausted?.(error);
   }

@@ -11,7 +11,7 @@ import type { TlsSession } from "../sockets/tls-settings.ts";
 import type { SocketFileFacts } from "../sockets/unix-socket.ts";
 import { StubStream } from "./stub-stream.ts";
 
-/** A socket that only has properties. */
+/** A socket with only properties. */
 export class FakeSocket {
   /** Null if the peer has disconnected. */
   remote: string | null = "192.0.2.7";
@@ -20,7 +20,7 @@ export class FakeSocket {
   discarded: "flushed" | "at once" | null = null;
 }
 
-/** A stream that keeps its socket and facts. */
+/** A stream that stores its socket and facts. */
 export class FakeSocketStream extends StubStream {
   readonly socket: FakeSocket;
   readonly facts: StreamFacts;

@@ -1,4 +1,4 @@
-/** Folders on the disk, and file transfers that share a clock which tests move. */
+/** Folders on disk, and file transfers that share a clock controlled by tests. */
 
 import { createHash } from "node:crypto";
 import * as fs from "node:fs/promises";
@@ -13,7 +13,7 @@ import { TimerWheel } from "../util/timer-wheel.ts";
 
 export const diskFiles: FileAccess = nodeFiles(fs, path, createHash);
 
-/** An error of the system. */
+/** Creates a system error. */
 export function systemError(code: string): Error {
   return Object.assign(new Error(code), { code });
 }
@@ -22,14 +22,14 @@ export function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** The path of an empty folder that goes with the test. */
+/** Creates an empty folder and returns its path. Removed after the test. */
 export async function temporaryFolder(): Promise<string> {
   const dir = await fs.mkdtemp(path.join(tmpdir(), "nc-files-"));
   onTestFinished(() => fs.rm(dir, { recursive: true, force: true }));
   return dir;
 }
 
-/** Transfers on the disk, some of whose operations are replaced. */
+/** Creates transfers on disk, with some operations replaced. */
 export function transfersWith(
   changes: Partial<FileAccess> = {},
   clock: { readonly ms: number } = { ms: 0 },
@@ -50,7 +50,7 @@ export function transfersWith(
   return new FileTransfers({ runtime, wheel } as never, { ...diskFiles, ...changes });
 }
 
-/** `open` with another behaviour of the files that it opens. */
+/** Returns an `open` that changes the behaviour of opened files. */
 export function opening(change: (file: OpenFile, path: string) => Partial<OpenFile>): Pick<FileAccess, "open"> {
   return {
     async open(path, mode) {
@@ -60,7 +60,7 @@ export function opening(change: (file: OpenFile, path: string) => Partial<OpenFi
   };
 }
 
-/** The paths that a runtime looks up from now on. Nothing is there. */
+/** Makes all paths nonexistent. Returns a list that records the paths that a runtime looks up. */
 export function lookedUp(runtime: { readonly files: FileAccess | undefined }): string[] {
   const paths: string[] = [];
   const facts: FileAccess["facts"] = async (path) => {

@@ -18,7 +18,7 @@ export interface Frame {
   readonly flags: number;
   /** Default 0. */
   readonly reserved?: number | undefined;
-  /** Unsigned 64 bits, 0 for none; a bigint beyond 2^53 - 1. */
+  /** Unsigned 64-bit integer; 0 for none, a bigint above 2^53 - 1. */
   readonly correlationId: number | bigint;
   /** Unix milliseconds at the sender. */
   readonly timestampMs: number;
@@ -36,7 +36,7 @@ export interface EncodeFrameOptions {
 
 /** Options of {@link decodeFrames}. */
 export interface DecodeFramesOptions {
-  /** As `Runtime.inflate`. Default: a compressed frame is an error, INFLATE_FAILED. */
+  /** Like `Runtime.inflate`. Default: a compressed frame is an error, INFLATE_FAILED. */
   readonly inflate?: ((bytes: Uint8Array, maxBytes: number) => Uint8Array) | undefined;
   /** Limit of a payload, before and after inflating. Default: the protocol's 100 MiB. */
   readonly maxPayloadBytes?: number | undefined;

@@ -1,9 +1,9 @@
 /**
- * Finds what servers and clients leave behind when they have ended: timers, listeners, requests, queued frames, lent
- * memory. Everything must be back at zero then.
+ * Finds resources that servers and clients leak when they have closed: timers, listeners, requests, queued frames,
+ * lent memory. All counts must be back at zero then.
  *
- * It watches the classes that own such things through their prototypes, so the library needs no code for it. It also
- * overwrites memory that is given back, so that a second owner, such as a stream that still queues it, shows.
+ * Watches the owning classes through their prototypes, so that the library needs no code for it. Also overwrites
+ * returned memory, which reveals a second owner, such as a stream in which it is still queued.
  */
 
 import { DialController } from "../client/dial-controller.ts";
@@ -22,9 +22,9 @@ import { type TimerEntry, TimerWheel } from "../util/timer-wheel.ts";
 import { BufferPool } from "../wire/buffer-pool.ts";
 import { Slab } from "../wire/slab.ts";
 
-/** Timers that have fired or were cancelled are forgotten once this many are watched. */
+/** Fired and cancelled timers are dropped when this many are watched. */
 const MIN_TIMERS = 100;
-/** Written over memory that has no owner. */
+/** Value written to memory without an owner. */
 const POISON = 0xdd;
 
 /** Seen since the last {@link watchFromNow}. */
@@ -38,19 +38,19 @@ const receivers = new Set<FrameReceiver>();
 const budgets = new Set<BufferBudget>();
 const channels = new Set<TopicChannel>();
 const streams = new Set<ConnectionStreams>();
-/** Those whose connection ended before their streams did. */
+/** Streams objects whose connection ended before their streams. */
 const cutStreams = new WeakSet<ConnectionStreams>();
 const streamReceivers = new Set<StreamReceiver>();
-/** Calls between nodes. */
+/** Requests and streams between nodes. */
 const between = new Set<NodeRequests | NodeStreams>();
 const listeners = new Map<{ readonly aborted: boolean }, Set<unknown>>();
 const wrongs: string[] = [];
-/** Memory lent by pools, by its buffer. */
+/** Buffers of memory lent by pools. */
 const lent = new WeakSet<ArrayBufferLike>();
-/** The range of each slab that the current turn uses. */
+/** The range of each slab in use in the current turn. */
 const turns = new WeakMap<Slab, { bytes: Uint8Array; start: number; end: number; isKept: boolean }>();
 
-/** Forgets everything seen so far: the next {@link leftovers} are those of what starts now. */
+/** Clears everything recorded so far, so that {@link leftovers} only reports on what starts from here. */
 export function watchFromNow(): void {
   for (const seen of [timers, connections, ids, pending, offline, receivers, budgets, channels, listeners])
     seen.clear();
@@ -58,14 +58,14 @@ export function watchFromNow(): void {
   wrongs.length = 0;
 }
 
-/** Returns what servers and clients left behind since {@link watchFromNow}; empty if nothing. */
+/** Returns what servers and clients have leaked since {@link watchFromNow}; empty if nothing. */
 export function leftovers(): string[] {
   const found = [...wrongs];
   const count = (number: number, what: string): void => {
     if (number > 0) found.push(`${number} ${what}`);
   };
   for (const timer of timers) {
-    // A pool drops its spare memory by a timer that no connection owns.
+    // A pool's timer, which frees spare memory, isn't owned by a connection.
     if (timer.isScheduled && !(timer instanceof BufferPool)) found.push(`timer of ${timer.constructor.name}`);
   }
   let runningHandlers = 0;
@@ -79,7 +79,7 @@ export function leftovers(): string[] {
     count(sendQueue.lentBuffers, "lent buffers");
     count(scheduler.queuedHandlers, "queued requests");
     count(scheduler.queuedBytes, "bytes of queued requests");
-    // Handlers that never settle are the test's own.
+    // Handlers that never settle belong to the test.
     if (scheduler.runningHandlers === 0) count(scheduler.runningBytes, "bytes of running requests");
     runningHandlers += scheduler.runningHandlers;
   }
@@ -88,11 +88,11 @@ export function leftovers(): string[] {
   let streamBytes = 0;
   for (const all of streams) {
     count(all.counts.own + all.counts.peer, "open streams");
-    // An ended stream needs room for its unread items alone.
+    // An ended stream only reserves space for its unread items.
     if (!cutStreams.has(all)) count(all.grantedBytes - all.heldBytes, "bytes of windows of streams");
     streamBytes += all.heldBytes;
   }
-  // Items that a test doesn't read are its own.
+  // Items that a test doesn't read belong to the test.
   for (const receiver of streamReceivers) streamBytes -= receiver.heldBytes;
   count(Math.abs(streamBytes), "bytes of items that no stream holds");
   for (const budget of budgets) count(budget.bytes, "bytes in a server's budget");
@@ -103,13 +103,13 @@ export function leftovers(): string[] {
   for (const calls of between) count(calls.size, "calls between nodes");
   for (const queue of offline) count(queue.size, "messages queued offline");
   for (const [signal, set] of listeners) {
-    // A timer that has fired keeps none.
+    // A fired timer's signal keeps no listeners.
     if (!signal.aborted) count(set.size, `abort listeners on a ${signal.constructor.name}`);
   }
   return found;
 }
 
-/** Replaces a method by one that calls `seen` with its arguments, and its result if `when` is "after". */
+/** Wraps a method to call `seen` with the arguments, and with the result if `when` is "after". */
 function watch<T extends object, K extends keyof T>(
   type: { readonly prototype: T },
   name: K,
@@ -174,13 +174,13 @@ watch(Slab, "keep", "before", (slab) => {
 watch(Slab, "endTurn", "after", (slab, [isPending]) => {
   const turn = turns.get(slab);
   turns.delete(slab);
-  // The next turn's frames take this place.
+  // The next turn's frames reuse this range.
   if (turn !== undefined && !turn.isKept && isPending !== true) turn.bytes.fill(POISON, turn.start, turn.end);
 });
 
 for (const type of [AbortSignal, DialController]) {
   watch(type as { prototype: AbortSignal }, "addEventListener", "before", (signal, [, listener]) => {
-    // Handlers and tests listen as well, and needn't stop.
+    // Handlers and tests also add listeners, and don't have to remove them.
     if (!isLibrary(new Error().stack)) return;
     const set = listeners.get(signal) ?? new Set();
     listeners.set(signal, set.add(listener));
@@ -192,7 +192,7 @@ for (const type of [AbortSignal, DialController]) {
   });
 }
 
-/** Whether the caller of a watched method is a source of this library: the third frame, behind this file's two. */
+/** Whether a watched method was called by a source file of this library: the third stack frame, after this file's two. */
 function isLibrary(stack: string | undefined): boolean {
   const frames = (stack ?? "")
     .split("\n")

@@ -1,4 +1,4 @@
-/** Runs the queued microtasks, and those that they queue. */
+/** Runs the queued microtasks and those that they queue. */
 export async function microtasks(): Promise<void> {
   for (let hop = 0; hop < 5; hop++) await null;
 }

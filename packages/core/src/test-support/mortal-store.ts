@@ -5,11 +5,11 @@ type Method = (typeof METHODS)[number];
 
 /** A process's view of a store. */
 export interface MortalStore extends Store {
-  /** Methods that reject. */
+  /** Methods that are to reject. */
   readonly failing: Set<Method>;
-  /** How often each was called. */
+  /** Number of calls by method. */
   readonly calls: Map<Method, number>;
-  /** Simulates the end of the process: its operations don't happen any more, nor settle. */
+  /** Simulates the end of the process: its operations have no effect and don't settle. */
   isDead: boolean;
 }
 

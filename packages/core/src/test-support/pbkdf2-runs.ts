@@ -1,6 +1,6 @@
 import type { RuntimeCrypto } from "../runtime.ts";
 
-/** Counts from now on how often PBKDF2 is run. */
+/** Starts to count the runs of PBKDF2. */
 export function countPbkdf2(crypto: RuntimeCrypto): { readonly runs: number } {
   const count = { runs: 0 };
   const { pbkdf2Sha256 } = crypto;

@@ -86,10 +86,10 @@ export function testPool(runtime: FakeRuntime, ports: readonly number[], options
   return { pool, errors };
 }
 
-/** How long servers and clients of a test may take to end. */
+/** Maximum time for a test's servers and clients to close. */
 const MAX_END_MS = 120_000;
 
-/** Ends a server or client when the test has finished. Then nothing may be left of any of its runtime. */
+/** Functions that close each runtime's servers and clients after the test. Nothing may be left behind. */
 const ends = new WeakMap<FakeRuntime, (() => Promise<void>)[]>();
 
 function endWithTest(runtime: FakeRuntime, end: () => Promise<void>): void {
@@ -103,7 +103,7 @@ function endWithTest(runtime: FakeRuntime, end: () => Promise<void>): void {
   watchFromNow();
   onTestFinished(async () => {
     let isOver = false;
-    // Clients first: they don't dial again then.
+    // Clients first, so that they don't dial again.
     const ending = Promise.all(all.reverse().map((endOne) => endOne())).finally(() => {
       isOver = true;
     });
@@ -119,16 +119,16 @@ function seen(error: Error, context: ErrorContext<unknown>): SeenError {
   return { code, message: error.message, stage: context.stage, name: context.name };
 }
 
-/** The state of a promise, without waiting for it. */
+/** A promise's current state. */
 export interface Outcome<T> {
   state: "pending" | "resolved" | "rejected";
   value?: T;
   error?: ConduitError;
-  /** Number of times it settled; more than one is a bug. */
+  /** Number of times that it settled; more than once is a bug. */
   settled: number;
 }
 
-/** Watches a promise. */
+/** Observes a promise. */
 export function outcome<T>(promise: Promise<T>): Outcome<T> {
   const result: Outcome<T> = { state: "pending", settled: 0 };
   promise.then(

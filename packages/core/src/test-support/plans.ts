@@ -1,4 +1,4 @@
-/** All plans of so many steps. */
+/** Generates all plans with this number of steps. */
 export function* plansOf<Step>(steps: readonly Step[], length: number): Iterable<readonly Step[]> {
   if (length === 0) {
     yield [];
@@ -7,7 +7,7 @@ export function* plansOf<Step>(steps: readonly Step[], length: number): Iterable
   for (const plan of plansOf(steps, length - 1)) for (const step of steps) yield [...plan, step];
 }
 
-/** All plans of up to so many steps, the shortest first. */
+/** Generates all plans with up to this number of steps, shortest first. */
 export function* plansUpTo<Step>(steps: readonly Step[], length: number): Iterable<readonly Step[]> {
   for (let count = 0; count <= length; count += 1) yield* plansOf(steps, count);
 }

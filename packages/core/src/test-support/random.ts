@@ -1,4 +1,4 @@
-/** Random numbers that a seed repeats (mulberry32). */
+/** Reproducible random numbers from a seed (mulberry32). */
 export class Random {
   #state: number;
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** A number from 0 up to, and without, 1. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive). */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = this.#state;
@@ -27,7 +27,7 @@ export class Random {
     return list[this.below(list.length)] as T;
   }
 
-  /** Numbers of their own for a part of the plan, whatever the other parts draw. */
+  /** Returns an independent generator for a part of the plan. */
   fork(part: number): Random {
     return new Random(Math.imul(this.#state ^ 0x9e37_79b9, 31) + Math.imul(part + 1, 0x85eb_ca6b));
   }

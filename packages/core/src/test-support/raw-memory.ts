@@ -21,7 +21,7 @@ export async function rawDial(runtime: FakeRuntime, port: number): Promise<Memor
   return memoryPeer(runtime, await runtime.connect(target, new AbortController().signal));
 }
 
-/** Dials the server at `port` and logs in. The AUTH_SUCCESS frame is taken. */
+/** Dials the server at `port` and logs in. The AUTH_SUCCESS frame is consumed. */
 export async function rawClient(
   runtime: FakeRuntime,
   port: number,
@@ -36,10 +36,10 @@ export async function rawClient(
 /** How a raw server answers a login. */
 type RawAnswer = Pick<RawLogin, "extensions" | "passwordHash">;
 
-/** A server made of raw peers. */
+/** A server with raw peers as its connections. */
 export class RawServer {
   readonly port: number;
-  /** Peers of incoming connections, in order, not logged in. */
+  /** Peers of incoming connections, in order; not logged in. */
   readonly peers: MemoryPeer[] = [];
   readonly #runtime: FakeRuntime;
 

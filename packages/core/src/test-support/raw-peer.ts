@@ -1,4 +1,4 @@
-/** Raw peers that log in by an implementation of SCRAM that isn't the library's. */
+/** Raw peers that log in with an implementation of SCRAM other than the library's. */
 import { Type } from "../testing/raw-frames.ts";
 import {
   extensionsOf,
@@ -14,9 +14,9 @@ export { EXTENSIONS, extensionsOf, type RawStream } from "../testing/raw-peer.ts
 /** How a raw peer logs in. */
 export interface RawLogin {
   readonly password: string;
-  /** Extensions to offer, or their names. Default: all without parameters. Null: none, as netconduit's own peers. */
+  /** Extensions to offer, or their names. Default: all without parameters. Null: none, like netconduit's own peers. */
   readonly extensions?: RawExtensions;
-  /** Log in by netconduit's hash of the password. Default false. */
+  /** Log in with netconduit's hash of the password. Default false. */
   readonly passwordHash?: boolean;
   readonly info?: Readonly<Record<string, unknown>>;
 }

@@ -38,12 +38,12 @@ class RawSocket implements RawStream {
     this.#socket.resume();
   }
 
-  /** FIN. */
+  /** Sends FIN. */
   async close(): Promise<void> {
     this.#socket.end();
   }
 
-  /** RST; a plain close while the FIN is being sent, because Node then fails to reset the socket and never closes it. */
+  /** Sends RST. Closes normally while FIN is being sent, because Node then fails to reset the socket and never closes it. */
   destroy(): void {
     const isEnding = this.#socket.writableEnded && !this.#socket.writableFinished;
     // A TLS socket can't be reset.
@@ -52,7 +52,7 @@ class RawSocket implements RawStream {
   }
 }
 
-/** Connects to a port. Also resolves if the peer is disconnected meanwhile. */
+/** Connects to a port. Also resolves if the peer is disconnected immediately. */
 export async function socketPeer(port: number, host = "127.0.0.1"): Promise<RawPeer> {
   const socket = connect({ host, port, noDelay: true });
   const peer = new RawPeer(new RawSocket(socket));
@@ -71,7 +71,7 @@ export async function tlsPeer(options: ConnectionOptions): Promise<RawPeer> {
   return peer;
 }
 
-/** A listener, on 127.0.0.1 unless said otherwise, whose connections are raw peers. */
+/** A listener, by default on 127.0.0.1, whose connections are raw peers. */
 export interface SocketListener {
   readonly port: number;
   close(): Promise<void>;

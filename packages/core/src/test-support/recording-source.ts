@@ -77,7 +77,7 @@ export interface RequestFacts {
   readonly reportsRefusal?: boolean;
 }
 
-/** A call of `m` without parameters and with id 0/1, unless `facts` say otherwise. */
+/** Creates a call, by default of `m` without parameters and with id 0/1. */
 export function incomingRequest(source: RequestSource<string>, facts: RequestFacts = {}): IncomingRequest<string> {
   const { isCall = true, method = "m", value = {}, idHi = 0, idLo = 1, timeoutMs = 0, bytes = 0 } = facts;
   const { reportsRefusal } = facts;

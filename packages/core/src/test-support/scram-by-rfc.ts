@@ -1,4 +1,4 @@
-/** Both sides of SCRAM-SHA-256, from RFC 5802 and RFC 7677, without the library's code. */
+/** Both sides of SCRAM-SHA-256 (RFC 5802, RFC 7677), implemented without the library's code. */
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from "node:crypto";
 
 const GS2_HEADER = "n,,";
@@ -15,7 +15,7 @@ function xor(a: Uint8Array, b: Uint8Array): Buffer {
   return Buffer.from(a.map((byte, index) => byte ^ (b[index] as number)));
 }
 
-/** The value of attribute `name` in a message such as `r=…,s=…,i=…`. */
+/** Returns the value of attribute `name` in a message such as `r=…,s=…,i=…`. */
 function attribute(text: string, name: string): string {
   const found = text.split(",").find((part) => part.startsWith(`${name}=`));
   if (found === undefined) throw new Error(`No ${name}= in ${text}`);
@@ -40,7 +40,7 @@ function saltPassword(password: string, salt: string, iterations: number): Buffe
   return salted;
 }
 
-/** One login, at the client. */
+/** The client's side of a login. */
 export class ScramClient {
   readonly clientFirst: string;
   readonly #bare: string;
@@ -53,7 +53,7 @@ export class ScramClient {
     this.clientFirst = GS2_HEADER + this.#bare;
   }
 
-  /** @returns client-final-message. */
+  /** Returns client-final-message. */
   answer(serverFirst: string): string {
     const salted = saltPassword(this.#password, attribute(serverFirst, "s"), Number(attribute(serverFirst, "i")));
     const clientKey = hmac(salted, "Client Key");
@@ -70,7 +70,7 @@ export class ScramClient {
   }
 }
 
-/** One login, at the server. */
+/** The server's side of a login. */
 export class ScramServer {
   readonly serverFirst: string;
   readonly #clientFirstBare: string;

@@ -1,6 +1,6 @@
 import type { SocketOwner } from "../sockets/socket-owner.ts";
 
-/** Capacity of one direction, as in an operating system. */
+/** Capacity of one direction, like an operating system's buffer. */
 export const PIPE_BYTES = 65_536;
 
 export function coded(code: string): Error {

@@ -1,6 +1,6 @@
 /**
- * One end of a connection, reduced to what streams use of it. Frames that it has sent wait in `control` and `data` until a
- * test hands them to the other end.
+ * One end of a connection, reduced to what streams use. Sent frames wait in `control` and `data` until a test passes
+ * them to the other end.
  */
 
 import type { ExtensionHost } from "../connection/extension.ts";
@@ -18,7 +18,7 @@ import { type FrameBytes, FrameCursor } from "../wire/scattered-frame.ts";
 import { fakeRuntime } from "./fake-runtime.ts";
 
 const MIB = 1024 * 1024;
-/** Frames that a byte stream takes before it is full. */
+/** Number of frames that a byte stream accepts before it is full. */
 const PIPE_FRAMES = 2;
 const LIMITS = { streams: 1000, overdraft: 2 * MIB };
 
@@ -52,7 +52,7 @@ export class StreamEnd {
         wallClock: () => 0,
         markDirty: (item: { flush(): void }) => this.#dirty.push(item),
       },
-      // The smallest windows, so that credit runs out all the time.
+      // The smallest windows, so that credit runs out constantly.
       settings: { maxMessageBytes: MIB, maxStreamBytes: 65_536, maxStreams: 1000 },
       streamLimits: LIMITS,
       maxPeerPayloadBytes: MIB,
@@ -85,24 +85,24 @@ export class StreamEnd {
     this.streams = new ConnectionStreams(host as unknown as ExtensionHost, LIMITS);
   }
 
-  /** The end of a turn of the event loop: what was gathered leaves. */
+  /** Ends a turn of the event loop: sends the gathered frames. */
   flush(): void {
     for (const item of this.#dirty.splice(0)) item.flush();
     this.#sendable();
   }
 
-  /** The next turn: streams that have waited for it go on. */
+  /** Starts the next turn: streams that waited for it continue. */
   nextTurn(): void {
     for (const work of this.#turns.splice(0)) work.continueTurn();
     this.#sendable();
   }
 
-  /** Whether streams wait for the next turn. */
+  /** Whether streams are waiting for the next turn. */
   get hasTurn(): boolean {
     return this.#turns.length > 0;
   }
 
-  /** Removes the next frame that leaves. */
+  /** Removes the next outgoing frame. */
   frame(lane: "control" | "data"): Uint8Array | undefined {
     const bytes = this[lane].shift();
     this.#sendable();
@@ -120,7 +120,7 @@ export class StreamEnd {
     }
   }
 
-  /** Sends the input of a call, as a call's record does. Resolves when it has ended; its items needn't have arrived. */
+  /** Sends a call's input, as a call's record does. Resolves when it has ended, possibly before its items have arrived. */
   async send(id: number, items: Iterable<unknown>): Promise<void> {
     const sender = new StreamSender(this.streams, "echo", StreamFrame.INPUT, 0, id, 0);
     const stopped = new Error("The peer takes no more");
@@ -139,7 +139,7 @@ export class StreamEnd {
     this.streams.send(StreamFrame.INPUT_END, 0, id, null, "reply");
   }
 
-  /** A call of the other end, whose input is open. */
+  /** Receives a call with an open input from the other end. */
   called(id: number): PeerCallStreams {
     const call = new PeerCallStreams(this.streams, 0, id, "echo", { output: 4096, input: true, progress: false });
     this.streams.addPeerCall(0, id, call);

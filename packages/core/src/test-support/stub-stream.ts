@@ -5,7 +5,7 @@ export class StubStream implements ByteStream {
   readonly local: Address = { kind: "memory", name: "stub" };
   readonly remote: Address = { kind: "memory", name: "nobody" };
   readonly tls = null;
-  /** Result of `write` from now on. */
+  /** Result of further calls of `write`. */
   takes = true;
   queuedBytes = 0;
   /** All arrays passed to `write`, the same objects. */

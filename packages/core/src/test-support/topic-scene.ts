@@ -8,7 +8,7 @@ import { testClient, testServer } from "./peers.ts";
 import { type MemoryPeer, rawClient } from "./raw-memory.ts";
 import { EXTENSIONS } from "./raw-peer.ts";
 
-/** A server on a fake runtime, and functions by which clients join it. */
+/** A server on a fake runtime, and functions that connect clients to it. */
 export async function topicScene(options: Partial<ServerInit> = {}) {
   const runtime = fakeRuntime();
   const { server, errors, port } = await testServer(runtime, options);
@@ -17,7 +17,7 @@ export async function topicScene(options: Partial<ServerInit> = {}) {
     await client.connect();
     return client;
   };
-  /** A raw client that is subscribed. */
+  /** Connects a raw client and subscribes it. */
   const raw = async (topic: string): Promise<MemoryPeer> => {
     const peer = await rawClient(runtime, port, { extensions: [...EXTENSIONS, "topic"] });
     peer.call(TOPIC_SUBSCRIBE, { topic });
@@ -29,14 +29,14 @@ export async function topicScene(options: Partial<ServerInit> = {}) {
   return { runtime, server, errors, port, join, raw, connectionOf };
 }
 
-/** Takes what has arrived. */
+/** Removes and returns the messages that have arrived. */
 export async function taken<T>(subscription: Subscription<T>): Promise<T[]> {
   const items: T[] = [];
   while (subscription.waiting > 0) items.push((await subscription.next()).value as T);
   return items;
 }
 
-/** Data of the TOPIC_DATA frames that arrived. */
+/** Returns the data of the TOPIC_DATA frames that have arrived. */
 export async function dataOf(peer: MemoryPeer): Promise<unknown[]> {
   const frames = await peer.received();
   return frames.filter(({ type }) => type === TOPIC_DATA_FRAME).map(({ payload }) => payload?.["data"]);

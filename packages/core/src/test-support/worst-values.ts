@@ -1,11 +1,11 @@
 /**
- * Values that take most memory for their bytes on the wire, by kind. Each is the encoding of one element (of the big
- * map: one entry), which depends on its index so that none is in a cache.
+ * Values that need most memory per byte on the wire, by kind. Each encodes one element (for the big map: one entry),
+ * which depends on its index so that caches don't contain it.
  */
 
 const BIG_MAP = "keys in one map";
 
-/** Four characters that differ between indices. */
+/** Returns four characters that depend on the index. */
 function four(index: number): readonly number[] {
   return [0, 6, 12, 18].map((shift) => 0x30 + ((index >> shift) & 63));
 }
@@ -19,7 +19,7 @@ function mapOf(count: number, keyAt: (place: number) => readonly number[]): numb
   return count < 16 ? [0x80 + count, ...entries] : [0xde, 0, count, ...entries];
 }
 
-/** The letters a to o in an order that depends on the index. */
+/** Returns the letters a to o in an order that depends on the index. */
 function shuffled(index: number): number[] {
   const letters = Array.from({ length: 15 }, (_, place) => 0x61 + place);
   let state = Math.imul(index + 1, 0x9e37_79b1) >>> 0;
@@ -31,7 +31,7 @@ function shuffled(index: number): number[] {
   return letters;
 }
 
-/** The text as a string. */
+/** Encodes the text as a string. */
 function text(characters: string): number[] {
   const bytes = [...new TextEncoder().encode(characters)];
   return bytes.length < 32 ? [0xa0 + bytes.length, ...bytes] : [0xd9, bytes.length, ...bytes];
@@ -70,12 +70,12 @@ export const VALUES: Readonly<Record<string, (index: number) => readonly number[
   [BIG_MAP]: (index) => [...key(index), 0xc0],
 };
 
-/** Elements of an array, so that the charge for its places doesn't come before those for the values. */
+/** Number of elements per array, so that the charge for its slots doesn't precede the charges for the values. */
 const ARRAY_ELEMENTS = 4096;
-/** So many elements differ; then they repeat, because making them takes long. */
+/** Number of distinct elements before they repeat, because creating them takes long. */
 const DIFFERENT_ELEMENTS = 32 * ARRAY_ELEMENTS;
 
-/** Arrays in an array (or a map) of at most `maxBytes`, full of values of one kind. */
+/** Encodes an array of arrays (or a map) of at most `maxBytes`, full of values of one kind. */
 export function messageOf(kind: string, maxBytes: number): Uint8Array {
   const valueAt = VALUES[kind];
   if (valueAt === undefined) throw new Error(`No kind '${kind}'`);
