@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { SendWindow } from "./send-window.ts";
 
-/** A connection whose answers the test gives, and a clock whose timers it fires. */
+/** A connection whose answers are given by the test, and a clock whose timers the test fires. */
 class Scene {
   readonly questions: { readonly answer: () => void; readonly fail: () => void }[] = [];
   readonly timers: (() => void)[] = [];

@@ -9,7 +9,7 @@ function work(): void {
   while (performance.now() < endsAtMs);
 }
 
-/** Runs operations side by side, each with work behind it. Returns how many ended in each turn of the event loop. */
+/** Runs operations concurrently, each followed by work. Returns how many ended in each turn of the event loop. */
 async function endsPerTurn(count: number, operation: () => Promise<unknown>): Promise<number[]> {
   const perTurn: number[] = [];
   let ends = 0;
@@ -30,7 +30,7 @@ async function endsPerTurn(count: number, operation: () => Promise<unknown>): Pr
 test("work behind operations on files takes one slice of a turn, however many end in it", async () => {
   const { files } = nodeRuntime;
   const perTurn = await endsPerTurn(50, async () => files?.facts(import.meta.filename));
-  // The first one of a turn, and the first of those that waited.
+  // The first operation of a turn, and the first that waited.
   expect(Math.max(...perTurn)).toBeLessThanOrEqual(2);
 });
 

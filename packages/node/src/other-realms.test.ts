@@ -1,4 +1,4 @@
-/** Values of a `vm` context, as in Jest and jsdom, are those of another realm: `instanceof` doesn't know them. */
+/** Values from another realm, such as a `vm` context in Jest or jsdom, for which `instanceof` doesn't work. */
 import vm from "node:vm";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { Client, Server } from "./index.ts";

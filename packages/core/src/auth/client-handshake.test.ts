@@ -30,7 +30,7 @@ async function started(allowPasswordHash: boolean): Promise<ClientHandshake> {
   return client;
 }
 
-/** A client that has answered the challenge of a server, and what that server says to it. */
+/** Creates a client that has answered a server's challenge. Returns it with the server's proof. */
 async function answered(
   allowPasswordHash: boolean,
   serverKeys: ScramServerKeys = keys,
@@ -40,11 +40,11 @@ async function answered(
   const { scram } = client.start();
   const step = await client.receive(FrameType.AUTH_CHALLENGE, { data: server.first(String(scram)) });
   if (step.kind !== "send") throw new Error(`expected an answer to the challenge, got ${step.kind}`);
-  // A server with another password refuses the answer; its own proof is not that of this password then.
+  // A server with another password rejects the answer; its own proof isn't valid for this password.
   return { client, scram: proofOf(server, String(step.payload.data)) };
 }
 
-/** Empty if the server refuses the answer. */
+/** Returns the server's proof; empty if it rejects the answer. */
 function proofOf(server: ScramServer, answer: string): string {
   try {
     return server.final(answer);

@@ -19,7 +19,7 @@ interface Login {
   readonly client: ClientStep;
 }
 
-/** Runs a login between the two roles, the server's owner included. */
+/** Runs a login between both roles, including the server's owner. */
 async function login(options: {
   serverPassword?: string;
   clientPassword?: string;
@@ -104,7 +104,7 @@ describe("a login between two peers of this library", () => {
   });
 });
 
-/** A server that clients log in to again and again, in one process with them. */
+/** A server to which clients log in repeatedly, in the same process. */
 class World {
   readonly crypto = fakeRuntime().crypto;
   readonly #authenticator = ServerAuthenticator.create({
@@ -129,8 +129,8 @@ class World {
   }
 
   /**
-   * One login by SCRAM, and what the client sent in it.
-   * @param tamper changes what the server says at its end
+   * Performs a login by SCRAM and returns what the client sent.
+   * @param tamper changes the server's final message
    */
   async login(
     tamper: (payload: Record<string, unknown>) => Record<string, unknown> = (payload) => payload,
@@ -159,7 +159,7 @@ describe("logging in again", () => {
     const logins = await Promise.all(Array.from({ length: 8 }, () => world.login()));
     expect(logins.every(({ client }) => client.kind === "accepted")).toBe(true);
     expect((await world.login()).client.kind).toBe("accepted");
-    // The server's own keys are derived before the count begins.
+    // The server's own keys are derived before counting starts.
     expect(count.runs).toBe(1);
   });
 

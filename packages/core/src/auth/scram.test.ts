@@ -36,7 +36,7 @@ async function rfcServer(): Promise<ScramServer> {
   return new ScramServer(await rfcKeys, crypto, rfc.serverNonce);
 }
 
-/** A server that has sent its challenge. */
+/** Creates a server that has sent its challenge. */
 async function challenged(): Promise<ScramServer> {
   const server = await rfcServer();
   server.first(rfc.clientFirst);
@@ -49,7 +49,7 @@ const badConfig: unknown = expect.objectContaining({ code: ErrorCode.INVALID_CON
 const refused: unknown = expect.objectContaining({ code: ErrorCode.AUTH_FAILED });
 const wrongPassword: unknown = expect.objectContaining({ code: ErrorCode.AUTH_FAILED, message: "Invalid password" });
 
-/** The code of the error that this server answers a client-final-message with; null: it accepts it. */
+/** Returns the error code with which this server rejects a client-final-message; null if it accepts it. */
 async function refusalOf(server: ScramServer, clientFinal: string): Promise<number | null> {
   try {
     server.final(clientFinal);
@@ -60,7 +60,7 @@ async function refusalOf(server: ScramServer, clientFinal: string): Promise<numb
   }
 }
 
-/** `text` with the character at `index` replaced by another one of the same kind. */
+/** Returns `text` with the character at `index` replaced by another of the same kind. */
 function flipped(text: string, index: number): string {
   const replacement = text[index] === "A" ? "B" : "A";
   return text.slice(0, index) + replacement + text.slice(index + 1);
@@ -272,7 +272,7 @@ describe("ScramServer", () => {
 
   test("refuses a wrong proof as a wrong password in each position", async () => {
     const proofStart = rfc.clientFinal.indexOf(",p=") + 3;
-    // The last digit holds two bits that are no part of the proof, and `=` follows it.
+    // The last digit has two bits that aren't part of the proof, and is followed by `=`.
     for (let index = proofStart; index < rfc.clientFinal.length - 2; index++) {
       const code = await refusalOf(await challenged(), flipped(rfc.clientFinal, index));
       expect({ index, code }).toEqual({ index, code: ErrorCode.AUTH_FAILED });

@@ -16,7 +16,7 @@ const { crypto } = fakeRuntime();
 const transport = { remote: { kind: "memory", name: "peer" }, tls: null } as const;
 const iterations = 4096;
 const password = "secret";
-/** SHA-256 of "secret", as netconduit writes it. */
+/** SHA-256 of "secret" in netconduit's format. */
 const hash = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
 let strict: ServerAuthenticator;
@@ -39,7 +39,7 @@ function scramClient(secret = password): ScramClient {
   return new ScramClient(secret, crypto);
 }
 
-/** A handshake that waits for AUTH_RESPONSE, and an answer to its challenge, which is right if the password is. */
+/** Returns a handshake that waits for AUTH_RESPONSE, and the answer to its challenge for the given password. */
 async function challenged({
   authenticator = strict,
   secret = password,

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Address } from "../bytes/byte-stream.ts";
 import { AuthThrottle, GuessBudget, throttleKey } from "./throttle.ts";
 
-/** A throttle from which `times` guesses of the address "a" were taken at once. */
+/** Creates a throttle after `times` simultaneous guesses by address "a". */
 function guessed(times: number, now = 0): GuessBudget {
   const throttle = new GuessBudget();
   for (let guess = 0; guess < times; guess++) throttle.take("a", now);
@@ -106,7 +106,7 @@ describe("throttleKey", () => {
 });
 
 describe("AuthThrottle", () => {
-  /** Waits of `times` guesses at once. */
+  /** Returns the delays of `times` simultaneous guesses. */
   function waits(throttle: AuthThrottle, times: number, address: string, name: string | null): number[] {
     return Array.from({ length: times }, () => throttle.take(address, name, 0).waitMs);
   }
@@ -161,7 +161,7 @@ describe("AuthThrottle", () => {
     expect(waits(throttle, 20, "nat", null)).toEqual(Array(20).fill(0));
   });
 
-  /** How many of three guesses for each of 100 names from one address are judged at once. */
+  /** Makes three guesses for each of 100 names from one address. Returns how many are judged immediately. */
   function sprayed(throttle: AuthThrottle, now: number): number {
     const tries = Array.from({ length: 300 }, (_, n) => throttle.take("nat", `name ${n % 100}`, now).waitMs);
     return tries.filter((wait) => wait === 0).length;

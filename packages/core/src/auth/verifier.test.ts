@@ -4,7 +4,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { parseVerifier, scramVerifier } from "./verifier.ts";
 
 const runtime = fakeRuntime();
-/** A verifier of PostgreSQL 16, for the password "pencil" and the salt of RFC 7677. */
+/** A verifier created by PostgreSQL 16 for the password "pencil" and the salt of RFC 7677. */
 const PENCIL =
   "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=";
 

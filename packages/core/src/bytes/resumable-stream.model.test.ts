@@ -1,6 +1,7 @@
 /**
- * A model of two ends that lose their streams: a small explorer runs every short plan of steps, and fast-check long ones.
- * After each plan the streams hold, and each end must have got exactly the bytes that the other one has sent.
+ * A model of two ends that lose their streams. An explorer runs all short plans of steps, and fast-check runs long
+ * ones. After each plan the streams stay intact, and each end must have received exactly the bytes that the other has
+ * sent.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -15,11 +16,11 @@ const NOTHING = new Uint8Array(0);
 
 /** Faults of an end. */
 interface Fault {
-  /** Acknowledges what is still on its way. */
+  /** Acknowledges bytes that are still in flight. */
   readonly acknowledgesEarly?: boolean;
-  /** Doesn't count the parts of large frames: here, writes of more than 3 bytes. */
+  /** Doesn't count parts of large frames (here: writes of more than 3 bytes). */
   readonly forgetsChunks?: boolean;
-  /** Takes what an old stream still delivers. */
+  /** Accepts bytes that an old stream still delivers. */
   readonly reusesEpoch?: boolean;
 }
 
@@ -48,7 +49,7 @@ class End {
   readonly stream: ResumableStream;
   readonly sent: number[] = [];
   readonly got: number[] = [];
-  /** Bytes that wait because the stream is full. */
+  /** Bytes waiting because the stream is full. */
   readonly waiting: Uint8Array[] = [];
   #isFull = false;
   #uncounted = 0;
@@ -75,7 +76,7 @@ class End {
     });
   }
 
-  /** As it tells the other end. */
+  /** The count of received bytes that it reports to the other end. */
   received(theirSent: number): number {
     if (this.#fault.acknowledgesEarly === true) return theirSent;
     return this.stream.received - this.#uncounted;
@@ -100,7 +101,7 @@ class World {
   readonly a: End;
   readonly b: End;
   #streams: readonly [ByteStream, ByteStream];
-  /** That of the last stream; null before the first resume. */
+  /** Carrier of the last stream; null before the first resume. */
   #carrierOfA: Carrier | null = null;
   readonly #fault: Fault;
 
@@ -112,7 +113,7 @@ class World {
   }
 
   #pair(): [ByteStream, ByteStream] {
-    // Two bytes at a time, so that cuts fall into the middle.
+    // Two bytes at a time, so that cuts happen in the middle.
     return memoryPair({ highWaterMark: 4, maxChunkBytes: 4, schedule: (task) => this.#tasks.push(task) });
   }
 
@@ -139,7 +140,7 @@ class World {
         this.#deliverEnds();
         return;
       case "half-open":
-        // One end notices, and the other one hears of it only when the next stream comes.
+        // One end detects it; the other isn't notified until the next stream.
         a.stream.cut(new Error("silent"));
         return;
       case "resume":
@@ -148,7 +149,7 @@ class World {
     }
   }
 
-  /** Lets both ends hear of the end of their stream, though nothing else is delivered. */
+  /** Notifies both ends of their stream's end without delivering anything else. */
   #deliverEnds(): void {
     this.a.stream.cut(new Error("cut"));
     this.b.stream.cut(new Error("cut"));
@@ -169,7 +170,7 @@ class World {
     this.#deliverLate(ofA);
   }
 
-  /** The stream before delivers once more what had been on its way. */
+  /** The previous stream delivers the bytes that were in flight again. */
   #deliverLate(next: Carrier): void {
     const { a, b } = this;
     const old = this.#carrierOfA;
@@ -179,7 +180,7 @@ class World {
     old.data(Uint8Array.of(b.sent[a.got.length] as number));
   }
 
-  /** From now on the stream holds, and all is delivered. */
+  /** Delivers everything, without further failures. */
   settle(): void {
     if (this.a.stream.isSuspended || this.b.stream.isSuspended) {
       this.a.stream.cut(new Error("cut"));
@@ -195,14 +196,14 @@ class World {
   }
 }
 
-/** The carrier of a stream that has logged in. */
+/** Creates the carrier of a logged-in stream. */
 function carrierOf(stream: ByteStream): Carrier {
   const login = new ResumableStream(stream);
   login.open({ data: () => undefined, drained: () => undefined, closed: () => undefined });
   return login.release();
 }
 
-/** Returns what went wrong; null if nothing did. */
+/** Returns a description of the failure; null if there was none. */
 function failureOf(plan: readonly Step[], fault: Fault = {}): string | null {
   const world = new World(fault);
   try {

@@ -12,7 +12,7 @@ const owner = {
   lost: () => true,
 };
 
-/** The carrier of a stream that has logged in. */
+/** Creates the carrier of a logged-in stream. */
 function carrierOf(stream: ByteStream): Carrier {
   const login = new ResumableStream(stream);
   login.open({ data: () => undefined, drained: () => undefined, closed: () => undefined });

@@ -5,7 +5,7 @@ import { checkedCredentials, parseClientOptions } from "./client-options.ts";
 const MIB = 1024 * 1024;
 const base = { host: "localhost", port: 8080, password: "secret" };
 
-/** The problems, by option. */
+/** Returns the problems by option. */
 function problems(options: Record<string, unknown>): string[] {
   try {
     parseClientOptions(options);

@@ -1,4 +1,4 @@
-/** A client and a server to which anything happens in any order: in the end, all has settled and nothing is left. */
+/** Random events at a client and a server in any order. In the end everything has settled and nothing is leaked. */
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
@@ -96,7 +96,7 @@ async function scene({ resume, queues, leaveEarly }: Options) {
 
 type Scene = Awaited<ReturnType<typeof scene>>;
 
-/** Whether an operation may fail like this. Only a start may come at the wrong time. */
+/** Whether an operation may fail with this error. Only a start may happen in the wrong state. */
 function isExpected(what: string, { error }: Outcome<unknown>): boolean {
   if (error === undefined) return true;
   return error instanceof ConduitError && (what === "start" || error.code !== ErrorCode.INVALID_STATE);
@@ -118,7 +118,7 @@ test("whatever happens in whatever order, all settles once, messages come once a
         try {
           await the.steps[name]?.();
         } catch (error) {
-          // A message that can't be sent is refused at once.
+          // A message that can't be sent is rejected immediately.
           expect(error).toBeInstanceOf(ConduitError);
         }
       }

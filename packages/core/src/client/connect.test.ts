@@ -12,7 +12,7 @@ import { frame, rawFrame, Type } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { Client } from "./client.ts";
 
-/** Every change of state from now on, as `event:state`. */
+/** Records state changes as `event:state`. */
 function watchStates(client: Client): string[] {
   const states: string[] = [];
   client.onStateChange(({ event, to }) => states.push(`${event}:${to}`));

@@ -6,7 +6,7 @@ import type { ClientOptions } from "./client-options.ts";
 
 const RECONNECT = { delayMs: 100, maxDelayMs: 100, jitter: false };
 
-/** A server and a client that isn't connected. */
+/** Starts a server and creates a client without connecting it. */
 async function scene(options: Partial<ClientOptions> = {}) {
   const runtime = fakeRuntime();
   const { server } = await testServer(runtime, { resume: options.resume === true });

@@ -7,7 +7,7 @@ import { outcome, testClient, testServer } from "../test-support/peers.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false, leaveEarly: true };
 
-/** Two servers behind one address, and a client of each kind at the first one, which leads to the second from now on. */
+/** Starts two servers behind one address, with a client of each kind at the first. New connections lead to the second. */
 async function scene(options: Partial<ServerInit> = {}, client: object = {}) {
   const runtime = fakeRuntime();
   const { server, port } = await testServer(runtime, options);
@@ -21,7 +21,7 @@ async function scene(options: Partial<ServerInit> = {}, client: object = {}) {
   const dial = runtime.connect.bind(runtime);
   const leads = { to: nextPort };
   runtime.connect = (target, signal) => dial({ ...target, port: leads.to }, signal);
-  /** The first server is busy with a call of the patient client until `open` is open. */
+  /** The first server handles a call of the patient client until `open` is open. */
   const open = gate();
   server.rpc("slow", () => open.promise);
   const call = outcome(patient.call("slow", {}, { timeoutMs: 0 }));

@@ -11,7 +11,7 @@ import type { ClientInit } from "./client.ts";
 import { OfflineQueue } from "./offline-queue.ts";
 import { OfflineSender } from "./offline-sender.ts";
 
-/** A client that was connected and waits to dial again, for `delayMs`. */
+/** Returns a client that has lost its connection and waits `delayMs` to dial again. */
 async function away(options: Partial<ClientInit> = {}) {
   const runtime = fakeRuntime();
   const received: unknown[] = [];
@@ -346,7 +346,7 @@ describe("with queueWhileDisconnected: send", () => {
       fresh.rpc("finish", () => finish.promise);
       fresh.onClientConnect(({ info }) => (info?.name === "late" ? letIn.promise : undefined));
     });
-    // Its call keeps the server from closing.
+    // Its call prevents the server from closing.
     const other = testClient(runtime, { reconnect: { enabled: false } }).client;
     await other.connect();
     const call = other.call("finish");
@@ -382,7 +382,7 @@ describe("with queueWhileDisconnected: send", () => {
 });
 
 describe("drained() of a client that is away", () => {
-  /** A client whose queue is filling up. */
+  /** Returns a client whose queue is filling. */
   async function filling() {
     const all = await away({ sendQueueSize: 4 });
     while (all.client.send("note", 1));
@@ -441,7 +441,7 @@ describe("with queueWhileDisconnected: reject", () => {
 });
 
 describe("with queueWhileDisconnected: reject", () => {
-  /** A client at a server whose connect hook is still running. */
+  /** Returns a client of a server whose connect hook is still running. */
   async function letIn() {
     const runtime = fakeRuntime();
     const received: unknown[] = [];

@@ -20,17 +20,17 @@ interface Bench {
   readonly server: Server;
   readonly client: Client;
   readonly errors: SeenError[];
-  /** Calls of hooks and listeners, in order. */
+  /** Calls of hooks and listeners in order. */
   readonly events: string[];
-  /** The connection breaks. */
+  /** Breaks the connection. */
   cut(): Promise<void>;
-  /** Nothing listens any more: dials are refused. */
+  /** Stops listening, so that dials are refused. */
   goAway(): Promise<void>;
-  /** Milliseconds from the last `cut` to each dial after it. */
+  /** Times in milliseconds from the last `cut` to each later dial. */
   delays(): number[];
 }
 
-/** A client that is connected, and will be cut off. */
+/** Connects a client whose connection can be cut. */
 async function bench(reconnect: ReconnectOptions = {}, options: Partial<ClientOptions> = {}): Promise<Bench> {
   const runtime = fakeRuntime();
   const { server } = await testServer(runtime);
@@ -64,7 +64,7 @@ async function bench(reconnect: ReconnectOptions = {}, options: Partial<ClientOp
   };
 }
 
-/** Differences between neighbours, from 0 on. */
+/** Returns the differences between consecutive times, starting from 0. */
 function gaps(times: readonly number[]): number[] {
   return times.map((time, index) => time - (times[index - 1] ?? 0));
 }
@@ -414,7 +414,7 @@ describe("connect() during a reconnect series", () => {
     await runtime.settle();
     expect(connecting.state).toBe("resolved");
     await runtime.advance(60_000);
-    // The one that waited and the one it became.
+    // The waiting attempt and the attempt by `connect()`.
     expect(delays()).toEqual([100, 100]);
   });
 

@@ -17,7 +17,7 @@ const LOST = {
 };
 const refused = (): ConduitError => new ConduitError(ErrorCode.CONNECTION_REFUSED, "refused");
 
-/** A client that is nothing but its dials: `opens` says what each comes to, the rest succeed. */
+/** Creates a reconnector whose dials have the results in `opens`; further dials succeed. */
 function newReconnector(opens: (() => Promise<void>)[] = [], reconnect: ClientOptions["reconnect"] = {}) {
   const runtime = fakeRuntime();
   const config = parseClientOptions({
@@ -56,7 +56,7 @@ const failing = (): Promise<void> => Promise.reject(refused());
 describe("Reconnector", () => {
   test("a failed dial that no caller awaits is an unhandled rejection", async () => {
     const { subject } = newReconnector([failing]);
-    // Vitest's own listener would make it a failure of this run.
+    // Vitest's own listener would fail the run.
     const others = process.listeners("unhandledRejection");
     process.removeAllListeners("unhandledRejection");
     try {

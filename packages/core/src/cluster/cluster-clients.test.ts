@@ -160,7 +160,7 @@ test("Without a cluster the same calls work on the one server", async () => {
   expect(await server.revoke("ada")).toMatchObject({ connections: 1 });
 });
 
-/** Bob is neither a device nor an admin. `heard` has what reaches him all the same. */
+/** Bob is neither a device nor an admin. `heard` records what he receives nevertheless. */
 async function bobOfNoKind() {
   const all = clusterScene();
   const contract = {
@@ -209,13 +209,13 @@ test("Presence that exceeds a small maxMessageBytes is reported, and neither the
   const watcher = await a.join();
   const [small] = ["small", "large"].map((name) => watcher.subscribe(name, { presence: true }));
   await all.runtime.advance(100);
-  // All in one change of presence.
+  // All are in one presence change.
   for (const client of clients) client.subscribe("large");
   clients[0]?.subscribe("small");
   await all.runtime.advance(1000);
   expect(errors.every(({ code }) => code === ErrorCode.MESSAGE_TOO_LARGE)).toBe(true);
   expect(small?.presence?.clients.length).toBe(2);
-  // Changes that are made without a link are told when it is back.
+  // Changes made without a link are sent when it is restored.
   all.cluster.cut("b");
   await clients[1]?.disconnect();
   await all.runtime.advance(50);

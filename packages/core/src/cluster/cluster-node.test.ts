@@ -191,7 +191,7 @@ test("A call to a connection fails at once when its node is gone, and if no node
   all.cluster.partition(["a", "c"], ["b"]);
   await all.runtime.advance(500);
   expect(call.error?.code).toBe(ErrorCode.NODE_UNAVAILABLE);
-  // For a minute, the client may still be there, and only its node cut off.
+  // For a minute, the client may still be connected to a node that is only cut off.
   for (const code of [ErrorCode.NODE_UNAVAILABLE, ErrorCode.CONNECTION_CLOSED]) {
     await expect(a.server.peer(id).call("wait", {})).rejects.toMatchObject({ code });
     expect(() => a.server.send(id, "x")).toThrow(expect.objectContaining({ code }));
@@ -473,7 +473,7 @@ test("A node that was killed and starts again leaves nobody behind", async () =>
   await (await b.join()).subscribe("lobby").ready;
   await all.runtime.advance(500);
   expect(subscription.presence?.clients.length).toBe(2);
-  // Nobody hears of its end.
+  // Other nodes aren't notified of its end.
   all.cluster.cut("b");
   await b.server.stop({ drainMs: 0 });
   await all.runtime.advance(500);

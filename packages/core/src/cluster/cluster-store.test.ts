@@ -56,10 +56,10 @@ test("A store keeps, replaces, lists and forgets values, for all nodes", async (
   expect(await stores.b.create("x/1", one, 60_000)).toBe(true);
 });
 
-/** The store keeps values for more than an hour apart from others. */
+/** The store keeps values with a lifetime of more than an hour separately. */
 const [MINUTE_MS, LONG_MS] = [60_000, 3_660_000];
 
-/** The stores of two nodes. */
+/** Creates the stores of two nodes. */
 async function twoStores() {
   const all = clusterScene();
   const [a, b] = [clusterStore(), clusterStore()];
@@ -86,7 +86,7 @@ test.each([
   expect(await a.create("x/1", Uint8Array.of(1), firstMs)).toBe(true);
   expect(await b.create("x/1", Uint8Array.of(2), secondMs)).toBe(false);
   expect(await b.get("x/1")).toEqual(Uint8Array.of(1));
-  // The refused value is kept nowhere.
+  // The rejected value isn't stored on any node.
   await all.runtime.advance(firstMs);
   expect(await b.get("x/1")).toBeNull();
   expect(await b.create("x/1", Uint8Array.of(3), secondMs)).toBe(true);
@@ -168,7 +168,7 @@ test("A session goes on on another node when its own is lost: what was handled i
   for (let n = 0; n < 6; n += 1) client.send("n", n);
   await runtime.settle();
   expect(first).toEqual([0, 1, 2, 3, 4, 5]);
-  // As by kill -9: nobody hears of its end.
+  // Like kill -9: other nodes aren't notified of its end.
   all.cluster.cut("a");
   for (const { accepted } of runtime.pairs) accepted.destroy(null);
   const stopped = a.server.stop({ drainMs: 0 });
@@ -178,7 +178,7 @@ test("A session goes on on another node when its own is lost: what was handled i
   await all.node("b", { port: 9000, resume: resume() }, (server) => {
     server.on("n", (_client, n) => void second.push(n));
   });
-  // The new node waits for a sign of life of the former one.
+  // The new node waits for a heartbeat from the former node.
   await runtime.advance(1100);
   expect(second).toEqual([3, 4, 5]);
   expect(resumed).toEqual([{ replayed: 3, lost: 0, restarted: true }]);
@@ -194,7 +194,7 @@ test("A node that is started anew with its id doesn't wait for its former run", 
   client.onResume((session) => void resumed.push(session));
   await client.connect();
   await runtime.settle();
-  // As by kill -9: nobody hears of its end.
+  // Like kill -9: other nodes aren't notified of its end.
   all.cluster.cut("a");
   for (const { accepted } of runtime.pairs) accepted.destroy(null);
   const stopped = a.server.stop({ drainMs: 0 });
@@ -228,7 +228,7 @@ test("A client that comes to another node while its own still has the session ta
   await client.connect();
   for (let n = 0; n < 4; n += 1) client.send("n", n);
   await runtime.settle();
-  // As by a load balancer that chooses another node.
+  // Like a load balancer that chooses another node.
   runtime.dialBehaviours.push(({ target, signal }) => runtime.connect({ ...target, port: 9001 }, signal));
   runtime.pairs.at(-1)?.accepted.destroy(null);
   await runtime.advance(1000);
@@ -293,7 +293,7 @@ test("A node whose link is down keeps the session of a client that goes on elsew
   expect(handled).toEqual({ a: [1], b: [] });
   runtime.dialBehaviours.push(({ target, signal }) => runtime.connect({ ...target, port: 9001 }, signal));
   runtime.pairs.at(-1)?.accepted.destroy(null);
-  // The new node waits for the former one's answer, `answerTimeoutMs` at most.
+  // The new node waits for the former node's answer for at most `answerTimeoutMs`.
   await runtime.advance(1900);
   expect([client.isConnected, handled["b"]]).toEqual([false, []]);
   await runtime.advance(1000);

@@ -26,7 +26,7 @@ interface Sent {
   readonly head: Readonly<Record<string, unknown>>;
 }
 
-/** Topics of a node whose messages are kept, and a topic with presence. */
+/** Creates a node's topics with recorded messages, and a topic with presence. */
 function scene(own: readonly PresenceEntry[] = []) {
   const runtime = fakeRuntime();
   const sent: Sent[] = [];
@@ -94,7 +94,7 @@ test("Presence of more people than fit into one message arrives whole", () => {
   expect(there.others.size).toBe(1200);
 });
 
-/** The three messages of a node that is asked who of 1,200 people is there. */
+/** Returns the three messages of a node's snapshot with 1,200 members. */
 function answerInParts() {
   const here = scene(Array.from({ length: 1200 }, (_, n): PresenceEntry => [`id${n}`, null]));
   here.receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"] });
@@ -221,7 +221,7 @@ test("The question who is in a topic is repeated once, behind the second heartbe
   topics.publishPositions(1);
   expect(sent).toEqual([]);
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 4, joined: [["x", null]], all: true });
-  // From a run that isn't known, and with half of a list.
+  // From an unknown run, and with half of a list.
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 2, joined: [], all: true }, C);
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 3, joined: [["y", null]], all: true, part: 0, parts: 2 }, A);
   topics.publishPositions(2);

@@ -1,4 +1,4 @@
-/** Drivers that break their contract, or whose link ends at a bad moment. */
+/** Drivers that violate their contract or whose link ends at an unfortunate time. */
 
 import { expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -11,7 +11,7 @@ const BROKEN = new Error("the driver is broken");
 
 type Change = (link: ClusterLink) => Partial<ClusterLink>;
 
-/** Node b, and node a, whose link is changed. */
+/** Starts node b, and node a with a modified link. */
 async function scene(change: Change) {
   const all = clusterScene({}, LIMITS);
   const errors: unknown[] = [];

@@ -68,7 +68,7 @@ test("A server reports that a durable topic can't be read, except while its link
     "cluster",
     "Cannot use the durable topic 'orders': the engine of the cluster has no logs",
   ]);
-  // Its client goes on asking.
+  // Its client keeps retrying.
   expect(subscribed.state).toBe("pending");
 });
 
@@ -235,7 +235,7 @@ test("A client whose newest message exceeds this node's maxMessageBytes can subs
   expect(ready.state).toBe("resolved");
 });
 
-/** Durable topics whose log has messages that never come. */
+/** Creates durable topics whose log has messages that never arrive. */
 function waiting(newest = 1) {
   const runtime = fakeRuntime();
   let reads = 0;

@@ -11,7 +11,7 @@ const reader = new PayloadReader(null, 1_000_000);
 const ALL: ClusterAddress = { kind: "all", name: "" };
 const STRANGER = { id: "x", epoch: "0123456789ab", link: 0 };
 
-/** A link that sends whatever bytes a test likes. */
+/** Returns a link that sends arbitrary bytes. */
 function rawLink(all: ClusterScene): Promise<ClusterLink> {
   const ignore = (): void => undefined;
   const host = { nodeId: "x", clock: all.runtime, stateChanged: ignore, messagesLost: ignore };

@@ -53,7 +53,7 @@ test("Late messages of a former run, after a later one was heard, don't bring it
   expect(membership.isCurrent({ id: "b", epoch: "first", link: 0 })).toBe(false);
 });
 
-/** A scene in which the process may stand still. */
+/** Like the cluster scene, with a process that can be stopped. */
 function stoppableScene() {
   const runtime = fakeRuntime();
   const wheel = new TimerWheel(runtime);
@@ -140,7 +140,7 @@ test("A run that comes back after it was silent is missing messages if the numbe
   heard("b", "b1", 1, 8);
   expect(events.splice(0)).toEqual(["b joined", "b timeout", "b joined"]);
   await runtime.advance(700);
-  // An answer to a greeting has no number.
+  // Answers to greetings have no sequence number.
   heard("b", "b1", 1, 0);
   expect(events.splice(0)).toEqual(["b timeout", "b joined"]);
   heard("b", "b1", 1, 12);

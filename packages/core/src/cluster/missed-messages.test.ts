@@ -24,7 +24,7 @@ function withPresence(server: Server): void {
   server.topic("room", { presence: true });
 }
 
-/** Subscribes at the position of a subscription, and says whether nothing was missed. */
+/** Subscribes from a subscription's position and returns whether nothing was missed. */
 async function isRecovered(client: Client, since: string | null): Promise<boolean | null> {
   const again = client.subscribe("news", { since: since ?? "" });
   await again.ready;
@@ -75,7 +75,7 @@ test("The first message after a partition, before any heartbeat, shows that othe
   expect(subscription.position?.split(":")[0]).not.toBe(before);
   expect(subscription.recovered).toBe(false);
   const atFirst = subscription.position?.split(":")[0];
-  // The heartbeats, too, show that some are missing: it is told once.
+  // The heartbeats also reveal the loss, but it is reported only once.
   await all.runtime.advance(500);
   expect(subscription.position?.split(":")[0]).toBe(atFirst);
 });
@@ -175,7 +175,7 @@ test("A message to a user or topic with a name of more than 256 characters has n
   expect(longest.value).toBe(256);
 });
 
-/** A driver that notes how long the longest name of an address was. */
+/** Wraps a driver to record the length of the longest address name. */
 function measuring(driver: ClusterDriver, longest: { value: number }): ClusterDriver {
   return {
     name: driver.name,
@@ -192,7 +192,7 @@ function measuring(driver: ClusterDriver, longest: { value: number }): ClusterDr
   };
 }
 
-/** A subscriber on node a, a publisher on node b, and heartbeats since both are there. */
+/** Returns a subscriber on node a and a publisher on node b, after heartbeats of both. */
 async function settled() {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all, {}, plain);
@@ -268,7 +268,7 @@ test("A change of presence that got lost is put right after the next heartbeat",
   const [here, client] = [(await a.join()).subscribe("room"), await b.join()];
   await here.ready;
   await all.runtime.advance(350);
-  // Its question, and that somebody has come.
+  // Its request, and the notification of the new subscriber.
   const there = client.subscribe("room");
   await there.ready;
   all.cluster.dropNext(1);
@@ -290,7 +290,7 @@ test.each([["question"], ["answer"]])(
     if (lost === "question") all.cluster.dropNext(1);
     const here = client.subscribe("room");
     await here.ready;
-    // The question is on its way: the next message is the answer.
+    // The request is in flight; the next message is the answer.
     if (lost === "answer") all.cluster.refuseNext(1);
     await all.runtime.advance(150);
     expect(here.presence?.size).toBe(1);
@@ -342,7 +342,7 @@ test("Messages that exceed this node's maxMessageBytes are lost for its clients:
   expect(errors.slice(2).map(({ count }) => count)).toEqual([5]);
 });
 
-/** A driver that keeps back messages to topics while `isHolding`. */
+/** Wraps a driver to hold messages to topics while `isHolding`. */
 function holding(driver: ClusterDriver) {
   const held: (() => unknown)[] = [];
   const network = {

@@ -15,9 +15,9 @@ interface Scene {
   readonly a: Server;
   readonly all: ClusterScene;
   readonly client: Client;
-  /** The client, which is at node b, as node a calls it. */
+  /** The client at node b, as called by node a. */
   readonly peer: NodePeer;
-  /** Lets messages be delivered, without a heartbeat. */
+  /** Delivers pending messages without a heartbeat. */
   settle(): Promise<void>;
 }
 
@@ -40,7 +40,7 @@ async function read(items: AsyncIterable<unknown>): Promise<{ items: unknown[]; 
   return { items: read, error: null };
 }
 
-/** Counts from 1 without end; says when it is told to stop. */
+/** Counts from 1 without end; records when it is stopped. */
 function counting(ends: string[], item: (n: number) => unknown = (n) => n) {
   return async function* (): AsyncGenerator<unknown> {
     try {
@@ -109,7 +109,7 @@ describe("a stream of a connection on another node", () => {
     const stream = peer.stream<{ n: number }>("big");
     await settle();
     const made = ends.length;
-    // A window between the nodes, and one between the client and its node.
+    // One window between the nodes and one between the client and its node.
     expect(made).toBeGreaterThan(16);
     expect(made).toBeLessThan(48);
     await settle();
@@ -132,7 +132,7 @@ describe("a stream of a connection on another node", () => {
     });
     const stream = peer.stream<[number]>("count");
     await settle();
-    // About 256 KiB of them in the window of the client's connection.
+    // About 256 KiB are in the window of the client's connection.
     expect(ends.length).toBeLessThan(4);
     let count = 0;
     for await (const [n] of stream) {
@@ -261,7 +261,7 @@ describe("an input of a call of a connection on another node", () => {
     const answered = gate();
     async function* lines(): AsyncGenerator<string> {
       yield "one";
-      // The second one is asked for before the first one is back, and made behind it.
+      // The second item is requested before the first was returned, and produced after it.
       await answered.promise;
       yield "two";
     }
@@ -382,7 +382,7 @@ describe("an input of a call of a connection on another node", () => {
   });
 });
 
-/** A source that says what is asked of it. */
+/** Returns a source that logs its calls. */
 function watched(log: string[]) {
   return {
     [Symbol.asyncIterator]: () => ({
@@ -495,7 +495,7 @@ describe("a stream between nodes", () => {
     await stream.return?.();
   });
 
-  /** A call with an input of 1 and 2, which is held before the 2 and before its end. */
+  /** Makes a call with an input of 1 and 2 that is held before 2 and before its end. */
   async function heldInput() {
     const heard: unknown[] = [];
     const { all, peer, settle } = await scene((client) => {
@@ -527,7 +527,7 @@ describe("a stream between nodes", () => {
     const before = received();
     const call = begin();
     while (received() === before) await Promise.resolve();
-    // The call has arrived; this is the first word of node b.
+    // The call has arrived; this is node b's first message.
     all.cluster.dropNext(1);
     await settle();
     expect(heard).toEqual([]);
@@ -612,7 +612,7 @@ describe("a stream between nodes", () => {
     all.cluster.dropNext(1);
     held.open();
     await settle();
-    // The item behind the lost one is on its way; nothing that node b says of it arrives.
+    // The item after the lost one is in flight; none of node b's messages about it arrive.
     all.cluster.partition(["a"], ["b"], ["c"]);
     await all.runtime.advance(20);
     all.cluster.partition();

@@ -1,4 +1,4 @@
-/** Bounds of data from other nodes: each test fails without one of them. */
+/** Bounds on data from other nodes. Each test fails without one of the bounds. */
 import { expect, test } from "vitest";
 import type { VerifiedUser } from "../auth/users.ts";
 import { ErrorCode } from "../errors.ts";
@@ -93,7 +93,7 @@ test("the last 1,000 nodes that were lost are remembered", async () => {
   expect(known.lost.map(({ id }) => id)).toEqual(ids.slice(1));
 });
 
-/** Topics of a node, what it has published of them, and the losses that it has noticed. */
+/** Creates a node's topics, with the messages that it has published and the losses that it has detected. */
 function topicsOfANode() {
   const runtime = fakeRuntime();
   const wheel = new TimerWheel(runtime);
@@ -180,7 +180,7 @@ test("a topic's messages of 1,000 runs of nodes are counted, of more those of th
     topics.received({ kind: EnvelopeKind.PUBLISH, from: { id: run, epoch: run, link: 0 }, head, body: BYTES });
   };
   for (const run of runs) receive(run, 1);
-  // Begin with the latest: each run that is counted anew takes the place of another.
+  // Start with the latest: each newly counted run replaces another.
   for (const run of [...runs].reverse()) receive(run, 3);
   expect(missed).toEqual(runs.slice(1).reverse());
 });
@@ -205,7 +205,7 @@ test("1,000 logs stay open for publishing, and the one that was used the longest
   expect(closed).toEqual(["topic 1"]);
 });
 
-/** Questions between a node and another one, which never answers. */
+/** Creates requests from a node to another node that never answers. */
 function questionsOfANode() {
   const runtime = fakeRuntime();
   const asked: unknown[] = [];

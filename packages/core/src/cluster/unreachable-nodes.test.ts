@@ -41,7 +41,7 @@ test("A user who is revoked by a node that is cut off is disconnected elsewhere 
   expect(b.server.connectionCount).toBe(0);
 });
 
-/** Whether a node lets a user in with this password. */
+/** Whether a node accepts this user and password. */
 async function isIn(node: TestNode, username: string, password: string): Promise<boolean> {
   try {
     await node.join({ username, password, reconnect: { enabled: false } });
@@ -67,7 +67,7 @@ test("A user who was changed while a node is cut off is changed there when the n
     false,
     true,
   ]);
-  // The connection from before stays.
+  // The earlier connection stays open.
   expect(b.server.connectionCount).toBe(2);
 });
 
@@ -102,7 +102,7 @@ test("A revocation that a node has lost reaches it before the user is set anew",
   await all.runtime.advance(600);
   expect((await revoked).missing).toEqual(["b", "c"]);
   expect(await isIn(b, "bob", "new")).toBe(true);
-  // Nothing is left to tell.
+  // There is nothing left to send.
   all.cluster.partition(["a", "c"], ["b"]);
   await all.runtime.advance(1000);
   all.cluster.partition();
@@ -130,7 +130,7 @@ test("A revocation that is lost again when a node is back is told again", async 
   all.cluster.partition(["a", "c"], ["b"]);
   await all.runtime.advance(1000);
   await a.server.revoke("bob");
-  // The message that tells b is on its way when b's link breaks.
+  // The notification of b is in flight when b's link breaks.
   const stopCutting = a.server.cluster?.onNodeJoined(() => all.cluster.cut("b"));
   all.cluster.partition();
   while (b.server.cluster?.state === "connected") await all.runtime.advance(10);
@@ -154,7 +154,7 @@ test("Changes that can't be sent when a node comes back are sent when it comes b
   await a.server.revoke("bob");
   await a.server.setUser("bob", { password: "new" });
   all.cluster.partition();
-  // Enough for heartbeats, and not for a user.
+  // Enough for heartbeats but not for a user.
   all.cluster.maxPayloadBytes = 150;
   await all.runtime.advance(500);
   expect(idsOf(b)).toContain("a");
@@ -179,7 +179,7 @@ test("A count names nodes that were lost a short time ago, and a node that has s
   expect(await a.server.count()).toEqual({ count: 0, missing: [], isAlone: false });
 });
 
-/** More levels than a message may have. */
+/** Returns a value with more nesting levels than a message may have. */
 function deep(): unknown {
   let value: unknown = 1;
   for (let level = 0; level < 125; level += 1) value = [value];
@@ -202,7 +202,7 @@ test.each([
   expect(failure).toMatchObject({ error: { code: 2000 } });
 });
 
-/** A client of node b whose method answers when it is told to, and a call of it from node a that waits without limit. */
+/** Starts a client of node b whose method is completed by the test, and a call to it from node a without a timeout. */
 async function longCall(all: ClusterScene, beforeCall: () => void = () => undefined) {
   const [a, b] = await three(all);
   const client = await b.join();
@@ -466,7 +466,7 @@ test("A message with ack isn't sent again once its connection has ended for cert
   await client.disconnect();
   await c.server.stop({ drainMs: 0 });
   const servers = [
-    // Its node has to be asked.
+    // Its node must be queried.
     [a, ended, { attempts: 1 }],
     [b, ended, { attempts: 0, started: false }],
     [a, left, { attempts: 0, started: false }],
@@ -496,7 +496,7 @@ test("A message with ack to a node that is cut off is sent again until that is b
   await all.runtime.advance(1000);
   expect(sent.state).toBe("pending");
   all.cluster.partition();
-  // The waits between attempts are random.
+  // The delays between attempts are random.
   await all.runtime.advance(60_000);
   expect([sent.state, handled]).toEqual(["resolved", [1]]);
 });

@@ -1,4 +1,4 @@
-/** Hostile peers, and calls of the application at odd moments. */
+/** Hostile peers, and calls by the application at unusual times. */
 
 import { deflateSync } from "node:zlib";
 import { afterEach, beforeEach, expect, test } from "vitest";

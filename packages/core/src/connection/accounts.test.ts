@@ -1,4 +1,4 @@
-/** A connection counts and holds only what is there now. */
+/** A connection only counts and holds what currently exists. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -14,7 +14,7 @@ import { FrameType } from "../wire/constants.ts";
 const CREDIT = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
 const KIB = 1024;
 
-/** A server whose method `wait` ends when the test says so, and a raw client. */
+/** Starts a server whose method `wait` is completed by the test, and a raw client. */
 async function scene(options: Record<string, unknown> = {}, extensions: Record<string, unknown> = CREDIT) {
   const runtime = fakeRuntime();
   const gates: Gate[] = [];
@@ -62,7 +62,7 @@ describe("the memory of running requests", () => {
 describe("compressed requests", () => {
   const options = { enableCompression: true, maxMessageBytes: 64 * KIB, receiveQueueBytes: 128 * KIB };
   const extensions = { ...CREDIT, compression: true };
-  /** Less than a hundred times as large when inflated. */
+  /** Less than 100 times larger when inflated. */
   const pad = Array.from({ length: 10_000 }, (_, n) => n * n)
     .join(" ")
     .slice(0, 50 * KIB);
@@ -76,7 +76,7 @@ describe("compressed requests", () => {
     const { runtime, peer, gates } = await scene(options, extensions);
     for (let id = 1; id <= 5; id += 1) peer.write(compressed(runtime, id));
     await runtime.settle();
-    // The third one goes over 128 KiB.
+    // The third one exceeds 128 KiB.
     expect(gates).toHaveLength(3);
     gates[0]?.open();
     await runtime.settle();
@@ -148,7 +148,7 @@ describe("answers that need no permission and that nobody reads", () => {
     stream: { streams: 10, overdraft: 16_000_000 },
   };
   const ACK_NOW = 0x8000;
-  /** A mebibyte of frames that are each answered at once. */
+  /** Returns a mebibyte of frames, each of which is answered immediately. */
   const many = (one: Uint8Array): Uint8Array => concat(new Array<Uint8Array>(32_000).fill(one));
   const chunks = many(rawFrame(Type.CHUNK, Uint8Array.of(0x43), { id: 1, flags: ACK_NOW }));
   const begun = rawFrame(Type.CHUNK, rawFrame(Type.RPC_RESPONSE, new Uint8Array(0), { length: 9_000_000 }), { id: 1 });
@@ -245,13 +245,13 @@ test("everything is handled that a peer sent before its FIN, also while it isn't
   const { runtime, server, peer } = await scene({ rateLimit: { messagesPerSecond: 5 } });
   const received: unknown[] = [];
   server.on("note", (_connection, n) => void received.push(n));
-  // A FIN that was on its way when the stream was paused may still come.
+  // A FIN that was in flight when the stream was paused may still arrive.
   const stream = runtime.pairs.at(-1)?.accepted;
   if (stream !== undefined) stream.pause = () => undefined;
   peer.write(...Array.from({ length: 20 }, (_, n) => message("note", n)));
   peer.end();
   await runtime.advance(20_000);
-  // Over the rate, one a second is refused, and the others wait.
+  // Above the rate, one per second is rejected, and the others wait.
   expect(received.length).toBeGreaterThanOrEqual(15);
   expect(server.connectionCount).toBe(0);
 });

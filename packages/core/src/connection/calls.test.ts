@@ -10,7 +10,7 @@ import { RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
-/** A client that is logged in to a raw server. */
+/** Logs in a client at a raw server. */
 async function toRawServer(options: Record<string, unknown> = {}, login: Parameters<RawServer["admit"]>[0] = {}) {
   const runtime = fakeRuntime();
   const raw = await RawServer.start(runtime);
@@ -21,7 +21,7 @@ async function toRawServer(options: Record<string, unknown> = {}, login: Paramet
   return { runtime, raw, client, errors, peer };
 }
 
-/** A raw client of a server. */
+/** Logs in a raw client at a server. */
 async function fromRawClient(options: Record<string, unknown> = {}, login: Parameters<typeof rawClient>[2] = {}) {
   const runtime = fakeRuntime();
   const { server, port, errors } = await testServer(runtime, options);

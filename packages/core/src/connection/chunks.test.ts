@@ -1,4 +1,4 @@
-/** Frames of more than 64 KiB in chunks, as seen by raw peers and by servers and clients of this library. */
+/** Chunked frames of more than 64 KiB, as seen by raw peers and by this library's servers and clients. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -18,7 +18,7 @@ const CHUNKS = { messages: 3, bytes: 16 * MIB };
 const CREDIT = { frames: 1000, bytes: 64 * MIB };
 const BASE = { reply: true, close: true, cancel: true, deadline: true, call: true, credit: CREDIT };
 
-/** The frames that arrived, with chunks put together; those of unfinished frames by their id. */
+/** Reassembles chunks. Returns the complete frames and the ids of unfinished frames. */
 function assembled(frames: readonly ReceivedFrame[]): { whole: ReceivedFrame[]; unfinished: bigint[] } {
   const parts = new Map<bigint, { parser: FrameParser; left: number }>();
   const whole: ReceivedFrame[] = [];
@@ -38,7 +38,7 @@ function assembled(frames: readonly ReceivedFrame[]): { whole: ReceivedFrame[]; 
   return { whole, unfinished: [...parts.keys()] };
 }
 
-/** A server, and a raw client that takes and sends chunks. */
+/** Starts a server and a raw client that supports chunks. */
 async function toServer(options: Record<string, unknown> = {}, chunk: unknown = CHUNKS, others = {}) {
   const runtime = fakeRuntime();
   const heard: unknown[] = [];
@@ -55,7 +55,7 @@ async function toServer(options: Record<string, unknown> = {}, chunk: unknown = 
   return { runtime, server, port, errors, heard, reasons, peer, connection, acknowledge };
 }
 
-/** A client, and a raw server that takes and sends chunks. */
+/** Starts a client and a raw server that supports chunks. */
 async function toRawServer(chunk: unknown = CHUNKS, others = {}, options: Record<string, unknown> = {}) {
   const runtime = fakeRuntime();
   const raw = await RawServer.start(runtime);
@@ -69,7 +69,7 @@ async function toRawServer(chunk: unknown = CHUNKS, others = {}, options: Record
 
 const text = (count: number): string => "x".repeat(count);
 
-/** Length of a message's text. */
+/** Returns the length of a message's text. */
 const lengthOf = ({ payload }: ReceivedFrame): number => String(payload?.["data"]).length;
 
 describe("frames in chunks", () => {
@@ -390,7 +390,7 @@ describe("a sender", () => {
   });
 
   describe("whose large calls use up the credit", () => {
-    /** Two large calls have been made; the credit that the first one leaves is too little for the second. */
+    /** Makes two large calls. The credit left by the first isn't sufficient for the second. */
     async function scene() {
       const one = await toRawServer(CHUNKS, { credit: { frames: 1000, bytes: 5 * MIB } });
       const { runtime, client, peer, acknowledge } = one;
@@ -449,7 +449,7 @@ describe("a sender", () => {
     await runtime.settle();
     acknowledge(200_100);
     const { whole } = assembled(await peer.received());
-    // The peer need not return credit before it has taken the second one, and the last one has none.
+    // The peer needn't return credit before it has consumed the second message; there is none for the last.
     expect(whole.map(lengthOf)).toEqual([65_500, 200_000, 1, 2]);
   });
 
@@ -597,7 +597,7 @@ describe("a receiver", () => {
       peer.send(FrameType.CHUNK, undefined, { id });
       await runtime.settle();
     }
-    // An id that is unknown, or was aborted, is ignored.
+    // Unknown and aborted ids are ignored.
     peer.send(FrameType.CHUNK, undefined, { id: 10 });
     peer.write(...chunksOf(message("note", text(200_000)), 10));
     await runtime.settle();

@@ -7,7 +7,7 @@ import { PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-mem
 import { frame, rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
-/** The wheel fires up to a tick late. */
+/** The timer wheel fires up to a tick late. */
 const TICK_MS = 20;
 
 async function bench(options: Record<string, unknown> = {}) {
@@ -137,7 +137,7 @@ describe("the heartbeat", () => {
     await runtime.advance(2500);
     peer.write(bytes.subarray(50_000, 50_001));
     await runtime.advance(1400);
-    // This process was busy: its timer fires before what has arrived meanwhile is read.
+    // The process was busy, so its timer fires before the received bytes are read.
     runtime.standStill(1000);
     runtime.setTimer(() => peer.write(bytes.subarray(50_001, 90_000)), 0, true);
     await runtime.advance(1000);
@@ -187,7 +187,7 @@ describe("the heartbeat", () => {
     peer.resume();
     const frames = await peer.received();
     const pong = frames.findIndex((frame) => frame.type === FrameType.HEARTBEAT_PONG);
-    // The first message was on its way already.
+    // The first message was already in flight.
     expect(pong).toBe(1);
     expect(frames[pong]).toMatchObject({ id: 0x7_0000_0009n, payload: null });
   });

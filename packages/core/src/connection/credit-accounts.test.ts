@@ -1,4 +1,4 @@
-/** Credit must add up: what a peer was granted, used and got back. */
+/** Accounting of credit: granted, used and returned. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -12,7 +12,7 @@ import { call, frame, message, type ReceivedFrame } from "../testing/raw-frames.
 
 const EXTENSIONS = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
 
-/** A server whose method `wait` ends when the test says so, and a raw client with credit. */
+/** Starts a server whose method `wait` is completed by the test, and a raw client with credit. */
 async function scene(options: Record<string, unknown>) {
   const runtime = fakeRuntime();
   const gates: Gate[] = [];
@@ -32,7 +32,7 @@ async function scene(options: Record<string, unknown>) {
   return { runtime, server, errors, peer, gates, reasons };
 }
 
-/** The sum of all credit in these frames. */
+/** Returns the sum of all credit in these frames. */
 function returned(frames: readonly ReceivedFrame[]): { frames: number; bytes: number } {
   const sum = { frames: 0, bytes: 0 };
   for (const { type, payload } of frames) {
@@ -97,7 +97,7 @@ describe("a grant", () => {
       back.bytes += credit.bytes;
       expect(back.frames).toBeLessThanOrEqual(used.frames);
       expect(back.bytes).toBeLessThanOrEqual(used.bytes);
-      // At most half of the grant is on its way back.
+      // At most half of the grant hasn't been returned yet.
       expect(used.frames - back.frames).toBeLessThan(50);
       expect(used.bytes - back.bytes).toBeLessThan(5000);
     }
@@ -125,7 +125,7 @@ describe("a grant", () => {
       await collect();
     }
     for (let id = 40; id < 200; id += 4) {
-      // Over the rate, it is read a second later.
+      // If it exceeds the rate, it is read a second later.
       for (let n = 0; n < 4; n += 1) peer.write(message("note"));
       used += 4;
       await runtime.advance(1000);

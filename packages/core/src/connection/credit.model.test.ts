@@ -1,7 +1,7 @@
 /**
- * A model of two ends that grant each other credit, of the real queues, scheduler and extensions over two streams in
- * memory: a small explorer runs every short plan of steps, and fast-check long ones. No end may be sent more than it
- * granted, and when everything has been taken, the credit must have come back.
+ * A model of two ends that grant each other credit, using the real queues, scheduler and extensions over two
+ * in-memory streams. An explorer runs all short plans of steps, and fast-check runs long ones. No end may receive
+ * more than it granted, and when everything is consumed, all credit must have been returned.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -28,32 +28,32 @@ import { type RequestOwner, SendQueue } from "./send/send-queue.ts";
 
 /** Small, so that senders wait often. */
 const GRANT = { frames: 3, bytes: 150_000 };
-/** Leaves whole. */
+/** Size of frames that are sent in one piece. */
 const SMALL_BYTES = 40;
-/** Leaves in two chunks. */
+/** Size of frames that are sent in two chunks. */
 const LARGE_BYTES = MAX_CHUNK_BYTES + 1000;
 const CANCEL_FRAME = 0x0102;
 const MAX_BYTES = 1024 * 1024;
 
-/** Filled once: only the first bytes differ. */
+/** Shared by all frames; only the first bytes differ. */
 const PADDING = new Uint8Array(HEADER_BYTES + LARGE_BYTES);
 
-/** A planted fault of both ends. */
+/** A deliberate fault of both ends. */
 interface Fault {
-  /** Returns the credit of a frame when it arrives, not when it is taken. */
+  /** Returns a frame's credit when it arrives instead of when it is consumed. */
   readonly returnsEarly?: boolean;
   readonly returnsTwice?: boolean;
-  /** Neither charges nor returns frames that come in chunks. */
+  /** Neither charges nor returns credit for frames in chunks. */
   readonly forgetsChunks?: boolean;
   /** Sends frames in chunks without spending credit. */
   readonly sendsChunksFree?: boolean;
-  /** Returns no credit for a frame whose chunks its sender gave up. */
+  /** Returns no credit for a frame whose sender aborted its chunks. */
   readonly forgetsAborted?: boolean;
-  /** Returns no credit for requests that are cancelled while they wait. */
+  /** Returns no credit for requests that are cancelled while waiting. */
   readonly forgetsCancelled?: boolean;
-  /** Has spent the credit of requests that it withdraws. */
+  /** Loses the credit of withdrawn requests. */
   readonly losesWithdrawn?: boolean;
-  /** Takes back credit that requests which it withdraws haven't spent. */
+  /** Reclaims credit of withdrawn requests that they haven't spent. */
   readonly refundsHeld?: boolean;
 }
 
@@ -67,7 +67,7 @@ const ACTIONS = [
   "reads, or stops",
 ] as const;
 type Action = (typeof ACTIONS)[number];
-/** At most two deliveries are due: one to each end. */
+/** At most two deliveries are pending: one to each end. */
 type Step = `${"a" | "b"} ${Action}` | "the next delivery" | "the last delivery";
 
 const STEPS: readonly Step[] = [
@@ -76,7 +76,7 @@ const STEPS: readonly Step[] = [
   "the last delivery",
 ];
 
-/** Steps of short plans: one end asks, and the other one answers. */
+/** Steps of short plans: one end sends requests and the other answers. */
 const FEW_STEPS: readonly Step[] = [
   "a sends",
   "a calls",
@@ -113,12 +113,12 @@ class LossyCredit extends SendCredit {
   }
 }
 
-/** A call that its caller may give up. */
+/** A call that its caller may cancel. */
 interface Call extends RequestOwner {
   readonly id: number;
 }
 
-/** Something is wrong: it was sent too much, or it holds too much. */
+/** A violation: an end was sent too much or holds too much. */
 class Broken extends ConduitError {
   constructor(message: string) {
     super(ErrorCode.INTERNAL, message);
@@ -142,10 +142,10 @@ class End {
   readonly stream: ByteStream;
   readonly sendQueue: SendQueue;
   readonly scheduler: RequestScheduler<null>;
-  /** Numbers of the messages that it sent, and that were handled here. */
+  /** Numbers of the messages sent, and of those handled here. */
   readonly sent: number[] = [];
   readonly handled: number[] = [];
-  /** Calls that it made and that weren't withdrawn, and those that were answered. */
+  /** Calls made and not withdrawn, and those that were answered. */
   readonly calls = new Set<number>();
   readonly answered: number[] = [];
   unfinished: unknown = null;
@@ -222,12 +222,12 @@ class End {
     else this.stream.resume();
   }
 
-  /** Whether it has nothing left to do. */
+  /** Whether there is nothing left to do. */
   get isIdle(): boolean {
     return this.#running.length === 0 && this.scheduler.queuedHandlers === 0 && this.sendQueue.bufferedBytes === 0;
   }
 
-  /** A frame that leaves at once, or not at all. Returns its number; 0 if there is no room for it. */
+  /** Sends a frame immediately or not at all. Returns its number; 0 if there is no space for it. */
   #push(type: number, bytes: number, owner: RequestOwner | null): number {
     const frame = { bytes: PADDING.slice(0, HEADER_BYTES + bytes), start: 0, end: HEADER_BYTES + bytes, large: null };
     if (!this.sendQueue.hasRoomFor(frame)) return 0;
@@ -372,15 +372,15 @@ class End {
   }
 
   heldChanged(): void {
-    // A connection tells its hooks.
+    // A connection would call its hooks.
   }
 
   countHeldBytes(): void {
-    // Only heard by a server with a limit for them all.
+    // Only used by a server with a total limit.
   }
 
   receiveQueueFull(): void {
-    // A peer with credit is always read.
+    // Reading from a peer with credit is never paused.
   }
 
   receiveQueueHasRoom(): void {
@@ -392,7 +392,7 @@ function isRequest(type: number): boolean {
   return type === FrameType.MESSAGE || type === FrameType.RPC_REQUEST;
 }
 
-/** Making one takes longer than a plan. */
+/** Shared, because creating a context takes longer than running a plan. */
 let context = new RuntimeContext(new StepRuntime());
 
 class World {
@@ -404,7 +404,7 @@ class World {
     // One byte is enough for a stream to be full.
     const [a, b] = memoryPair({ highWaterMark: 1, schedule: (task) => this.#tasks.push(task) });
     this.a = new End(context, a, 5, fault);
-    // Stops its handlers after two replies that aren't read.
+    // Pauses its handlers after two unread replies.
     this.b = new End(context, b, 2, fault);
   }
 
@@ -420,7 +420,7 @@ class World {
     else act(step.startsWith("a") ? this.a : this.b, step.slice(2) as Action);
   }
 
-  /** All is delivered and read, and all handlers finish. */
+  /** Delivers and reads everything, and completes all handlers. */
   settle(): void {
     for (const end of [this.a, this.b]) if (end.isPaused) end.setPaused(false);
     for (let left = 1000; left > 0; left -= 1) {
@@ -432,7 +432,7 @@ class World {
     throw new Broken("it doesn't settle");
   }
 
-  /** The credit has come back, but for the part that a receiver may gather. */
+  /** Checks that all credit was returned, except for the part that a receiver may accumulate. */
   probe(): void {
     for (const [end, name] of [
       [this.a, "a"],
@@ -474,7 +474,7 @@ function act(end: End, action: Action): void {
   }
 }
 
-/** Returns what went wrong; null if nothing did. */
+/** Returns a description of the failure; null if there was none. */
 function failureOf(plan: readonly Step[], fault: Fault = {}): string | null {
   const world = new World(fault);
   try {
@@ -482,7 +482,7 @@ function failureOf(plan: readonly Step[], fault: Fault = {}): string | null {
     world.settle();
     world.probe();
   } catch (error) {
-    // The old one keeps state of a broken world.
+    // The old context may contain state of the failed run.
     context = new RuntimeContext(new StepRuntime());
     if (error instanceof Broken) return error.message;
     throw error;

@@ -1,4 +1,4 @@
-/** Credit between peers, as seen by raw peers and by servers and clients of this library. */
+/** Credit between peers, as seen by raw peers and by this library's servers and clients. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -14,12 +14,12 @@ import { FrameType } from "../wire/constants.ts";
 
 const LARGE = 16 * 1024 * 1024;
 
-/** Offers, or answers with, all extensions and this grant. */
+/** Returns all extensions with this grant, for an offer or an answer. */
 function granting(frames = 1000, bytes = LARGE): Record<string, unknown> {
   return { reply: true, close: true, cancel: true, deadline: true, call: true, credit: { frames, bytes } };
 }
 
-/** A server whose method `wait` ends when the test says so, and a raw client with credit. */
+/** Starts a server whose method `wait` is completed by the test, and a raw client with credit. */
 async function toServer(options: Record<string, unknown> = {}, grant = granting()) {
   const runtime = fakeRuntime();
   const gates: Gate<string>[] = [];
@@ -44,7 +44,7 @@ async function toServer(options: Record<string, unknown> = {}, grant = granting(
   return { runtime, server, errors, reasons, peer, gates, signals, call, connection };
 }
 
-/** A client, and a raw server that grants it this much. */
+/** Starts a client and a raw server with this grant. */
 async function toRawServer(frames: number, options: Record<string, unknown> = {}, bytes = LARGE, others = {}) {
   const runtime = fakeRuntime();
   const raw = await RawServer.start(runtime);
@@ -237,7 +237,7 @@ describe("a peer with credit that never reads", () => {
     peer.pause();
     for (let id = 1; id <= 100; id += 1) peer.call("now", {}, id);
     await runtime.settle();
-    // 64 KiB in the stream, and the replies of a queue that is full at 20.
+    // 64 KiB in the stream, plus the replies of a queue with a limit of 20.
     expect(connection.bufferedBytes).toBeLessThan(65_536 + 40 * 1100);
     for (let id = 101; id <= 300; id += 1) peer.call("now", {}, id);
     await runtime.advance(10_000);

@@ -7,7 +7,7 @@ import { outcome, testClient, testServer } from "../test-support/peers.ts";
 
 const SERVER_STOPPING = { code: ErrorCode.SERVER_STOPPING };
 
-/** Resolves when the signal has fired. */
+/** Resolves when the signal is aborted. */
 function fired(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();

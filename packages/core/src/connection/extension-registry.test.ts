@@ -19,7 +19,7 @@ interface EchoState {
   readonly maxBytes: number;
 }
 
-/** An extension as a test needs it: sends ECHO at once, answers ECHO by ECHOED, and writes down everything. */
+/** Creates a test extension that sends ECHO immediately, answers ECHO with ECHOED, and logs everything. */
 function echo(log: string[], maxBytes = 100): Extension<{ maxBytes: number }, EchoState> {
   return {
     name: "echo",

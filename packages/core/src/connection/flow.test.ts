@@ -10,10 +10,10 @@ import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 import { call, frame, rawFrame, typeName } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
-/** Without `credit`. */
+/** All extensions except `credit`. */
 const FLOW = ["reply", "close", "cancel", "deadline", "call"];
 
-/** A server whose method `wait` never ends by itself, and a raw client of it. */
+/** Starts a server whose method `wait` only ends when aborted, and a raw client. */
 async function lagging(options: Record<string, unknown> = {}, extensions: readonly string[] | null = FLOW) {
   const runtime = fakeRuntime();
   const gates: Gate<string>[] = [];
@@ -202,7 +202,7 @@ describe("a receive queue that is filled by a peer without credit", () => {
     peer.send(FrameType.PAUSE);
     await runtime.settle();
     server.connections[0]?.send("stopped by PAUSE");
-    // One runs, two fill the queue, the rest is not read.
+    // One is running, two fill the queue, the rest isn't read.
     const unread = [frame(FrameType.RESUME), request("wait", 4), request("wait", 5)];
     peer.write(request("wait", 1), request("quick", 2), request("quick", 3), ...unread);
     await runtime.settle();
@@ -215,7 +215,7 @@ describe("a receive queue that is filled by a peer without credit", () => {
 });
 
 describe("a peer without credit that asks and never reads", () => {
-  /** Memory streams hold 64 KiB; beyond that the server's writes wait. */
+  /** Starts a client that doesn't read. Memory streams hold 64 KiB, after which the server's writes wait. */
   async function deaf(options: Record<string, unknown> = {}) {
     const bench = await lagging({ sendQueueSize: 50, ...options });
     bench.server.rpc("big", () => "x".repeat(1000));
@@ -244,7 +244,7 @@ describe("a peer without credit that asks and never reads", () => {
     const { runtime, server, peer } = await deaf({ receiveQueueSize: 50 });
     await flood(peer, bytes, () => runtime.settle());
     expect(peer.stream.queuedBytes).toBeGreaterThan(bytes(1).length * 10_000);
-    // 64 KiB in the stream, and answers: the queue's fifty, of a thousand bytes each at most, and what was in one chunk.
+    // 64 KiB in the stream, plus the queue's fifty answers of at most a thousand bytes each and those of one chunk.
     expect(server.connections[0]?.bufferedBytes).toBeLessThan(65_536 + 150 * 1100);
   });
 

@@ -23,7 +23,7 @@ async function bench(options: Record<string, unknown> = {}, login: Parameters<ty
   server.rpc("ping", () => "pong");
   const peer = await rawClient(runtime, port, login);
   const connection = server.connections[0] as (typeof server.connections)[0];
-  /** The connection still answers. */
+  /** Returns whether the connection still answers. */
   const alive = async (): Promise<boolean> => {
     peer.call("ping", {}, 77);
     return (await peer.received()).some((frame) => frame.type === FrameType.RPC_RESPONSE && frame.id === 77n);
@@ -374,7 +374,7 @@ describe("the rate limit", () => {
     const { runtime, server, peer, connection } = await bench({ rateLimit: { messagesPerSecond: 100 } });
     server.on("note", () => undefined);
     let ms = runtime.now();
-    // Every look at the clock finds it a tenth of a millisecond later, so that a chunk takes several turns.
+    // The clock advances by 0.1 ms on each read, so that a chunk takes several turns.
     runtime.now = () => {
       ms += 0.1;
       return ms;

@@ -14,7 +14,7 @@ const fail = (): never => {
   throw new Error("failed");
 };
 
-/** Handlers named `x`; each asks for its signal. */
+/** Handlers named `x`, each of which accesses its signal. */
 const handlers: Readonly<Record<string, (server: Server, listen: Listen) => void>> = {
   "a method that returns": (server, listen) => server.rpc("x", (_params, context) => listen(context)),
   "a method that throws": (server, listen) =>

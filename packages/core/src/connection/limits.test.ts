@@ -1,4 +1,4 @@
-/** The largest message that a peer accepts, which it says at login. */
+/** The maximum message size of a peer, which it announces at login. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -11,7 +11,7 @@ import { FrameType } from "../wire/constants.ts";
 const KIB = 1024;
 const LARGE = "x".repeat(5 * KIB);
 
-/** A server that accepts at most 4 KiB, or sends more than its client accepts. */
+/** Connects a server and a client with these maximum message sizes. */
 async function pair(server: number, client: number) {
   const runtime = fakeRuntime();
   const { server: ours, errors } = await testServer(runtime, { maxMessageBytes: server * KIB }, (fresh) => {

@@ -19,7 +19,7 @@ async function bench(options: Record<string, unknown> = {}) {
   return { runtime, server, port, errors, rejections };
 }
 
-/** Logs in with this password, up to the frame that ends it. */
+/** Attempts a login with this password and waits for its final frame. */
 async function tryLogin(runtime: FakeRuntime, port: number, password: string): Promise<MemoryPeer> {
   const peer = await rawDial(runtime, port);
   await peer.answerChallenge(peer.requestLogin({ password }));

@@ -6,9 +6,9 @@ import { outcome, testServer } from "../test-support/peers.ts";
 import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 
 const CLOSE_TIMEOUT_MS = 5000;
-/** A tick of the timer wheel, and some. */
+/** Slightly more than a tick of the timer wheel. */
 const TICK_MS = 20;
-/** More than a stream takes while its reader is paused. */
+/** More than a stream accepts while its reader is paused. */
 const FILLER = "x".repeat(70_000);
 
 async function bench(prepare: (server: Server) => void = () => {}) {

@@ -131,7 +131,7 @@ test("every call settles exactly once, whatever happens to the connection, and l
   );
 });
 
-/** Frames a peer might send: right ones, wrong ones, and bytes that are no frames at all. */
+/** Frames that a peer might send: valid and invalid frames, and bytes that aren't frames. */
 const frameTypes = [...Object.values(FrameType), 0x0011, 0x0103, 0xffff];
 const payload = fc.oneof(
   fc.constant(undefined),

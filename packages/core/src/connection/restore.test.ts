@@ -3,7 +3,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
-/** A client that was cut is back by then. */
+/** Time after which a disconnected client has reconnected. */
 const BACK_MS = 100;
 
 async function scene() {

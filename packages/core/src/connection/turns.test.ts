@@ -6,7 +6,7 @@ import { type MemoryPeer, rawClient } from "../test-support/raw-memory.ts";
 import { frame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
-/** A server whose handlers answer at once, or by a promise, and a raw client of it. */
+/** Starts a server whose handlers answer synchronously or by a promise, and a raw client. */
 async function scene() {
   const runtime = fakeRuntime();
   const { server, port } = await testServer(runtime, {}, (fresh) => {
@@ -15,13 +15,13 @@ async function scene() {
   });
   const peer = await rawClient(runtime, port, { extensions: [] });
   const connection = server.connections[0] as (typeof server.connections)[0];
-  /** One chunk with a message of each type. */
+  /** Sends one chunk with a message of each type. */
   const sendChunk = (...types: string[]): void =>
     peer.write(...types.map((type) => frame(FrameType.MESSAGE, { type, data: null })));
   return { runtime, server, connection, peer, sendChunk };
 }
 
-/** The chunks and frames that have arrived since the last call. */
+/** Returns the numbers of chunks and frames received since the last call. */
 async function arrived(peer: MemoryPeer): Promise<{ readonly chunks: number; readonly frames: number }> {
   const frames = (await peer.received()).length;
   return { chunks: peer.chunks.splice(0).length, frames };
@@ -95,7 +95,7 @@ test("frames that one peer has not read are not overwritten by answers to anothe
 });
 
 describe("a connection with much to do", () => {
-  /** Every look at the clock finds it a tenth of a millisecond later. */
+  /** Like `scene`, with a clock that advances by 0.1 ms on each read. */
   async function busyScene() {
     const { runtime, server, port, peers } = await withClients(1);
     const handled: string[] = [];

@@ -9,13 +9,13 @@ function slice() {
   const ofNextTurn: (() => void)[] = [];
   const clock = { nowMs: 100, now: () => clock.nowMs, nextTurn: (task: () => void) => void ofNextTurn.push(task) };
   const one = new TimeSlice(clock);
-  /** Works on a chunk for this long. Returns whether the slice is over. */
+  /** Works on a chunk for this time. Returns whether the slice is used up. */
   const work = (who: object, ms: number, chunkBytes = 100): boolean => {
     one.begin(who, clock.nowMs, chunkBytes);
     clock.nowMs += ms;
     return one.end();
   };
-  /** The event loop goes on after this time. */
+  /** Continues the event loop after this time. */
   const turn = (ms: number): void => {
     clock.nowMs += ms;
     for (const task of ofNextTurn.splice(0)) task();

@@ -1,4 +1,4 @@
-/** Messages with `ack` whose receiver stands still and whose connection is lost at any moment: all are handled once, in order. */
+/** Messages with `ack` whose receiver stalls and whose connection is lost at any moment: all are handled once and in order. */
 import fc from "fast-check";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -11,7 +11,7 @@ interface Options {
   readonly resume: boolean;
   readonly receiveQueueSize: number;
   readonly sendQueueSize: number;
-  /** Of the delays. */
+  /** Seed of the delays. */
   readonly seed: number;
 }
 
@@ -36,7 +36,7 @@ async function scene({ resume, seed, ...queues }: Options) {
   await client.connect();
   const steps: Readonly<Record<string, () => unknown>> = {
     send: () => {
-      // Some have less time than those before.
+      // Some have a shorter timeout than earlier messages.
       const timeoutMs = 50 + 100 * (sent.length % 4);
       const ack = { timeoutMs, delayMs: 200, attempts: 10_000 };
       sent.push(outcome(client.send("order", sent.length, { ack })));
@@ -50,7 +50,7 @@ async function scene({ resume, seed, ...queues }: Options) {
   };
   const end = async (): Promise<void> => {
     const arePending = (): boolean => sent.some(({ state }) => state === "pending");
-    // Calls that block wait behind one another.
+    // Blocking calls wait for each other.
     for (let round = 0; round < 50 && arePending(); round += 1) {
       for (const { open } of gates.splice(0)) open();
       await runtime.advance(2000);

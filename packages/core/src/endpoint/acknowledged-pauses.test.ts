@@ -7,17 +7,17 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { mortalStore } from "../test-support/mortal-store.ts";
 import { outcome, testClient, testPool, testServer } from "../test-support/peers.ts";
 
-/** A message that can't be sent rejects after this time. */
+/** Timeout after which an unsendable message rejects. */
 const REFUSAL_MS = 50;
 
-/** Servers refuse calls and messages with a key for a second, because their store fails. */
+/** Returns options of a server that rejects calls and messages with a key for a second, because its store fails. */
 function refusing(): { readonly resume: { readonly store: Store } } {
   const store = mortalStore(memoryStore());
   store.failing.add("create");
   return { resume: { store } };
 }
 
-/** A handler that fails; its message is delivered again after a while. */
+/** A failing handler, whose message is redelivered later. */
 const fail = (): never => {
   throw new RpcError(900, "Not now");
 };

@@ -12,7 +12,7 @@ import { frame, Type } from "../testing/raw-frames.ts";
 import type { AckOptions } from "./acknowledged-send.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
-/** A client that has lost its stream is connected again by then. */
+/** Time after which a client that has lost its stream has reconnected. */
 const BACK_MS = 1000;
 
 function cut(runtime: FakeRuntime): void {
@@ -27,7 +27,7 @@ async function scene(options: Partial<ServerInit> = {}) {
   return { runtime, server, client };
 }
 
-/** A message that a client sends to a server whose answers the test writes. */
+/** Sends a message from a client to a server whose answers are written by the test. */
 async function withRawServer(ack: AckOptions) {
   const runtime = fakeRuntime();
   const raw = await RawServer.start(runtime);
@@ -190,7 +190,7 @@ describe("send with ack", () => {
       runs += 1;
       cut(runtime);
     });
-    // The answer was lost, and the next attempt comes too late.
+    // The answer was lost, and the next attempt is too late.
     const sent = outcome(client.send("order", {}, { ack: { attempts: 1, once: "order 1" } }));
     await runtime.advance(BACK_MS);
     expect(sent.error?.code).toBe(ErrorCode.NOT_DELIVERED);
@@ -405,7 +405,7 @@ describe("call with once", () => {
     });
     const call = outcome(client.call("charge", {}, { once: "order 1", timeoutMs: 2000 }));
     await runtime.settle();
-    // Nobody listens any more: the next attempts fail before they are sent.
+    // There is no listener any more, so the next attempts fail before they are sent.
     await Promise.all([server.stop({ drainMs: 0 }), cut(runtime), runtime.advance(4000)]);
     expect([call.state, runs]).toEqual(["rejected", 1]);
     const { code, message, details } = call.error as ConduitError;
@@ -501,7 +501,7 @@ describe("call with once", () => {
     server.rpc("slow", () => open.promise);
     server.rpc("quick", () => 1);
     const blob = new Uint8Array(5 * 1024 * 1024);
-    // Each connection has its own limits, which end with it. One of two callers shares the run of the other.
+    // Each connection has its own limits. Callers with the same key share one run.
     for (const key of ["1", "1", "2", "3", "4"]) {
       const { client } = testClient(runtime);
       await client.connect();

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Contract } from "../rpc/contract.ts";
 import { apiOf, type OpenApi } from "./api.ts";
 
-/** An API whose calls resolve with their arguments. */
+/** Returns an API whose calls resolve with their arguments. */
 function recorded(): { readonly calls: unknown[][]; readonly api: OpenApi } {
   const calls: unknown[][] = [];
   const api = apiOf<Contract, "server">(async (...args) => {

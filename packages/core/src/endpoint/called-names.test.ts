@@ -1,4 +1,4 @@
-/** Messages, hooks and contexts name what the program called, not the protocol's own methods behind it. */
+/** Messages, hooks and contexts contain the name that the program called, not the protocol's internal method. */
 
 import { describe, expect, test } from "vitest";
 import type { Client } from "../client/client.ts";
@@ -24,7 +24,7 @@ const HANGS = (server: Server): void => {
   server.rpc("pay", never);
 };
 
-/** Each way to call a method of the protocol, and how messages name it. */
+/** Each way to call one of the protocol's methods, and its name in messages. */
 const CALLS: readonly [called: string, run: (client: Client, signal?: AbortSignal) => Promise<unknown>][] = [
   ['publish to "room:7"', (client, signal) => client.publish("room:7", 1, { signal })],
   ["'order'", (client, signal) => client.send("order", 1, { ack: { attempts: 1, signal } })],
@@ -79,7 +79,7 @@ describe.each(CALLS)("%s", (called, run) => {
     client.connect().catch(() => undefined);
     const [first, second] = [outcome(run(client)), outcome(run(client))];
     await runtime.advance(30_000);
-    // Messages with ack wait longer.
+    // Messages with `ack` wait longer.
     const tooLong = called === "'order'" ? undefined : `${called} timed out after 1000 ms without a connection`;
     expect(first.error?.message).toBe(tooLong);
     expect(second.error?.message).toContain(called);
@@ -230,7 +230,7 @@ test("a server that stops names what it doesn't take", async () => {
   await runtime.settle();
   const calls = CALLS.map(([, run]) => outcome(run(client)));
   await runtime.advance(300_000);
-  // A message with ack waits for the next server.
+  // A message with `ack` waits for the next server.
   await client.close();
   await runtime.settle();
   for (const [index, [called]] of CALLS.entries()) {

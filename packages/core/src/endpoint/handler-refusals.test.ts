@@ -3,7 +3,7 @@ import { ErrorCode, RpcError } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 
-// The library asks again when it gets such an error from a server that didn't begin.
+// The library retries after such an error from a server that didn't start the handler.
 test.each(["RATE_LIMITED", "SERVER_STOPPING", "STORE_FAILED", "STORE_FULL", "TIMEOUT"] as const)(
   "%s of a handler is the answer of a message with ack and of a call with once, which aren't sent again",
   async (codeName) => {

@@ -14,7 +14,7 @@ const CALLS_AT_A_TIME = 500;
 const MIB = 1024 * 1024;
 const FULL = { close: true, reply: true };
 
-/** `gc()`, without a flag on the command line. */
+/** Returns `gc()` without a command-line flag. */
 function collector(): () => void {
   setFlagsFromString("--expose-gc");
   return runInNewContext("gc") as () => void;
@@ -31,7 +31,7 @@ test("requests that were cancelled while they waited take no memory, although ot
   await runtime.settle();
   const used = async (): Promise<number> => {
     peer.sent.length = 0;
-    // The memory of an ArrayBuffer is freed after the collection that found it.
+    // An ArrayBuffer's memory is freed after the collection that finds it.
     for (let round = 0; round < 3; round += 1) {
       await runtime.settle();
       collect();
@@ -145,7 +145,7 @@ test("the heap stays flat over 200,000 calls, cancelled ones among them", async 
   for (let count = 0; count < 400; count += 1) await round();
   const grown = (await used()) - before;
 
-  // A leak of five bytes for each call would show.
+  // Detects a leak of five bytes per call.
   expect(grown).toBeLessThan(MIB);
   expect(client.health().pendingCalls).toBe(0);
 }, 60_000);

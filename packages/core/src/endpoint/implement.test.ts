@@ -133,7 +133,7 @@ describe("option complete", () => {
     });
     expect(server.state).toBe("stopped");
     server.rpc("add", handlers.add);
-    // Startup hooks may register methods, too.
+    // Startup hooks may also register methods.
     server.onStartup(() => void server.rpc("users.list", () => []));
     await server.start();
     expect(server.state).toBe("running");

@@ -4,7 +4,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { withParent } from "./nested-call.ts";
 
-/** The context of a handler whose caller waits as long as is given. */
+/** Returns the context of a handler whose caller has this timeout. */
 async function contextOf(timeoutMs: number, signal?: AbortSignal) {
   const runtime = fakeRuntime();
   const contexts: HandlerContext<unknown>[] = [];

@@ -1,4 +1,4 @@
-/** Streams that are opened while the send queue is full. */
+/** Streams opened while the send queue is full. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -17,7 +17,7 @@ const EXTENSIONS = {
   stream: { streams: 100, overdraft: 32 * MIB },
 };
 
-/** A server's connection whose client reads nothing, until it goes on. */
+/** Returns a server's connection whose client doesn't read until it is resumed. */
 async function congested() {
   const runtime = fakeRuntime();
   const { server, port } = await testServer(runtime, { sendQueueSize: 20 });
@@ -30,7 +30,7 @@ async function congested() {
   return { runtime, peer, connection };
 }
 
-/** A web stream of numbers, which says whether it was cancelled. */
+/** Returns a web stream of numbers that records whether it was cancelled. */
 function source() {
   const facts = { isCancelled: false };
   const stream = new ReadableStream<number>({

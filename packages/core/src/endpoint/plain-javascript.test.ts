@@ -1,4 +1,4 @@
-/** Mistakes that TypeScript would find, as programs in plain JavaScript make them. */
+/** Mistakes of programs in plain JavaScript that TypeScript would detect. */
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ErrorCode, RpcError } from "../errors.ts";
@@ -14,7 +14,7 @@ import { TestNetwork } from "../testing/test-network.ts";
 type Any = any;
 
 let pair: ConnectedPair<Any, Any>;
-/** The same without types. */
+/** The same server without types. */
 let server: Any;
 let client: Any;
 
@@ -219,7 +219,7 @@ test.each(["onClientConnect", "onClientResume"] as const)(
       const gaveUp = new Promise((resolve) => made.client.onError(resolve));
       await made.network.cut();
       await made.clock.advance(20);
-      // The password is right.
+      // The password is correct.
       expect(String(await gaveUp)).not.toContain("password");
     }
     expect(await refused).toMatchObject({

@@ -10,16 +10,16 @@ import { outage } from "../test-support/outage.ts";
 import { outcome, testClient, testPool, testServer } from "../test-support/peers.ts";
 
 const RECONNECT = { delayMs: 500, maxDelayMs: 500, jitter: false };
-/** A client that has lost its stream is connected again by then. */
+/** Time after which a client that has lost its stream has reconnected. */
 const BACK_MS = 1000;
-/** Ten attempts end within a minute. */
+/** Longer than ten attempts take. */
 const OUTAGE_MS = 600_000;
 
 function cut(runtime: FakeRuntime): void {
   runtime.pairs.at(-1)?.dialled.destroy(null);
 }
 
-/** A server that runs one handler of a connection at a time, and a client. */
+/** Starts a client and a server that runs one handler per connection at a time. */
 async function scene(options: Partial<ClientInit> = {}, prepare: (server: Server) => void = () => undefined) {
   const runtime = fakeRuntime();
   const handled: unknown[] = [];
@@ -76,7 +76,7 @@ describe("a message with ack, while its client reconnects", () => {
     const sent = [outcome(client.send("order", 1, { ack: { signal: first.signal } }))];
     sent.push(outcome(client.send("order", 2, { ack: true })));
     await runtime.settle();
-    // Its place in the table of calls is that of the next one.
+    // Its slot in the table of calls is reused by the next call.
     first.abort();
     await runtime.settle();
     for (const n of [3, 4]) sent.push(outcome(client.send("order", n, { ack: true })));
@@ -304,7 +304,7 @@ describe("a message with ack that has no answer in time", () => {
     server.on("order", (_connection, data) => void handled.push(data));
     client.on("order", (data) => void handled.push(data));
     void outcome(sender.call("block", {}, { timeoutMs: 0 }));
-    // Each has less time than the one before, and its delay is shorter.
+    // Each has a shorter timeout than the previous message, and a shorter delay.
     const random = vi.spyOn(Math, "random");
     onTestFinished(() => random.mockRestore());
     for (let n = 0; n < 20; n += 1) random.mockReturnValueOnce(1 - n / 20);
@@ -457,7 +457,7 @@ describe("a message with ack, while a session waits for its next stream", () => 
     const endOutage = outage(runtime);
     cut(runtime);
     await runtime.settle();
-    // More than the session keeps: what follows waits in the queue.
+    // More than the session keeps, so later messages wait in the queue.
     for (let kept = 0; kept < 150; kept += 1) client.send("fill", new Uint8Array(10_000));
     const sent = outcome(client.send("order", data, { ack: true }));
     await runtime.advance(5000);
@@ -471,7 +471,7 @@ describe("a message with ack, while a session waits for its next stream", () => 
     async (what) => {
       const runtime = fakeRuntime();
       const handled: unknown[] = [];
-      // A pool sends again only where the keys are known.
+      // A pool only resends to servers that know the keys.
       const store = what === "pool" ? { store: memoryStore({ now: () => runtime.wallClock() }) } : {};
       const nextServer = (): Promise<{ server: Server }> =>
         testServer(runtime, { handlerConcurrency: 1, closeTimeoutMs: 100, resume: store }, (made) => {
@@ -489,7 +489,7 @@ describe("a message with ack, while a session waits for its next stream", () => 
       const given = send(1, first.signal);
       const sent = [send(2)];
       await runtime.settle();
-      // The next one has its place in the table of calls.
+      // The next call reuses its slot in the table of calls.
       first.abort();
       await runtime.settle();
       sent.push(send(3), send(4));

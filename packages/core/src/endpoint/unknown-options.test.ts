@@ -29,7 +29,7 @@ const news = () => {
   return topics.topic("news:a");
 };
 
-/** A call, its misspelled option, and the call as the message names it with the option that is meant. */
+/** Name of the call, a call with a misspelled option, and the message, which contains the intended option. */
 const CALLS: readonly [called: string, run: () => unknown, message: string][] = [
   ["call", () => pair.client.call("m", {}, { tiemoutMs: 1 } as Any), 'tiemoutMs of call("m"); did you mean timeoutMs?'],
   ["api", () => (pair.client as Any).api.a.b({}, { sginal: 1 }), 'sginal of call("a.b"); did you mean signal?'],

@@ -2,10 +2,10 @@ import { describe, expect, test } from "vitest";
 import { FrameProgress, type ProgressSource } from "./frame-progress.ts";
 
 const PERIOD_MS = 10_000;
-/** The least that must arrive in a period. */
+/** Minimum number of bytes per period. */
 const LEAST = 10 * 1024;
 
-/** Checks every second while `bytesPerSecond` arrive; returns the second in which the frame is too slow, or null. */
+/** Checks every second while `bytesPerSecond` arrive. Returns the second in which the frame is found too slow, or null. */
 function verdict(bytesPerSecond: number, at: (second: number) => Partial<ProgressSource> = () => ({})): number | null {
   const progress = new FrameProgress();
   for (let second = 0; second <= 60; second += 1) {

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
 
-// MessagePack writes maps of 16 and more entries differently.
+// MessagePack encodes maps of 16 and more entries differently.
 test.each([1, 15, 16, 17, 64])("%i entries of metadata arrive", async (count) => {
   const runtime = fakeRuntime();
   await testServer(runtime, {}, (server) => {

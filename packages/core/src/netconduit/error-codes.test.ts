@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { fromNetconduitCode, toNetconduitCode } from "./error-codes.ts";
 
-/** `ErrorCode` of netconduit 5.0.0. */
+/** netconduit 5.0.0's `ErrorCode`. */
 const NETCONDUIT: Readonly<Record<string, number>> = {
   UNKNOWN: 1000,
   INTERNAL: 1001,

@@ -7,7 +7,7 @@ import { outcome, testPool, testServer } from "../test-support/peers.ts";
 
 const { AUTH_FAILED, CONNECTION_CLOSED, CONNECTION_REFUSED, INVALID_STATE, SERVER_STOPPING } = ErrorCode;
 
-/** A server whose method `who` returns its port, and `hang` never returns. */
+/** Starts a server whose method `who` returns its port and whose method `hang` never returns. */
 async function whoServer(runtime: FakeRuntime, port: number, prepare?: (server: Server) => void): Promise<Server> {
   const { server } = await testServer(runtime, { port }, (made) => {
     made.rpc("who", () => port);
@@ -26,7 +26,7 @@ function refusal(promise: Promise<unknown>): Promise<ConduitError> {
   );
 }
 
-/** Says of each stream that is dialled from now on whether it keeps the process running. */
+/** Returns a function that lists, for each stream dialled after this call, whether it keeps the process running. */
 function watchKeeping(runtime: FakeRuntime): () => boolean[] {
   const keeping: boolean[] = [];
   const pair = runtime.pair.bind(runtime);
@@ -232,7 +232,7 @@ describe("calls", () => {
     await runtime.settle();
     expect(running).toMatchObject({ state: "rejected", error: { details: { started: true } } });
     expect(pool.stats.movedCalls).toBe(1);
-    // 290 of 1,000 ms passed before it moved.
+    // 290 of the 1,000 ms elapsed before it moved.
     await runtime.advance(709);
     expect(waiting.state).toBe("pending");
     await runtime.advance(20);
@@ -639,7 +639,7 @@ describe("least-latency", () => {
     expect([await ask(), await ask()].sort()).toEqual([1, 2]);
     for (let n = 0; n < 5; n += 1) expect(await ask()).toBe(2);
     delays.set(2, 45);
-    // Heartbeats of the server that gets no calls are quick, so it gets one again.
+    // The server without calls answers heartbeats quickly, so it gets a call again.
     await runtime.advance(60_000);
     const answers: unknown[] = [];
     for (let n = 0; n < 20; n += 1) answers.push(await ask());

@@ -11,12 +11,12 @@ import type { PoolInit } from "./client-pool.ts";
 
 const { CONNECTION_CLOSED, OUTCOME_UNKNOWN } = ErrorCode;
 
-/** Cuts the connection of a pool to its n-th server. */
+/** Cuts a pool's connection to its n-th server. */
 function cut(runtime: FakeRuntime, n: number): void {
   runtime.pairs[n - 1]?.accepted.destroy(new Error("cut"));
 }
 
-/** Servers on the ports 1 and 2, whose method `pay` and message `order` run `handle`, and a pool of both. */
+/** Starts servers on ports 1 and 2 whose method `pay` and message `order` run `handle`, and a pool for both. */
 async function twoServers(
   handle: (runtime: FakeRuntime, port: number) => unknown,
   store: () => Store | undefined = () => undefined,
@@ -43,7 +43,7 @@ async function twoServers(
   return { runtime, runs, servers, start, pool };
 }
 
-/** Starts a server with the store on port 1, whose method `pay` loses its answer, and a pool of it. */
+/** Starts a server with the store on port 1, whose method `pay` loses its answer, and a pool for it. */
 async function paidOnce(store: (runtime: FakeRuntime, kept: Store) => Store) {
   const runtime = fakeRuntime();
   const kept = store(runtime, bound(memoryStore()));
@@ -61,7 +61,7 @@ async function paidOnce(store: (runtime: FakeRuntime, kept: Store) => Store) {
 }
 
 const never = (): Promise<unknown> => new Promise(() => undefined);
-/** Ten attempts end within a minute. */
+/** Longer than ten attempts take. */
 const OUTAGE_MS = 300_000;
 
 describe("after a lost connection", () => {
@@ -87,7 +87,7 @@ describe("after a lost connection", () => {
     const paying = outcome(pool.call("pay", {}, { once: "k1", timeoutMs: 8000 }));
     await runtime.settle();
     const [home = 0] = runs;
-    // Its process is killed: nothing says which calls were begun.
+    // Its process is killed, so it isn't known which calls were started.
     cut(runtime, home);
     await servers[home - 1]?.stop({ drainMs: 0 });
     await runtime.advance(10_000);
@@ -226,7 +226,7 @@ describe("after a lost connection", () => {
     const shared = memoryStore();
     const { runtime, runs, servers, pool } = await twoServers(
       (at, port) => {
-        // The answer is kept, and lost on its way.
+        // The answer is stored but lost in transit.
         cut(at, port);
         return `paid by ${port}`;
       },
@@ -267,14 +267,14 @@ describe("after a lost connection", () => {
     }));
     await start();
     fails = false;
-    // The first login asks again.
+    // The first login requests it again.
     for (let logins = 0; logins < 2; logins += 1) {
       await pool.disconnect();
       await pool.connect();
     }
     const paying = outcome(pool.call("pay", {}, { once: "k1" }));
     await runtime.settle();
-    // The waits between attempts are random: some attempts may come before the client has connected again.
+    // The delays between attempts are random, so some attempts may happen before the client has reconnected.
     await runtime.advance(10_000);
     expect(paying).toMatchObject({ state: "resolved", value: "paid" });
   });

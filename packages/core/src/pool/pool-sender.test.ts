@@ -12,7 +12,7 @@ function unstarted(name: string): ConduitError {
   return new ConduitError(CONNECTION_CLOSED, `${name} is gone`, { details: { started: false } });
 }
 
-/** The frames that a connection was asked to send. */
+/** Frames passed to a connection for sending. */
 interface Sent {
   readonly to: string;
   readonly name: string;
@@ -20,7 +20,7 @@ interface Sent {
   readonly options: CallOptions | undefined;
 }
 
-/** Connections that note what they send in `sent`, and answer with `answer`. */
+/** Creates connections that record sent frames in `sent` and answer with `answer`. */
 function scene(answer: (to: string) => unknown = (to) => to, settings: Partial<SenderSettings> = {}) {
   const runtime = fakeRuntime();
   const sent: Sent[] = [];
@@ -55,7 +55,7 @@ function scene(answer: (to: string) => unknown = (to) => to, settings: Partial<S
     measured: (ms) => measured.push([name, ms]),
   });
   const sender = new PoolSender({
-    // The first of the candidates.
+    // Chooses the first candidate.
     choose: (candidates) => candidates[0] as (typeof candidates)[number],
     measures: false,
     rpcTimeoutMs: 30_000,

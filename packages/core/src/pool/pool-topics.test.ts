@@ -14,14 +14,14 @@ async function serve(runtime: FakeRuntime, port: number): Promise<{ server: Serv
   return { server, news: server.topic("news", { history: { messages: 100 }, publish: true }) };
 }
 
-/** A pool of servers 1 and 2, which have the topic `news`. */
+/** Creates a pool for servers 1 and 2 with the topic `news`. */
 async function scene(options: Parameters<typeof testPool>[2] = {}) {
   const runtime = fakeRuntime();
   const servers = [await serve(runtime, 1), await serve(runtime, 2)] as const;
   return { runtime, servers, ...testPool(runtime, [1, 2], options) };
 }
 
-/** The server that has the subscriber, and the other one. */
+/** Returns the server with the subscriber, then the other one. */
 function inOrder<T extends { news: Topic }>([one, two]: readonly [T, T]): readonly [T, T] {
   return one.news.size > 0 ? [one, two] : [two, one];
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Registrations } from "./registrations.ts";
 
-/** Clients are lists of the names that they have. */
+/** Clients are represented by lists of their names. */
 function adder(name: string): (to: string[]) => () => void {
   return (to) => {
     if (to.includes(name)) throw new Error(`${name} is taken`);

@@ -74,7 +74,7 @@ function bench(exposeErrors = false) {
   return { runtime, dispatcher, peer, method, on, call, message, reports, unknown };
 }
 
-/** An async schema that accepts numbers over `least`. */
+/** Returns an async schema that accepts numbers greater than `least`. */
 function slowNumber(least: number): v.GenericSchema {
   const schema = v.pipeAsync(
     v.number(),

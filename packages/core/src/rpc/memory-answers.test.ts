@@ -23,7 +23,7 @@ test("a message is delivered again if its handler failed and a later delivery is
 });
 
 test("a caller that changes its answer doesn't change that of those who ask again", () => {
-  // Its values refer to the bytes that they are decoded from, as binary data does.
+  // Its values reference the bytes from which they are decoded, like binary data.
   const codec = { encode: () => Uint8Array.of(7), decode: (bytes: Uint8Array) => ({ delivery: 1, result: bytes }) };
   const answers = new MemoryAnswers(codec, () => 0);
   answers.begin("ada", "id", MESSAGE);

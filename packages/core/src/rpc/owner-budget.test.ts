@@ -6,10 +6,10 @@ test("a user's bytes of the window before count until the window has passed agai
   expect(budget.charge("ada", 6, 0)).toBe(true);
   expect(budget.charge("ada", 4, 999)).toBe(true);
   expect(budget.charge("ada", 1, 999)).toBe(false);
-  // The second window: the first one's bytes may still be there.
+  // In the second window, bytes of the first may still be stored.
   expect(budget.charge("ada", 1, 1000)).toBe(false);
   expect(budget.charge("ada", 0, 1000)).toBe(true);
-  // The third window: the second one had none.
+  // In the third window: there were none in the second.
   expect(budget.charge("ada", 10, 2000)).toBe(true);
 });
 

@@ -18,7 +18,7 @@ const codec: Codec = {
   decode: (bytes) => JSON.parse(new TextDecoder().decode(bytes)),
 };
 
-/** Answers in a store, with a clock. */
+/** Creates answers in a store with a clock. */
 function scene(makeView: (store: Store) => Store = (store) => store, maxOwnerBytes = 256 * 1024 * 1024) {
   const clock = { ms: 0 };
   const store = makeView(memoryStore({ now: () => clock.ms }));
@@ -56,7 +56,7 @@ test("an answer that is too large for the store is forgotten after onceMs", asyn
 
 test("answers that are too large for the store give way to later ones after onceMs", async () => {
   const { answers, clock } = scene();
-  // More than 64 MiB in all.
+  // More than 64 MiB in total.
   for (let i = 0; i < 230; i += 1) {
     await answers.begin("u", `id ${i}`, REQUEST);
     await answers.end("u", `id ${i}`, 1, { result: BIG });
@@ -113,7 +113,7 @@ test("a call that was interrupted is never begun again, and is no dead letter", 
   expect(interrupted).toEqual([]);
 });
 
-/** A store that once keeps a value, and then rejects. */
+/** Returns a store that rejects once after having stored the value. */
 function losingOneAnswer(method: "create" | "put"): (store: Store) => Store {
   return (store) => {
     let isLost = false;
@@ -187,7 +187,7 @@ test("an answer is kept after the last sign of life, in whatever order the store
   expect(await answersOf("another process").begin("u", "id", REQUEST)).toEqual({ result: "done" });
 });
 
-/** A store that servers share, whose writes fail while the test says so. */
+/** Returns a shared store whose writes fail with the error set by the test. */
 function failing(state: { error: Error | null }) {
   return (store: Store): Store => ({
     isShared: true,
@@ -253,7 +253,7 @@ test("a failure that the store couldn't keep isn't told in place of a later deli
   for (const sign of again) sign();
   await new Promise((resolve) => setImmediate(resolve));
   clock.ms = 31_000;
-  // The first process was lost in its second delivery.
+  // The first process was killed during its second delivery.
   expect(await answersOf("another process").begin("u", "id", { ...message, delivery: 2 })).toBe(3);
 });
 

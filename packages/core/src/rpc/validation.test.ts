@@ -21,7 +21,7 @@ function fields(schema: Schema, value: unknown): [field: string, code: number][]
   return errors.map((error) => [error.field, error.code]);
 }
 
-/** A schema that answers with whatever issues it is given. */
+/** Returns a schema that reports the given issues. */
 function failing(...issues: unknown[]): Schema {
   return {
     "~standard": { version: 1, vendor: "test", validate: () => ({ issues: issues as SchemaIssue[] }) },

@@ -5,7 +5,7 @@ import type { Connection } from "./connection.ts";
 
 type Connections = ReadonlyMap<string, ProtocolConnection<Connection>>;
 
-/** Ten thousand connections, and how often one of them was looked at. */
+/** Creates ten thousand connections, and counts accesses to them. */
 function crowd() {
   const looked = { up: 0, at: 0 };
   const connections = new Map<string, unknown>();

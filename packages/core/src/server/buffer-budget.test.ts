@@ -4,7 +4,7 @@ import { BufferBudget, type BufferHolder } from "./buffer-budget.ts";
 
 const KIB = 1024;
 
-/** A budget of 100 KiB, and connections that hold what a test says. */
+/** Returns a budget of 100 KiB, and connections whose held bytes are set by tests. */
 function bench() {
   const tasks: (() => void)[] = [];
   const aborted: string[] = [];

@@ -1,4 +1,4 @@
-/** The memory that a server's connections hold together, against `maxBufferedBytes`. */
+/** Total memory held by a server's connections, limited by `maxBufferedBytes`. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
@@ -16,7 +16,7 @@ import type { Server } from "./server.ts";
 
 const MIB = 1024 * 1024;
 
-/** A server whose connections may hold 4 MiB, and its clients. */
+/** Starts a server whose connections may hold 4 MiB, with clients. */
 async function bench(
   count: number,
   prepare: (server: Server) => void = () => undefined,

@@ -7,7 +7,7 @@ import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { DeadLetters } from "./dead-letters.ts";
 
-/** Dead letters with these ids in a store. */
+/** Creates dead letters with these ids in a store. */
 function scene(...ids: readonly string[]) {
   const store = memoryStore();
   const failures: unknown[] = [];

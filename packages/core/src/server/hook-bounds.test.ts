@@ -10,7 +10,7 @@ import type { Server, ServerInit } from "./server.ts";
 
 const users = { bob: { password: "builder" } };
 
-/** A client of a server whose hooks don't finish until they are told to. */
+/** Starts a client of a server whose hooks are completed by the test. */
 async function scene(
   prepare: (server: Server, hook: () => Promise<void>) => void,
   options: Partial<ServerInit> = {},
@@ -31,7 +31,7 @@ async function scene(
   });
   const { client } = testClient(runtime, { username: "bob", password: "builder" });
   await client.connect();
-  /** Lets the first hook finish. Returns how many have started. */
+  /** Completes the first hook. Returns the number of started hooks. */
   const startedAfterOne = async (): Promise<number> => {
     running.shift()?.();
     await runtime.settle();

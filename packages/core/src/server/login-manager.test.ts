@@ -31,7 +31,7 @@ function throwing(): never {
   throw new Error("out of memory");
 }
 
-/** A login manager, a stand-in for its server, and peers that log in. */
+/** A login manager with a stub server, and peers that log in. */
 class LoginBench {
   readonly runtime = fakeRuntime();
   readonly rejections: Rejection[] = [];
@@ -42,11 +42,11 @@ class LoginBench {
   }[] = [];
   readonly timedOut: ProtocolConnection<unknown>[] = [];
   readonly closed: CloseReason[] = [];
-  /** Why the server admits no more clients; null: it does. */
+  /** The reason for which the server rejects new clients; null if it accepts them. */
   refusal: { readonly code: number; readonly message: string } | null = null;
-  /** Looks up the session that each login asks for; null: none asks for one. */
+  /** Looks up the session that each login requests; null if none is requested. */
   recall: ((timeoutMs: number) => Promise<null>) | null = null;
-  /** Clients that the server still admits. */
+  /** Number of further clients that the server accepts. */
   room = Number.POSITIVE_INFINITY;
   readonly logins: LoginManager<unknown>;
   readonly #core: EndpointCore<unknown>;
@@ -93,7 +93,7 @@ class LoginBench {
     };
   }
 
-  /** Before its first start. */
+  /** Creates a login manager that hasn't been started. */
   static closed(options: Partial<ServerOptions> = {}): LoginBench {
     return new LoginBench(options);
   }
@@ -104,7 +104,7 @@ class LoginBench {
     return bench;
   }
 
-  /** Both ends of a stream, accepted from this host. */
+  /** Creates both ends of a stream, accepted from this host. */
   stream(host = SOMEWHERE): { peer: MemoryPeer; stream: ByteStream } {
     const [theirs, ours] = this.runtime.pair();
     const remote: Address = { kind: "tcp", host, port: 50_000, family: "IPv4" };
@@ -114,7 +114,7 @@ class LoginBench {
     };
   }
 
-  /** A peer whose login begins. */
+  /** Starts a peer's login. */
   begin(host?: string): Attempt {
     const { peer, stream } = this.stream(host);
     const machine = new ConnectionStateMachine({ wallClock: () => 0, listenerFailed: () => undefined });
@@ -124,14 +124,14 @@ class LoginBench {
     return { peer, connection };
   }
 
-  /** A peer whose AUTH_REQUEST is on its way. Its password decides at once. */
+  /** Starts a login and sends AUTH_REQUEST, whose password is verified immediately. */
   async ask(host?: string, password = PASSWORD): Promise<Attempt> {
     const attempt = this.begin(host);
     attempt.peer.send(FrameType.AUTH_REQUEST, { password_hash: passwordHash(password, this.runtime.crypto) });
     return attempt;
   }
 
-  /** Tries wrong passwords from one address, one after the other. */
+  /** Tries wrong passwords from one address sequentially. */
   async fail(times: number, host?: string): Promise<void> {
     for (let count = 0; count < times; count += 1) {
       await this.ask(host, "wrong");
@@ -139,7 +139,7 @@ class LoginBench {
     }
   }
 
-  /** A client's side of SCRAM. */
+  /** Creates a client's side of SCRAM. */
   handshake(password = PASSWORD, username?: string): ClientHandshake {
     const { crypto } = this.runtime;
     const info = { name: "raw", version: "1", description: "" };
@@ -152,7 +152,7 @@ class LoginBench {
     });
   }
 
-  /** Sends the first frame of SCRAM and takes the challenge. @returns what sends the answer. */
+  /** Sends SCRAM's first frame and receives the challenge. @returns a function that sends the answer */
   async challenged({ peer }: Attempt, handshake = this.handshake()): Promise<() => void> {
     peer.send(FrameType.AUTH_REQUEST, handshake.start());
     const challenge = await peer.next(FrameType.AUTH_CHALLENGE);
@@ -276,7 +276,7 @@ describe("the time of a login", () => {
     await attempt.peer.next(FrameType.AUTH_CHALLENGE);
     attempt.peer.send(FrameType.AUTH_RESPONSE, { token: "ada's" });
     await bench.runtime.settle();
-    // Still open, to see what else is sent.
+    // Kept open, to observe what else is sent.
     attempt.peer.pause();
     bench.logins.refuse(attempt.connection, ErrorCode.AUTH_TIMEOUT, "too late");
     held.open();
@@ -327,7 +327,7 @@ describe("the number of logins at the same time", () => {
   test("counts one that was refused until its connection is over, and does not report it a second time", async () => {
     const bench = await LoginBench.open({ maxPendingLogins: 1 });
     const { peer, connection } = bench.begin();
-    // It does not read, so its connection stays.
+    // It doesn't read, so its connection stays open.
     peer.pause();
     peer.send(FrameType.AUTH_REQUEST, {});
     await bench.runtime.settle();
@@ -514,7 +514,7 @@ describe("wrong passwords from one address", () => {
 });
 
 describe("logins that a function of the application checks", () => {
-  /** A server with four places whose look-up of users takes until the gate is opened. */
+  /** Starts a server with four places whose user look-up waits for the gate. */
   async function slow() {
     const held = gate();
     const asked: string[] = [];
@@ -636,7 +636,7 @@ describe("a login that asks for a session of another process", () => {
 });
 
 describe("a login that was recorded", () => {
-  /** Logs in. @returns what the client sent. */
+  /** Logs in. @returns what the client sent */
   async function recorded(
     bench: LoginBench,
   ): Promise<{ request: Record<string, unknown>; response: { data: string } }> {

@@ -10,15 +10,15 @@ import { outcome, testClient, testServer } from "../test-support/peers.ts";
 
 const STORED = { ack: { stored: true } } as const;
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
-/** A client is connected again by then. */
+/** Time after which a client has reconnected. */
 const BACK_MS = 1000;
 
-/** A server with a store, and a client whose handlers end when the test says so. */
+/** Starts a server with a store, and a client whose handlers are completed by the test. */
 async function scene(resume: { maxBytes?: number } = {}) {
   const runtime = fakeRuntime();
   const store: Store = memoryStore({ now: () => runtime.wallClock() });
   let view = mortalStore(store);
-  /** Logins whose answers are lost with their streams. */
+  /** Number of logins whose answers are lost with the streams. */
   let lostAnswers = 0;
   let isLost = false;
   const connectionData = (): Record<string, unknown> => {
@@ -77,7 +77,7 @@ async function scene(resume: { maxBytes?: number } = {}) {
     addHook: () => {
       hasHook = true;
     },
-    /** The process of the server ends as by `kill -9`, and another begins. @param prepare changes its view of the store */
+    /** Ends the server's process as by `kill -9` and starts another. @param prepare changes its view of the store */
     async restart(prepare: () => void = () => undefined): Promise<void> {
       view.isDead = true;
       for (const { accepted } of runtime.pairs) accepted.destroy(null);
@@ -167,7 +167,7 @@ test("A message that was handled while the store failed is removed from it later
   all.view.failing.delete("delete");
   await all.runtime.advance(1500);
   expect(await all.stored()).toEqual([]);
-  // Longer than the client knows the keys.
+  // Longer than the client remembers the keys.
   await all.runtime.advance(180_000);
   await all.restart();
   expect(all.handled).toEqual([1, 2]);
@@ -286,7 +286,7 @@ test("A signal gives a message up until the store has it", async () => {
   expect(await all.stored()).toEqual([]);
 });
 
-/** Reads of stored messages wait for `open`. */
+/** Makes reads of stored messages wait for `open`. */
 function holdReads(all: Awaited<ReturnType<typeof scene>>) {
   const reading = gate();
   const { get } = all.view;
@@ -422,8 +422,8 @@ describe("a session that goes on at another server, while the former one still h
   type Sharing = Awaited<ReturnType<typeof sharing>>;
 
   /**
-   * The client has come from one server to another, which share a store. The first one had stored a message meanwhile.
-   * @param coming called before the client comes to the next server
+   * Moves a client from one server to another with the same store, after the first server has stored a message.
+   * @param coming called before the client connects to the next server
    */
   async function moved(coming: (former: Sharing, next: Sharing) => unknown = () => undefined) {
     const runtime = fakeRuntime();

@@ -4,7 +4,7 @@ import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
-/** A client that was cut is back by then. */
+/** Time after which a disconnected client has reconnected. */
 const BACK_MS = 100;
 
 describe("a session that is resumed", () => {
@@ -70,7 +70,7 @@ describe("a session that was busy", () => {
     const { _connection: protocol } = server.connections[0] as unknown as {
       readonly _connection: ProtocolConnection<unknown>;
     };
-    // An acknowledgement is kept, in a segment of its own size or more.
+    // An acknowledgement is kept, in a segment of at least its size.
     expect(protocol.resumption?.stream.sent.length).toBeGreaterThan(0);
     expect(protocol.heldBytes).toBe(protocol.resumption?.stream.sent.capacity);
     expect(protocol.heldBytes).toBeLessThanOrEqual(8 * 1024);

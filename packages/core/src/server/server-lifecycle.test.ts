@@ -9,14 +9,14 @@ import { memoryPeer, PASSWORD, rawClient, rawDial } from "../test-support/raw-me
 import { FrameType } from "../wire/constants.ts";
 import { Server, type ServerInit } from "./server.ts";
 
-/** A server that has not been started. */
+/** Creates a server without starting it. */
 function idle(options: Partial<ServerInit> = {}) {
   const runtime = fakeRuntime();
   const server = new Server({ password: PASSWORD, host: "test", scramIterations: 4096, ...options }, runtime);
   return { runtime, server };
 }
 
-/** Has the runtime's next listener accept a client before it is known to listen. @returns the client's stream, then */
+/** Makes the runtime's next listener accept a client before `listen` resolves. @returns the client's stream when that happens */
 function comeEarly(runtime: FakeRuntime): Promise<ByteStream> {
   return new Promise((resolve) => {
     const listen = runtime.listen.bind(runtime);

@@ -5,7 +5,7 @@ import { parseServerOptions } from "./server-options.ts";
 const MIB = 1024 * 1024;
 const password = "secret";
 
-/** `[option, rule, received]` of the only problem. */
+/** Returns `[option, rule, received]` of the only problem. */
 function problem(options: Record<string, unknown>): unknown[] {
   try {
     parseServerOptions({ password, ...options });

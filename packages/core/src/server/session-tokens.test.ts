@@ -4,7 +4,7 @@ import { RuntimeContext } from "../context/runtime-context.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { Sessions } from "./sessions.ts";
 
-/** Sessions with one session whose first token is "first". */
+/** Creates sessions that contain one session with the first token "first". */
 function scene() {
   const stream = { received: 0, sent: { isPossible: () => true } };
   const protocol = { isOpen: true, resumption: { stream } } as unknown as ProtocolConnection<unknown>;

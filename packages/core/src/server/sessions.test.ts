@@ -10,7 +10,7 @@ import { Type } from "../testing/raw-frames.ts";
 import { payloadOf } from "../testing/raw-peer.ts";
 import { resumeRequest, Sessions } from "./sessions.ts";
 
-/** A connection that has received so many bytes, and of which up to 100 were sent. */
+/** Creates a connection that has received `received` bytes and sent up to 100. */
 function connection(received = 0): ProtocolConnection<unknown> {
   const sent = { isPossible: (count: number) => count <= 100 };
   const resumption = { stream: { received, sent } };

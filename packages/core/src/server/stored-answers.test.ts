@@ -9,12 +9,12 @@ import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import type { Server } from "./server.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
-/** By then a client is connected again, and failed attempts were repeated. */
+/** Time after which a client has reconnected and repeated failed attempts. */
 const BACK_MS = 3000;
-/** The same after many failures, when a message with `ack` waits for up to 30 s. */
+/** The same after many failures, when the delay of a message with `ack` is up to 30 s. */
 const LATEST_BACK_MS = 31_000;
 
-/** A server with a store, its client, and a way to have the server's process end and another begin. */
+/** Starts a server with a store and a client. `restart` ends the server's process and starts another. */
 async function scene(options: { readonly onceMs?: number; readonly store?: Store } = {}) {
   const runtime = fakeRuntime();
   const { onceMs, store = memoryStore({ now: () => runtime.wallClock() }) } = options;
@@ -42,11 +42,11 @@ async function scene(options: { readonly onceMs?: number; readonly store?: Store
       await client.connect();
       return current.server;
     },
-    /** As `kill -9` and a new start. */
+    /** Like `kill -9` and a restart. */
     async restart(prepare: (server: Server) => void): Promise<Server> {
       view.isDead = true;
       for (const { accepted } of runtime.pairs) accepted.destroy(null);
-      // It waits in vain for its last writes.
+      // Its last writes never complete.
       const stopped = current.server.stop({ drainMs: 0 });
       await runtime.advance(200);
       await stopped;
@@ -248,7 +248,7 @@ describe("once with a store", () => {
     const a = outcome(first.call("charge", {}, { once: "1", timeoutMs: 120_000 }));
     await runtime.settle();
     const b = outcome(second.call("charge", {}, { once: "1", timeoutMs: 120_000 }));
-    // Longer than the first one's lease: it shows that it lives.
+    // Longer than the first process's lease, which it renews.
     await runtime.advance(50_000);
     expect([a.state, b.state, runs]).toEqual(["pending", "pending", 1]);
     open.open();

@@ -13,7 +13,7 @@ import type { Server } from "./server.ts";
 import { keyOf, StoredSessions } from "./stored-sessions.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
-/** A client is connected again by then. */
+/** Time after which a client has reconnected. */
 const BACK_MS = 1000;
 
 type Closing = { close(request: { code: number; message: string; reconnect: boolean }): Promise<void> };
@@ -25,7 +25,7 @@ function aborted(signal: AbortSignal): Promise<never> {
   });
 }
 
-/** A server with a store, its client, and a way to have the server's process end and another begin. */
+/** Starts a server with a store and a client. `kill` ends the server's process. */
 async function scene(prepare: (server: Server) => void, resume: { maxBytes?: number } = {}, options = {}) {
   const runtime = fakeRuntime();
   const store = memoryStore({ now: () => runtime.wallClock() });
@@ -57,11 +57,11 @@ async function scene(prepare: (server: Server) => void, resume: { maxBytes?: num
     get serverErrors() {
       return current.errors;
     },
-    /** The process of the server ends as by `kill -9`. */
+    /** Ends the server's process as by `kill -9`. */
     async kill(): Promise<void> {
       view.isDead = true;
       for (const { accepted } of runtime.pairs) accepted.destroy(null);
-      // It waits in vain for its last writes.
+      // Its last writes never complete.
       const stopped = current.server.stop({ drainMs: 0 });
       await runtime.advance(200);
       await stopped;
@@ -94,7 +94,7 @@ function sessionsIn(store: Store, runtime: FakeRuntime): StoredSessions {
 }
 
 describe("a session that another node takes over", () => {
-  /** A session that has handled five messages since the store was told. */
+  /** Creates a session that has handled five messages since the store was last updated. */
   async function behind() {
     const runtime = fakeRuntime();
     const view = mortalStore(memoryStore({ now: () => runtime.wallClock() }));
@@ -153,7 +153,7 @@ describe("a session whose server was started anew", () => {
       server.on("n", (_client, n) => void second.push(n));
       server.rpc("call", ({ n }) => void second.push(n));
     });
-    // The call had been refused: no such method.
+    // The call was rejected because the method doesn't exist.
     expect(second).toEqual([3, 4, 5]);
     expect(unfinished).toEqual({ unfinished: 3 });
     expect(resumed).toEqual([{ replayed: 3, lost: 0, restarted: true }]);
@@ -281,7 +281,7 @@ describe("a session whose server was started anew", () => {
     await runtime.advance(2 * BACK_MS);
     for (const { accepted } of runtime.pairs) accepted.destroy(null);
     await runtime.settle();
-    // The client comes back, and the process ends before the store has heard of that.
+    // The client reconnects, and the process ends before the store is updated.
     view.failing.add("put");
     await runtime.advance(BACK_MS);
     client.send("n", 1);

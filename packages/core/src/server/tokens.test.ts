@@ -13,7 +13,7 @@ import { FrameType } from "../wire/constants.ts";
 import type { ServerInit } from "./server.ts";
 
 const FAR: Address = { kind: "tcp", host: "192.0.2.7", port: 50_000, family: "IPv4" };
-/** Tokens of two users; "late" ends 30 seconds after the start, and "later" after 90. */
+/** Tokens of two users; "late" expires 30 seconds after the start, "later" after 90. */
 const identities: Readonly<Record<string, Identity>> = {
   good: { name: "ada", roles: ["admin"], claims: { sub: "42" } },
   late: { name: "ada", expiresAt: EPOCH_MS + 30_000 },
@@ -44,7 +44,7 @@ function bearer(runtime: FakeRuntime, credentials: ClientInit["credentials"], op
   return testClient(runtime, { password: undefined, credentials, reconnect: { enabled: false }, ...options }).client;
 }
 
-/** The next stream seems to lead to another machine, from one side. */
+/** Makes the next stream appear to connect to another machine, as seen by one side. */
 function farAway(runtime: FakeRuntime, side: "client" | "server"): void {
   const pair = runtime.pair.bind(runtime);
   runtime.pair = () => {
@@ -341,7 +341,7 @@ describe("a token that renews an identity", () => {
     expect(errors).toEqual([]);
   });
 
-  /** A user that logs in by a password over plain TCP to another machine, as this side sees it, and renews by a token. */
+  /** Logs in a user by password and renews by token, over plain TCP that this side considers a connection to another machine. */
   async function renewedFrom(side: "client" | "server") {
     const runtime = fakeRuntime();
     const verifier = await scramVerifier("lovelace", runtime, { iterations: FEW_ITERATIONS });

@@ -3,7 +3,7 @@ import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { FileTurns, filesInTurns } from "./file-turns.ts";
 
-/** Turns of 2 ms, on a clock that operations and their work move. */
+/** Creates turns of 2 ms, with a clock advanced by operations and their work. */
 function scene() {
   let nowMs = 100;
   const later: (() => void)[] = [];
@@ -15,13 +15,13 @@ function scene() {
     pass(ms: number): void {
       nowMs += ms;
     },
-    /** An operation that ends at once, with work behind it. */
+    /** Runs an operation that ends immediately and is followed by work. */
     async end(name: string, workMs: number): Promise<void> {
       await turns.run(async () => undefined);
       continued.push(name);
       nowMs += workMs;
     },
-    /** The next turn, if one was asked for. Returns whether it was. */
+    /** Runs the next turn if one was requested. Returns whether it was. */
     async nextTurn(): Promise<boolean> {
       const task = later.shift();
       task?.();
@@ -81,7 +81,7 @@ test("an operation that fails has its turn, too", async () => {
   await expect(failed).rejects.toThrow("failed");
 });
 
-/** Anything that is called with anything, and notes that. */
+/** Returns an object that records all calls of its methods. */
 function noting(asked: unknown[], returned: Record<string, unknown> = {}) {
   return new Proxy(
     {},

@@ -4,7 +4,7 @@ import * as zlib from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { makeRuntime, type RuntimePrimitives } from "./make-runtime.ts";
 
-/** Primitives of Node.js that log their calls. */
+/** Returns Node.js primitives that log their calls. */
 function primitives(given: Partial<RuntimePrimitives> = {}) {
   const log: unknown[] = [];
   const made: RuntimePrimitives = {

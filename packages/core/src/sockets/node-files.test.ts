@@ -5,7 +5,7 @@ import { expect, test } from "vitest";
 import { systemError, temporaryFolder } from "../test-support/file-scene.ts";
 import { type NodeFileSystem, nodeFiles } from "./node-files.ts";
 
-/** The disk, some of whose operations are replaced. */
+/** Returns files on disk, with some operations replaced. */
 function filesWith(changes: Partial<NodeFileSystem>) {
   return nodeFiles({ ...fs, ...changes }, path, createHash);
 }

@@ -16,7 +16,7 @@ const facts: StreamFacts = {
   silentEnd: null,
 };
 
-/** A stream whose socket is a log of its calls. */
+/** A stream that logs the calls of its socket. */
 class LoggedStream extends SocketStreamBase {
   readonly log: string[] = [];
   readonly queuedBytes = 0;

@@ -15,7 +15,7 @@ const PEM = {
 const events = { accepted: () => {}, failed: () => {} };
 const { signal } = new AbortController();
 
-/** Sockets that can reach these hosts, and record which were tried. */
+/** Returns sockets that can reach these hosts and that record the attempts. */
 function reachable(...hosts: string[]) {
   const sockets = new FakeSockets();
   const tried: string[] = [];
@@ -190,7 +190,7 @@ describe("listen", () => {
   describe("on a path where a socket is", () => {
     const path = "/x.sock";
 
-    /** Binding fails the first time. `open` answers the probe. */
+    /** Returns sockets whose first bind fails. `open` answers the probe. */
     function occupied(open: (attempt: ConnectAttempt<FakeSocket>, sockets: FakeSockets) => void) {
       const sockets = new FakeSockets();
       const timers = { setTimeout: (task: () => void) => queueMicrotask(task), clearTimeout: () => {} };

@@ -12,7 +12,7 @@ const sleep = async (): Promise<void> => {};
 const probe = fail;
 
 describe("bindUnixSocket", () => {
-  /** A file is in the way. Counts attempts to bind, and removals. */
+  /** Simulates an existing file at the path. Counts attempts to bind and removals. */
   function inTheWay(facts: { isSocket?: boolean | null; answer?: string; removal?: string }) {
     const seen = { binds: 0, removed: 0 };
     const probe = async (): Promise<void> => {

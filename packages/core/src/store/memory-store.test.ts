@@ -32,7 +32,7 @@ test("keeping a value doesn't look through all others", async () => {
   for (let n = 0; n < 1000; n += 1) await store.put(`key/${n}`, bytes(1), 1000);
   const count = looks.mock.calls.length;
   looks.mockRestore();
-  // Once each time that their number has doubled.
+  // Once each time the number of entries doubles.
   expect(count).toBeLessThan(20);
 });
 

@@ -12,7 +12,7 @@ const TTL_MS = 2000;
 let store: FileStore | null = null;
 afterEach(() => store?.close());
 
-/** A store in memory, with a clock, and a way to have a burst of values created. */
+/** Creates an in-memory store with a clock, and a function that creates a burst of values. */
 async function scene() {
   const clock = { ms: 0 };
   const opened = await openSqliteStore(

@@ -5,7 +5,7 @@ import { RenewedMap } from "./renewed-map.ts";
 test("holds what a Map would", () => {
   const map = new RenewedMap<number, number>();
   const model = new Map<number, number>();
-  // More deletions than it takes for a copy.
+  // More deletions than necessary for a copy.
   const steps = fc.array(fc.tuple(fc.nat(30), fc.boolean()), { minLength: 5000, maxLength: 5000 });
   fc.assert(
     fc.property(steps, (all) => {

@@ -8,12 +8,12 @@ interface Timer {
   readonly atMs: number;
 }
 
-/** A clock that stands still until the test moves it; its timers may fire early, or late. */
+/** A clock controlled by the test, whose timers may fire early or late. */
 class FakeClock {
   nowMs = 12_345.678;
-  /** How early, by the clock, timers fire. */
+  /** Time in ms by which timers fire early. */
   earlyMs = 0;
-  /** Timers ever set: what the wheel costs the runtime. */
+  /** Number of timers ever set, which is the wheel's cost for the runtime. */
   armed = 0;
   keptAlive = false;
   readonly timers: Set<Timer> = new Set();
@@ -46,7 +46,7 @@ class FakeClock {
     this.nowMs = until;
   }
 
-  /** Lets time pass without running timers, as a blocked event loop does. */
+  /** Advances the time without running timers, like a blocked event loop. */
   block(ms: number): void {
     this.nowMs += ms;
   }
@@ -328,7 +328,7 @@ describe("TimerWheel", () => {
             wheel.cancel(entries[entry] as Entry);
           }
           if (kind === "advance") {
-            // A tick, and the timer's rounding up to a whole millisecond.
+            // A tick plus the rounding up of timers to a whole millisecond.
             for (const at of due) expect(at ?? runtime.nowMs).toBeGreaterThan(runtime.nowMs - 18);
           }
         }

@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { RateLimiter } from "./token-bucket.ts";
 
-/** How many of `count` messages pass at `now`. */
+/** Returns how many of `count` messages pass at `now`. */
 function passing(limiter: RateLimiter, now: number, count: number, bytes = 1): number {
   let passed = 0;
   for (let sent = 0; sent < count; sent++) {
@@ -37,7 +37,7 @@ describe("RateLimiter", () => {
     passing(limiter, 1000, 100);
     limiter.allow(1000, 1500);
     expect(passing(limiter, 1500, 100)).toBe(5);
-    // It was silent for a second before it lost its stream for three.
+    // It was idle for a second before it lost its stream for three.
     limiter.allow(2500, 5500);
     expect(passing(limiter, 5500, 100)).toBe(40);
     limiter.allow(62_500, 65_500);

@@ -37,7 +37,7 @@ describe("the charges of decoded values", () => {
   });
 
   const manyKeys = Array.from({ length: 17 }, (_, place) => [0xa1, 0x61 + place, 0xc0]).flat();
-  // In a message full of them, the charges for their places are refused first.
+  // In a message full of them, the charges for their slots exceed the limit first.
   test.each([
     ["an empty array", [0x90], ARRAY_COST],
     ["an empty map", [0x80], MAP_COST],
@@ -91,7 +91,7 @@ describe("the charges of decoded values", () => {
       reader.decode(Uint8Array.from(bytes), 0, bytes.length, false);
       return reader.cost;
     };
-    // A key that was read before costs no string.
+    // A key that was read before isn't charged as a string.
     read(0x84, 0xa1, 0x61, 0xc0, 0xa1, 0x62, 0xc0, 0xa1, 0x63, 0xc0, 0xa1, 0x64, 0xc0);
     const known = read(0x82, 0xa1, 0x61, 0xc0, 0xa1, 0x62, 0xc0);
     const other = read(0x82, 0xa1, 0x63, 0xc0, 0xa1, 0x62, 0xc0);

@@ -31,7 +31,7 @@ function joined(...parts: Uint8Array[]): Uint8Array {
   return new Uint8Array(Buffer.concat(parts));
 }
 
-/** The payload bytes and correlation ids of all frames that can be had now. */
+/** Returns payload bytes and correlation ids of all available frames. */
 function drain(decoder: FrameDecoder): string[] {
   const frames: string[] = [];
   while (decoder.next()) {
@@ -252,7 +252,7 @@ describe("FrameDecoder", () => {
   });
 
   describe("gives memory back", () => {
-    /** Remembers what was given back. */
+    /** Creates a decoder and records released bytes. */
     function scene(): { decoder: FrameDecoder; released: number[]; push(bytes: Uint8Array): boolean } {
       const released: number[] = [];
       const memory = {
@@ -297,7 +297,7 @@ describe("FrameDecoder", () => {
       for (let round = 0; round < 2; round++) {
         push(cut.subarray(0, 1000));
         expect(push(cut.subarray(1000))).toBe(true);
-        // That the one before was not is of no account.
+        // Independent of the previous frame, which wasn't shared.
         expect(decoder.isShared).toBe(true);
         if (round === 0) decoder.leaveFrame();
       }
@@ -327,7 +327,7 @@ describe("FrameDecoder", () => {
         const size = cuts[i % cuts.length] as number;
         cut.push(all.slice(at, at + size));
         at += size;
-        // Now and then nothing is read, so that a chunk arrives while bytes are undecoded.
+        // Sometimes nothing is read, so that a chunk arrives while bytes are undecoded.
         if (i % (lag + 1) === 0) found.push(...drain(cut));
       }
       found.push(...drain(cut));

@@ -145,7 +145,7 @@ describe("FrameWriter", () => {
 
   test("refuses a payload over the limit before anything is written, with both numbers", () => {
     const writer = writerWith({ maxMessageBytes: 100 });
-    // {type: "t", data: <str 8>} takes 15 bytes beside the text.
+    // {type: "t", data: <str 8>} takes 15 bytes in addition to the text.
     writer.message(0, 0, "t", "x".repeat(85));
     const { end } = writer;
     expect(() => writer.message(0, 0, "t", "x".repeat(86))).toThrow(
@@ -171,7 +171,7 @@ describe("FrameWriter", () => {
     ["of 1024 bytes", 1024, 100, 0, 1024],
   ])("compresses as netconduit does: a payload %s", (_what, plainBytes, compressedBytes, flags, sentBytes) => {
     const writer = writerWith({ compress: () => new Uint8Array(compressedBytes) });
-    // {type: "t", data: <str 16>} takes 16 bytes beside the text.
+    // {type: "t", data: <str 16>} takes 16 bytes in addition to the text.
     writer.message(0, 0, "t", "x".repeat(plainBytes - 16));
     const view = new DataView(writer.bytes.buffer, writer.start);
     expect([view.getUint16(8), view.getUint32(12)]).toEqual([flags, sentBytes]);

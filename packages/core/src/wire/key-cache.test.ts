@@ -33,7 +33,7 @@ describe("KeyCache", () => {
 
   test("keeps several strings that fall into one set, and stays right when it forgets some", () => {
     const cache = new KeyCache();
-    // Same length, first, middle and last bytes: one set.
+    // Same length and same first, middle and last bytes, so all are in one set.
     const alike = Array.from({ length: 9 }, (_, i) => `a${i}bcdef`);
     for (const text of alike) store(cache, text);
     const found = alike.map((text) => find(cache, text));

@@ -8,10 +8,10 @@ test.each<[string, unknown, string | null]>([
   ["one more", { key: "x".repeat(4094) }, "has 4097 characters, more than 4096"],
   ["no map", [], "is not a map"],
   ["a number", { n: 1 }, "has a number at 'n' and not a string"],
-  // Receivers refuse such keys: a message with one would be lost.
+  // Receivers reject such keys, so a message with one would be lost.
   ["the key __proto__", JSON.parse('{"__proto__":"x"}'), "has the key '__proto__', which is not allowed"],
   ["the key constructor", { constructor: "x" }, "has the key 'constructor', which is not allowed"],
-  // It has no UTF-8 form: the receiver would get another text.
+  // It can't be encoded as UTF-8; the receiver would get another text.
   ["a value with a lone surrogate", { n: "\ud800" }, "has a lone surrogate at 'n'"],
   ["a key with a lone surrogate", { "\udc00": "x" }, "has a lone surrogate at '\udc00'"],
 ])("of metadata, %s is allowed or not", (_what, meta, problem) => {

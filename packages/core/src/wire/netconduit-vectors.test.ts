@@ -1,4 +1,4 @@
-/** Frames made by netconduit's own encoder: what it sends must be read, and what is sent must be what it would send. */
+/** Frames from netconduit's own encoder: decoding must accept them, and encoding must produce the same bytes. */
 
 import { readFileSync } from "node:fs";
 import { constants, deflateSync, inflateSync } from "node:zlib";
@@ -37,7 +37,7 @@ interface VectorFile {
   readonly malformed: readonly Pick<Vector, "name" | "frame">[];
 }
 
-/** Puts values that JSON has no form for in place of their notation; the source text tells 2.0 from 2. */
+/** Replaces notations of values that JSON can't represent. The source text distinguishes 2.0 from 2. */
 function revive(_key: string, value: unknown, context?: { source?: string }): unknown {
   if (typeof value === "number" && context?.source?.includes(".") && Number.isInteger(value)) return new Float64(value);
   if (typeof value !== "object" || value === null) return value;
@@ -72,7 +72,7 @@ function inflate(bytes: Uint8Array, maxBytes: number): Uint8Array {
   }
 }
 
-/** Whole, and byte by byte. */
+/** In one piece and byte by byte. */
 const CHUNK_BYTES: readonly (readonly [string, number])[] = [
   ["whole", Number.POSITIVE_INFINITY],
   ["byte by byte", 1],
@@ -82,7 +82,7 @@ function* chunksOf(bytes: Uint8Array, size: number): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
 }
 
-/** Feeds `bytes` to a decoder, which must hold no more than they justify, until it has a frame. */
+/** Feeds `bytes` to a decoder until it has a frame, and checks the memory that it holds. */
 function receive(decoder: FrameDecoder, bytes: Uint8Array, chunkBytes: number): boolean {
   let received = 0;
   for (const chunk of chunksOf(bytes, chunkBytes)) {

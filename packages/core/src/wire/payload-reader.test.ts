@@ -13,7 +13,7 @@ function source(bytes: Uint8Array, flags = 0): PayloadSource {
   return { bytes, payloadStart: 0, payloadEnd: bytes.length, flags, exclusive: false, isShared: true };
 }
 
-/** Stands for zlib: "inflates" to the bytes behind the first. */
+/** A stub of zlib that "inflates" to the bytes after the first. */
 function unwrap(bytes: Uint8Array, maxBytes: number): Uint8Array {
   if (bytes.length - 1 > maxBytes) throw new ConduitError(ErrorCode.INFLATED_TOO_LARGE, `limit ${maxBytes}`);
   return bytes.slice(1);

@@ -19,7 +19,7 @@ function refusing(code: ErrorCodeName): unknown {
   return expect.objectContaining({ name: expect.stringMatching(/^ConduitError /), code: ErrorCode[code] });
 }
 
-/** `depth` arrays, one inside the other. */
+/** Encodes `depth` nested arrays. */
 function nested(depth: number): number[] {
   return [...new Array<number>(depth - 1).fill(0x91), 0x90];
 }
@@ -204,7 +204,7 @@ describe("ValueReader", () => {
   test("agrees with it on random bytes too, wherever both take them", () => {
     const reader = new ValueReader();
     const decoder = new Decoder({ useBigInt64: true });
-    // Bytes that head containers and short values, so that the cases get somewhere.
+    // First bytes of containers and short values, so that more cases are valid.
     const heads = fc.constantFrom(0x81, 0x82, 0x91, 0x92, 0x93, 0xa1, 0x61, 0xc0, 0xca, 0xd9, 0xcf, 0xd3, 0xc4);
     const input = fc.array(fc.oneof(heads, fc.integer({ min: 0, max: 255 })), { maxLength: 24 });
     const property = fc.property(input, (numbers) => {
@@ -222,7 +222,7 @@ describe("ValueReader", () => {
   });
 });
 
-/** Bigints that a number holds become numbers: the library knows only one of the two at a time. */
+/** Converts bigints that a number represents exactly to numbers, so that both forms compare as equal. */
 function withSafeNumbers(value: unknown): unknown {
   if (typeof value === "bigint") return BigInt(Number(value)) === value ? Number(value) : value;
   if (Array.isArray(value)) return value.map(withSafeNumbers);

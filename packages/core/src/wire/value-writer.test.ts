@@ -229,7 +229,7 @@ describe("ValueWriter", () => {
 
   test("composes the very bytes the library writes", () => {
     const encoder = new Encoder({ ignoreUndefined: true });
-    // The library writes -0 as 0.
+    // The library encodes -0 as 0.
     const values = [fc.boolean(), fc.integer(), fc.double().map((n) => n || 1), fc.string(), fc.constant(null)];
     const plain = fc.object({ key: keys, values, maxDepth: 5 });
     const property = fc.property(plain, (value) => {

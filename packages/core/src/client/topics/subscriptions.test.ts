@@ -21,7 +21,7 @@ import type { Subscription } from "./subscription.ts";
 
 const WITH_TOPICS = Object.fromEntries([...EXTENSIONS, "topic"].map((name) => [name, true]));
 
-/** A client that is connected to a raw server. */
+/** Connects a client to a raw server. */
 async function rawScene(options: Partial<ClientInit> = {}, offer: Partial<Record<string, unknown>> = {}) {
   const runtime = fakeRuntime();
   const raw = await RawServer.start(runtime);
@@ -31,7 +31,7 @@ async function rawScene(options: Partial<ClientInit> = {}, offer: Partial<Record
   const admit = (): Promise<MemoryPeer> => raw.admit({ extensions: { ...WITH_TOPICS, ...offer } });
   const peer = await admit();
   await connecting;
-  /** Starts what the client asks for next, as topic 1. */
+  /** Starts the client's next subscription as topic 1. */
   const start = async (from: MemoryPeer = peer, presence = false): Promise<void> => {
     const { id, topic, token } = await asked(from);
     from.send(TOPIC_START_FRAME, { topic, epoch: "e", offset: 0, presence, token }, { id: 1 });
@@ -41,7 +41,7 @@ async function rawScene(options: Partial<ClientInit> = {}, offer: Partial<Record
   return { runtime, client, errors, peer, admit, start };
 }
 
-/** The next call to subscribe. */
+/** Resolves with the next subscribe call. */
 async function asked(peer: MemoryPeer): Promise<{ id: bigint; topic: unknown; token: unknown }> {
   const { id, payload } = await peer.next(Type.RPC_REQUEST);
   expect(payload?.["method"]).toBe(TOPIC_SUBSCRIBE);
@@ -49,7 +49,7 @@ async function asked(peer: MemoryPeer): Promise<{ id: bigint; topic: unknown; to
   return { id, topic: params["topic"], token: params["token"] };
 }
 
-/** Methods of the calls that arrived. */
+/** Returns the methods of the received calls. */
 async function methodsOf(peer: MemoryPeer): Promise<unknown[]> {
   const frames = await peer.received();
   return frames.filter(({ type }) => type === Type.RPC_REQUEST).map(({ payload }) => payload?.["method"]);

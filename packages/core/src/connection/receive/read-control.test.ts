@@ -3,7 +3,7 @@ import { RuntimeContext } from "../../context/runtime-context.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { ReadControl, type ReadHost } from "./read-control.ts";
 
-/** The reading of a stream, and what it did with it. */
+/** Creates a read control and logs its calls of the stream. */
 function bench() {
   const runtime = fakeRuntime();
   const [stream] = runtime.pair();

@@ -1,4 +1,4 @@
-/** Correlation ids of requests, as a server sees them. */
+/** Correlation ids of requests received by a server. */
 
 import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../../errors.ts";
@@ -12,7 +12,7 @@ import type { RawLogin } from "../../test-support/raw-peer.ts";
 import { FrameType } from "../../wire/constants.ts";
 import { RequestIds } from "./request-ids.ts";
 
-/** A server with a method and a message that wait for a gate, and a raw client. */
+/** Starts a server with a method and a message handler that wait for a gate, and a raw client. */
 async function scene(options: Record<string, unknown> = {}, login: Partial<RawLogin> = {}) {
   const runtime = fakeRuntime();
   const held = gate<string>();

@@ -4,7 +4,7 @@ import { FrameType } from "../../wire/constants.ts";
 import { QueuedFrame, wireBytes } from "./queued-frame.ts";
 import { RequestQueue } from "./request-queue.ts";
 
-/** A frame with `payloadBytes` bytes behind its header of 32. */
+/** Creates a frame with `payloadBytes` bytes after its 32-byte header. */
 function item(correlationLo: number, payloadBytes = 10): QueuedFrame {
   const place = { bytes: new Uint8Array(payloadBytes), payloadStart: 0, payloadEnd: payloadBytes };
   const header = { type: FrameType.MESSAGE, flags: 0, correlationHi: 0, correlationLo };

@@ -1,4 +1,4 @@
-/** Requests that are refused, expire or are given up, as their senders see it. */
+/** Requests that are rejected, expire or are cancelled, as seen by their senders. */
 
 import { encode } from "@msgpack/msgpack";
 import { describe, expect, test } from "vitest";
@@ -12,7 +12,7 @@ import type { RawLogin } from "../../test-support/raw-peer.ts";
 import { chunksOf, frame, rawFrame, Type } from "../../testing/raw-frames.ts";
 
 const MIB = 1024 * 1024;
-/** The flag of a message or call without a reply whose sender hears of its failure. */
+/** Flag of a message or call without a reply whose failure is reported to the sender. */
 const REPORT_REFUSAL = 0x1000;
 
 async function bench(login: Partial<RawLogin>, options: Partial<ServerInit>, prepare: (server: Server) => void) {

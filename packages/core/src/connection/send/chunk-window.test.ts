@@ -4,7 +4,7 @@ import { ChunkWindow } from "./chunk-window.ts";
 
 const MAX_WINDOW_BYTES = 16 * 1024 * 1024;
 
-/** Fills the window, and acknowledges all of it after this time. */
+/** Fills the window and acknowledges everything after this time. */
 function roundTrip(window: ChunkWindow, fromMs: number, ms: number): void {
   let sent = 0;
   while (window.hasRoom) {

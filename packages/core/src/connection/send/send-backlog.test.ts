@@ -172,7 +172,7 @@ describe("SendBacklog", () => {
     expect(blocks.size).toBe(1);
   });
 
-  /** A frame that says its length in its header. */
+  /** Creates a frame with its length in the header. */
   function frameOf(length: number, value: number): Uint8Array {
     const bytes = bytesOf(length, value);
     new DataView(bytes.buffer).setUint32(12, length - HEADER_BYTES);

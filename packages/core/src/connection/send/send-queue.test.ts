@@ -1,4 +1,4 @@
-/** Order of outgoing frames, and queued ones, as seen from both ends of a connection. */
+/** Order of outgoing and queued frames, as seen from both ends of a connection. */
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -18,13 +18,13 @@ interface SceneOptions {
   readonly server?: Parameters<typeof testServer>[1];
 }
 
-/** A server with a method `echo`, and a raw client of it. */
+/** Starts a server with a method `echo` and a raw client. */
 async function scene({ stream, server: options }: SceneOptions = {}) {
   const runtime = fakeRuntime(stream);
   const { server, port } = await testServer(runtime, options, (fresh) => fresh.rpc("echo", ({ n }) => n));
   const peer = await rawClient(runtime, port);
   const connection = server.connections[0] as (typeof server.connections)[0];
-  /** The peer does not read, and the stream takes nothing more. */
+  /** Pauses the peer and fills the stream. */
   const block = async (): Promise<void> => {
     peer.pause();
     connection.send("filler", "x".repeat(70_000));
@@ -37,7 +37,7 @@ async function scene({ stream, server: options }: SceneOptions = {}) {
   return { runtime, server, peer, connection, block, pausedByPeer };
 }
 
-/** The data of the messages, the results of the replies, and the names of other frames; fillers left out. */
+/** Returns the data of messages, the results of replies and the names of other frames, without fillers. */
 function read(frames: readonly ReceivedFrame[]): unknown[] {
   const seen: unknown[] = [];
   for (const received of frames) {
@@ -49,13 +49,13 @@ function read(frames: readonly ReceivedFrame[]): unknown[] {
   return seen;
 }
 
-/** Large binaries as digests, which compare faster. */
+/** Replaces large binaries by digests, which compare faster. */
 function brief(data: unknown): unknown {
   if (!(data instanceof Uint8Array)) return data;
   return `${data.length} bytes, ${createHash("sha256").update(data).digest("hex")}`;
 }
 
-/** Bytes that differ from their neighbours, and from those of another seed. */
+/** Returns bytes that differ from their neighbours and from those of other seeds. */
 function binary(length: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(length);
   for (let index = 0; index < length; index += 1) bytes[index] = index * 31 + seed + (index >> 8);
@@ -268,7 +268,7 @@ describe("large binary data", () => {
     stream.queuedBytes = 600_000;
     const sent = stream.writes.map((bytes) => bytes.slice());
     queue.over();
-    // Other connections borrow memory for their own data.
+    // Other connections borrow memory and write to it.
     for (let count = 0; count < 4; count += 1) context.buffers.take(512 * 1024).fill(0);
     expect(stream.writes.map((bytes, index) => Buffer.compare(bytes, sent[index] as Uint8Array))).toEqual([0]);
   });
@@ -298,7 +298,7 @@ describe("large binary data", () => {
 });
 
 describe("what waited for a peer that reads at last", () => {
-  /** A queue with 40 replies of 50 KB that waited, and its turns of the event loop. */
+  /** Creates a queue with 40 waiting replies of 50 KB, with its turns of the event loop. */
   function backlogScene() {
     const runtime = fakeRuntime();
     const turns: (() => void)[] = [];

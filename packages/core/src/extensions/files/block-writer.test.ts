@@ -10,7 +10,7 @@ interface Write {
   end(error?: Error): void;
 }
 
-/** A file whose writes end when the test says so. */
+/** Returns a file whose writes are completed by the test. */
 function slowFile() {
   const writes: Write[] = [];
   const file = {
@@ -23,7 +23,7 @@ function slowFile() {
   return { file, writes };
 }
 
-/** A file of so many bytes whose writes end at once. */
+/** Returns a file of `bytes` bytes whose writes complete immediately. */
 function fastFile(bytes: number) {
   const sizes: number[] = [];
   const content = new Uint8Array(bytes);
@@ -74,7 +74,7 @@ test("one block at a time is written, so that none is filled again while it is",
     if (writes.length === done) continue;
     expect(writes.length).toBe(done + 1);
     const { bytes, position, end } = writes[done] as Write;
-    // The filling of the next one has begun.
+    // The next block has started to fill.
     for (let n = 0; n < 10; n += 1) await Promise.resolve();
     content.set(bytes, position);
     done += 1;

@@ -5,7 +5,7 @@ import { ManualTimers } from "../../testing/manual-timers.ts";
 import { untilComplete, withinTime } from "./file-attempts.ts";
 import { ProgressReporter } from "./file-progress.ts";
 
-/** Attempts that fail with each of the errors in turn, and then succeed. */
+/** Runs attempts that fail with each of the errors in turn and then succeed. */
 function attempts(errors: readonly Error[], signal?: AbortSignal) {
   const timers = new ManualTimers();
   const clock = {

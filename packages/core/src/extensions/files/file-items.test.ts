@@ -6,14 +6,14 @@ import { openSource, type UploadSource } from "./file-source.ts";
 const CONTENT = new TextEncoder().encode("0123456789");
 const DIGEST = sha256Of(CONTENT);
 
-/** A verifier that has received all bytes. */
+/** Creates a verifier that has received all bytes. */
 function filled(offset = 0): ItemVerifier {
   const verifier = new ItemVerifier(diskFiles, "a.bin", offset, null);
   verifier.accept(CONTENT);
   return verifier;
 }
 
-/** The items of a file from `offset` on, by a sender that doesn't know the hash of what is before. */
+/** Returns a file's items from `offset`, sent without a known hash of the preceding bytes. */
 async function itemsFrom(
   offset: number,
   from: UploadSource = CONTENT,

@@ -8,7 +8,7 @@ import { type Outcome, outcome, testClient, testServer } from "../../test-suppor
 import { FileMethod } from "../../wire/called-as.ts";
 import { fileTransfersOf } from "./file-transfers.ts";
 
-/** A server that can serve a folder. */
+/** Starts a server that can serve a folder. */
 async function scene() {
   const runtime = Object.assign(fakeRuntime(), { files: diskFiles });
   const { server } = await testServer(runtime);

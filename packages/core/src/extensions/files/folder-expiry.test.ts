@@ -11,7 +11,7 @@ const HOUR_MS = 60 * 60 * 1000;
 const CONTENT = new TextEncoder().encode("0123456789");
 const FILE = { name: "a.bin", owner: "", bytes: 10, modifiedMs: 5, isResumable: true };
 
-/** A folder whose unfinished files live for an hour, and a clock that tests move. */
+/** Returns a folder whose unfinished files expire after an hour, and a clock controlled by the test. */
 async function scene(changes: Partial<FileAccess> = {}) {
   const dir = await temporaryFolder();
   const timers = new ManualTimers();
@@ -37,7 +37,7 @@ async function leave(receiving: ReceivingFolder): Promise<void> {
   await partial.keep();
 }
 
-/** An unfinished file of another process, `ageMs` old. */
+/** Leaves another process's unfinished file that is `ageMs` old. */
 async function leaveOld(dir: string, ageMs: number): Promise<void> {
   const path = join(dir, ".netconduit", `${"f".repeat(32)}.part`);
   await mkdir(join(dir, ".netconduit"));

@@ -6,7 +6,7 @@ import { ProgressReporter } from "./file-progress.ts";
 import { type FileSource, openSource, type UploadSource } from "./file-source.ts";
 import { NetconduitFolder } from "./netconduit-folder.ts";
 
-/** Three chunks of netconduit, the last one short. */
+/** Three netconduit chunks, the last one short. */
 const CONTENT = Uint8Array.from({ length: 150_001 }, (_, index) => (index * 31 + (index >> 8)) & 0xff);
 const SHA256 = sha256Of(CONTENT);
 const CHUNK = 65_536;
@@ -23,7 +23,7 @@ const chunk = (transfer_id: unknown, index: number): Params => ({
   data_b64: base64(PARTS[index]),
 });
 
-/** A netconduit peer with these answers, and what it was sent. */
+/** Returns a netconduit peer with these answers, and a log of what it received. */
 function peerWith(answers: Answers, netconduit: "calls" | "messages" = "calls") {
   const sent: [name: string, params: Params][] = [];
   const take = async (name: string, params: Params): Promise<unknown> => {

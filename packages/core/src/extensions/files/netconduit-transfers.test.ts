@@ -10,7 +10,7 @@ import { ServedFolder } from "./served-folder.ts";
 const CONTENT = new TextEncoder().encode("0123456789");
 const START = { filename: "a.bin", size: CONTENT.length, checksum: sha256Of(CONTENT) };
 
-/** A folder that a netconduit peer uses, and that peer. */
+/** Returns a folder and a netconduit peer that uses it. */
 async function scene(options: Partial<FolderOptions> = {}) {
   const dir = await temporaryFolder();
   const transfers = transfersWith();

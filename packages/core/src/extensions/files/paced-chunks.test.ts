@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import { pacedChunks, type RateLimit } from "./paced-chunks.ts";
 
-/** Chunks of zeros, of these sizes. */
+/** Generates chunks of zeros with these sizes. */
 async function* chunks(...sizes: number[]): AsyncGenerator<Uint8Array, undefined> {
   for (const size of sizes) yield new Uint8Array(size);
 }
 
-/** When each piece leaves, and its size. The clock moves only while something sleeps, and a sleep is late by `lateMs`. */
+/** Returns each piece's time and size. The clock only advances during sleeps, each of which is late by `lateMs`. */
 async function leaving(sizes: number[], limit: RateLimit, lateMs = 0): Promise<[ms: number, bytes: number][]> {
   let ms = 0;
   const clock = {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { microtasks } from "../../test-support/microtasks.ts";
 import { PeerPlaces } from "./peer-places.ts";
 
-/** Takes a place for a peer, and notes its name when it has it. */
+/** Takes places for named peers, and records the names of those that got one. */
 function taker(places: PeerPlaces) {
   const served: string[] = [];
   const releases: (() => void)[] = [];

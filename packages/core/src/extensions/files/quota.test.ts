@@ -6,7 +6,7 @@ import { MIN_FILE_BYTES, Quota } from "./quota.ts";
 
 const BLOCK = MIN_FILE_BYTES;
 
-/** A folder in memory, whose look-ups stop before the unfinished files until the test lets them go on. */
+/** Returns an in-memory folder whose look-ups pause before the unfinished files until the test continues them. */
 function folder(sizes: Record<string, number>) {
   let isOpen = gate();
   let lookUps = 0;
@@ -49,7 +49,7 @@ test("a file that is complete while the folder is looked up for another one coun
   box.stop();
   const begun = box.begin(quota, b, 8 * BLOCK).catch((error: unknown) => error);
   await turns();
-  // The folder was read already; from now on the file isn't in the other one either.
+  // The folder was already read; now the file is no longer in the other folder either.
   quota.end(a, true, true);
   box.goOn();
   expect(await begun).toMatchObject({ codeName: "QUOTA_EXCEEDED", details: { used: 8 * BLOCK } });
@@ -79,7 +79,7 @@ test("files that begin together share a look-up, which begins no sooner than the
   const quota = new Quota(20 * BLOCK);
   const first = box.begin(quota, {}, BLOCK);
   await turns();
-  // It continues a part that the look-up under way takes for one that nobody continues.
+  // Continues a partial file that the running look-up considers inactive.
   const isActive = (path: string): boolean => path === "box/.netconduit/b.part";
   const others = Array.from({ length: 10 }, (_, index) =>
     box.begin(quota, {}, index === 0 ? 5 * BLOCK : BLOCK, isActive),

@@ -29,14 +29,14 @@ async function receiving(changes: Changes = {}) {
 const failing = (code: string) => () => Promise.reject(systemError(code));
 const nothing = (): void => undefined;
 
-/** A file of which all bytes arrived. */
+/** Creates a file with all bytes received. */
 async function arrived(folder: ReceivingFolder, identity: ReceivedIdentity = FILE): Promise<PartialFile> {
   const partial = await folder.open(identity, 0);
   await partial.write(CONTENT);
   return partial;
 }
 
-/** Leaves ten verified bytes of a file that can be continued, whose hash isn't known. */
+/** Leaves ten verified bytes of a resumable file with an unknown hash. */
 async function leave(folder: ReceivingFolder): Promise<void> {
   const partial = await arrived(folder, RESUMABLE);
   await partial.verified(null);

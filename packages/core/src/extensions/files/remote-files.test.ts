@@ -17,17 +17,17 @@ const END = { at: 10, sha256: sha256Of(CONTENT), file: sha256Of(CONTENT), end: t
 type Params = Record<string, unknown>;
 
 interface Script {
-  /** Items of each stream that is asked for, in turn; an error ends it. */
+  /** Items of each requested stream, in turn; an error ends it. */
   readonly streams?: readonly (readonly unknown[])[];
-  /** The answer of a call, whose input was read. */
+  /** Answers of calls, sent after reading the input. */
   readonly answers?: Readonly<Record<string, unknown>>;
-  /** The answer of every call, whose input isn't read. */
+  /** Error answer of all calls, sent without reading the input. */
   readonly refused?: Error;
-  /** Makes each value that the peer reports. */
+  /** Creates the progress values that the peer reports. */
   readonly progress?: readonly (() => unknown)[];
 }
 
-/** A folder of a peer that answers whatever the script says, and what it was asked. */
+/** Returns the folder of a peer that answers according to the script, with the requests that it received. */
 function peer(
   { streams = [], answers = {}, progress = [], refused }: Script,
   transfers: FileTransfers = transfersWith(),
@@ -110,7 +110,7 @@ test("bytes without a name are INVALID_CONFIG, before the peer is asked", async 
   expect(asked).toEqual([]);
 });
 
-/** A source that never begins, and which of them was closed. */
+/** Sources that are never read. They record when they are closed. */
 const unreadSources: readonly [string, (closed: string[]) => never][] = [
   [
     "ReadableStream",
@@ -447,7 +447,7 @@ test("a signal that is none is INVALID_CONFIG", async () => {
   );
 });
 
-/** A peer on a clock that is half a second later whenever it is read, so that the next attempt begins at once. */
+/** Like `peer`, with a clock that advances half a second on each read, so that the next attempt starts immediately. */
 function hasty(script: Script) {
   let nowMs = 0;
   const clock = {

@@ -26,7 +26,7 @@ async function* items(...values: unknown[]) {
   yield* values;
 }
 
-/** A folder that peers may use in all ways, and what its application hears. */
+/** Serves a folder with all permissions, and records what the application is notified of. */
 async function served(options: Partial<FolderOptions> = {}, transfers: FileTransfers = transfersWith()) {
   const dir = await temporaryFolder();
   const heard: unknown[] = [];
@@ -228,7 +228,7 @@ test("a long list arrives in pieces of 256 files", async () => {
   expect(lists.map(({ length }) => length)).toEqual([256, 256, 88]);
 });
 
-/** Why a caller gave up. */
+/** Reason of a caller's abort. */
 const CANCELLED = new ConduitError(ErrorCode.CANCELLED, "cancelled");
 
 test("a peer has four lists under way at most; others wait, without a trace if they are given up", async () => {
@@ -249,7 +249,7 @@ test("a peer has four lists under way at most; others wait, without a trace if t
   const givenUp = folder.list({}, { ...contextOf(client), signal: late.signal } as never).next();
   const fifth = folder.list({}, contextOf(client));
   const begun = fifth.next();
-  // Another peer's doesn't wait.
+  // Another peer's request doesn't wait.
   await allOf(folder.list({}, contextOf({})));
   expect(looks).toBe(5);
   late.abort(CANCELLED);
@@ -313,7 +313,7 @@ test("an upload that was cancelled before its turn asks nothing of the disk", as
   expect([asked, heard]).toEqual([[], []]);
 });
 
-/** The system notes when something is made or removed in a folder. @returns whether that has happened since */
+/** Watches a folder for created or removed entries. @returns whether there have been any since */
 async function watched(dir: string): Promise<() => Promise<boolean>> {
   const long = new Date(0);
   await utimes(dir, long, long);
@@ -344,7 +344,7 @@ test("an upload that is cancelled while the folder is measured changes nothing o
 });
 
 describe("a peer with many transfers", () => {
-  /** Counts the files of the folder that are open. */
+  /** Counts the folder's open files. */
   function counting() {
     const open = { now: 0, most: 0 };
     const transfers = transfersWith(

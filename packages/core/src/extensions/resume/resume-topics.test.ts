@@ -7,10 +7,10 @@ import { testClient, testPool, testServer } from "../../test-support/peers.ts";
 import { taken } from "../../test-support/topic-scene.ts";
 
 const DELAY_MS = 3000;
-/** The client is back by then. */
+/** Time after which the client has reconnected. */
 const BACK_MS = DELAY_MS + 500;
 
-/** A connected client that comes back after 3 s. */
+/** Connects a client that reconnects after 3 s. */
 async function scene(options: Partial<ClientInit> = {}) {
   const runtime = fakeRuntime();
   const { server } = await testServer(runtime, { resume: true });

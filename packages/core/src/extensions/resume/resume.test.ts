@@ -18,7 +18,7 @@ interface Scene {
 }
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
-/** The client is back by then. */
+/** Time after which the client has reconnected. */
 const BACK_MS = 100;
 
 async function scene(
@@ -48,7 +48,7 @@ function describeReason({ codeName, lost }: CloseReason): string {
   return lost === undefined ? codeName : `${codeName} ${lost}`;
 }
 
-/** Cuts the present stream; everything on its way is lost. */
+/** Cuts the current stream. Everything in flight is lost. */
 function cut(runtime: FakeRuntime): void {
   runtime.pairs.at(-1)?.dialled.destroy(null);
 }
@@ -272,7 +272,7 @@ describe("a session", () => {
     const { runtime, server, client, events } = await scene({ resume: { windowMs: 1000 } });
     const got: unknown[] = [];
     server.on("n", (_client, n) => void got.push(n));
-    // The answer to the login is late.
+    // Delays the answer to the login.
     const remove = server.onClientResume(() => runtime.pairs.at(-1)?.dialled.pause());
     cut(runtime);
     await runtime.settle();
@@ -376,7 +376,7 @@ describe("a session", () => {
       cut(runtime);
       await runtime.settle();
       const { resumes } = connection;
-      // Until the server has resumed it and the client hasn't heard of that.
+      // Until the server has resumed the session, before the client receives the answer.
       await runtime.advance(10);
       while (connection.resumes === resumes) await new Promise((resolve) => setImmediate(resolve));
     }
@@ -389,7 +389,7 @@ describe("a session", () => {
     const { runtime, client, connection, server } = await scene();
     server.rpc("echo", (params) => params);
     const pair = runtime.pairs.at(-1);
-    // The client's end fails, and the server's doesn't hear of it.
+    // The client's end fails without the server detecting it.
     Object.defineProperty(pair?.accepted, "destroy", { value: () => undefined });
     cut(runtime);
     await runtime.advance(BACK_MS);
@@ -588,7 +588,7 @@ describe("a session", () => {
       client.send("n", 1);
       await runtime.advance(100);
     }
-    // Each comes a second after the first message behind the one before; later ones have larger numbers.
+    // Each arrives a second after the first message that followed the previous one. Later ones have larger numbers.
     expect(Math.round((received() - before) / ackBytes)).toBe(5);
     await runtime.advance(2000);
     const idle = received();

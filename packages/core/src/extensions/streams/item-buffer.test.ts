@@ -16,7 +16,7 @@ const packed = (item: unknown): Uint8Array => rawFrame(StreamFrame.INPUT, encode
 const binary = (bytes: number, more = 0): Uint8Array =>
   rawFrame(StreamFrame.INPUT, new Uint8Array(bytes).fill(bytes), { flags: StreamFlag.BINARY | more });
 
-/** Adds frames, as they come in one piece. */
+/** Adds frames that arrive in one piece. */
 function add(buffer: ItemBuffer, frames: Uint8Array): void {
   const decoder = new FrameDecoder(MIB, anyFrameType);
   decoder.push(frames);
@@ -54,7 +54,7 @@ describe("a buffer of items", () => {
     expect(buffer.take(reader)).toEqual(new Uint8Array(2000).fill(7));
   });
 
-  /** Not collected while others are measured. */
+  /** Keeps the buffers from being garbage-collected while others are measured. */
   const kept: ItemBuffer[] = [];
 
   test.each([

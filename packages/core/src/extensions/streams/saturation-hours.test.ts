@@ -1,14 +1,14 @@
 /**
- * Two ends that saturate each other for hours of model time: streams open and end in both directions, on slow lines with a
- * delay, between consumers that are quick, slow, asleep, or leave. The clock moves from one event to the next, so if
- * streams wait and no event is left, they have locked up.
+ * Two ends that saturate each other for hours of simulated time: streams open and end in both directions, over slow
+ * lines with latency, with consumers that are fast, slow, asleep, or leave. The clock advances from event to event,
+ * so waiting streams without a pending event are deadlocked.
  */
 
 import { expect, test } from "vitest";
 import { Random } from "../../test-support/random.ts";
 import { StreamEnd, settle } from "../../test-support/stream-end.ts";
 
-/** Longer by `STREAM_HOURS=24`, otherwise by `STREAM_SEED=7`. */
+/** `STREAM_HOURS=24` runs longer; `STREAM_SEED=7` changes the run. */
 const HOURS = Number(process.env["STREAM_HOURS"] ?? 2);
 const SEED = Number(process.env["STREAM_SEED"] ?? 1);
 
@@ -17,7 +17,7 @@ const BYTES_PER_MS = 32;
 const DELAY_MS = 50;
 const STREAMS = 20;
 const SIZES = [1, 60, 3000, 5000, 70_000, 200_000] as const;
-/** The reply of a call comes behind its last credit. */
+/** A call's reply follows its last credit. */
 const REPLY_MS = 60_000;
 
 class Model {
@@ -25,7 +25,7 @@ class Model {
   readonly random = new Random(SEED);
   readonly a = new StreamEnd(() => this.nowMs);
   readonly b = new StreamEnd(() => this.nowMs);
-  /** Bytes that have arrived, in both directions. */
+  /** Number of bytes received in both directions. */
   bytes = 0;
   streams = 0;
   open = 0;
@@ -44,7 +44,7 @@ class Model {
     return new Promise((resolve) => this.at(delayMs, resolve));
   }
 
-  /** Runs until no event is left. */
+  /** Runs until there are no more events. */
   async run(): Promise<void> {
     for (;;) {
       await settle();
@@ -57,7 +57,7 @@ class Model {
     }
   }
 
-  /** One stream after the other, each with new items. */
+  /** Runs streams sequentially, each with new items. */
   async again(from: StreamEnd, to: StreamEnd): Promise<void> {
     while (this.nowMs < HOURS * HOUR_MS) {
       this.streams += 1;
@@ -88,7 +88,7 @@ class Model {
     void this.wait(REPLY_MS).then(() => from.streams.deleteCall(0, id));
   }
 
-  /** Most consumers take an item at once, some later, and a few sleep for minutes. */
+  /** Most consumers take an item immediately, some later, and a few sleep for minutes. */
   #pace(): Promise<void> | undefined {
     const chance = this.random.next();
     if (chance < 0.8) return undefined;

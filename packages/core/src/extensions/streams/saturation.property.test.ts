@@ -1,22 +1,22 @@
 /**
- * A model of two ends that saturate each other: all streams of both directions are full, frames arrive in any order that a
- * connection allows, and applications take items whenever they like. Everything must arrive.
+ * A model of two ends that saturate each other: all streams in both directions are full, frames arrive in any order
+ * that a connection permits, and applications consume items at any time. Everything must arrive.
  */
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { StreamEnd, settle } from "../../test-support/stream-end.ts";
 
-/** More by `STREAM_RUNS=4000`. */
+/** `STREAM_RUNS=4000` runs more. */
 const RUNS = Number(process.env["STREAM_RUNS"] ?? 150);
 
-/** The other end receives the next frame: control frames overtake. */
+/** Delivers the next frame to the other end. Control frames may overtake. */
 function deliver(from: StreamEnd, to: StreamEnd, isControl: boolean): void {
   const bytes = (isControl ? from.frame("control") : undefined) ?? from.frame("data");
   if (bytes !== undefined) to.receive(bytes);
 }
 
-/** An application takes items, each when `pace` resolves. */
+/** Consumes items, each after `pace` has resolved. */
 async function take(input: AsyncIterable<unknown>, taken: number[], pace: () => Promise<void>): Promise<void> {
   for await (const item of input) {
     await pace();

@@ -1,4 +1,4 @@
-/** Calls with streams as callers and handlers see them: progress, sources, and what fails. */
+/** Calls with streams as seen by callers and handlers: progress, sources and failures. */
 
 import { encode } from "@msgpack/msgpack";
 import * as v from "valibot";
@@ -23,7 +23,7 @@ const EXTENSIONS = {
   stream: { streams: 100, overdraft: 32 * MIB },
 };
 
-/** Doubles numbers, and takes a while for that. */
+/** An async schema that doubles numbers. */
 const doubled: Schema<number> = {
   "~standard": {
     version: 1,
@@ -33,7 +33,7 @@ const doubled: Schema<number> = {
   },
 };
 
-/** A server, and a client that is connected to it. */
+/** Starts a server and a connected client. */
 async function connected(prepare: (server: Server) => void) {
   const runtime = fakeRuntime();
   const { errors } = await testServer(runtime, {}, prepare);
@@ -42,7 +42,7 @@ async function connected(prepare: (server: Server) => void) {
   return { runtime, client, errors };
 }
 
-/** A server, and a raw client that calls its methods. */
+/** Starts a server and a raw client that calls its methods. */
 async function called(prepare: (server: Server) => void, options: Record<string, unknown> = {}) {
   const runtime = fakeRuntime();
   const { server, port } = await testServer(runtime, options, prepare);
@@ -160,7 +160,7 @@ describe("progress", () => {
     expect([result, heard]).toEqual([ErrorCode.MESSAGE_TOO_LARGE, []]);
   });
 
-  /** A call whose progress 1, 2 and 3 come while its caller doesn't read. */
+  /** Makes a call whose progress 1, 2 and 3 arrives while its caller doesn't read. */
   async function unread() {
     const started = gate();
     const end = gate();

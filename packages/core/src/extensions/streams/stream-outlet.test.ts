@@ -19,7 +19,7 @@ test("many items may be on their way while nothing else is sent, and few as soon
   const peer = await rawClient(runtime, port, {
     extensions: { call: true, credit: { frames: 1000, bytes: MIB }, stream: { streams: 3, overdraft: MIB } },
   });
-  /** Bytes of items that arrive until no more come without an acknowledgement. */
+  /** Returns the number of item bytes that arrive without an acknowledgement. */
   const arriving = async (): Promise<number> => {
     await runtime.settle();
     const items = (await peer.received()).filter(({ type }) => type === StreamFrame.OUTPUT);
@@ -30,7 +30,7 @@ test("many items may be on their way while nothing else is sent, and few as soon
   for (let round = 0; round < 8; round += 1) {
     const bytes = await arriving();
     acknowledged.push(bytes);
-    // The more is on the way, the longer it takes, as on a machine of its own.
+    // Transfer time grows with the number of bytes, as to another machine.
     await runtime.advance(bytes / (8 * MIB));
     peer.send(StreamFrame.STREAM_ACK, { bytes });
   }

@@ -21,7 +21,7 @@ const strings: Schema<string> = {
   },
 };
 
-/** A stream of strings, and the bytes that its connection counts for it. */
+/** Creates a stream of strings, with the bytes that its connection counts for it. */
 function stringStream(window: number = MIB) {
   const counted = { held: 0, window, overdraft: 0 };
   const returned: number[] = [];
@@ -54,7 +54,7 @@ function stringStream(window: number = MIB) {
   return { receiver, counted, returned, receive, receiveFrames };
 }
 
-/** The first part of an item that goes on in another frame. */
+/** First part of an item that continues in another frame. */
 const partOfItem = (): Uint8Array =>
   rawFrame(StreamFrame.INPUT, encode("x".repeat(100_000)).subarray(0, 65_536), { flags: StreamFlag.MORE });
 

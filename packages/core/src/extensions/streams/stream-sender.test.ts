@@ -5,7 +5,7 @@ import { StreamSender } from "./stream-sender.ts";
 
 const MIB = 1024 * 1024;
 
-/** A sender with this credit, and what its connection counts for it. The byte stream takes so many frames. */
+/** Creates a sender with this credit, with its connection's counts. The byte stream accepts a limited number of frames. */
 function senderWith(
   credit: number,
   mayOverdraw: (bytes: number) => boolean,

@@ -7,7 +7,7 @@ function scene(): { turns: StreamTurns; queued: Continuable[] } {
   return { turns: new StreamTurns({ add: (work) => queued.push(work) }), queued };
 }
 
-/** Handles items of so many bytes until a turn is over. Returns how many. */
+/** Handles items of `bytes` bytes until the turn ends. Returns their number. */
 function itemsInTurn(turns: StreamTurns, bytes: number): number {
   let count = 1;
   while (turns.pass(bytes) === null) count += 1;

@@ -1,4 +1,4 @@
-/** Streams as raw peers see them: what is on the wire, and what hostile peers get. */
+/** Streams as seen by raw peers: frames on the wire, and reactions to hostile peers. */
 
 import { getEventListeners } from "node:events";
 import { encode } from "@msgpack/msgpack";
@@ -21,7 +21,7 @@ const MIB = 1024 * 1024;
 const STREAM = { streams: 3, overdraft: 32 * MIB };
 const BASE = { close: true, cancel: true, call: true, credit: { frames: 1000, bytes: 64 * MIB } };
 
-/** A server with streams, and a raw client that takes them. */
+/** Starts a server with streams and a raw client that accepts streams. */
 async function toServer(stream: unknown = STREAM, options: Record<string, unknown> = {}) {
   const runtime = fakeRuntime();
   const go = gate();
@@ -117,7 +117,7 @@ describe("many streams that nobody reads", () => {
     const { server } = await testServer(runtime, {}, (fresh) => fresh.stream("texts", () => [text, text, text]));
     const reasons: number[] = [];
     server.onClientDisconnect((_connection, reason) => reasons.push(reason.code));
-    // It takes 16 MiB beyond the streams' credit.
+    // It accepts 16 MiB in addition to the streams' credit.
     const { client } = testClient(runtime, { maxMessageBytes: MIB });
     await client.connect();
     const streams = Array.from({ length: 600 }, () => client.stream("texts"));
@@ -147,9 +147,9 @@ describe("many streams that wait for the overdraft of another", () => {
     await runtime.settle();
     const tried = sendable.mock.calls.length;
     sendable.mockRestore();
-    // 900 for each byte would be 180,000.
+    // 900 per byte would be 180,000.
     expect(tried).toBeLessThan(returned * 100);
-    // They go on when the first one has returned all.
+    // They continue when the first stream has returned all credit.
     peer.send(StreamFrame.OUTPUT_CREDIT, { bytes: 200_000 }, { id: 1 });
     for (let id = 2; id <= 901; id += 1) {
       peer.send(StreamFrame.STREAM_ACK, { bytes: 200_000 });
@@ -429,7 +429,7 @@ describe("a hostile server", () => {
     expect(next.state).toBe("pending");
   });
 
-  /** A client of a server that takes one stream, which was given up and isn't answered yet. */
+  /** Starts a client of a server that permits one stream, with a cancelled stream that isn't answered yet. */
   async function givenUp() {
     const made = await toRawServer({ ...STREAM, streams: 1 });
     const stream = made.client.stream("first");

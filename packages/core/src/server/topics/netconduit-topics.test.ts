@@ -19,14 +19,14 @@ async function bench(prepare: (server: Server) => void) {
 }
 
 let lastId = 0;
-/** The result of a call, in netconduit's wrapper. */
+/** Calls a method and returns the result in netconduit's wrapper. */
 async function ask(peer: MemoryPeer, method: string, params: unknown = {}): Promise<unknown> {
   lastId += 1;
   peer.call(method, params, lastId);
   return (await peer.next(0x0003)).payload?.["result"];
 }
 
-/** Data of the messages of a type that arrived. */
+/** Returns the data of received messages of a type. */
 async function messages(peer: MemoryPeer, type: string): Promise<unknown[]> {
   const frames = await peer.received();
   return frames.filter(({ payload }) => payload?.["type"] === type).map(({ payload }) => payload?.["data"]);

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { type Gate, gate } from "../../test-support/gate.ts";
 import { type Reader, RoomWaits, type Waiting } from "./room-waits.ts";
 
-/** A member that takes a message whenever a gate opens, and topics that log what they are told. */
+/** Returns a member that accepts a message when a gate opens, and topics that log their notifications. */
 function bench() {
   const gates: Gate<void>[] = [];
   const log: string[] = [];

@@ -14,19 +14,19 @@ type Part = {
   readonly left: readonly string[];
 };
 
-/** A member, and what it has been told. */
+/** A member and the frames sent to it. */
 interface Watcher {
   readonly member: Member;
   frames: number;
   bytes: number;
   entries: number;
-  /** How many are present, as far as it knows. */
+  /** Number of present members, according to the received frames. */
   size: number;
-  /** The subscribers; null: it only counts. */
+  /** The subscribers; null if it only counts. */
   readonly present: Set<string> | null;
 }
 
-/** A topic's presence with members that only count what is sent to them. */
+/** Creates a topic's presence with members that only count frames sent to them. */
 function scene() {
   const runtime = fakeRuntime();
   const wheel = new TimerWheel(runtime);
@@ -73,7 +73,7 @@ function scene() {
             one.bytes += bytes.length;
             one.entries += joined.length + left.length;
             sentInTurn += 1;
-            // As long as a frame takes.
+            // The duration of sending a frame.
             nowMs += 0.001;
             return true;
           },
@@ -87,7 +87,7 @@ function scene() {
     };
     return one;
   };
-  /** Lets the window end, and runs the turns that it takes until everybody has been told. */
+  /** Ends the window and runs turns until all members have been notified. */
   const settle = async (): Promise<void> => {
     sentInTurn = 0;
     await runtime.advance(120);
@@ -119,12 +119,12 @@ test("ten thousand members that come within a second are told of each other once
     await settle();
   }
   expect(new Set(watchers.map(({ size }) => size))).toEqual(new Set([members]));
-  // Nobody is told of anybody twice.
+  // No member is notified of another twice.
   expect(sum(watchers, "entries")).toBe(members * members);
-  // One notice for each pair would be fifty million frames; those that came first get ten rounds, in parts of 32 KiB.
+  // One notice per pair would be fifty million frames. The first members get ten rounds, in parts of 32 KiB.
   expect(sum(watchers, "frames")).toBeLessThan(members * 40);
   expect(encodedFrames()).toBeLessThan(400);
-  // 41 bytes for each pair: the list is ids of 36 characters.
+  // 41 bytes per pair: the list consists of ids of 36 characters.
   expect(sum(watchers, "bytes") / (members * members)).toBeLessThan(43);
   // 0.25 ms of work per turn, at 1 us per frame.
   expect(turns.most).toBeLessThan(600);

@@ -8,7 +8,7 @@ import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { topicScene } from "../../test-support/topic-scene.ts";
 import { Type } from "../../testing/raw-frames.ts";
 
-/** A server with topics `room:…` for everybody, and one subscriber of `room:1`. */
+/** Starts a server with public topics `room:…` and one subscriber of `room:1`. */
 async function roomScene() {
   const scene = await topicScene();
   const rooms = scene.server.topics("room:*", { authorize: () => true, presence: true });

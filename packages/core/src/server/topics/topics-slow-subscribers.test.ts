@@ -172,7 +172,7 @@ describe("a subscriber that doesn't read", () => {
 });
 
 describe("a subscriber that doesn't acknowledge chunks", () => {
-  /** A raw client that may be sent anything, and a topic that retains a large message. */
+  /** Returns a raw client without credit limits, and a topic that retains a large message. */
   async function chunkScene() {
     const sizes = { maxMessageBytes: 512 * 1024, sendQueueBytes: 600 * 1024, sendQueueSize: 50 };
     const scene = await topicScene(sizes);
@@ -303,7 +303,7 @@ describe("a subscriber that accepts small messages alone", () => {
     expect([news.publish("x".repeat(5000)), news.publish("new")]).toEqual([0, 1]);
     expect(await dataOf(peer)).toEqual(["kept", "new"]);
     expect(news.stats).toMatchObject({ dropped: 2, lagging: 0 });
-    // Equal reports of a connection are gathered.
+    // A connection's equal reports are combined.
     const message = expect.stringContaining(
       "Cannot send 'news': 5017 bytes exceed maxMessageBytes of the client, 1024",
     );
