@@ -414,7 +414,7 @@ describe("connect() during a reconnect series", () => {
     await runtime.settle();
     expect(connecting.state).toBe("resolved");
     await runtime.advance(60_000);
-    // The waiting attempt and the attempt by `connect()`.
+    // The held dial and the real one that followed it.
     expect(delays()).toEqual([100, 100]);
   });
 
