@@ -158,6 +158,8 @@ export class ProtocolConnection<Peer>
   unfinished: { readonly heldBytes: number; readonly oldestFrame: number } | null = null;
   streamLimits: StreamLimits | null = null;
   streamBytes = 0;
+  /** Bytes of acknowledged messages, and of calls with a key, that are kept until the peer answers. */
+  unansweredBytes = 0;
 
   errors = 0;
   rateLimited = 0;
@@ -317,14 +319,15 @@ export class ProtocolConnection<Peer>
     return (this.features.hasCredit && this.sendQueue.hasHeld) || this.sendQueue.hasLarge;
   }
 
-  /** Bytes of incomplete frames, of waiting and running requests, and of the send queue; 0 after it has ended. */
+  /** Bytes of incomplete frames, of waiting and running requests, of the send queue and of {@link unansweredBytes}; 0 after it has ended. */
   get heldBytes(): number {
     if (this.isOver) return 0;
     const { scheduler, sendQueue } = this;
     const incomplete = this.#receiver.heldBytes + (this.unfinished?.heldBytes ?? 0);
     const received = incomplete + this.streamBytes + scheduler.queuedBytes + scheduler.runningBytes;
     const kept = (this.resumption?.stream.sent.capacity ?? 0) + sendQueue.keptBytes;
-    return received + kept + Math.max(0, sendQueue.bufferedBytes - (this.#sender?.sharedBytes ?? 0));
+    const toSend = Math.max(0, sendQueue.bufferedBytes - (this.#sender?.sharedBytes ?? 0));
+    return received + kept + this.unansweredBytes + toSend;
   }
 
   /** Updates the count of held bytes after a change. */

@@ -67,6 +67,8 @@ export interface RepeatingSender {
   messageAttempts(): MessageAttempts;
   /** Whether no further attempt can succeed. */
   isOver(): boolean;
+  /** Counts the bytes that are kept until the peer answers. */
+  countUnanswered(change: number): void;
   readonly pauses: Pauses;
 }
 
@@ -208,11 +210,29 @@ export async function sendAcknowledged(
   data: unknown,
   options: AckOptions & Pick<CallSettings, "meta" | "isTaken">,
 ): Promise<void> {
-  const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta, isTaken = false } = options;
-  const { once: key = crypto.randomUUID(), deliveries = 1 } = options;
+  const { once: key = crypto.randomUUID(), signal, isTaken = false } = options;
   const calls = sender.messageAttempts();
   if (signal?.aborted === true) throw cancelledError(type, signal.reason);
   const message = new OnceMessage(sender.context, key, type, data);
+  if (isTaken) return attemptMessage(sender, calls, message, type, options);
+  const { length } = message.params.bytes;
+  sender.countUnanswered(length);
+  try {
+    await attemptMessage(sender, calls, message, type, options);
+  } finally {
+    sender.countUnanswered(-length);
+  }
+}
+
+async function attemptMessage(
+  sender: RepeatingSender,
+  calls: MessageAttempts,
+  message: OnceMessage,
+  type: string,
+  options: AckOptions & Pick<CallSettings, "meta" | "isTaken">,
+): Promise<void> {
+  const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta, isTaken = false } = options;
+  const { deliveries = 1 } = options;
   let delivery = 1;
   if (deliveries > 1) message.setDelivery(delivery, deliveries);
   // Number of attempts that spent all their time in the send queue, so that the peer received nothing.
@@ -285,6 +305,22 @@ export async function callOnce(
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   const wrapped = onceCall(sender.context, key, method, params);
+  const { length } = wrapped.bytes;
+  sender.countUnanswered(length);
+  try {
+    return await attemptCall(sender, wrapped, method, options, validator);
+  } finally {
+    sender.countUnanswered(-length);
+  }
+}
+
+async function attemptCall(
+  sender: RepeatingSender,
+  wrapped: EncodedValue,
+  method: string,
+  options: CallSettings | undefined,
+  validator: Validator<unknown> | null,
+): Promise<unknown> {
   const { timeoutMs = 0, signal } = options ?? {};
   const { runtime } = sender.context;
   const startedMs = runtime.now();

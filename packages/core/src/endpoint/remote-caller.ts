@@ -110,7 +110,14 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     const calls: Calls = { call: (...call) => this._outgoing.call(...call) };
     const attempts = (): Calls => calls;
     const isOver = (): boolean => this._hasEnded;
-    return { context, attempts, messageAttempts: () => this._messageAttempts({ attempts, isOver }), isOver, pauses };
+    const messageAttempts = (): MessageAttempts => this._messageAttempts({ attempts, isOver });
+    const countUnanswered = (change: number): void => this._countUnanswered(change);
+    return { context, attempts, messageAttempts, isOver, countUnanswered, pauses };
+  }
+
+  /** @internal Counts the bytes of messages and calls with a key that are kept until the peer answers. */
+  protected _countUnanswered(_change: number): void {
+    // Only a server bounds them.
   }
 
   /** @internal Where the attempts of a message with `ack` go. */

@@ -47,6 +47,7 @@ const SESSION = {
   chunk: { messages: 8, bytes: MIB },
   resume: { bytes: MIB, window_ms: 0 },
 };
+const CALLS = { close: true, call: true, credit: { frames: 1024, bytes: 64 * MIB } };
 const LARGE = new Uint8Array(MIB - 1000);
 
 /** Acknowledges parts of 64 KiB until most of a mebibyte has arrived. */
@@ -98,6 +99,37 @@ describe("maxBufferedBytes", () => {
     for (const peer of peers) peer.write(message("note", LARGE));
     await runtime.settle();
     expect(peers.filter(({ ended }) => ended !== undefined)).toHaveLength(2);
+    expect(left).toEqual([]);
+  });
+
+  test.each<[string, (client: Connection) => Promise<unknown>]>([
+    ["messages with ack", (client) => client.send("note", LARGE, { ack: true })],
+    ["calls with once", (client) => client.call("note", { LARGE }, { once: "first" })],
+  ])("bounds %s that are received and never answered", async (_what, send) => {
+    const { runtime, peers, server, left } = await bench(6, () => undefined, {}, { extensions: CALLS });
+    const requests = (): number[] =>
+      peers.map(({ frames }) => frames.all.filter(({ type }) => type === FrameType.RPC_REQUEST).length);
+    const results: unknown[][] = [];
+    for (const connection of server.connections) {
+      send(connection).catch(() => undefined);
+      await runtime.settle();
+      results.push([requests(), [...left]]);
+    }
+    expect(results[2]).toEqual([[1, 1, 1, 0, 0, 0], []]);
+    expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("counts a message with ack no longer once it is answered", async () => {
+    const { runtime, peers, server, left } = await bench(1, () => undefined, {}, { extensions: CALLS });
+    const [peer, connection] = [peers[0] as MemoryPeer, server.connections[0] as Connection];
+    for (let n = 1; n <= 10; n += 1) {
+      const sent = connection.send("note", LARGE, { ack: true });
+      const request = await peer.next();
+      expect(request.type).toBe(FrameType.RPC_REQUEST);
+      peer.write(frame(FrameType.RPC_RESPONSE, { success: true, result: null }, { id: request.id }));
+      await sent;
+    }
+    await runtime.settle();
     expect(left).toEqual([]);
   });
 

@@ -149,6 +149,12 @@ export class Connection<
   }
 
   /** @internal */
+  protected override _countUnanswered(change: number): void {
+    this.#protocol.unansweredBytes += change;
+    this.#protocol.countHeldBytes();
+  }
+
+  /** @internal */
   protected get _connection(): PeerConnection {
     return this.#protocol;
   }
