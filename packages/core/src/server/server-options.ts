@@ -129,7 +129,8 @@ export interface ServerOptions extends PeerOptions {
 
   /**
    * Limit of the memory that all connections hold together, in bytes: incomplete messages, messages that wait or are
-   * being handled, and data that clients haven't read. Beyond it, the largest connection of the address that holds
+   * being handled, data that clients haven't read, and messages with `ack` and calls with `once` that they haven't
+   * answered. Beyond it, the largest connection of the address that holds
    * most is aborted with BUFFER_LIMIT. At least `maxMessageBytes` + 1,024. Default 256 MiB, or four times
    * `maxMessageBytes` if that is larger.
    */
