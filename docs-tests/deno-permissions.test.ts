@@ -66,7 +66,7 @@ afterAll(async () => {
 
 interface Case {
   readonly source: () => string;
-  /** Replacements of the documentation's example values by real ones. */
+  /** Real values that replace the documentation's example values. */
   readonly replaced?: () => readonly (readonly [shown: string, here: string])[];
   /** Flags needed in addition to the row's. */
   readonly besides?: string;

@@ -44,7 +44,7 @@ test("nodes have longer to stop than they take to drain", () => {
   expect(Number.parseInt(compose![0].services.node.stop_grace_period, 10)).toBeGreaterThan(drainSeconds);
 });
 
-/** Both contain their schemas, so they need no network once they are installed. */
+/** Both bundle their schemas, so they need no network after installation. */
 const LINTERS = ["check-jsonschema==0.39.0", "kubernetes-validate==1.37.0"];
 const IMPORTS = "import check_jsonschema, kubernetes_validate; print('both')";
 const environment = await pythonWith(LINTERS.join("+"), IMPORTS, LINTERS);

@@ -13,6 +13,6 @@ test.each(rows)("a test holds the promise: %s", (row) => {
   const { title = "", file = "" } =
     /\| \[(?<title>[^\]]+)\]\(\.\.\/(?<file>\S+\.(?:test|suite)\.ts)\) \|$/.exec(row)?.groups ?? {};
   expect(row).toContain(`[${title}](../${file}) |`);
-  // The title is the first argument of `test`, or of `test.skipIf(…)`, in a line of its own.
+  // The title is the first argument of `test` or `test.skipIf(…)`, on its own line.
   expect(readText(file)).toContain(`"${title}",`);
 });

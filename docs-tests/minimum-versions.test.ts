@@ -12,7 +12,7 @@ function minimum(runtime: RuntimeName): string {
   return version;
 }
 
-/** Whether prose means `version`, possibly without a final zero. */
+/** Whether a version in prose equals `version`; prose may omit a final zero. */
 function isSame(prose: string, version: string): boolean {
   return prose === version || `${prose}.0` === version;
 }

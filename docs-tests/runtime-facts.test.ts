@@ -1,4 +1,4 @@
-/** Shows by one program each that RUNTIMES.md is right about the runtimes' sockets, names and timers. */
+/** Checks what RUNTIMES.md states about the runtimes' sockets, names and timers, with one program for each statement. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -44,7 +44,7 @@ beforeAll(() => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A server in a process of its own. */
+/** A server in its own process. */
 class ServerProcess implements AsyncDisposable {
   readonly #child: ChildProcess;
   readonly port: Promise<number>;
@@ -86,37 +86,37 @@ const PAIR = ["cert", "key"].map((name) => {
   return `${name}: ${JSON.stringify(readFileSync(testFile(file), "utf8"))}`;
 });
 
-/** Asks for new TLS keys, one time after the other, until the connection ends. Returns how often, at most `limit`. */
-async function askForKeys(port: number, limit: number): Promise<number> {
+/** Requests TLS key updates one by one until the connection ends. Returns the number of updates, at most `limit`. */
+async function requestKeyUpdates(port: number, limit: number): Promise<number> {
   const client = spawn("openssl", ["s_client", "-tls1_3", "-connect", `127.0.0.1:${port}`]);
   const exit = once(client, "exit");
   client.stdin.on("error", () => undefined);
   client.stdout.resume();
-  let asked = 0;
-  // Until it listens, it drops what it reads. It takes a "K" only at the beginning of what it reads: one after the other.
+  let requested = 0;
+  // openssl discards input until it is ready, and only recognizes a "K" at the start of a read: send one at a time.
   const first = setInterval(() => client.stdin.write("K\n"), 100);
   for await (const line of createInterface(client.stderr)) {
     if (!line.includes("KEYUPDATE")) continue;
     clearInterval(first);
-    asked += 1;
-    if (asked >= limit) break;
+    requested += 1;
+    if (requested >= limit) break;
     client.stdin.write("K\n");
   }
   clearInterval(first);
   client.kill("SIGKILL");
   await exit;
-  return asked;
+  return requested;
 }
 
 describe.runIf(spawnSync("openssl", ["version"]).status === 0)("TLS key updates", () => {
   test.each(RUNTIMES)("are answered, or end the connection, as the table says, on %s", SLOW, async (runtime) => {
     await using server = new ServerProcess(runtime, `authTimeoutMs: 60_000, tls: { ${PAIR.join(", ")} }`);
     const limit = 5000;
-    const asked = await askForKeys(await server.port, limit);
+    const requested = await requestKeyUpdates(await server.port, limit);
     const ends = difference("a flood of TLS key updates", runtime) === "the connection ends";
-    expect(asked).toBeGreaterThanOrEqual(33);
-    // It asks further until it hears of the end.
-    expect(asked < limit).toBe(ends);
+    expect(requested).toBeGreaterThanOrEqual(33);
+    // The client may send a few more requests before it notices the end.
+    expect(requested < limit).toBe(ends);
   });
 });
 
@@ -146,7 +146,7 @@ Deno.exit(0);
   expect(difference("small messages over TLS", "deno")).toContain("Nagle");
 });
 
-/** Runs a command that sees another hosts file. */
+/** Runs a command with a different hosts file. */
 const WITH_HOSTS = `mount --bind "$1" /etc/hosts && shift && exec "$@"`;
 
 describe.runIf(spawnSync("unshare", ["-m", "true"]).status === 0)("a name that only the hosts file has", () => {

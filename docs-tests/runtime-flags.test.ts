@@ -55,7 +55,7 @@ class HotProgram {
     writeFileSync(this.#path, code);
   }
 
-  /** The next line of either output that tells what became of the server. */
+  /** Resolves with the next line of either output that shows the server's state. */
   async outcome(): Promise<string> {
     this.#lines ??= this.#start();
     for (;;) {
@@ -85,7 +85,7 @@ class HotProgram {
 
 describe.runIf(process.platform !== "win32")("`bun --hot`", SLOW, () => {
   const block = codeBlocks(FILE).find(({ heading, code }) => heading === "On Bun" && code.includes("globalThis"));
-  /** The block's server on a port that the first run chooses. */
+  /** The documentation's server, on a port chosen by the first run. */
   const program = (run: number): string =>
     `${(block?.code ?? "").replace("port: 8080", 'host: "127.0.0.1", port: Number(process.env.HOT_PORT ?? 0)')}
 process.env.HOT_PORT = String(kept.server.address.port);

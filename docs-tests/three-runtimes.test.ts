@@ -43,7 +43,7 @@ function isForNodeAlone({ block }: Program): boolean {
   return block.code.includes("nodeRuntime");
 }
 
-/** RUNTIMES.md, "Unsupported options": with this one, a server on Deno doesn't start. */
+/** RUNTIMES.md, "Unsupported options": a server on Deno doesn't start with this option. */
 function isRefusedOnDeno({ block }: Program): boolean {
   return block.code.includes("requireClientCertificate");
 }

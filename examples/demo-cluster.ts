@@ -1,7 +1,7 @@
 /**
- * The demo of many nodes: nats-server, three nodes on Node.js, Bun and Deno, and clients on the three runtimes, which
- * connect through a load balancer. One node is killed; its client goes on with another one. It checks every step; exit code 0
- * means that all checks passed.
+ * The cluster demo: nats-server, three nodes on Node.js, Bun and Deno, and clients on the three runtimes, which
+ * connect through a load balancer. One node is killed; its client continues on another node. Every step is checked;
+ * exit code 0 means that all checks passed.
  *
  *     pnpm demo --cluster
  */
@@ -48,7 +48,7 @@ async function startNats(cleanUps: Stage["cleanUps"]): Promise<string> {
   return `nats://127.0.0.1:${port}`;
 }
 
-/** Starts a node on each runtime, and waits until each knows the others. */
+/** Starts a node on each runtime, and waits until each has seen the others join. */
 async function startNodes(natsUrl: string, { programs }: Stage): Promise<{ nodes: Program[]; ports: number[] }> {
   const nodes = NODES.map((name, index) => {
     const runtime = RUNTIMES[index] ?? "node";
@@ -66,7 +66,7 @@ async function startNodes(natsUrl: string, { programs }: Stage): Promise<{ nodes
   }
   for (const [index, node] of nodes.entries()) {
     for (const other of NODES.filter((name) => name !== NODES[index])) {
-      await waitFor(`${other} in the cluster of ${NODES[index]}`, node.line(new RegExp(`^${other} is here$`)));
+      await waitFor(`${other} in the cluster of ${NODES[index]}`, node.line(new RegExp(`^${other} joined$`)));
     }
   }
   return { nodes, ports };
@@ -76,7 +76,7 @@ async function run(stage: Stage): Promise<void> {
   const missing = RUNTIMES.filter((runtime) => findRuntime(runtime) === null);
   if (missing.length > 0)
     throw new Error(`Not on the PATH: ${missing.join(", ")}. Run this as \`pnpm demo --cluster\`.`);
-  opening("netconduit on three nodes, connected through NATS; each node runs on another runtime");
+  opening("netconduit on three nodes, connected through NATS; each node runs on a different runtime");
   const natsUrl = await startNats(stage.cleanUps);
   const { nodes, ports } = await startNodes(natsUrl, stage);
   const balancer = new LoadBalancer(ports);
@@ -84,9 +84,9 @@ async function run(stage: Stage): Promise<void> {
   const port = await balancer.start();
   entry("load balancer", `port ${port}, for the clients`);
 
-  step("Clients on three runtimes connect, each to another node");
+  step("Clients on three runtimes connect, each to a different node");
   const clients = new Map<User, Program>();
-  const said = async (to: User, text: string): Promise<void> => {
+  const expectLine = async (to: User, text: string): Promise<void> => {
     await waitFor(`"${text}" at ${to}`, program(to).line(new RegExp(`^${text}$`)));
   };
   const program = (user: User): Program => clients.get(user) as Program;
@@ -100,59 +100,59 @@ async function run(stage: Stage): Promise<void> {
     arrow(user, node, "log in", `on ${TITLES[options.runtime]}`);
   }
 
-  step("Each sees who is in the room, whatever node they are on");
+  step("Everyone sees who is in the room, on any node");
   for (const user of USERS) {
-    await said(user, "here: ada, bob, eve");
+    await expectLine(user, "here: ada, bob, eve");
     arrow("cluster", user, "presence", ["ada", "bob", "eve"]);
   }
 
-  step("What one says, all hear, in the same order");
+  step("Everyone receives every message, in the same order");
   program("ada").type("say Is anyone hungry?");
-  for (const user of USERS) await said(user, "ada: Is anyone hungry\\?");
+  for (const user of USERS) await expectLine(user, "ada: Is anyone hungry\\?");
   program("eve").type("say I am.");
   for (const user of USERS) {
-    await said(user, "eve: I am\\.");
+    await expectLine(user, "eve: I am\\.");
     const lines = program(user)
       .output.split("\n")
       .filter((line) => /^(ada|eve): /.test(line));
-    check(`What ${user} heard`, lines, ["ada: Is anyone hungry?", "eve: I am."]);
+    check(`Messages received by ${user}`, lines, ["ada: Is anyone hungry?", "eve: I am."]);
     arrow("cluster", user, "room:kitchen", lines.join("  "));
   }
 
-  step("An order is carried out once, by the node that it arrives at");
+  step("An order is executed once, by the node that receives it");
   program("ada").type("order k1 pizza");
-  await said("ada", "answer to k1: pizza, by oslo");
+  await expectLine("ada", "answer to k1: pizza, by oslo");
   arrow("ada", "oslo", "order", { key: "k1", item: "pizza" });
   arrow("oslo", "ada", "answer", "pizza, by oslo");
 
-  step("The node oslo is killed, and bob goes on talking");
+  step("The node oslo is killed, and bob keeps talking");
   const [oslo] = nodes;
   await oslo?.kill();
   program("bob").type("say Ada, are you still there?");
-  await said("eve", "bob: Ada, are you still there\\?");
+  await expectLine("eve", "bob: Ada, are you still there\\?");
   arrow("bob", "cluster", "room:kitchen", "Ada, are you still there?");
   const { value: moved, ms } = await timed(() => waitFor("the new node of ada", program("ada").line(/^at (.+)$/, 2)));
-  check("Ada's new node is another one", moved[1] !== "oslo", true);
-  arrow("ada", String(moved[1]), "log in", "her client has moved by itself", ms);
+  check("Ada's new node is a different one", moved[1] !== "oslo", true);
+  arrow("ada", String(moved[1]), "log in", "her client has moved automatically", ms);
 
-  step("Nothing is missing: the room, what was said meanwhile, and the answer to the order");
-  await said("ada", "subscribed again: recovered true");
-  await said("ada", "bob: Ada, are you still there\\?");
-  const heard = program("ada").output.split("\n");
-  check("Messages that ada heard", heard.filter((line) => /^(ada|bob|eve): /.test(line)).length, 3);
+  step("Nothing is lost: the subscription, the message sent during the reconnect, and the order's answer");
+  await expectLine("ada", "subscribed again: recovered true");
+  await expectLine("ada", "bob: Ada, are you still there\\?");
+  const received = program("ada").output.split("\n");
+  check("Messages received by ada", received.filter((line) => /^(ada|bob|eve): /.test(line)).length, 3);
   arrow("cluster", "ada", "room:kitchen", "Ada, are you still there?");
   program("ada").type("order k1 pizza");
   await waitFor("the same answer", program("ada").line(/^answer to k1: pizza, by oslo$/, 2));
   arrow("ada", String(moved[1]), "order", { key: "k1", item: "pizza" });
   arrow(String(moved[1]), "ada", "answer", "pizza, by oslo");
-  fact("asked again with the same key: answered from the store, not carried out again");
-  check("Orders carried out", nodes.filter(({ output }) => output.includes("carried out: pizza")).length, 1);
+  fact("the same key again: answered from the store, not executed again");
+  check("Orders executed", nodes.filter(({ output }) => output.includes("executed: pizza")).length, 1);
   for (const [index, node] of nodes.entries()) {
-    if (index > 0) await waitFor("the end of oslo", node.line(/^oslo is gone: timeout$/));
+    if (index > 0) await waitFor("the end of oslo", node.line(/^oslo left: timeout$/));
   }
-  fact("the other nodes have noticed that oslo is gone");
+  fact("the other nodes have detected the loss of oslo");
   program("eve").type("say Dinner is ready.");
-  for (const user of USERS) await said(user, "eve: Dinner is ready\\.");
+  for (const user of USERS) await expectLine(user, "eve: Dinner is ready\\.");
   arrow("eve", "cluster", "room:kitchen", "Dinner is ready.");
 }
 

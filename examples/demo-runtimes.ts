@@ -1,7 +1,7 @@
 /**
- * The demo on three runtimes: Node.js, Bun and Deno each run the complete example's server and a client process, and all
- * clients talk to all servers. This program controls the clients over netconduit, shows the messages and calls, and checks
- * every result; exit code 0 means that all checks passed.
+ * The demo on three runtimes: Node.js, Bun and Deno each run the complete example's server and a client process, and
+ * every client connects to every server. This program controls the clients over netconduit, shows the messages and
+ * calls, and checks every result; exit code 0 means that all checks passed.
  *
  *     pnpm demo
  */

@@ -1,6 +1,6 @@
 /**
- * The demo on one runtime: starts the complete example's server in a separate process, connects several clients and shows
- * the messages and calls between them. It checks every result; exit code 0 means that all checks passed.
+ * The demo on one runtime: starts the complete example's server in a separate process, connects several clients, and
+ * shows the messages and calls between them. Every result is checked; exit code 0 means that all checks passed.
  *
  *     pnpm demo --runtime node
  */

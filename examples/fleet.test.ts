@@ -18,7 +18,7 @@ const MIXES: readonly (readonly [server: RuntimeName, device: RuntimeName, dashb
   ["deno", "node", "bun"],
 ];
 
-/** A fleet, and what it printed so far. It stops with the test, by a signal, so that no process stays. */
+/** Starts a fleet. It is stopped by a signal at the end of the test, so that it ends its processes. */
 async function startFleet(server: RuntimeName, device: RuntimeName, dashboard: RuntimeName): Promise<Program> {
   const args = ["--server", server, "--device", device, "--dashboard", dashboard];
   const fleet = startProgram("fleet/start.ts", { args, env: { INTERVAL_MS: "50" } });
@@ -33,17 +33,17 @@ function joined(fleet: Program, device: string, nth: number): Promise<RegExpMatc
   return fleet.line(new RegExp(`^(pump-\\d, )*${device}(, pump-\\d)* joined$`), nth);
 }
 
-/** Numbers in the lines that match, in the order in which they were printed. */
+/** Numbers in the matching lines, in the order in which they were printed. */
 function numbers(fleet: Program, pattern: RegExp): number[] {
   return fleet.output.split("\n").flatMap((line) => line.match(pattern)?.slice(1, 2).map(Number) ?? []);
 }
 
-/** The numbers from 1 to as many as there are. */
+/** The numbers from 1 to the list's length. */
 function counted(list: readonly number[]): number[] {
   return list.map((_, index) => index + 1);
 }
 
-/** Resolves with the error code of a connection attempt; null if somebody listens. */
+/** Resolves with the error code of a connection attempt; null if the port accepts it. */
 function dial(port: number): Promise<string | null> {
   return new Promise((resolve) => {
     const socket = connect(port, "127.0.0.1", () => {
@@ -62,11 +62,11 @@ describe.each(MIXES)(
   (server, device, dashboard) => {
     test("when the server is killed, devices, presence, subscriptions, logs and an upload come back", async () => {
       const fleet = await startFleet(server, device, dashboard);
-      // So slow that it can't end before the server does.
+      // Slow enough that the upload can't finish before the server is killed.
       fleet.type("limit 2");
       await fleet.line(/^3 devices upload at most 2 MiB\/s each$/);
       fleet.type("record pump-1 64");
-      // The server has verified something by then: what it hasn't taken yet is less than that.
+      // At this point the server has verified some bytes, because fewer than these are still unacknowledged.
       await fleet.line(/^pump-1-1\.bin: (?:[6-9]|[1-9]\d)\d{6} of 67108864 bytes, from 0 on$/);
 
       fleet.type("kill");
@@ -87,7 +87,7 @@ describe.each(MIXES)(
       expect(Number(again)).toBeLessThan(64 * MIB);
 
       for (const name of DEVICES) {
-        // A log is the device's own, so nothing of it is lost or comes twice.
+        // The device itself keeps its log, so no line is lost or repeated.
         await fleet.line(new RegExp(`^${name} log \\d+: ${connected}$`), 2);
         const log = numbers(fleet, new RegExp(`^${name} log (\\d+): `));
         expect(log).toEqual(counted(log));
@@ -153,7 +153,7 @@ describe("the picture of the fleet in the README", () => {
       devices: new Map(
         DEVICES.map((name) => {
           const own = { ...sample, upload: name === "pump-1" ? upload : null };
-          return [name, { name, isHere: true, sample: own, missing: 0, celsius: [60, 61, 62] }];
+          return [name, { name, isConnected: true, sample: own, missing: 0, celsius: [60, 61, 62] }];
         }),
       ),
       log: [{ device: "pump-1", line: { number: 1, at, text: "connected to the fleet server on node" } }],
@@ -162,7 +162,7 @@ describe("the picture of the fleet in the README", () => {
     const screen = new Screen(COLUMNS, ROWS);
     await screen.write(draw(picture, COLUMNS, ROWS));
     const fresh = screen.svg(TITLE);
-    // The frame and all texts that don't depend on what happened when.
+    // Compare the frame and all texts that don't depend on timing.
     const frame = (source: string): string[] => source.split("\n").slice(0, 5);
     expect(frame(svg)).toEqual(frame(fresh));
     const lasting = (source: string): string[] =>

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { addRooms, type Member } from "./chat/rooms.ts";
 import { addAgents, collect, type Watched } from "./monitoring/agents.ts";
 
-/** The handlers of two examples, without a port or a process. */
+/** Tests the handlers of two examples without a port or a process. */
 
 async function chat(): Promise<TestNetwork> {
   const network = new TestNetwork();
@@ -11,14 +11,14 @@ async function chat(): Promise<TestNetwork> {
   return network;
 }
 
-/** Connects a member of a room, and records what it hears. */
+/** Connects a member of a room, and records the messages that it receives. */
 async function member(network: TestNetwork, nick: string, room: string): Promise<EventLog<unknown>> {
   const client = network.client();
-  const heard = new EventLog<unknown>();
-  for (const type of ["said", "joined", "left"]) client.on(type, (data) => heard.add([type, data]));
+  const received = new EventLog<unknown>();
+  for (const type of ["said", "joined", "left"]) client.on(type, (data) => received.add([type, data]));
   await client.connect();
   await client.call("join", { nick, room });
-  return heard;
+  return received;
 }
 
 test("the chat tells a room who comes, and who left because its network was cut", async () => {
@@ -59,7 +59,7 @@ test("the monitoring server gives an agent that hangs a second to answer", async
   hangs = true;
   const collecting = collect(server);
   await clock.advance(999);
-  // Timeouts have ticks of 16 ms.
+  // Timeouts are rounded to ticks of 16 ms.
   await clock.advance(17);
   await collecting;
   expect(await client.call("report")).toMatchObject([{ agent: "web-1", sample }]);

@@ -10,7 +10,7 @@ const QUICK = { INTERVAL_MS: "50" };
 const certificate = (file: string): string =>
   fileURLToPath(new URL(`../packages/node/test-data/tls/${file}`, import.meta.url));
 
-/** A free path for a Unix socket. */
+/** An unused path for a Unix socket. */
 function socketPath(): string {
   const folder = mkdtempSync(join(tmpdir(), "netconduit-"));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));

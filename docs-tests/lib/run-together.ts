@@ -18,7 +18,7 @@ export interface ProgramResult {
 }
 
 export interface TogetherRun {
-  /** By name. Without those that didn't end, or came after such a one. */
+  /** Results by name. Omits a program that didn't end, and all after it. */
   readonly results: ReadonlyMap<string, ProgramResult>;
   readonly code: number | null;
   /** The signal that killed it, or null. */

@@ -1,6 +1,6 @@
 /**
- * Loaded before a program (`node --import`): resolves the packages to their sources, which Node runs by type stripping,
- * and other packages from the repository, wherever the program's source is.
+ * Loaded before a program (`node --import`). Resolves this repository's packages to their sources, which Node runs
+ * with type stripping, and other packages from the repository, regardless of the program's location.
  */
 import { registerHooks } from "node:module";
 

@@ -1,4 +1,4 @@
-/** Imports the modules that its arguments name, one after the other, and prints what each has printed as a line of JSON. */
+/** Imports the modules named in its arguments one by one, and prints each module's output as a line of JSON. */
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { format } from "node:util";

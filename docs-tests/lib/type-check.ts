@@ -3,7 +3,7 @@ import { join } from "node:path";
 import ts from "typescript";
 import { ROOT } from "./markdown.ts";
 
-/** Compiler options of a strict user; `types` are those of the runtime. */
+/** Compiler options of a strict project; `types` are the runtime's. */
 const COMMON: ts.CompilerOptions = {
   target: ts.ScriptTarget.ES2023,
   lib: ["lib.es2023.d.ts", "lib.esnext.disposable.d.ts"],
@@ -30,7 +30,7 @@ const COMMON: ts.CompilerOptions = {
 };
 
 /**
- * Type-checks `sources`, texts by name, as one program for a runtime with types for TypeScript's own compiler.
+ * Type-checks `sources`, texts by name, as one program, for a runtime whose types TypeScript's compiler can load.
  * @returns the problems of each source as `line: message`, from 1
  */
 export function typeCheck(sources: ReadonlyMap<string, string>, runtime: "node" | "bun"): Map<string, string[]> {

@@ -80,7 +80,7 @@ async function talk(): Promise<void> {
       await command(line);
     } catch (failure) {
       if (!(failure instanceof ConduitError)) throw failure;
-      // The server rejected it (the nickname is taken or unknown), or the client is disconnected.
+      // The server rejected the request (the nickname is taken or unknown), or the client is disconnected.
       console.log(`! ${failure.message}`);
     }
   }

@@ -14,7 +14,7 @@ const Text = v.pipe(v.string(), v.trim(), v.minLength(1), v.maxLength(500));
 
 export function addRooms(server: Server<Contract, Member>): void {
   /** Sends to everyone in a room except the connection `except`. Returns the number of connections. */
-  function tell(room: string, type: string, data: unknown, except?: string): number {
+  function sendToRoom(room: string, type: string, data: unknown, except?: string): number {
     return server.broadcast(type, data, { where: (connection) => connection.data.room === room, exclude: except });
   }
 
@@ -31,24 +31,24 @@ export function addRooms(server: Server<Contract, Member>): void {
     if (server.connections.some((other) => other !== client && other.data.nick === nick)) {
       return error.validation(`The nickname ${nick} is taken`, { field: "nick", received: nick });
     }
-    if (before.room !== "" && before.room !== room) tell(before.room, "left", { nick: before.nick }, client.id);
+    if (before.room !== "" && before.room !== room) sendToRoom(before.room, "left", { nick: before.nick }, client.id);
     client.data = { nick, room };
-    if (before.room !== room) tell(room, "joined", { nick }, client.id);
-    else if (before.nick !== nick) tell(room, "renamed", { from: before.nick, to: nick }, client.id);
+    if (before.room !== room) sendToRoom(room, "joined", { nick }, client.id);
+    else if (before.nick !== nick) sendToRoom(room, "renamed", { from: before.nick, to: nick }, client.id);
     console.log(`${nick} is in ${room}`);
     return { room, members: membersOf(room) };
   });
 
   server.rpc("who", (_params, { client }) => ({ members: membersOf(client.data.room) }));
 
-  /** Sends to everyone else in the room; replies with their number. */
+  /** Sends to everyone else in the room; replies with the number of recipients. */
   server.on("say", v.object({ text: Text }), (client, { text }) => {
     const { nick, room } = client.data;
     if (nick === "") return error.permissionDenied("say before join");
-    return { reached: tell(room, "said", { nick, text }, client.id) };
+    return { reached: sendToRoom(room, "said", { nick, text }, client.id) };
   });
 
-  /** Sends to one nickname in any room. */
+  /** Sends to a nickname in any room. */
   server.rpc("whisper", v.object({ to: Name, text: Text }), ({ to, text }, { client }) => {
     if (client.data.nick === "") return error.permissionDenied("whisper before join");
     const target = server.connections.find((connection) => connection.data.nick === to);
@@ -60,6 +60,6 @@ export function addRooms(server: Server<Contract, Member>): void {
   server.onClientDisconnect(({ data: { nick, room } }, reason) => {
     if (nick === "") return;
     console.log(`${nick} disconnected: ${reason.message}`);
-    tell(room, "left", { nick });
+    sendToRoom(room, "left", { nick });
   });
 }

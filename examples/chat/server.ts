@@ -1,7 +1,7 @@
 /**
  * A chat server with rooms and nicknames. `connection.data` holds a connection's room, and `where` selects the room's
- * connections for a broadcast, so the server keeps no list of rooms. `rooms.ts` has the handlers, apart from the server,
- * so that a test can use them without a port.
+ * connections for a broadcast, so the server keeps no list of rooms. The handlers are in `rooms.ts`, separate from
+ * the server, so that a test can use them without a port.
  *
  *     node examples/chat/server.ts
  *

@@ -1,11 +1,11 @@
-/** A bar in the terminal for the progress of a transfer. */
+/** A progress bar for transfers in the terminal. */
 
 import type { FileProgress } from "@netconduit/node";
 
 const WIDTH = 30;
 const UNITS = ["B", "KiB", "MiB", "GiB"];
 
-/** One line: `[=====>    ] 45 % of 12.0 MiB, 80.1 MiB/s, 2 s left`. */
+/** Formats progress as one line: `[=====> ] 45 % of 12.0 MiB, 80.1 MiB/s, 2 s left`. */
 export function bar({ phase, bytes, total, bytesPerSecond, etaMs }: FileProgress): string {
   const doing = phase === "moving" ? "" : `, ${phase}`;
   if (total === null) return `${size(bytes)}, ${size(bytesPerSecond)}/s${doing}`;
@@ -15,7 +15,7 @@ export function bar({ phase, bytes, total, bytesPerSecond, etaMs }: FileProgress
   return etaMs === null || etaMs === 0 ? `${line}${doing}` : `${line}, ${Math.ceil(etaMs / 1000)} s left${doing}`;
 }
 
-/** Draws the bar over the last one. In a file or pipe, only the last one is written. */
+/** Redraws the bar in place. If the output isn't a terminal, only writes the final bar. */
 export function show(progress: FileProgress): void {
   const isLast = progress.bytes === progress.total && progress.etaMs === 0;
   if (process.stdout.isTTY) process.stdout.write(`\r\x1b[K${bar(progress)}`);

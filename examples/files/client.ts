@@ -1,6 +1,6 @@
 /**
- * Uploads, downloads and lists files, with a bar. A transfer goes on by itself after a lost connection, and continues an
- * earlier one.
+ * Uploads, downloads and lists files, with a progress bar. Transfers resume automatically after a lost connection,
+ * and continue where an earlier run of this program stopped.
  *
  *     node examples/files/client.ts put movie.mkv
  *     node examples/files/client.ts get movie.mkv downloads

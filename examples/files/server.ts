@@ -1,5 +1,5 @@
 /**
- * A server with a folder that clients upload to and download from.
+ * A server with a folder for uploads and downloads.
  *
  *     node examples/files/server.ts /srv/box
  *

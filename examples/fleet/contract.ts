@@ -1,13 +1,13 @@
-/** The contract between the server, the devices and the dashboards. It types and validates both ends. */
+/** The contract between the server, the devices and the dashboards. Both ends are typed and validated by it. */
 
 import * as v from "valibot";
 import type { Contract } from "./netconduit.ts";
 
-/** A file on its way to the server. */
+/** An upload in progress. */
 export const Upload = v.object({
   file: v.string(),
   bytes: v.number(),
-  /** Bytes that the server had when this attempt began. */
+  /** Bytes that the server already had when this attempt started. */
   resumedFrom: v.number(),
   total: v.number(),
   bytesPerSecond: v.number(),
@@ -16,7 +16,7 @@ export type Upload = v.InferOutput<typeof Upload>;
 
 /** A measurement, sent several times per second. */
 export const Sample = v.object({
-  /** Counts up from 1, so that a reader sees whether one is missing. */
+  /** Counts up from 1, so that readers can detect missing samples. */
   number: v.number(),
   celsius: v.number(),
   bar: v.number(),
@@ -25,7 +25,7 @@ export const Sample = v.object({
 });
 export type Sample = v.InferOutput<typeof Sample>;
 
-/** A line of a device's log. */
+/** A line in a device's log. */
 export const LogLine = v.object({ number: v.number(), at: v.date(), text: v.string() });
 export type LogLine = v.InferOutput<typeof LogLine>;
 
@@ -37,30 +37,30 @@ const From = v.object({ from: v.number() });
 const definition = {
   server: {
     methods: {
-      /** Tells a device to record something and to upload it. Returns the name of its file. */
+      /** Makes a device record a file and upload it. Returns the file name. */
       record: { params: v.object({ device, ...Recording.entries }), result: v.string() },
-      /** Limits the uploads of all devices. Returns how many devices obey. */
+      /** Limits the upload rate of all devices. Returns the number of devices. */
       limit: { params: Limit, result: v.number() },
-      /** Faults on demand: cuts the caller's connection, and kills the server without a word. */
+      /** Faults on demand: `cut` drops the caller's connection, `kill` kills the server with SIGKILL. */
       cut: {},
       kill: {},
     },
     streams: {
-      /** The log of a device from a line on, and what is added to it. */
+      /** A device's log, starting at the given line; continues with new lines as they are added. */
       log: { params: v.object({ device, ...From.entries }), output: LogLine },
     },
-    /** Recordings of devices. */
+    /** Recordings that devices upload. */
     files: { recordings: { roles: ["device"] } },
   },
   clients: {
-    // The server calls these on devices. It calls nothing on dashboards.
+    // Methods that the server calls on devices. It calls none on dashboards.
     device: {
       methods: { record: { params: Recording, result: v.string() }, limit: { params: Limit } },
       streams: { log: { params: From, output: LogLine } },
     },
   },
   topics: {
-    /** News for dashboards. Its presence says which devices are connected. */
+    /** News for dashboards. The topic's presence shows which devices are connected. */
     fleet: v.object({ at: v.date(), text: v.string() }),
     "telemetry:*": Sample,
   },

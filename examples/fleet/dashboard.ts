@@ -1,6 +1,6 @@
 /**
- * A dashboard of the fleet: who is there, what they measure, their logs and their uploads. In a terminal it draws a screen
- * and takes keys. Otherwise it prints lines, and reads commands from standard input:
+ * A dashboard of the fleet: the connected devices, their samples, logs and uploads. In a terminal, it draws a screen
+ * and is controlled by keys. Otherwise it prints lines and reads commands from standard input:
  *
  *     record [DEVICE] [MEBIBYTES]    limit MEBIBYTES_PER_SECOND    cut    kill    quit
  *
@@ -41,108 +41,108 @@ const picture: Picture = {
 client.onConnect(() => {
   picture.server = client.serverInfo?.name ?? "";
   picture.isConnected = true;
-  happened(`connected to the ${picture.server}`, "good");
+  addEvent(`connected to the ${picture.server}`, "good");
 });
 client.onDisconnect((_, { message }) => {
   picture.isConnected = false;
-  happened(`disconnected: ${message}`, "bad");
+  addEvent(`disconnected: ${message}`, "bad");
 });
 client.onReconnectAttemptFailed((_, { attempts }) => {
-  if (attempts === 1) happened("the server can't be reached", "bad");
+  if (attempts === 1) addEvent("the server can't be reached", "bad");
 });
-client.onError((error, { stage }) => happened(`error (${stage}): ${error.message}`, "bad"));
+client.onError((error, { stage }) => addEvent(`error (${stage}): ${error.message}`, "bad"));
 
-// --- Who is there ---------------------------------------------------------------------------------------------------
+// --- Presence -------------------------------------------------------------------------------------------------------
 
 async function watchFleet(): Promise<void> {
-  const everybody = client.subscribe("fleet");
-  await everybody.ready;
-  everybody.onResume(({ recovered, missed }) => tellOfReturn("news", recovered, missed));
-  everybody.presence?.onChange(({ joined, usersJoined, usersLeft }) => {
-    picture.dashboards = (everybody.presence?.clients ?? []).filter(({ user }) => user === null).length;
-    for (const name of usersLeft) deviceView(name).isHere = false;
-    for (const name of usersJoined) deviceView(name).isHere = true;
-    if (usersJoined.length > 0) happened(`${usersJoined.join(", ")} joined`, "good");
-    // While it isn't live, nobody is known to be there, which isn't to say that they left.
-    if (usersLeft.length > 0 && everybody.isLive) happened(`${usersLeft.join(", ")} left`, "bad");
-    // Each new connection of a device, also of one that nobody has missed.
-    for (const { user } of joined) if (user !== null) follow(readLog(user));
+  const news = client.subscribe("fleet");
+  await news.ready;
+  news.onResume(({ recovered, missed }) => showResume("news", recovered, missed));
+  news.presence?.onChange(({ joined, usersJoined, usersLeft }) => {
+    picture.dashboards = (news.presence?.clients ?? []).filter(({ user }) => user === null).length;
+    for (const name of usersLeft) deviceView(name).isConnected = false;
+    for (const name of usersJoined) deviceView(name).isConnected = true;
+    if (usersJoined.length > 0) addEvent(`${usersJoined.join(", ")} joined`, "good");
+    // While the subscription isn't live, the presence is unknown: users disappear from it without having left.
+    if (usersLeft.length > 0 && news.isLive) addEvent(`${usersLeft.join(", ")} left`, "bad");
+    // Read the log over each new connection of a device, even if its user never left.
+    for (const { user } of joined) if (user !== null) runInBackground(readLog(user));
   });
-  for await (const { text } of everybody) happened(text);
+  for await (const { text } of news) addEvent(text);
 }
 
 function deviceView(name: string): DeviceView {
   let device = picture.devices.get(name);
   if (device === undefined) {
-    device = { name, isHere: false, sample: null, missing: 0, celsius: [] };
+    device = { name, isConnected: false, sample: null, missing: 0, celsius: [] };
     picture.devices.set(name, device);
-    follow(readTelemetry(device));
+    runInBackground(readTelemetry(device));
   }
   return device;
 }
 
-// --- What they say --------------------------------------------------------------------------------------------------
+// --- Telemetry and logs ---------------------------------------------------------------------------------------------
 
-/** A subscription returns by itself after a reconnect. */
+/** The client resubscribes automatically after a reconnect. */
 async function readTelemetry(device: DeviceView): Promise<void> {
   const telemetry = client.subscribe(`telemetry:${device.name}`);
-  telemetry.onResume(({ recovered, missed }) => tellOfReturn(`telemetry of ${device.name}`, recovered, missed));
+  telemetry.onResume(({ recovered, missed }) => showResume(`telemetry of ${device.name}`, recovered, missed));
   for await (const sample of telemetry) {
     const { number, celsius, upload } = sample;
     const last = device.sample?.number ?? number - 1;
-    // A new server sends again what it retains.
+    // After a restart, the server may repeat samples: skip known ones.
     if (number <= last) continue;
     device.missing += number - last - 1;
     device.sample = sample;
     device.celsius.push(celsius);
     device.celsius.splice(0, device.celsius.length - HEAT_WIDTH);
-    changed(`${device.name} sample ${number}: ${celsius.toFixed(1)} °C`);
+    show(`${device.name} sample ${number}: ${celsius.toFixed(1)} °C`);
     if (upload !== null)
-      changed(`${upload.file}: ${upload.bytes} of ${upload.total} bytes, from ${upload.resumedFrom} on`);
+      show(`${upload.file}: ${upload.bytes} of ${upload.total} bytes, from ${upload.resumedFrom} on`);
   }
 }
 
-function tellOfReturn(what: string, recovered: boolean, missed: number | null): void {
-  if (recovered) happened(`${what}: back and recovered, nothing missed`, "good");
-  else if (missed === null) happened(`${what}: back, not recovered: the server is a new one`);
-  else happened(`${what}: back, not recovered: ${missed} missed`);
+function showResume(what: string, recovered: boolean, missed: number | null): void {
+  if (recovered) addEvent(`${what}: back and recovered, nothing missed`, "good");
+  else if (missed === null) addEvent(`${what}: back, not recovered: the server is a new one`);
+  else addEvent(`${what}: back, not recovered: ${missed} missed`);
 }
 
 const nextLines = new Map<string, number>();
 
-/** Ends with the connection to the device. The next one continues behind the last line. */
+/** The stream ends with the device's connection. The next call continues after the last line received. */
 async function readLog(device: string): Promise<void> {
   const from = nextLines.get(device) ?? 1;
   for await (const line of client.stream("log", { device, from })) {
     nextLines.set(device, line.number + 1);
     picture.log.push({ device, line });
     picture.log.splice(0, picture.log.length - 100);
-    changed(`${device} log ${line.number}: ${line.text}`);
+    show(`${device} log ${line.number}: ${line.text}`);
   }
 }
 
-/** Streams and subscriptions that end are no reason to end the dashboard. */
-function follow(work: Promise<void>): void {
+/** Runs work in the background. A stream or subscription that fails doesn't end the dashboard. */
+function runInBackground(work: Promise<void>): void {
   work.catch((error: unknown) => {
     if (!(error instanceof ConduitError)) throw error;
-    if (error.codeName !== "CONNECTION_CLOSED") happened(`${error.codeName}: ${error.message}`, "bad");
+    if (error.codeName !== "CONNECTION_CLOSED") addEvent(`${error.codeName}: ${error.message}`, "bad");
   });
 }
 
-// --- What the user says -----------------------------------------------------------------------------------------------
+// --- Commands -------------------------------------------------------------------------------------------------------
 
-async function obey(command: string): Promise<void> {
+async function execute(command: string): Promise<void> {
   const [verb, first, second] = command.split(" ");
   switch (verb) {
     case "record": {
       const device = first ?? [...picture.devices.keys()].sort()[0] ?? "";
       const file = await client.call("record", { device, mebibytes: Number(second ?? 24) });
-      return happened(`${device} records ${file}`);
+      return addEvent(`${device} records ${file}`);
     }
     case "limit": {
       const mebibytesPerSecond = Number(first);
       const devices = await client.call("limit", { mebibytesPerSecond });
-      return happened(`${devices} devices upload at most ${mebibytesPerSecond} MiB/s each`);
+      return addEvent(`${devices} devices upload at most ${mebibytesPerSecond} MiB/s each`);
     }
     case "cut":
     case "kill":
@@ -151,15 +151,15 @@ async function obey(command: string): Promise<void> {
     case "quit":
       return quit();
     default:
-      return happened(`unknown command: ${command}`);
+      return addEvent(`unknown command: ${command}`);
   }
 }
 
 const KEYS: Readonly<Record<string, string>> = { r: "record", c: "cut", k: "kill", q: "quit", "\u0003": "quit" };
 
-function listen(): void {
+function readCommands(): void {
   if (!stdin.isTTY) {
-    createInterface({ input: stdin }).on("line", (line) => follow(obey(line)));
+    createInterface({ input: stdin }).on("line", (line) => runInBackground(execute(line)));
     return;
   }
   let isFast = false;
@@ -168,7 +168,7 @@ function listen(): void {
   stdin.on("data", (key: string) => {
     if (key === "l") isFast = !isFast;
     const command = key === "l" ? `limit ${isFast ? 8 : 2}` : KEYS[key];
-    if (command !== undefined) follow(obey(command));
+    if (command !== undefined) runInBackground(execute(command));
   });
 }
 
@@ -179,18 +179,18 @@ async function quit(): Promise<void> {
   process.exit();
 }
 
-// --- What is shown --------------------------------------------------------------------------------------------------
+// --- Output ---------------------------------------------------------------------------------------------------------
 
-function happened(text: string, tone: Tone = "plain"): void {
+function addEvent(text: string, tone: Tone = "plain"): void {
   picture.events.push({ at: new Date(), text, tone });
   picture.events.splice(0, picture.events.length - 100);
-  changed(text);
+  show(text);
 }
 
 let isDrawn = true;
 
-/** In a terminal, the screen is drawn soon; otherwise this line is all that is shown. */
-function changed(line: string): void {
+/** In a terminal, schedules a redraw of the screen; otherwise prints the line. */
+function show(line: string): void {
   if (stdout.isTTY) isDrawn = false;
   else console.log(line);
 }
@@ -206,5 +206,5 @@ if (stdout.isTTY) stdout.write("\u001b[?1049h\u001b[?25l\u001b[2J");
 const ticking = setInterval(tick, 100);
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void quit());
 await client.connect();
-listen();
-follow(watchFleet());
+readCommands();
+runInBackground(watchFleet());

@@ -1,7 +1,7 @@
 import { EventEmitter, once } from "node:events";
 import type { LogLine } from "./contract.ts";
 
-/** The log of a device, in memory. Lines are numbered from 1. */
+/** A device's log, in memory. Lines are numbered from 1. */
 export class DeviceLog {
   readonly #lines: LogLine[] = [];
   readonly #events = new EventEmitter();
@@ -11,7 +11,7 @@ export class DeviceLog {
     this.#events.emit("line");
   }
 
-  /** The lines from a number on, then each that is added, until the signal fires. */
+  /** Yields the lines starting at a number, then new lines as they are added, until the signal is aborted. */
   async *lines(from: number, signal: AbortSignal): AsyncGenerator<LogLine, undefined> {
     for (let number = from; ; number += 1) {
       while (number > this.#lines.length) await once(this.#events, "line", { signal });

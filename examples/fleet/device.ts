@@ -1,6 +1,6 @@
 /**
- * Devices of a fleet: they measure, keep a log, obey the server and upload what they record. They come back by
- * themselves when the server does, and go on where they were.
+ * Devices of a fleet: they publish samples, keep a log, execute the server's commands and upload recordings. When the
+ * server is restarted, they reconnect automatically and continue where they left off.
  *
  *     node examples/fleet/device.ts pump-1 pump-2
  *
@@ -31,9 +31,9 @@ async function runDevice(name: string, seed: number): Promise<void> {
     username: name,
     password: DEVICE_PASSWORD,
     contract: forClient(fleet, "device"),
-    // Tries for ever: first after up to 100 ms, later after up to a second.
+    // Retries without limit, at first after up to 100 ms, later after up to a second.
     reconnect: { delayMs: 100, maxDelayMs: 1000 },
-    // Calls made while disconnected wait: samples taken meanwhile arrive later, and uploads go on by themselves.
+    // Calls made while disconnected are queued: samples arrive after the reconnect, and uploads continue automatically.
     queueWhileDisconnected: "send",
   });
 
@@ -44,7 +44,7 @@ async function runDevice(name: string, seed: number): Promise<void> {
   });
   client.onError((error, { stage }) => log.add(`error (${stage}): ${error.message}`));
 
-  // Methods that the server may call.
+  // Methods that the server calls.
   client.implement({
     async record({ mebibytes }) {
       recordings += 1;
@@ -63,7 +63,7 @@ async function runDevice(name: string, seed: number): Promise<void> {
     log: ({ from }, { signal }) => log.lines(from, signal),
   });
 
-  /** Uploads a file. If the connection is lost meanwhile, that goes on by itself. */
+  /** Uploads a file. The upload continues automatically after a lost connection. */
   async function send(file: string): Promise<void> {
     const sent = await client.files("recordings").upload(join(FILES, file), {
       resume: true,

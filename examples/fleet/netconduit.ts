@@ -1,13 +1,13 @@
 /**
- * The netconduit package of the runtime that this program runs on, so that each program here runs on all three. A
- * program for one runtime imports its package directly: `import { Client, Server } from "@netconduit/node"`.
+ * Exports the netconduit package of the current runtime, so that the programs in this folder run on all three. A
+ * program for a single runtime imports its package directly: `import { Client, Server } from "@netconduit/node"`.
  */
 
 import type * as Package from "@netconduit/node";
 
 export type { Contract, FileProgress, Subscription } from "@netconduit/node";
 
-/** Bun and Deno have a Node.js version, too. */
+/** Bun and Deno also report a Node.js version, so check for them first. */
 const { versions } = process;
 export const runtime = versions["bun"] !== undefined ? "bun" : versions["deno"] !== undefined ? "deno" : "node";
 

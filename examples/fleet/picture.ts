@@ -1,26 +1,26 @@
-/** The dashboard's picture of the fleet, and how it is drawn in a terminal. */
+/** The dashboard's view of the fleet, and how it is drawn in a terminal. */
 
 import type { LogLine, Sample, Upload } from "./contract.ts";
 
-/** Whether something is good or bad to hear. */
+/** The colour of an event. */
 export type Tone = "good" | "bad" | "plain";
 
 export interface DeviceView {
   readonly name: string;
-  isHere: boolean;
+  isConnected: boolean;
   sample: Sample | null;
-  /** Samples that never came. */
+  /** Number of missing samples. */
   missing: number;
-  /** The last temperatures. */
+  /** The most recent temperatures. */
   readonly celsius: number[];
 }
 
 export interface Picture {
-  /** The server and the connection to it. */
+  /** The server's name; empty before the first login. */
   server: string;
   isConnected: boolean;
   latencyMs: number | null;
-  /** Number of dashboards, this one included. */
+  /** Number of dashboards, including this one. */
   dashboards: number;
   readonly devices: Map<string, DeviceView>;
   readonly log: { readonly device: string; readonly line: LogLine }[];
@@ -43,7 +43,7 @@ const yellow = styled(33);
 const cyan = styled(36);
 const TONES: Readonly<Record<Tone, (text: string) => string>> = { good: green, bad: red, plain: (text) => text };
 
-/** The whole screen: as many lines as there are rows. */
+/** Returns the whole screen, one line for each row, with escape sequences. */
 export function draw(picture: Picture, columns: number, rows: number): string {
   const { devices } = picture;
   const uploads = [...devices.values()].flatMap(({ sample }) => (sample?.upload ? [uploadLine(sample.upload)] : []));
@@ -74,15 +74,15 @@ export function draw(picture: Picture, columns: number, rows: number): string {
 }
 
 function header({ server, isConnected, latencyMs, dashboards, devices }: Picture): string {
-  const here = [...devices.values()].filter(({ isHere }) => isHere).length;
+  const here = [...devices.values()].filter((device) => device.isConnected).length;
   const link = isConnected ? green("● connected") : red("● reconnecting");
   const latency = latencyMs === null || !isConnected ? "" : dim(`  ${latencyMs.toFixed(1)} ms`);
   const present = `${here} of ${devices.size} devices, ${dashboards} ${dashboards === 1 ? "dashboard" : "dashboards"}`;
   return `${bold(server)}  ${link}${latency}  ${dim(present)}`;
 }
 
-function deviceLine({ name, isHere, sample, missing, celsius }: DeviceView): string {
-  const state = isHere ? green("●") : red("○");
+function deviceLine({ name, isConnected, sample, missing, celsius }: DeviceView): string {
+  const state = isConnected ? green("●") : red("○");
   if (sample === null) return `${state} ${bold(name)}  ${dim("no sample yet")}`;
   const low = Math.min(...celsius);
   const step = (Math.max(...celsius) - low) / (HEAT.length - 1) || 1;
@@ -117,7 +117,7 @@ function clock(at: Date): string {
   return at.toTimeString().slice(0, 8);
 }
 
-/** Cuts a line to a width. Escape sequences take none. */
+/** Truncates a line to a width. Escape sequences have no width. */
 function clipped(line: string, columns: number): string {
   let [width, text] = [0, ""];
   // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what an escape sequence begins with

@@ -1,5 +1,5 @@
 /**
- * The server of a fleet: it passes on what devices report, relays commands and logs, and keeps uploaded files.
+ * The server of a fleet: it distributes the devices' samples, relays commands and logs, and stores uploaded files.
  *
  *     node examples/fleet/server.ts
  *
@@ -26,31 +26,31 @@ const server = new Server({
 /** Clients whose users have the role `device`. */
 const devices = server.clients("device");
 
-// --- Who is there -----------------------------------------------------------------------------------------------------
+// --- Presence -------------------------------------------------------------------------------------------------------
 
-/** The server adds devices, which are users. Dashboards subscribe by themselves, and are nobody in particular. */
-const everybody = server.topic("fleet", { presence: true, history: { messages: 100 } });
+/** The server adds devices, under their user names. Dashboards subscribe themselves and have no user name. */
+const news = server.topic("fleet", { presence: true, history: { messages: 100 } });
 
 server.onClientConnect((connection) => {
-  if (connection.is("device")) everybody.add(connection, { user: connection.user.name });
+  if (connection.is("device")) news.add(connection, { user: connection.user.name });
 });
 
 function announce(text: string): void {
-  everybody.publish({ at: new Date(), text });
+  news.publish({ at: new Date(), text });
 }
 
 // --- Telemetry: each device has a topic, and only that device publishes to it ---------------------------------------
 
 server.topics("telemetry:*", {
-  retain: 100, // a new dashboard begins with these
+  retain: 100, // a new dashboard starts with these
   history: { messages: 1000 },
   authorize: () => true,
   publish: ({ user }, topic) => topic === `telemetry:${user.name}`,
 });
 
-// --- Commands and logs: dashboards ask the server, and the server asks the device -----------------------------------
+// --- Commands and logs: the server forwards the requests of dashboards to the devices -------------------------------
 
-/** @throws RpcError NOT_FOUND, which the dashboard gets */
+/** @throws RpcError NOT_FOUND, which is sent to the dashboard */
 function deviceNamed(name: string): (typeof devices.connections)[number] {
   const found = devices.connections.find(({ user }) => user.name === name);
   if (found === undefined) throw new RpcError(ErrorCode.NOT_FOUND, `${name} is not connected`);
@@ -64,7 +64,7 @@ server.rpc("limit", async (limit) => {
   return (await Promise.all(calls)).length;
 });
 
-/** It would go on for ever, so it returns when the server begins to stop. */
+/** The stream has no end of its own, so it returns when the server starts to shut down. */
 server.stream("log", async function* ({ device, from }, { signal, draining }) {
   try {
     yield* deviceNamed(device).stream("log", { from }, { signal: AbortSignal.any([signal, draining]) });

@@ -1,5 +1,6 @@
 /**
- * Starts a fleet: the server, three devices in one process, and a dashboard here. A server that dies is started again.
+ * Starts a fleet: a server, three devices in one process, and a dashboard in this terminal. Restarts the server when
+ * it dies.
  *
  *     node examples/fleet/start.ts --device bun --dashboard deno
  */
@@ -19,11 +20,11 @@ const ROLES = ["server", "device", "dashboard"] as const;
 type Role = (typeof ROLES)[number];
 const USAGE = `Usage: pnpm fleet ${ROLES.map((role) => `[--${role} ${RUNTIMES.join("|")}]`).join(" ")}
 
-Starts a server, three devices and a dashboard in three processes, on Node.js unless told otherwise.`;
+Starts a server, three devices and a dashboard in three processes, by default on Node.js.`;
 
 const DEVICES = ["pump-1", "pump-2", "pump-3"];
 const RESTART_MS = 1000;
-/** Below the ports that systems give to clients, so that none of them takes it while the server is down. */
+/** Below the range of ephemeral ports, so that no client takes the port while the server is down. */
 const PORTS = { from: 20_000, count: 10_000 };
 
 const children = new Map<Role, ChildProcess>();
@@ -48,8 +49,8 @@ function runtimesOfOptions(): Record<Role, RuntimeName> {
   }
 }
 
-/** Lines of the server and the devices. In a terminal, the dashboard has the screen. */
-function say(line: string): void {
+/** Prints a line, unless the output is a terminal, where the dashboard uses the screen. */
+function log(line: string): void {
   if (!process.stdout.isTTY) console.log(line);
 }
 
@@ -64,14 +65,14 @@ function start(role: Role, port: number, ...args: string[]): ChildProcess {
     stdio: role === "dashboard" ? "inherit" : ["ignore", "pipe", "pipe"],
   });
   children.set(role, child);
-  say(`${role}: process ${child.pid} on ${TITLES[runtime]}`);
+  log(`${role}: process ${child.pid} on ${TITLES[runtime]}`);
   for (const output of [child.stdout, child.stderr]) {
-    if (output !== null) createInterface({ input: output }).on("line", (line) => say(`${role}: ${line}`));
+    if (output !== null) createInterface({ input: output }).on("line", (line) => log(`${role}: ${line}`));
   }
   return child;
 }
 
-/** Resolves with the port on which the server listens. */
+/** Starts the server and resolves with its port. */
 async function startServer(): Promise<number> {
   for (let attempt = 1; attempt <= 10; attempt += 1) {
     const port = PORTS.from + Math.floor(Math.random() * PORTS.count);
@@ -89,12 +90,12 @@ async function startServer(): Promise<number> {
 
 async function restart(port: number): Promise<void> {
   if (isStopping) return;
-  say("the server has died and is started again");
+  log("the server has died and will be restarted");
   await sleep(RESTART_MS);
   if (!isStopping) start("server", port).once("exit", () => void restart(port));
 }
 
-/** Ends what runs, the server last: it would wait for those that read logs. */
+/** Stops all processes, the server last, because it would wait for open log streams. */
 async function stop(): Promise<void> {
   isStopping = true;
   for (const child of [...children.values()].reverse()) {

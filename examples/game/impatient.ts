@@ -1,5 +1,5 @@
 /**
- * A spectator that calls `look` far too often. The server's rate limit tells it when to try again.
+ * A spectator that calls `look` far too often. The error of the server's rate limit contains the time to wait.
  *
  *     node examples/game/impatient.ts
  *

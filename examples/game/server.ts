@@ -1,8 +1,8 @@
 /**
- * A small real-time game: players race for coins on a grid, the first to GOAL coins wins the match.
+ * A small real-time game: players race for coins on a grid; the first to collect GOAL coins wins the match.
  *
- * It shows typed data per connection, a server that calls its clients, broadcasts that slow clients miss without slowing
- * down the others, and a rate limit.
+ * It shows typed data per connection, a server that calls its clients, broadcasts that skip slow clients, and a rate
+ * limit.
  *
  *     node examples/game/server.ts
  *
@@ -122,7 +122,7 @@ async function endMatch(winner: string): Promise<void> {
   phase = "asking";
   console.log(`${winner} wins after ${tick} ticks`);
   server.broadcast("match_over", { winner, ticks: tick });
-  // Asks all players at once; a player that doesn't answer in time leaves.
+  // Ask all players in parallel, and disconnect those that don't answer in time.
   await Promise.all(
     playersHere().map(async (player) => {
       const again = await player.call("play_again", {}, { result: v.boolean(), timeoutMs: 5000 }).catch(() => false);

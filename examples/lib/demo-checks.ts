@@ -20,7 +20,7 @@ export function check(what: string, actual: unknown, wanted: unknown): void {
   checks += 1;
 }
 
-/** Events being waited for, named in the error on timeout. */
+/** Pending events, named in the error on timeout. */
 const awaited = new Set<string>();
 
 /** Awaits `promise`; on timeout, the error names `what`. */

@@ -1,6 +1,6 @@
 /**
- * The client process for one runtime in the demo on three runtimes. It is itself a client of the demo: commands arrive
- * as calls, and it reports the messages its clients receive.
+ * The client process of one runtime in the demo on three runtimes. It is itself a client of the demo program, which
+ * sends commands as calls; it reports the messages that its own clients receive.
  *
  * Environment: DEMO_PORT, DEMO_PASSWORD. It exits when its connection to the demo ends.
  */

@@ -1,4 +1,4 @@
-/** A load balancer for TCP, as a demo needs one: each new connection goes to the next target that takes it. */
+/** A minimal TCP load balancer for the demo: each new connection goes to the next target that accepts it. */
 
 import { connect, createServer, type Server, type Socket } from "node:net";
 
@@ -14,7 +14,7 @@ export class LoadBalancer {
     this.#server = createServer((client) => this.#serve(client, this.#ports.length));
   }
 
-  /** Resolves with its port. */
+  /** Resolves with the port. */
   async start(): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
@@ -49,7 +49,7 @@ export class LoadBalancer {
     });
   }
 
-  /** An error of a socket ends it, and `close` follows. */
+  /** Tracks open sockets. An error ends a socket and is followed by `close`. */
   #watch(socket: Socket): void {
     if (this.#sockets.has(socket)) return;
     this.#sockets.add(socket);

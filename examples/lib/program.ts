@@ -62,7 +62,7 @@ export class Program {
     return this.#child.pid;
   }
 
-  /** Its output so far, both standard output and standard error. */
+  /** The output so far, both standard output and standard error. */
   get output(): string {
     return this.#lines.join("\n");
   }

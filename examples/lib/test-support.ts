@@ -16,7 +16,7 @@ export function startProgram(script: string, options: ProgramOptions = {}): Prog
   return program;
 }
 
-/** Starts a server on a free port of 127.0.0.1, and resolves once it listens. `env` points its clients there. */
+/** Starts a server on a free port of 127.0.0.1, and resolves once it is listening. `env` contains its address for clients. */
 export async function startServer(
   script: string,
   options: ProgramOptions = {},

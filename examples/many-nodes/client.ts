@@ -1,9 +1,9 @@
 /**
- * A client of the chat that runs on several nodes. It connects to a load balancer, and doesn't choose its node.
+ * A client of the chat that runs on several nodes. It connects to a load balancer, which chooses the node.
  *
  *     node examples/many-nodes/client.ts ada kitchen
  *
- * Input: `say TEXT`, or `order KEY ITEM`, which is carried out once for each key, on whichever node it arrives.
+ * Input: `say TEXT`, or `order KEY ITEM`. An order is executed once per key, whichever node receives it.
  *
  * Environment: HOST (127.0.0.1), PORT (8080), PASSWORD (secret123).
  */
@@ -27,7 +27,7 @@ const client = new Client({
   reconnect: { delayMs: 100, maxDelayMs: 500 },
 });
 client.onConnect(({ serverInfo }) => console.log(`at ${serverInfo?.name}`));
-// Attempts to reconnect fail while a node is starting.
+// Reconnecting may fail until the load balancer reaches a running node.
 client.onReconnectAttemptFailed(() => undefined);
 client.onError((error) => console.log(`! ${error.message}`));
 await client.connect();

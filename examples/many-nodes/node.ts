@@ -1,10 +1,10 @@
 /**
- * One node of a chat that runs on several, connected through NATS.
+ * A node of a chat server that runs on several nodes, connected through NATS.
  *
  *     NODE=oslo node examples/many-nodes/node.ts
  *
- * Environment: NODE, its name; NATS_URL (nats://127.0.0.1:4222), HOST (127.0.0.1), PORT (8080), PASSWORD of each user
- * (secret123).
+ * Environment: NODE (name of the node, node), NATS_URL (nats://127.0.0.1:4222), HOST (127.0.0.1), PORT (8080),
+ * PASSWORD (of all users, secret123).
  */
 
 import { natsCluster } from "@netconduit/nats";
@@ -20,14 +20,14 @@ const server = new Server({
   port: Number(PORT),
   users: { ada: { password }, bob: { password }, eve: { password } },
   cluster: natsCluster({ servers: NATS_URL, name: "chat", nodeId: NODE, heartbeatMs: 250, nodeTimeoutMs: 1500 }),
-  // Keys of `once` are known to all nodes.
+  // Shares the keys of `once` between all nodes.
   resume: { store: clusterStore() },
 });
 
-// Its history is a log in NATS, with the same positions on all nodes.
+// The history is a log in NATS, with the same positions on all nodes.
 server.topics("room:*", {
   schema: v.object({ from: v.string(), text: v.string() }),
-  // Presence shows the user's name.
+  // The name shown in the presence.
   authorize: ({ user }) => ({ user: user.name }),
   publish: true,
   presence: true,
@@ -35,12 +35,12 @@ server.topics("room:*", {
 });
 
 server.rpc("order", v.object({ item: v.string() }), ({ item }) => {
-  console.log(`carried out: ${item}`);
+  console.log(`executed: ${item}`);
   return `${item}, by ${NODE}`;
 });
 
-server.cluster?.onNodeJoined(({ id }) => console.log(`${id} is here`));
-server.cluster?.onNodeLeft(({ id }, why) => console.log(`${id} is gone: ${why}`));
+server.cluster?.onNodeJoined(({ id }) => console.log(`${id} joined`));
+server.cluster?.onNodeLeft(({ id }, why) => console.log(`${id} left: ${why}`));
 server.onError((error) => console.error(error.message));
 
 await server.start();

@@ -20,7 +20,7 @@ const client = new Client({
   path: SOCKET,
   password: PASSWORD,
   tls: TLS_CA === undefined ? undefined : { ca: TLS_CA },
-  // Retries forever, first after up to 200 ms, later after up to 5 s.
+  // Retries without limit, at first after up to 200 ms, later after up to 5 s.
   reconnect: { attempts: 0, delayMs: 200, maxDelayMs: 5000 },
 });
 
@@ -32,7 +32,7 @@ client.rpc(
   }),
 );
 
-// Runs after every login, because the server keeps nothing from an earlier connection.
+// Register after every login, because the server keeps no state from an earlier connection.
 client.onConnect(() => client.call("register", { agent }));
 client.onDisconnect((_client, reason) => console.log(`Disconnected: ${reason.message}`));
 client.onReconnect(() => console.log("Reconnected"));

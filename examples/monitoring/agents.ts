@@ -1,4 +1,4 @@
-/** The agents of the monitoring server: it registers them, and asks all of them for samples. */
+/** The agents of the monitoring server: registers them, and collects their samples. */
 
 import { ConduitError, type Contract, type Server } from "@netconduit/node";
 import * as v from "valibot";
@@ -31,7 +31,7 @@ export function addAgents(server: Monitoring): void {
   });
 }
 
-/** Asks all agents for a sample, at the same time. An agent that doesn't answer within a second has none. */
+/** Collects a sample from all agents in parallel. An agent that doesn't answer within a second is skipped. */
 export async function collect(server: Monitoring): Promise<void> {
   await Promise.all(
     server.connections.map(async (connection) => {

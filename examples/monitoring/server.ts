@@ -1,5 +1,6 @@
 /**
- * A monitoring server: agents connect to it, and it calls all of them for samples in parallel, with a deadline.
+ * A monitoring server: agents connect to it, and it collects samples from all of them by parallel calls with a
+ * deadline.
  *
  *     node examples/monitoring/server.ts
  *
