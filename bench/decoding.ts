@@ -1,5 +1,5 @@
 /**
- * How long the worst message of each kind holds up the event loop while it is decoded, by `maxMessageBytes`. On any
+ * Measures how long decoding the worst message of each kind blocks the event loop, by `maxMessageBytes`. Runs on any
  * runtime: `node bench/decoding.ts`, `bun bench/decoding.ts`, `deno run -A --no-check bench/decoding.ts`.
  */
 import { existsSync, readFileSync } from "node:fs";
@@ -11,11 +11,11 @@ import { ValueReader } from "../packages/core/src/wire/value-reader.ts";
 
 const MIB = 1024 * 1024;
 const LIMITS = [MIB, 4 * MIB, 10 * MIB];
-/** The fastest of these counts: in the others, code was compiled and garbage collected. */
+/** The fastest round counts: the others include compilation and garbage collection. */
 const ROUNDS = 5;
 const THREAD_TIMES = `/proc/self/task/${process.pid}/schedstat`;
 
-/** Milliseconds that this thread has worked, where Linux tells; so other processes don't count. */
+/** This thread's CPU time in milliseconds on Linux, so that other processes don't count; elsewhere wall time. */
 function now(): number {
   if (!existsSync(THREAD_TIMES)) return performance.now();
   const [nanoseconds] = readFileSync(THREAD_TIMES, "latin1").split(" ");
@@ -34,7 +34,7 @@ function records(maxBytes: number): Uint8Array {
   return encode(Array.from({ length: Math.floor(maxBytes / bytesEach) }, (_, id) => one(id)));
 }
 
-/** Milliseconds to decode the message, or to refuse it. */
+/** Measures the milliseconds until the message is decoded or rejected. */
 function measure(bytes: Uint8Array, limit: number): { readonly ms: number; readonly isRefused: boolean } {
   let ms = Number.POSITIVE_INFINITY;
   let isRefused = false;

@@ -1,7 +1,8 @@
 /**
- * `node bench/guarantees.ts [seconds] [text]`: CPU time of calls and messages, of both ends together, with what keeps them from being
- * lost: without anything, with `resume`, with a store in a file or in NATS, and with `once` and `ack` in it. Several rounds, by
- * turns; of rows whose title has the text. Rows with NATS need nats-server, and include its CPU time.
+ * `node bench/guarantees.ts [seconds] [text]`: measures the CPU time of calls and messages, both ends together, by
+ * delivery guarantee: none, `resume`, a store in a file or in NATS, and `once` and `ack` with a store. Runs several
+ * rounds in alternation, only of rows whose title contains the text. Rows with NATS need nats-server and include its
+ * CPU time.
  */
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -53,7 +54,7 @@ const rows: readonly Row[] = [
   { title: "message to the client, ack.stored, NATS", resume: true, store: "nats", send: stored },
 ];
 
-/** Microseconds of CPU time, and of time, of one. */
+/** Measures one call or message: microseconds of CPU time and of wall time. */
 async function measure({ resume, store: options, send }: Row): Promise<{ cpu: number; wall: number }> {
   const folder = await mkdtemp(join(tmpdir(), "netconduit-bench-"));
   const usesNats = options === "nats";

@@ -1,4 +1,4 @@
-/** The processes of `nodes.ts`: `node`, a server, or nats.js that publishes alone; `clients`, of either. */
+/** The processes of `nodes.ts`: `node` is a server, or nats.js that publishes without one; `clients` are the clients of either. */
 import { once } from "node:events";
 import { type AddressInfo, createConnection, createServer, type Socket } from "node:net";
 import process from "node:process";
@@ -31,7 +31,7 @@ export interface BurstArgs {
   /** Messages in one turn of the event loop. */
   readonly perTurn: number;
   readonly seconds: number;
-  /** Processes of clients that say when they have received all of a turn. */
+  /** Number of client processes that send a signal when they have received all messages of a turn. */
   readonly signals: number;
   /** Largest number of messages. */
   readonly messages?: number;
@@ -42,7 +42,7 @@ export interface BurstResult {
   readonly seconds: number;
 }
 
-/** Hears from the processes of clients when they have received everything. */
+/** Receives the signals of client processes that have received everything. */
 class Signals {
   #received = 0;
   #wake: (() => void) | null = null;
@@ -61,7 +61,7 @@ class Signals {
     return (server.address() as AddressInfo).port;
   }
 
-  /** @throws Error if none comes for a long time */
+  /** Waits for `count` signals. @throws Error if none arrives in time */
   async next(count: number): Promise<void> {
     while (this.#received < count) {
       await new Promise<void>((resolve, reject) => {
@@ -79,7 +79,7 @@ class Signals {
 const signals = new Signals();
 let lastNumber = 0;
 
-/** The next turn begins when all subscribers have received all messages of this one. */
+/** Publishes in turns; the next turn starts when all subscribers have received all messages of the previous one. */
 async function burst(
   publish: (news: News) => void,
   { perTurn, seconds, signals: count, messages: most = Number.POSITIVE_INFINITY }: BurstArgs,
@@ -150,14 +150,14 @@ export const node = {
   cpuUs: (_: null) => cpuUs(),
   memory: (_: null) => measureMemory(undefined),
   stats: (_: null) => running(server).cluster?.stats ?? null,
-  /** Its clients join topics by turns: each topic has one subscriber. */
+  /** Adds the clients to topics in rotation, so that each topic has one subscriber. */
   async join({ topics }: { readonly topics: number }) {
     const { connections } = running(server);
     for (let n = 0; n < topics; n += 1) {
       const connection = connections[n % connections.length];
       if (connection === undefined) throw new Error("No client is connected");
       running(rooms).topic(`room:${n}`).add(connection);
-      // Clients hear of each topic: their send queues have a limit.
+      // Clients are notified of each topic, so wait before their send queues reach their limit.
       if (n % TOPICS_PER_PAUSE > 0) continue;
       await Promise.all(connections.map((each) => each.drained()));
       await new Promise((resolve) => setImmediate(resolve));
@@ -167,7 +167,7 @@ export const node = {
 };
 
 export interface ConnectArgs {
-  /** Ports of nodes, to which clients connect by turns; null for clients of NATS. */
+  /** Ports of nodes, to which clients connect in rotation; null for NATS clients. */
   readonly ports: readonly number[] | null;
   readonly nats: string;
   readonly count: number;
@@ -228,7 +228,7 @@ export const clients = {
     await Promise.all(Array.from({ length: Math.min(count, CONNECTING) }, worker));
     return null;
   },
-  /** Signals after every `perTurn` messages that all of its clients have received. */
+  /** Sends a signal whenever all clients of this process have received `perTurn` messages. */
   async watch({ signalPort, perTurn }: { readonly signalPort: number; readonly perTurn: number }) {
     const socket = createConnection(signalPort, "127.0.0.1").setNoDelay(true);
     await once(socket, "connect");
@@ -255,7 +255,7 @@ export const clients = {
     return taken;
   },
   cpuUs: (_: null) => cpuUs(),
-  /** Ms from publish to delivery, of each message, at each port: the first client publishes, and the others, one for each port, receive. */
+  /** Milliseconds from publish to delivery, by port and message: the first client publishes; the others, one per port, receive. */
   async latencies({
     ports,
     nats,

@@ -1,6 +1,8 @@
 /**
- * `node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts` (`--help` lists its options): many nodes through NATS. Each node, and each of the two halves of the clients, is a process. Needs nats-server, and Linux for
- * the CPU time of NATS. At most 999 in a turn: more than a send queue holds would disconnect subscribers.
+ * `node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts` (`--help` lists its options): measures several
+ * nodes connected through NATS. Each node, and each of the two halves of the clients, is a process. Needs
+ * nats-server, and Linux for NATS's CPU time. A turn is limited to 999 messages, because overflowing send queues
+ * would disconnect subscribers.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { amount, commandLine, counts, text } from "../scripts/lib/command-line.ts";
@@ -25,10 +27,10 @@ const { values, names } = commandLine({
 const { seconds } = values;
 const WARMUP_SECONDS = 1;
 const SUBSCRIBERS = 1000;
-/** Processes that clients are spread over. */
+/** Number of processes that clients are distributed over. */
 const HALVES = 2;
 
-/** The processes of a measurement, which end together. */
+/** The processes of a measurement, which are stopped together. */
 class Site {
   readonly nats: NatsServer;
   readonly nodes: Child<Roles["node"]>[] = [];
@@ -59,26 +61,26 @@ class Site {
   async startNodes(count: number, { kind = "node", ...options }: Partial<NodeArgs> = {}): Promise<void> {
     this.nodes.push(...Array.from({ length: count }, () => new Child<Roles["node"]>("../nodes-process.ts", ["node"])));
     const started = await Promise.all(
-      this.nodes.map((node) => node.ask("start", { nats: this.url, kind, ...options })),
+      this.nodes.map((node) => node.request("start", { nats: this.url, kind, ...options })),
     );
     this.ports.push(...started.map(({ port }) => port));
     this.signalPort = started[0]?.signalPort ?? 0;
     if (kind !== "node") return;
-    for (const node of this.nodes) while ((await node.ask("nodes", null)) < count) await sleep(20);
+    for (const node of this.nodes) while ((await node.request("nodes", null)) < count) await sleep(20);
   }
 
   async startClients(count: number, ports: readonly number[] | null, processes = HALVES): Promise<void> {
     for (let i = 0; i < processes; i += 1) {
       const half = new Child<Roles["clients"]>("../nodes-process.ts", ["clients"]);
       this.clients.push(half);
-      await half.ask("connect", { ports, nats: this.url, count: count / processes });
+      await half.request("connect", { ports, nats: this.url, count: count / processes });
     }
   }
 
-  /** Microseconds so far: of each node or publisher, of NATS, and of all clients. */
+  /** CPU time so far in microseconds: of each node or publisher, of NATS, and of all clients. */
   async cpu(): Promise<{ nodes: number[]; nats: number; clients: number }> {
-    const nodes = await Promise.all(this.nodes.map((child) => child.ask("cpuUs", null)));
-    const halves = await Promise.all(this.clients.map((child) => child.ask("cpuUs", null)));
+    const nodes = await Promise.all(this.nodes.map((child) => child.request("cpuUs", null)));
+    const halves = await Promise.all(this.clients.map((child) => child.request("cpuUs", null)));
     return { nodes, nats: cpuMsOf(this.nats.processId) * 1000, clients: halves.reduce((a, b) => a + b, 0) };
   }
 }
@@ -94,9 +96,9 @@ interface Load {
 }
 
 interface Measured {
-  /** A second. */
+  /** Messages per second. */
   readonly messages: number;
-  /** Microseconds for one message: of each node or publisher, of NATS, and of all clients. */
+  /** CPU time per message in microseconds: of each node or publisher, of NATS, and of all clients. */
   readonly nodes: readonly number[];
   readonly nats: number;
   readonly clients: number;
@@ -109,22 +111,22 @@ function measureLoad({ kind, nodes, served, subscribers, perTurn }: Load): Promi
     const ports = kind === "direct" ? null : served.map((index) => site.ports[index] as number);
     const processes = Math.min(subscribers, HALVES);
     await site.startClients(subscribers, ports, processes);
-    for (const half of site.clients) await half.ask("watch", { signalPort: site.signalPort, perTurn });
+    for (const half of site.clients) await half.request("watch", { signalPort: site.signalPort, perTurn });
     const run = async (duration: number): Promise<BurstResult> => {
       try {
-        return await sender.ask("burst", { perTurn, seconds: duration, signals: processes });
+        return await sender.request("burst", { perTurn, seconds: duration, signals: processes });
       } catch (cause) {
-        const taken = await Promise.all(site.clients.map((half) => half.ask("take", null)));
+        const taken = await Promise.all(site.clients.map((half) => half.request("take", null)));
         const counts = taken.map((half) => half.deliveries).join(" and ");
         throw new Error(`${counts} deliveries to ${subscribers / processes} subscribers each`, { cause });
       }
     };
     await run(WARMUP_SECONDS);
-    for (const half of site.clients) await half.ask("take", null);
+    for (const half of site.clients) await half.request("take", null);
     const before = await site.cpu();
     const { messages, seconds: took } = await run(seconds);
     const after = await site.cpu();
-    const taken = await Promise.all(site.clients.map((half) => half.ask("take", null)));
+    const taken = await Promise.all(site.clients.map((half) => half.request("take", null)));
     const deliveries = taken.reduce((total, half) => total + half.deliveries, 0);
     if (deliveries !== messages * subscribers) {
       throw new Error(`${deliveries} deliveries of ${messages} messages to ${subscribers}`);
@@ -156,13 +158,13 @@ const CONTENDERS: readonly Contender[] = [
   { title: "nats.js, direct", nodes: 1, kind: "direct" },
 ];
 
-/** A contender's figures in one run; CPU time in microseconds for one delivery. */
+/** A contender's figures in one run; CPU time in microseconds per delivery. */
 interface Deliveries {
   readonly perSecond: number;
   readonly server: number;
   readonly nats: number;
   readonly client: number;
-  /** Deliveries a second of the busiest process of the server side, if each had a core. */
+  /** Possible deliveries per second if each server-side process had its own core; the busiest process is the limit. */
   readonly possible: number;
 }
 
@@ -223,7 +225,7 @@ async function deliveries(): Promise<void> {
   console.log(formatTable(["", "deliveries/s", "server side", "client side", "both", "a core each"], ratios));
 }
 
-/** Whether a node delivers what comes from another node for the same as what is published on it. */
+/** Compares a node's cost of deliveries from another node with those published on the node itself. */
 async function receiving(): Promise<void> {
   const subscribers = SUBSCRIBERS / 2;
   const rows: string[][] = [];
@@ -265,7 +267,7 @@ async function latency(): Promise<void> {
       await site.startNodes(nodes);
       const half = new Child<Roles["clients"]>("../nodes-process.ts", ["clients"]);
       site.clients.push(half);
-      const all = await half.ask("latencies", { ports: ports(site), nats: site.url, count, everyMs: 2 });
+      const all = await half.request("latencies", { ports: ports(site), nats: site.url, count, everyMs: 2 });
       return all.map((values) => values.slice(count / 3));
     });
   const [same = [], other = []] = await measureAt(({ ports }) => ports, 2);
@@ -297,7 +299,7 @@ async function idle(): Promise<void> {
       const before = await site.cpu();
       await sleep(SECONDS * 1000);
       const after = await site.cpu();
-      const memory = await (site.nodes[0] as Child<Roles["node"]>).ask("memory", null);
+      const memory = await (site.nodes[0] as Child<Roles["node"]>).request("memory", null);
       const ms = after.nodes.map((us, index) => (us - (before.nodes[index] as number)) / 1000 / SECONDS);
       return [
         title,
@@ -357,13 +359,13 @@ async function topics(): Promise<void> {
         await site.startNodes(1, options);
         await site.startClients(20, site.ports, 1);
         const [node] = site.nodes as [Child<Roles["node"]>];
-        const before = await node.ask("memory", null);
+        const before = await node.request("memory", null);
         const natsBefore = rssOf(site.nats.processId);
-        await node.ask("join", { topics: count });
+        await node.request("join", { topics: count });
         await sleep(300);
         const { subscriptions } = await site.nats.facts();
         const natsBytes = rssOf(site.nats.processId) - natsBefore;
-        const after = await node.ask("memory", null);
+        const after = await node.request("memory", null);
         return {
           heap: ((after.heapBytes ?? 0) - (before.heapBytes ?? 0)) / count,
           nats: natsBytes / count,
@@ -381,14 +383,19 @@ async function topics(): Promise<void> {
 }
 
 async function countMessages(site: Site, nodes: number, withMembers: number): Promise<string[]> {
-  // Without heartbeats in between.
+  // Avoid heartbeats during the measurement.
   await site.startNodes(nodes, { heartbeatMs: 60_000 });
   await site.startClients(1 + withMembers, site.ports.slice(0, 1 + withMembers), 1);
   const [half] = site.clients as [Child<Roles["clients"]>];
-  await half.ask("watch", { signalPort: site.signalPort, perTurn: 100 });
-  const statsOf = () => Promise.all(site.nodes.map((node) => node.ask("stats", null)));
+  await half.request("watch", { signalPort: site.signalPort, perTurn: 100 });
+  const statsOf = () => Promise.all(site.nodes.map((node) => node.request("stats", null)));
   const [before, natsBefore] = [await statsOf(), await site.nats.facts()];
-  await (site.nodes[0] as Child<Roles["node"]>).ask("burst", { perTurn: 100, seconds: 60, signals: 1, messages: 1000 });
+  await (site.nodes[0] as Child<Roles["node"]>).request("burst", {
+    perTurn: 100,
+    seconds: 60,
+    signals: 1,
+    messages: 1000,
+  });
   const [after, natsAfter] = [await statsOf(), await site.nats.facts()];
   const received = after.map((stats, i) => (stats?.receivedMessages ?? 0) - (before[i]?.receivedMessages ?? 0));
   const sent = (after[0]?.sentMessages ?? 0) - (before[0]?.sentMessages ?? 0);

@@ -1,6 +1,6 @@
 /**
- * One side of a measurement: `process.ts server|client <peer>`, on Node, Bun or Deno. Takes the commands of
- * `lib/commands.ts` on standard input, and exits when that ends.
+ * One side of a measurement: `process.ts server|client <peer>`, on Node, Bun or Deno. Executes the commands of
+ * `lib/commands.ts` from standard input, and exits at its end.
  */
 import process from "node:process";
 import { clientCommands } from "./lib/client-side.ts";

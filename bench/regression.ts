@@ -1,6 +1,7 @@
 /**
- * `pnpm bench:regression`: fails if netconduit has become slower than regression.json says, which `--record` renews. It
- * compares CPU time with the bare loop's of the same round, so that a busy machine doesn't matter; see NOTES.md.
+ * `pnpm bench:regression`: fails if netconduit is slower than recorded in regression.json; `--record` updates the
+ * record. Compares CPU time with the bare loop's in the same round, so that the machine's load doesn't matter; see
+ * NOTES.md.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -24,9 +25,9 @@ import { loadPeer } from "./peers/index.ts";
 const FILE = join(import.meta.dirname, "regression.json");
 const ROUNDS = 3;
 const DURATIONS = { warmupSeconds: 0.8, sliceSeconds: 0.15, slices: 12 };
-/** A median may be up to this factor of the recorded one. Between runs of equal code it moves by less than half. */
+/** Maximum ratio of a median to the recorded one. Between runs of the same code, medians vary by less than half of this margin. */
 const TOLERANCE = 1.15;
-/** Medians of equal code differ by 5 %. */
+/** Medians of the same code differ by up to 5 %. */
 const COMPARISON_TOLERANCE = 1.05;
 
 async function main(): Promise<number> {

@@ -1,4 +1,4 @@
-/** `pnpm bench`: measures, prints tables, writes bench/results; a full run renews the documents. See README.md. */
+/** `pnpm bench`: measures, prints tables, writes bench/results; a full run updates the documents. See README.md. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -17,7 +17,7 @@ import { SCENARIOS } from "./scenarios/index.ts";
 
 const KNOWN = { scenarios: SCENARIOS.map(({ name }) => name), peers: PEER_NAMES };
 
-/** Above it, other programs disturb the measurements. */
+/** Above this load, other programs affect the measurements. */
 const MAX_LOAD = 0.5;
 
 function planOf({ quick, rounds }: BenchArguments): Plan {
@@ -27,7 +27,7 @@ function planOf({ quick, rounds }: BenchArguments): Plan {
     : { quick, rounds: rounds ?? 5, seconds: 0.5, warmupSeconds: 0.2, maxConnections: Math.min(10_000, limit) };
 }
 
-/** On a terminal one line that is overwritten, elsewhere a new line each time. */
+/** Shows progress: on a terminal in one line that is overwritten, elsewhere in a new line each time. */
 function progressLine(): { show: (text: string) => void; clear: () => void } {
   const { isTTY, columns = 100 } = process.stderr;
   const started = performance.now();
@@ -38,10 +38,10 @@ function progressLine(): { show: (text: string) => void; clear: () => void } {
   return { show, clear: () => process.stderr.write(isTTY ? "\r\x1b[2K" : "") };
 }
 
-/** The peers that can run here, and why the others can't. */
+/** The peers that can run on this machine, and the reasons why others can't. */
 async function presentPeers(names: readonly string[]): Promise<{
   peers: Peer[];
-  /** Including those that can't run here. */
+  /** All peers, including those that can't run on this machine. */
   known: Peer[];
   missing: Map<string, string>;
 }> {

@@ -1,6 +1,6 @@
 /**
- * `node bench/scaling.ts [--update]`: the tables of docs/scaling.md under "On paper", reckoned from measured costs; `--update` writes
- * them there.
+ * `node bench/scaling.ts [--update]`: prints the tables of docs/scaling.md under "On paper", estimated from measured
+ * costs; `--update` writes them to the document.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";

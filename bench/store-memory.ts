@@ -1,6 +1,6 @@
 /**
- * `node --expose-gc bench/store-memory.ts [sessions] [keys]`: what a store costs for each session and for each key of `once`: heap
- * of the process, both ends together, beside the same without a store; and bytes of the file.
+ * `node --expose-gc bench/store-memory.ts [sessions] [keys]`: measures the cost of a store per session and per key of
+ * `once`: heap of the process, both ends together, compared to the same without a store; and bytes of the file.
  */
 import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -12,7 +12,7 @@ import { formatNumber, formatTable } from "./lib/format.ts";
 
 const [sessions = 2000, keys = 20_000] = process.argv.slice(2).map(Number);
 const AT_ONCE = 50;
-/** Longer than it takes until all records are written. */
+/** Longer than writing all records takes. */
 const SETTLED_MS = 1500;
 
 async function heap(): Promise<number> {

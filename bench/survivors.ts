@@ -1,6 +1,7 @@
 /**
- * Bytes of a server's memory that survive V8's collections of young objects, for each connect, call and stream:
- * `node --expose-gc --max-semi-space-size=8 bench/survivors.ts [peer…]`. The server is in this process, its clients in another.
+ * Measures the bytes of a server's memory that survive V8's collections of young objects, per connect, call and
+ * stream: `node --expose-gc --max-semi-space-size=8 bench/survivors.ts [peer…]`. The server is in this process, its
+ * clients in another.
  */
 import process from "node:process";
 import { GCProfiler } from "node:v8";
@@ -20,9 +21,9 @@ function used(spaces: Spaces, name: string): number {
   return spaces.find(({ spaceName }) => spaceName === name)?.spaceUsedSize ?? 0;
 }
 
-/** Runs the work, which returns how often it did something, and prints what survived for each. */
+/** Runs the work, which returns the number of operations, and prints the surviving bytes per operation. */
 async function measure(title: string, work: () => Promise<number>): Promise<void> {
-  // As in a server that has run for a while: what it keeps is in the old generation.
+  // As in a server that has been running for a while: long-lived objects are in the old generation.
   void globalThis.gc?.();
   const profiler = new GCProfiler();
   profiler.start();

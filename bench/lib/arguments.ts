@@ -2,23 +2,23 @@ import { parseArgs } from "node:util";
 import type { RuntimeName } from "./peer.ts";
 import { type Pair, RUNTIMES } from "./runtimes.ts";
 
-/** The options of the command line. */
+/** Command line options. */
 export interface BenchArguments {
   readonly help: boolean;
   readonly quick: boolean;
-  /** Scenarios; null for those of the plan. */
+  /** Scenarios; null for the plan's. */
   readonly only: readonly string[] | null;
   /** Peers, including netconduit; null for each scenario's own. */
   readonly peers: readonly string[] | null;
   /** Pairs of runtimes; null for each scenario's own. */
   readonly pairs: readonly Pair[] | null;
-  /** Another file to write the JSON to. */
+  /** An additional file for the JSON results. */
   readonly json: string | null;
   /** Rounds; null for the plan's. */
   readonly rounds: number | null;
 }
 
-/** The command line is wrong; the message says how. */
+/** The command line is invalid; the message contains the reason. */
 export class UsageError extends Error {}
 
 /** Valid names. */
@@ -27,7 +27,7 @@ export interface Known {
   readonly peers: readonly string[];
 }
 
-/** Reads the command line. @throws UsageError */
+/** Parses the command line. @throws UsageError */
 export function readArguments(args: readonly string[], known: Known): BenchArguments {
   const values = parse(args);
   return {
@@ -85,7 +85,7 @@ function list(value: string | undefined, option: string, what: string, known: re
   return [...new Set(names)];
 }
 
-/** Adds netconduit, as everything is compared with it. */
+/** Adds netconduit, because all peers are compared with it. */
 function withOurs(peers: readonly string[] | null): readonly string[] | null {
   return peers === null || peers.includes("netconduit") ? peers : ["netconduit", ...peers];
 }

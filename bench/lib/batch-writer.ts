@@ -3,9 +3,9 @@ import process from "node:process";
 
 const BLOCK_BYTES = 64 * 1024;
 
-/** Gathers what is written in one turn of the event loop into one write, as a hand-written program does. */
+/** Combines all data of one turn of the event loop into one write, as a hand-written program does. */
 export class BatchWriter {
-  /** Holds the room that `reserve` made. */
+  /** Contains the space reserved by `reserve`. */
   block: Uint8Array = new Uint8Array(BLOCK_BYTES);
   /** A view of {@link block}. */
   view: DataView = new DataView(this.block.buffer);
@@ -22,7 +22,7 @@ export class BatchWriter {
     this.socket = socket;
   }
 
-  /** Reserves `bytes` behind what was written. The caller fills them at once, in `block` from the returned offset. */
+  /** Reserves `bytes` after the written data. The caller fills them synchronously, in `block` at the returned offset. */
   reserve(bytes: number): number {
     if (this.block.length - this.to < bytes) {
       this.flush();
@@ -36,7 +36,7 @@ export class BatchWriter {
     this.to += bytes;
     if (!this.scheduled) {
       this.scheduled = true;
-      // After all microtasks of this turn, and before more I/O.
+      // Runs after all microtasks of this turn and before more I/O.
       queueMicrotask(() => process.nextTick(this.flushLater));
     }
     return at;

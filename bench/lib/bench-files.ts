@@ -1,4 +1,4 @@
-/** Files that are measured, and those that arrive. */
+/** The files of the file scenario. */
 import { createHash } from "node:crypto";
 import { createReadStream, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
@@ -10,8 +10,8 @@ const SHARED_MEMORY = "/dev/shm";
 const BLOCK_BYTES: number = 1024 * 1024;
 
 /**
- * A new folder, in memory if the system has such a place: otherwise the disk would be measured. Its maker removes it; a
- * process that ends before does so as well, because what is left takes the machine's memory.
+ * Creates a folder, in memory if the system supports it, so that the disk isn't measured. The caller removes it; the
+ * process also removes it on exit, because leftover files would occupy the machine's memory.
  */
 export function newFolder(): string {
   const folder = mkdtempSync(join(existsSync(SHARED_MEMORY) ? SHARED_MEMORY : tmpdir(), "bench-"));
@@ -19,11 +19,11 @@ export function newFolder(): string {
   return folder;
 }
 
-/** Makes a file whose blocks differ. Returns its SHA-256. */
+/** Creates a file whose blocks differ. Returns its SHA-256. */
 export async function makeFile(path: string, bytes: number): Promise<string> {
   const file = await open(path, "w");
   const hash = createHash("sha256");
-  // One buffer for all, since the memory of this process is measured meanwhile.
+  // Use one buffer for all blocks, because this process's memory is measured at the same time.
   const memory = Buffer.alloc(BLOCK_BYTES);
   try {
     for (let at = 0; at < bytes; at += BLOCK_BYTES) {

@@ -10,7 +10,7 @@ export interface Bar {
   readonly kind: "ours" | "baseline" | "other";
 }
 
-/** Bars that share a scale. */
+/** Bars with a common scale. */
 export interface BarGroup {
   readonly title: string;
   readonly bars: readonly Bar[];
@@ -30,12 +30,12 @@ function escapeXml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 }
 
-/** One decimal, so that charts of equal results are equal files. */
+/** Rounds to one decimal, so that equal results create identical files. */
 function n(value: number): string {
   return String(Math.round(value * 10) / 10);
 }
 
-/** A chart of groups, one above the other, each with its own scale from zero. A line shows the range. */
+/** Returns a chart of groups, stacked vertically, each with its own scale from zero. A line shows the range. */
 export function barChart(title: string, groups: readonly BarGroup[]): string {
   const parts: string[] = [];
   let y = TITLE_HEIGHT;

@@ -1,4 +1,4 @@
-/** A process of a measurement with several servers. It answers questions. */
+/** A child process of a measurement with several servers. It answers requests of its parent. */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -9,7 +9,7 @@ export type Answers = Readonly<Record<string, (args: never) => unknown>>;
 type Args<A extends Answers, Name extends keyof A> = Parameters<A[Name]>[0];
 type Result<A extends Answers, Name extends keyof A> = Awaited<ReturnType<A[Name]>>;
 
-interface Question {
+interface ParentRequest {
   readonly id: number;
   readonly name: string;
   readonly args: unknown;
@@ -21,12 +21,12 @@ interface Answer {
   readonly error?: string;
 }
 
-/** Answers the questions of the process that forked this one. */
+/** Answers requests of the parent process. */
 export function answerParent(answers: Answers): void {
-  process.on("message", async ({ id, name, args }: Question) => {
+  process.on("message", async ({ id, name, args }: ParentRequest) => {
     try {
       const answer = answers[name];
-      if (answer === undefined) throw new Error(`Unknown question ${name}`);
+      if (answer === undefined) throw new Error(`Unknown request ${name}`);
       process.send?.({ id, result: await answer(args as never) } satisfies Answer);
     } catch (error) {
       process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
@@ -59,11 +59,11 @@ export class Child<A extends Answers> {
     return this.#process.pid as number;
   }
 
-  ask<Name extends keyof A & string>(name: Name, args: Args<A, Name>): Promise<Result<A, Name>> {
+  request<Name extends keyof A & string>(name: Name, args: Args<A, Name>): Promise<Result<A, Name>> {
     const id = ++this.#lastId;
     return new Promise<unknown>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#process.send({ id, name, args } satisfies Question);
+      this.#process.send({ id, name, args } satisfies ParentRequest);
     }) as Promise<Result<A, Name>>;
   }
 

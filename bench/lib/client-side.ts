@@ -30,7 +30,7 @@ class Watcher {
   private expected = 0;
   private socket: Socket | null = null;
 
-  /** Signals after every `expected` deliveries from now on. */
+  /** Starts sending a signal after every `expected` deliveries. */
   async expect(expected: number, signalPort: number): Promise<void> {
     this.expected = expected;
     this.missing = expected;
@@ -105,7 +105,7 @@ async function readStream(client: BenchClient, { kind, seconds }: StreamArgs): P
   return result;
 }
 
-/** Moves files of one client. */
+/** Transfers files over one client. */
 class FileMover {
   private folder: string | null = null;
   /** Digest of the last file sent. */

@@ -19,21 +19,21 @@ export interface StartArgs {
 
 export interface Started {
   readonly target: Target;
-  /** Port on which the client's process signals that all clients have received a broadcast. */
+  /** Port to which the client process sends a signal when all clients have received a broadcast. */
   readonly signalPort: number;
 }
 
 /** Memory of the server. */
 export interface Memory {
-  /** Before any garbage collection is forced. */
+  /** Measured before any forced garbage collection. */
   readonly rssBytes: number;
   /** After a full garbage collection; null for a server in another process. */
   readonly heapBytes: number | null;
-  /** Heap and buffers, likewise. */
+  /** Heap and buffers, under the same conditions. */
   readonly heldBytes: number | null;
 }
 
-/** CPU time used since the process began. */
+/** CPU time used since the process started. */
 export interface CpuTime {
   readonly cpuMs: number;
 }
@@ -41,12 +41,12 @@ export interface CpuTime {
 export interface BroadcastArgs {
   readonly perTurn: number;
   readonly seconds: number;
-  /** To the subscribers of the topic, and not to every connection. */
+  /** Whether to publish to the topic's subscribers instead of broadcasting to every connection. */
   readonly topic?: boolean;
 }
 
 export interface BroadcastResult {
-  /** Messages given to `broadcast`; each goes to every connection. */
+  /** Messages passed to `broadcast`; each is sent to every connection. */
   readonly messages: number;
   /** Sum of their numbers. */
   readonly sum: number;
@@ -73,7 +73,7 @@ export interface LoadArgs {
 export interface LoadResult {
   readonly count: number;
   readonly seconds: number;
-  /** Percentiles 50 and 99 of a call's milliseconds with one in flight, else null. The Python program has only the first. */
+  /** Percentiles 50 and 99 of a call's milliseconds with one call in flight, else null. The Python program only has the first. */
   readonly medianMs: number | null;
   readonly p99Ms?: number | null;
 }
@@ -83,7 +83,7 @@ export interface PacedArgs {
   readonly seconds: number;
 }
 
-/** Milliseconds from the time a call was due; null if the peer didn't keep up with the rate. */
+/** Milliseconds since the time a call was due; null if the peer didn't keep up with the rate. */
 export type PacedResult = { readonly p50: number; readonly p99: number; readonly p999: number } | null;
 
 export interface TransferArgs {
@@ -99,7 +99,7 @@ export interface TransferResult {
 }
 
 export interface WatchResult {
-  /** Deliveries to all clients together, and the sum of their numbers. */
+  /** Total deliveries to all clients, and the sum of their numbers. */
   readonly deliveries: number;
   readonly sum: number;
 }
@@ -113,7 +113,7 @@ export interface MembershipArgs {
 export interface MembershipResult {
   readonly joinSeconds: number;
   readonly leaveSeconds: number;
-  /** Heap that the memberships take together, after a collection. */
+  /** Heap used by all memberships, after a collection. */
   readonly heapBytes: number;
 }
 
@@ -148,37 +148,37 @@ export interface FileArgs {
 
 /** Commands of the client's process. */
 export interface ClientCommands {
-  /** Moves a file, which is made before. A download fetches the last upload. */
+  /** Transfers a file, which is created before the measurement. A download fetches the last upload. */
   file: Command<FileArgs, { readonly seconds: number }>;
-  /** Notes the resident memory, and watches it from now on. */
+  /** Starts tracking the growth of the resident memory. */
   watchMemory: Command<null, null>;
-  /** Bytes by which it has grown at most. */
+  /** Ends the tracking. Returns the maximum growth in bytes. */
   memoryGrowth: Command<null, number>;
   connect: Command<ConnectArgs, { readonly seconds: number }>;
   disconnect: Command<null, null>;
-  /** Makes one call on every connection in turn, if the peer has calls. */
+  /** Makes one call on each connection in turn, if the peer supports calls. */
   callEach: Command<null, null>;
   cpu: Command<null, CpuTime>;
   load: Command<LoadArgs, LoadResult>;
   paced: Command<PacedArgs, PacedResult>;
   transfer: Command<TransferArgs, TransferResult>;
-  /** Reads a stream for a while, and ends it. */
+  /** Reads a stream for the given time, then ends it. */
   stream: Command<StreamArgs, StreamResult>;
-  /** Has a stream of blocks each way for a while. */
+  /** Runs a stream of blocks in each direction for the given time. */
   streamBothWays: Command<{ readonly seconds: number }, null>;
-  /** Opens streams and takes one item of each. */
+  /** Opens streams and reads one item of each. */
   stallStreams: Command<{ readonly count: number }, null>;
-  /** Listens on all clients, and signals whenever each has received `perTurn` broadcasts. */
+  /** Listens on all clients, and sends a signal whenever each has received `perTurn` broadcasts. */
   watch: Command<
     {
       readonly signalPort: number;
       readonly perTurn: number;
-      /** So many clients subscribe to the topic, and are watched. Default: all are watched for broadcasts. */
+      /** Number of clients that subscribe to the topic and are counted. Default: broadcasts are counted on all clients. */
       readonly subscribers?: number;
     },
     null
   >;
-  /** Deliveries since `watch` or the last `watched`. */
+  /** Returns the deliveries since `watch` or the last `watched`. */
   watched: Command<null, WatchResult>;
 }
 

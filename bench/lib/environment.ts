@@ -4,7 +4,7 @@ import type { Peer, RuntimeName } from "./peer.ts";
 import type { Environment } from "./results.ts";
 import { RUNTIMES, runtimeVersion } from "./runtimes.ts";
 
-/** File descriptors that a process needs besides its connections. */
+/** File descriptors that a process needs in addition to its connections. */
 const SPARE_DESCRIPTORS = 500;
 
 /** Versions of the installed runtimes. */
@@ -17,14 +17,14 @@ export function availableRuntimes(): Map<RuntimeName, string> {
   return found;
 }
 
-/** Connections that one process may hold: Node raises its soft limit of open files to the hard limit. */
+/** Maximum connections of one process: Node raises its soft limit of open files to the hard limit. */
 export function connectionsPerProcess(): number {
   const { status, stdout } = spawnSync("sh", ["-c", "ulimit -Hn"], { encoding: "utf8" });
   const limit = Number(stdout.trim());
   return status === 0 && Number.isInteger(limit) ? limit - SPARE_DESCRIPTORS : Number.POSITIVE_INFINITY;
 }
 
-/** Load average of the last minute; 0 where the system doesn't have one. */
+/** Load average of the last minute; 0 if the system doesn't provide it. */
 export function loadAverage(): number {
   return Math.round((loadavg()[0] ?? 0) * 100) / 100;
 }

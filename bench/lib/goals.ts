@@ -9,7 +9,7 @@ interface Measured {
   readonly pair: string;
 }
 
-/** A bound on netconduit's number, relative to another peer's number of the same run. */
+/** A bound on netconduit's number, relative to another peer's number in the same run. */
 export type Goal = Measured & {
   readonly text: string;
   readonly bound: "at least" | "at most";
@@ -18,16 +18,16 @@ export type Goal = Measured & {
   readonly to: string;
 } & (
     | { readonly kind: "ratio" }
-    /** Netconduit's number over its own at the variant `from`, over the same ratio of the other peer. */
+    /** Ratio of netconduit's number to its own at the variant `from`, divided by the other peer's ratio. */
     | { readonly kind: "growth"; readonly from: string }
-    /** Netconduit's number over its own at the variant `from`; `to` is netconduit. */
+    /** Ratio of netconduit's number to its own at the variant `from`; `to` is netconduit. */
     | { readonly kind: "own"; readonly from: string }
   );
 
 /** The verdict on a goal. */
 export interface Verdict {
   readonly goal: Goal;
-  /** Null when the run lacks the numbers. */
+  /** Null if the run doesn't contain the numbers. */
   readonly actual: number | null;
   readonly state: "met" | "missed" | "not measured";
 }

@@ -1,4 +1,4 @@
-/** Runs scenarios in rounds, with every peer in each round. */
+/** Runs scenarios in rounds; each round includes every peer. */
 import type { StartArgs } from "./commands.ts";
 import type { Feature, Peer, RuntimeName } from "./peer.ts";
 import type { ResultTable } from "./results.ts";
@@ -8,7 +8,7 @@ import { Session } from "./session.ts";
 
 const SMALL: StartArgs = { tls: false, maxConnections: 100, maxPayloadBytes: 64 * 1024, methods: 1 };
 
-/** Rounds on pairs other than Node and Node; all goals with narrow margins are on Node. */
+/** Rounds on pairs other than Node with Node; all goals with narrow margins are on Node. */
 const ROUNDS_ELSEWHERE = 2;
 
 /** One scenario on one pair of runtimes, with the peers that can run it there. */
@@ -43,14 +43,14 @@ function isUsual({ usual }: Peer, { server, client }: Pair): boolean {
 export interface Choice {
   readonly scenarios: readonly Scenario[];
   readonly peers: readonly Peer[];
-  /** Named on the command line: they also run in scenarios and on runtimes that are for other peers by default. */
+  /** Whether peers were named on the command line: these also run in scenarios and on runtimes outside their defaults. */
   readonly peersNamed: boolean;
   readonly pairs: readonly Pair[] | null;
   readonly runtimes: ReadonlySet<RuntimeName>;
   readonly plan: Plan;
 }
 
-/** The pairs of runtimes of a scenario by default. */
+/** The default pairs of runtimes of a scenario. */
 export function pairsOf(scenario: Scenario, { plan, runtimes }: Pick<Choice, "plan" | "runtimes">): Pair[] {
   const on = plan.quick ? (["node"] as const) : [...runtimes];
   switch (scenario.pairs) {
@@ -63,7 +63,7 @@ export function pairsOf(scenario: Scenario, { plan, runtimes }: Pick<Choice, "pl
   }
 }
 
-/** Plans the tasks; records in `table` which peers are left out, and why. */
+/** Plans the tasks; records omitted peers in `table`, with the reason. */
 export function planTasks(choice: Choice, table: ResultTable): Task[] {
   const tasks: Task[] = [];
   for (const scenario of choice.scenarios) {
@@ -73,7 +73,7 @@ export function planTasks(choice: Choice, table: ResultTable): Task[] {
         if (!takesPart(peer, scenario)) return false;
         const reason = obstacle(peer, scenario, pair);
         if (reason === null) return choice.peersNamed || isUsual(peer, pair);
-        // The list of peers says where each runs; an absence is recorded for Node and for pairs that were asked for.
+        // The list of peers states where each one runs, so only record absences on Node and on explicitly requested pairs.
         if (pairName(pair) === "node" || choice.pairs !== null) {
           table.addAbsence({ scenario: scenario.name, pair: pairName(pair), peer: peer.name, variant: null, reason });
         }
@@ -91,14 +91,14 @@ export function planTasks(choice: Choice, table: ResultTable): Task[] {
 /** Called before each measurement. */
 export type Progress = (text: string) => void;
 
-/** Runs a task. A failure is recorded in `table`, and the task goes on with the next peer. */
+/** Runs a task. A failure is recorded in `table`, and the task continues with the next peer. */
 export async function runTask(task: Task, plan: Plan, table: ResultTable, progress: Progress): Promise<void> {
   const { scenario, pair, peers } = task;
   const on = pairName(pair);
   const rounds = Math.max(...peers.map((peer) => task.roundsOf(peer)));
   for (let round = 0; round < rounds; round++) {
     const left = peers.filter((peer) => task.roundsOf(peer) > round);
-    // Every second round is reversed, so that no peer always follows the same one.
+    // Reverse every second round, so that no peer always runs after the same one.
     for (const peer of round % 2 === 0 ? left : left.toReversed()) {
       progress(`${scenario.name} on ${on}, round ${round + 1} of ${rounds}: ${peer.name}`);
       const where = { scenario: scenario.name, pair: on, peer: peer.name };

@@ -9,7 +9,7 @@ import { runtimeCommand } from "./runtimes.ts";
 const BENCH = fileURLToPath(new URL("..", import.meta.url));
 const COMMAND_TIMEOUT_MS = 120_000;
 const EXIT_TIMEOUT_MS = 3_000;
-/** Characters of standard error that an error message quotes. */
+/** Maximum characters of standard error quoted in an error message. */
 const STDERR_CHARACTERS = 2_000;
 
 /** The process to start. */
@@ -27,7 +27,7 @@ interface Pending {
   reject(error: Error): void;
 }
 
-/** A process of the bench, controlled by commands. */
+/** A benchmark process controlled by commands. */
 export class Host<Commands> {
   readonly #child: ChildProcess;
   readonly #what: string;
@@ -114,7 +114,7 @@ export class Host<Commands> {
     try {
       message = JSON.parse(line) as typeof message;
     } catch {
-      // Printed by a library, not a reply: kept for error messages.
+      // Output of a library instead of a reply: keep it for error messages.
       this.#errors = `${this.#errors}${line}\n`.slice(-STDERR_CHARACTERS);
       return;
     }

@@ -1,11 +1,11 @@
-/** The loops that put a client under load and check every reply. */
+/** Load loops of a client, which check every reply. */
 import type { LoadArgs, LoadResult, PacedArgs, PacedResult } from "./commands.ts";
 import type { BenchClient } from "./peer.ts";
 import { percentile } from "./statistics.ts";
 import { MESSAGE_TEXT } from "./workload.ts";
 
 const MAX_SAMPLES = 1_000_000;
-/** A client with this many seconds' worth of calls waiting doesn't keep up. */
+/** A client with a backlog of calls for more than this time doesn't keep up. */
 const MAX_BEHIND_SECONDS = 0.5;
 
 /** Returns a function that makes one call and throws if the reply is wrong. */
@@ -37,7 +37,7 @@ function operation(client: BenchClient, { kind, methods }: Pick<LoadArgs, "kind"
   };
 }
 
-/** Keeps `inFlight` calls in flight for about `seconds`, until the last is answered. */
+/** Keeps `inFlight` calls in flight for about `seconds`. Resolves when the last is answered. */
 export async function runLoad(client: BenchClient, args: LoadArgs): Promise<LoadResult> {
   const { inFlight, seconds } = args;
   const one = operation(client, args);
@@ -81,9 +81,9 @@ export async function runLoad(client: BenchClient, args: LoadArgs): Promise<Load
 }
 
 /**
- * Makes calls at a fixed rate, even if earlier ones are still waiting, and measures each from the time it was due: a
- * stall shows in every call that was due meanwhile (no coordinated omission). It polls the clock, because timers are a
- * thousand times too coarse.
+ * Makes calls at a fixed rate, even if earlier ones are pending, and measures each from the time it was due: a stall
+ * affects every call due during it (no coordinated omission). Polls the clock, because timers are a thousand times
+ * too coarse.
  */
 export async function runPaced(client: BenchClient, { perSecond, seconds }: PacedArgs): Promise<PacedResult> {
   const one = operation(client, { kind: "call", methods: 1 });

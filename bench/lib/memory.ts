@@ -8,7 +8,7 @@ declare const Bun: { gc(synchronous: boolean): void } | undefined;
 
 /** Time for the server to finish its work after a burst of connections. */
 const SETTLE_MS = 300;
-/** Collections, with pauses in which finalizers run. */
+/** Number of collections, with pauses in between for finalizers. */
 const COLLECTIONS = 4;
 const PAUSE_MS = 50;
 
@@ -27,8 +27,8 @@ export function rssOf(processId: number): number {
 }
 
 /**
- * Resident memory before a collection, as in production, and heap after one. For other processes, `processIds`, only
- * the former.
+ * Measures resident memory before a collection, as in production, and heap after one. For other processes
+ * (`processIds`), only the former.
  */
 export async function measureMemory(processIds: readonly number[] | undefined): Promise<Memory> {
   if (processIds !== undefined) {
@@ -46,7 +46,7 @@ export async function measureMemory(processIds: readonly number[] | undefined): 
 
 const WATCH_MS = 10;
 
-/** Watches this process's resident memory. */
+/** Tracks this process's resident memory. */
 export class MemoryWatch {
   private idle = 0;
   private most = 0;
@@ -60,7 +60,7 @@ export class MemoryWatch {
     return null;
   }
 
-  /** Ends it. Returns the bytes by which it grew at most. */
+  /** Ends the tracking. Returns the maximum growth in bytes. */
   growth(): number {
     if (this.timer !== null) clearInterval(this.timer);
     this.look();

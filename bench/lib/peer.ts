@@ -20,7 +20,7 @@ import type { AddParams, Message, News } from "./workload.ts";
 
 export type RuntimeName = "node" | "bun" | "deno";
 
-/** A stream of the server without an end: items `{n, text}` of about 64 bytes, or binary items of 64 KiB. */
+/** An endless stream of the server: items `{n, text}` of about 64 bytes, or binary items of 64 KiB. */
 export type StreamKind = "items" | "blocks";
 
 export type Side = "server" | "client";
@@ -39,19 +39,19 @@ export interface Certificates {
 export interface ServerOptions {
   /** Null for plain TCP. Set only if the peer doesn't lack `tls`. */
   readonly tls: Certificates | null;
-  /** Most connections that will be opened; the peer raises lower limits. */
+  /** Maximum connections that will be opened; the peer raises lower limits. */
   readonly maxConnections: number;
-  /** Largest payload in either direction, in bytes; the peer raises lower limits, with room for overhead. */
+  /** Largest payload in either direction, in bytes; the peer raises lower limits, including overhead. */
   readonly maxPayloadBytes: number;
   /** Number of methods to register, `methodName(0)` to `methodName(methods - 1)`; each adds. */
   readonly methods: number;
 }
 
-/** A server's address, sent to the client's process as JSON. `host` is 127.0.0.1, or localhost with TLS. */
+/** A server's address, sent to the client process as JSON. `host` is 127.0.0.1, or localhost with TLS. */
 export interface Target {
   readonly host: string;
   readonly port: number;
-  /** Anything else the peer's `connect` needs, a URL path or a password. */
+  /** Other data for the peer's `connect`, such as a URL path or a password. */
   readonly extra?: Readonly<Record<string, string>>;
 }
 
@@ -67,25 +67,26 @@ export interface BenchServer {
   /** Open connections; those logged in, if there is a login. */
   connectionCount(): number;
   /**
-   * Sends `news` to every connection, and doesn't wait until it is sent. Called several times in one turn of the event
-   * loop when a burst is measured.
+   * Sends `news` to every connection without waiting for the writes. To measure a burst, it is called several times
+   * in one turn of the event loop.
    */
   broadcast?(news: News): void;
   /** Sends `news` to the subscribers of the topic, like `broadcast`. */
   publish?(news: News): void;
   /**
-   * Makes all connections members of topics, by turns, so that each of `topics` topics has `members`. Resolves when all are.
+   * Adds the connections to topics in rotation, so that each of `topics` topics has `members`. Resolves when all are
+   * added.
    */
   joinTopics?(topics: number, members: number): Promise<void>;
-  /** Undoes `joinTopics`, member by member. */
+  /** Reverts `joinTopics`, member by member. */
   leaveTopics?(): Promise<void>;
-  /** Ids of other server processes (nats-server, Python), whose memory counts instead of this process's. */
+  /** Ids of other server processes (nats-server, Python), whose memory is measured instead of this process's. */
   readonly processIds?: readonly number[];
-  /** Ends everything it started. Clients may still be connected then. */
+  /** Stops everything that was started. Clients may still be connected. */
   close(): Promise<void>;
 }
 
-/** SHA-256 of a file in hex, or a function that computes it, if the peer doesn't. */
+/** SHA-256 of a file in hex, or a function that computes it if the peer itself doesn't. */
 export type FileHash = string | (() => Promise<string>);
 
 /** An open connection; logged in, if there is a login. */
@@ -94,28 +95,28 @@ export interface BenchClient {
   call?(params: AddParams, method?: number): Promise<number>;
   /** Sends a message and resolves with the reply, which is the same message. */
   request?(message: Message): Promise<Message>;
-  /** Calls `listener` for every broadcast from the time it resolves. Called at most once per client. */
+  /** Calls `listener` for every broadcast after this has resolved. Called at most once per client. */
   onBroadcast?(listener: (news: News) => void): Promise<void>;
-  /** Subscribes to the topic. Calls `listener` for what is published from the time it resolves. */
+  /** Subscribes to the topic. Calls `listener` for everything published after this has resolved. */
   onTopic?(listener: (news: News) => void): Promise<void>;
   /** Sends bytes as one message; resolves with `mark(bytes)` as the server received them. */
   upload?(bytes: Uint8Array): Promise<number>;
-  /** Has the server send `servedBytes(length)` as one message; resolves with `mark(bytes)` as received here. */
+  /** Makes the server send `servedBytes(length)` as one message; resolves with `mark(bytes)` as received here. */
   download?(length: number): Promise<number>;
   /**
-   * Reads a stream, with `n` from 0 on. Calls `received` for each item, or with the bytes of blocks in pieces of any size.
-   * Resolves to a function that ends it.
+   * Reads a stream, with `n` starting at 0. Calls `received` for each item, or with the bytes of blocks in pieces of
+   * any size. Resolves with a function that ends the stream.
    */
   stream?(kind: StreamKind, received: (item: News | Uint8Array) => void): Promise<() => Promise<void>>;
-  /** Sends binary items of 64 KiB to the server without an end. */
+  /** Sends an endless stream of binary items of 64 KiB to the server. Resolves with a function that ends it. */
   streamUp?(): Promise<() => Promise<void>>;
-  /** Opens a stream with one item, which is 1, and reads it to its end; resolves with the item. */
+  /** Opens a stream with the single item 1 and reads it to the end; resolves with the item. */
   openStream?(): Promise<number>;
-  /** Opens a stream whose items of 64 KiB are made for it, takes one, and leaves the stream open. */
+  /** Opens a stream of newly created items of 64 KiB, reads one, and leaves the stream open. */
   stallStream?(): Promise<void>;
-  /** Sends the file at `path`, under one name; resolves with its hash, as the server has it on its disk. */
+  /** Uploads the file at `path`, always under the same name; resolves with the hash of the file on the server's disk. */
   sendFile?(path: string): Promise<FileHash>;
-  /** Fetches the file that was sent to `path`; resolves with its hash when it is there. */
+  /** Downloads the uploaded file to `path`; resolves with its hash when it is complete. */
   fetchFile?(path: string): Promise<FileHash>;
   /** Ends the connection; resolves once this end has closed. */
   close(): Promise<void>;
@@ -123,35 +124,35 @@ export interface BenchClient {
 
 /** A library or protocol under test. */
 export interface Peer {
-  /** Name of its file, and in `--peers`. */
+  /** Name of the module file, and in `--peers`. */
   readonly name: string;
-  /** For tables: `ws + JSON`. */
+  /** Title in tables: `ws + JSON`. */
   readonly title: string;
-  /** For the README: how the bench uses it, in one or two sentences. */
+  /** Text for the README: how the bench uses the peer, in one or two sentences. */
   readonly usage: string;
-  /** Address of the documentation that it follows. */
+  /** URL of the documentation that it follows. */
   readonly documentation: string;
-  /** Runtimes its server and its client run on. */
+  /** Runtimes supported by the server and by the client. */
   readonly runtimes: { readonly server: readonly RuntimeName[]; readonly client: readonly RuntimeName[] };
-  /** Runtimes on which it is measured by default, without `--peers`. Default: all it runs on. */
+  /** Runtimes measured by default, without `--peers`. Default: all supported ones. */
   readonly usual?: readonly RuntimeName[];
-  /** Scenarios that it takes part in. Default: all. */
+  /** Scenarios to run. Default: all. */
   readonly scenarios?: readonly string[];
   /** Whether server and client may run on different runtimes. */
   readonly mixed: boolean;
-  /** Features that it lacks, or that can't be measured, with the reason to print. */
+  /** Features that are missing or can't be measured, with the reason to print. */
   readonly lacks: Readonly<Partial<Record<Feature, string>>>;
-  /** Most connections it is measured with, and why. Default: 10,000. */
+  /** Maximum connections to measure, and the reason. Default: 10,000. */
   readonly maxConnections?: { readonly count: number; readonly reason: string };
-  /** Null if it can run on this machine, else the reason: `nats-server is not installed`. */
+  /** Null if the peer can run on this machine, else the reason: `nats-server is not installed`. */
   missing(): Promise<string | null>;
-  /** Version of the library, for the report. */
+  /** The library's version, for the report. */
   version(): Promise<string>;
   startServer(options: ServerOptions): Promise<BenchServer>;
   connect(target: Target, options: ClientOptions): Promise<BenchClient>;
   /**
-   * For a peer in another language: the program for each side, and its arguments. It implements the commands of
-   * `commands.ts` instead of `process.ts`, and `startServer` and `connect` aren't called.
+   * For a peer in another language: the program of each side, and its arguments. The program implements the commands
+   * of `commands.ts` instead of `process.ts`; `startServer` and `connect` aren't called.
    */
   program?(side: Side): Promise<readonly [program: string, ...args: string[]]>;
 }

@@ -1,6 +1,7 @@
 /**
- * Files over bare TCP, hashed on both sides while they move, and on the disk when the answer comes. Request: `U` and the
- * size, or `D` and eight bytes. The sender appends its hash in hex; the receiver of an upload answers with its own.
+ * File transfers over bare TCP. Both sides hash during the transfer; the file is on the disk when the answer arrives.
+ * Request: `U` and the size, or `D` and eight bytes. The sender appends its hash in hex; the receiver of an upload
+ * answers with its own.
  */
 import { createHash, type Hash } from "node:crypto";
 import { once } from "node:events";
@@ -12,7 +13,7 @@ const HEADER_BYTES = 9;
 const HASH_BYTES = 64;
 const READ_BYTES: number = 256 * 1024;
 
-/** Reads a socket by numbers of bytes. */
+/** Reads exact numbers of bytes from a socket. */
 class Reader {
   private readonly chunks: AsyncIterator<Buffer>;
   private rest: Buffer = Buffer.alloc(0);
@@ -21,7 +22,7 @@ class Reader {
     this.chunks = socket[Symbol.asyncIterator]();
   }
 
-  /** At most `most` bytes; null at the end. */
+  /** Resolves with at most `most` bytes; null at the end. */
   async some(most: number): Promise<Buffer | null> {
     if (this.rest.length === 0) {
       const { done, value } = await this.chunks.next();
@@ -87,7 +88,7 @@ function header(kind: "U" | "D", size: number): Buffer {
   return bytes;
 }
 
-/** Serves one file. */
+/** Serves a single file. */
 export async function acceptFiles(socket: Socket, path: string): Promise<void> {
   const reader = new Reader(socket);
   for (;;) {

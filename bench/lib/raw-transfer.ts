@@ -1,4 +1,4 @@
-/** Bytes over a bare socket: `[kind, length]`, then the bytes. The receiver looks at three of them and keeps none. */
+/** Bulk transfers over a bare socket: `[kind, length]`, then the bytes. The receiver reads three of them and keeps none. */
 import type { Socket } from "node:net";
 import { Fifo } from "../../packages/core/src/util/fifo.ts";
 import { closePlain } from "./plain-server.ts";
@@ -9,7 +9,7 @@ const DOWNLOAD = 2;
 const HEAD_BYTES = 5;
 const MARK_BYTES = 8;
 
-/** `mark` of bytes that arrive in chunks and aren't kept. */
+/** Computes `mark` of bytes that arrive in chunks, without keeping them. */
 class MarkOfChunks {
   private readonly length: number;
   private received = 0;
@@ -59,7 +59,7 @@ class Piece {
     return end;
   }
 
-  /** Returns the piece if complete, else null. The next piece then begins. */
+  /** Returns the piece and starts the next one if it is complete, else null. */
   take(): Buffer | null {
     if (this.filled < this.bytes.length) return null;
     this.filled = 0;

@@ -1,7 +1,7 @@
-/** A text lacks the markers. */
+/** The markers are missing from a text. */
 export class MarkerError extends Error {}
 
-/** Replaces the text between the two markers of `name` by `content`. @throws MarkerError */
+/** Replaces the text between the two markers of `name` with `content`. @throws MarkerError */
 export function replaceBetweenMarkers(text: string, name: string, content: string): string {
   const begin = `<!-- ${name}:begin -->`;
   const end = `<!-- ${name}:end -->`;

@@ -1,4 +1,4 @@
-/** The regression check: netconduit's CPU time compared to the bare loop's of the same round. */
+/** The regression check: compares netconduit's CPU time to the bare loop's in the same round. */
 import type { Peer } from "./peer.ts";
 import { Session } from "./session.ts";
 import { type Summary, summarize } from "./statistics.ts";
@@ -18,11 +18,11 @@ const KIB = 1024;
 const NODE = { server: "node", client: "node" } as const;
 const OPTIONS = { tls: false, maxConnections: CLIENTS + 100, maxPayloadBytes: 64 * KIB, methods: 1 };
 
-/** Lengths of a round's parts. */
+/** Durations of a round's parts. */
 export interface Durations {
-  /** Load on each peer before measuring, in seconds. */
+  /** Warm-up load on each peer before measuring, in seconds. */
   readonly warmupSeconds: number;
-  /** One measurement, in seconds; short, so that both peers see the same noise. */
+  /** Duration of one measurement in seconds; short, so that both peers are affected by the same noise. */
   readonly sliceSeconds: number;
   /** Measurements of each peer, in alternation. */
   readonly slices: number;
@@ -30,7 +30,7 @@ export interface Durations {
 
 type Work = (session: Session, seconds: number) => Promise<number>;
 
-/** Works for some seconds and returns the number of units done. */
+/** Runs load for the given seconds and returns the number of completed units. */
 const WORK: Readonly<Record<Cost, Work>> = {
   async call({ client }, seconds) {
     return (await client.call("load", { kind: "call", inFlight: 64, methods: 1, seconds })).count;
@@ -69,8 +69,8 @@ async function open(peer: Peer): Promise<Session> {
 }
 
 /**
- * One round: both peers in new processes, and slices of work on them in alternation. Returns the ratios of CPU time,
- * ours to the bare loop's.
+ * Runs one round: both peers in new processes, measured in alternating slices. Returns the ratios of netconduit's CPU
+ * time to the bare loop's.
  */
 export async function measureRound(ours: Peer, bare: Peer, durations: Durations): Promise<Record<Cost, number[]>> {
   const ratios: Record<Cost, number[]> = { call: [], delivery: [], message: [] };
@@ -95,7 +95,7 @@ export async function measureRound(ours: Peer, bare: Peer, durations: Durations)
   return ratios;
 }
 
-/** A variant whose calls may take only so much of another one's CPU time. */
+/** A limit on the CPU time of a variant's calls, relative to another variant. */
 export interface Comparison {
   readonly title: string;
   /** Names of peers. */
@@ -107,14 +107,14 @@ export interface Comparison {
 export const COMPARISONS: readonly Comparison[] = [
   { title: "through a pool of one, × a client's", of: "netconduit-pool", to: "netconduit", atMost: 1.1 },
   { title: "to a server with unused features, × without", of: "netconduit-unused", to: "netconduit", atMost: 1 },
-  // Handlers return a promise, because a middleware makes one of any result.
+  // Compare with handlers that return a promise, because a middleware turns every result into one.
   { title: "with one middleware, × without", of: "netconduit-middleware", to: "netconduit-async", atMost: 1.1 },
-  // 0.9 x the rate.
+  // Corresponds to 0.9 times the rate.
   { title: "with resume, × without", of: "netconduit-resume", to: "netconduit", atMost: 1 / 0.9 },
   { title: "with its caller's stack, × without", of: "netconduit", to: "netconduit-direct", atMost: 1.05 },
 ];
 
-/** CPU time of a call of one peer, in multiples of another one's, slice by slice. */
+/** Returns the ratios of one peer's CPU time per call to the other's, slice by slice. */
 export async function compareCalls(of: Peer, to: Peer, durations: Durations): Promise<number[]> {
   const { warmupSeconds, sliceSeconds, slices } = durations;
   const ratios: number[] = [];
@@ -149,7 +149,7 @@ export interface CostVerdict {
   readonly ok: boolean;
 }
 
-/** Judges ratios: a median may be up to `tolerance` times the recorded one. */
+/** Evaluates ratios: a median may be up to `tolerance` times the recorded one. */
 export function judgeCosts(
   ratios: Readonly<Record<Cost, readonly number[]>>,
   recorded: Recorded,

@@ -127,7 +127,7 @@ export function readmeReport(results: BenchResults, scenarios: readonly Scenario
     parts.push(medianTable(section.rows, absences, titles), ...missing(results, section, titles));
   }
   if (crossPairs.length > 0) {
-    // In this table the pairs are compared, so they take the place of peers.
+    // This table compares pairs, so they replace the peers.
     const asPeers = crossPairs.map((row) => ({ ...row, peer: pairTitle(row.pair), pair: "" }));
     parts.push("### netconduit between different runtimes", medianTable(asPeers, [], titles));
   }
@@ -164,7 +164,7 @@ export function peerList(peers: readonly Peer[]): string {
     .join("\n");
 }
 
-/** Renews the generated parts of bench/README.md (peers and results) and of README.md (figures). */
+/** Updates the generated parts of bench/README.md (peers and results) and README.md (figures). */
 export function updateDocuments(
   root: string,
   peers: readonly Peer[],

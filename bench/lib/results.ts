@@ -12,11 +12,11 @@ export interface Row {
   /** `node`, or `node-bun`, the server first. */
   readonly pair: string;
   readonly peer: string;
-  /** One for each round; null where it failed. Samples with the same index were taken side by side. */
+  /** One sample per round; null if it failed. Samples with the same index were taken in the same round. */
   readonly samples: (number | null)[];
 }
 
-/** A measurement that is missing, at least in one round, and why. */
+/** A measurement that is missing in at least one round, and the reason. */
 export interface Absence {
   readonly scenario: string;
   readonly pair: string;
@@ -47,7 +47,7 @@ export interface BenchResults {
   readonly absences: readonly Absence[];
 }
 
-/** Peers that others are compared to; the first that has the number. */
+/** Baselines: others are compared to the first that has the number. */
 const BASELINES = ["raw", "bare"] as const;
 
 /** Collects rows and absences during a run. */
@@ -66,7 +66,7 @@ export class ResultTable {
     row.samples[round] = value;
   }
 
-  /** Records why something is missing; only the first reason counts. */
+  /** Records why a measurement is missing; only the first reason is kept. */
   addAbsence(absence: Absence): void {
     const known = this.absences.some(
       (other) =>
@@ -104,7 +104,7 @@ export function rowRatio(rows: readonly Row[], row: Row, toPeer: string): Summar
   return other === undefined ? null : pairedRatio(row.samples, other.samples);
 }
 
-/** The ratio of a row to its baseline: `raw`, or `bare` if raw lacks the feature. */
+/** The ratio of a row to its baseline: `raw`, or `bare` if raw doesn't have the feature. */
 export function baselineRatio(rows: readonly Row[], row: Row): { readonly to: string; readonly ratio: number } | null {
   for (const to of BASELINES) {
     const ratio = rowRatio(rows, row, to);

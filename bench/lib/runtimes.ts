@@ -34,7 +34,7 @@ export function runtimeCommand(runtime: RuntimeName): [command: string, args: st
     case "bun":
       return [installed("bun"), ["run"]];
     case "deno":
-      // Without the configuration file at the top, which maps @netconduit/deno to the sources instead of dist.
+      // Ignore the configuration file in the root, which maps @netconduit/deno to the sources instead of dist.
       return [
         installed("deno"),
         ["run", "-A", "--quiet", "--no-check", "--no-config", "--node-modules-dir=manual", "--v8-flags=--expose-gc"],

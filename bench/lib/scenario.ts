@@ -4,19 +4,19 @@ import type { Feature, Peer } from "./peer.ts";
 import type { Pair } from "./runtimes.ts";
 import type { Session } from "./session.ts";
 
-/** Lengths of a run's measurements. Quick runs have rough numbers. */
+/** Durations of a run's measurements. Quick runs only produce rough numbers. */
 export interface Plan {
   readonly quick: boolean;
-  /** Samples of each number, each from new processes. */
+  /** Number of samples, each from new processes. */
   readonly rounds: number;
-  /** Length of a sample, and of the warm-up before it. */
+  /** Duration of a sample, and of the warm-up before it. */
   readonly seconds: number;
   readonly warmupSeconds: number;
-  /** Most connections; limited by the plan and by open files. */
+  /** Maximum connections; limited by the plan and by open files. */
   readonly maxConnections: number;
 }
 
-/** A number that a scenario measures. */
+/** A quantity measured by a scenario. */
 export interface Metric {
   readonly name: string;
   readonly unit: string;
@@ -28,7 +28,7 @@ export interface ScenarioContext {
   readonly peer: Peer;
   readonly pair: Pair;
   readonly plan: Plan;
-  /** Runs `use` with a server and a client process, and ends both afterwards. Options default to small values. */
+  /** Runs `use` with a server and a client process, then ends both. Options default to small values. */
   withSession(options: Partial<StartArgs>, use: (session: Session) => Promise<void>): Promise<void>;
   /** Records a result. */
   sample(variant: string, metric: Metric, value: number): void;
@@ -39,18 +39,18 @@ export interface ScenarioContext {
 export interface Scenario {
   readonly name: string;
   readonly title: string;
-  /** For the README: what is done and measured. */
+  /** Text for the README: what is done and measured. */
   readonly description: string;
   readonly needs: readonly Feature[];
-  /** Where it runs without `--runtime`: on Node, on each runtime with itself, or on all nine pairs. */
+  /** The default pairs without `--runtime`: Node only, each runtime with itself, or all nine pairs. */
   readonly pairs: "node" | "each" | "all";
-  /** Peers it runs with without `--peers`; null for all. */
+  /** The default peers without `--peers`; null for all. */
   readonly peers: readonly string[] | null;
-  /** Whether it is part of `--quick`. */
+  /** Whether the scenario is included in `--quick`. */
   readonly quick: boolean;
-  /** Most rounds, except for {@link roundsOfClose}. */
+  /** Maximum rounds, except for {@link roundsOfClose}. */
   readonly maxRounds: number;
-  /** Most rounds of peers that goals compare closely. On other runtimes than Node, two. */
+  /** Maximum rounds of peers that goals compare closely; two on runtimes other than Node. */
   readonly roundsOfClose?: Readonly<Record<string, number>>;
   measure(context: ScenarioContext): Promise<void>;
 }

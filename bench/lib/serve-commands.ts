@@ -1,4 +1,4 @@
-/** Takes commands from the process that started this one. */
+/** Executes commands of the parent process. */
 import process from "node:process";
 import { createInterface } from "node:readline";
 
@@ -15,7 +15,7 @@ function answer(message: object): void {
 }
 
 /**
- * Carries out commands, each a line of JSON on standard input, and answers each with a line on standard output. Exits
+ * Executes commands, each a line of JSON on standard input, and answers each with a line on standard output. Exits
  * when standard input ends, because timers and sockets would keep the process alive.
  */
 export function serveCommands(commands: Readonly<Record<string, Command>>): void {

@@ -16,7 +16,7 @@ import { cpuMs, MemoryWatch, measureMemory } from "./memory.ts";
 import type { BenchServer, Peer } from "./peer.ts";
 import { NEWS_TEXT } from "./workload.ts";
 
-/** Receives a byte from the client's process whenever all clients have received a broadcast. */
+/** Receives a byte from the client process whenever all clients have received a broadcast. */
 class SignalServer {
   private readonly server: Server;
   private received = 0;
@@ -39,7 +39,7 @@ class SignalServer {
     return (this.server.address() as AddressInfo).port;
   }
 
-  /** Resolves at the next byte. */
+  /** Resolves when the next byte arrives. */
   async next(): Promise<void> {
     while (this.received === 0) {
       await new Promise<void>((resolve) => {
@@ -107,7 +107,7 @@ export function serverCommands(peer: Peer): Handlers<ServerCommands> {
         await work();
         return (performance.now() - started) / 1000;
       };
-      // Once before, so that code is compiled and pools are filled.
+      // Warm up: compiles the code and fills pools.
       await joinTopics(topics / 10, members);
       await leaveTopics();
       const before = await heapBytes();

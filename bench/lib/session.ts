@@ -46,7 +46,7 @@ export class Session {
     }
   }
 
-  /** Opens `count` more connections, and waits until the server has them; returns the seconds of the former. */
+  /** Opens `count` more connections, and waits until the server has them. Returns the seconds spent on opening them. */
   async connect(count: number, concurrency: number = CONNECT_CONCURRENCY): Promise<number> {
     const { tls, maxPayloadBytes } = this.#options;
     const { target } = this.started;

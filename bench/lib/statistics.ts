@@ -1,4 +1,4 @@
-/** The statistics that the bench reports. */
+/** Statistics reported by the bench. */
 
 /** Median and the range of the samples. */
 export interface Summary {
@@ -9,8 +9,8 @@ export interface Summary {
 }
 
 /**
- * The `percent`-th percentile of samples in ascending order: the smallest sample that at least that share doesn't
- * exceed. Nothing is interpolated.
+ * Returns the `percent`-th percentile of samples in ascending order: the smallest sample such that at least that
+ * share is less than or equal to it. Doesn't interpolate.
  */
 export function percentile(sorted: ArrayLike<number>, percent: number): number {
   if (sorted.length === 0) throw new RangeError("A percentile needs at least one sample");
@@ -18,7 +18,7 @@ export function percentile(sorted: ArrayLike<number>, percent: number): number {
   return sorted[Math.min(Math.max(rank, 1), sorted.length) - 1] as number;
 }
 
-/** The middle of the samples, or the mean of the two in the middle. */
+/** The middle sample, or the mean of the two middle ones. */
 export function median(samples: readonly number[]): number {
   if (samples.length === 0) throw new RangeError("A median needs at least one sample");
   const sorted = samples.toSorted((a, b) => a - b);
@@ -33,7 +33,7 @@ export function summarize(samples: readonly number[]): Summary {
 
 /**
  * Median and range of the ratios of `samples` to `baseline`, round by round. Samples with the same index were taken
- * next to each other, so that a slower machine slows both. Null if no round has both.
+ * close together, so that a slower machine affects both. Null if no round has both.
  */
 export function pairedRatio(samples: readonly (number | null)[], baseline: readonly (number | null)[]): Summary | null {
   const ratios: number[] = [];

@@ -79,7 +79,7 @@ export function medianTable(rows: readonly Row[], absences: readonly Absence[], 
   return formatTable(["", ...columns], lines);
 }
 
-/** `64 in flight, p50`: the variant, and the metric if the unit alone doesn't tell. */
+/** Returns `64 in flight, p50`: the variant, and the metric if the unit alone is ambiguous. */
 export function labelOf({ variant, metric, unit }: Pick<Row, "variant" | "metric" | "unit">): string {
   return unit === "µs" ? `${variant}, ${metric.replace("p999", "p99.9")}` : variant;
 }
@@ -96,7 +96,7 @@ export function absenceLines(absences: readonly Absence[], titles: Titles): stri
   });
 }
 
-/** The goals and their verdicts. @param isRough leaves the verdicts out, because the samples are too short */
+/** The goals and their verdicts. @param isRough omits the verdicts, because the samples are too short */
 export function goalTable(verdicts: readonly Verdict[], isRough = false): string {
   return formatTable(
     ["goal", "bound", "measured", isRough ? "in a full run" : ""],

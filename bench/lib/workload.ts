@@ -1,15 +1,15 @@
 /** The workload of every peer: the same parameters, messages and bytes, and the same validation. */
 import * as v from "valibot";
 
-/** Parameters of `add`, the call that is measured. Its result is their sum. */
+/** Parameters of `add`, the measured call. Its result is their sum. */
 export type AddParams = {
   readonly a: number;
   readonly b: number;
 };
 
 /**
- * The schema of a call's parameters. A peer that validates takes this schema, or the equivalent in its own language;
- * for others the server's handler parses with it.
+ * The schema of a call's parameters. A peer with validation uses this schema, or the equivalent in its own language;
+ * for other peers, the server's handler parses with it.
  */
 export const AddSchema: v.ObjectSchema<
   { readonly a: v.NumberSchema<undefined>; readonly b: v.NumberSchema<undefined> },
@@ -22,7 +22,7 @@ export interface Message {
   readonly text: string;
 }
 
-/** A broadcast. `n` counts from 1; receivers add it up, which reveals lost and repeated ones. */
+/** A broadcast. `n` counts from 1; receivers sum it, which reveals lost and repeated broadcasts. */
 export interface News {
   readonly n: number;
   readonly text: string;
@@ -31,7 +31,7 @@ export interface News {
 /** Makes a {@link News} about 92 bytes on the wire, including a header of 32 bytes. */
 export const NEWS_TEXT: string = "twenty-eight bytes of news..";
 
-/** Text of an item of a stream, which has about 64 bytes. */
+/** Text of a stream item of about 64 bytes. */
 export const ITEM_TEXT: string = "forty-eight bytes, such as a line of a log has..";
 
 /** Bytes of an item of blocks. */
@@ -40,12 +40,12 @@ export const BLOCK_BYTES: number = 64 * 1024;
 /** Text of a {@link Message}. */
 export const MESSAGE_TEXT: string = "what a chat line might say";
 
-/** The name of the `index`-th method: `add`, `add1`, `add2`, … All do the same. */
+/** The name of the `index`-th method: `add`, `add1`, `add2`, … All are identical. */
 export function methodName(index: number): string {
   return index === 0 ? "add" : `add${index}`;
 }
 
-/** Varied bytes, always the same for a length. */
+/** Returns varied bytes that only depend on the length. */
 export function pattern(length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
   for (let i = 0; i < length; i++) bytes[i] = (i * 31 + (i >>> 8)) & 0xff;
@@ -54,7 +54,7 @@ export function pattern(length: number): Uint8Array<ArrayBuffer> {
 
 const served = new Map<number, Uint8Array<ArrayBuffer>>();
 
-/** {@link pattern}, made once per length: the bytes that servers send. */
+/** {@link pattern}, computed once per length: the bytes that servers send. */
 export function servedBytes(length: number): Uint8Array<ArrayBuffer> {
   let bytes = served.get(length);
   if (bytes === undefined) {
@@ -65,8 +65,8 @@ export function servedBytes(length: number): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * A checksum of `bytes` made of their length and three of them, which receivers report. Cheap, so that it doesn't count
- * in measurements.
+ * A checksum of `bytes`, computed from their length and three of them, which receivers report. Cheap, so that it
+ * doesn't affect measurements.
  */
 export function mark(bytes: Uint8Array): number {
   const { length } = bytes;

@@ -1,7 +1,7 @@
 /**
  * The bare loop: netconduit's frames and payloads over `node:net`, written by hand for one program. A 32-byte header,
  * MessagePack by `@msgpack/msgpack`, parameters checked by valibot, methods in a Map, one write per turn. It has no
- * login, no limits, no deadlines and no flow control.
+ * login, limits, deadlines or flow control.
  */
 import type { Socket } from "node:net";
 import { Decoder, Encoder } from "@msgpack/msgpack";
@@ -33,7 +33,7 @@ interface Payload {
 class FrameSocket {
   private readonly writer: BatchWriter;
   private readonly onFrame: (type: number, id: number, payload: Payload) => void;
-  /** Chunks of an incomplete frame, the sum of their bytes, and the bytes needed to go on. */
+  /** Chunks of an incomplete frame, their total bytes, and the bytes needed to continue. */
   private chunks: Buffer[] = [];
   private held = 0;
   private wanted = HEADER_BYTES;

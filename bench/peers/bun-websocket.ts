@@ -1,4 +1,4 @@
-/** Bun's built-in WebSocket server with JSON; broadcasts by its topics. */
+/** Bun's built-in WebSocket server with JSON; broadcasts use its topics. */
 import process from "node:process";
 import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Target } from "../lib/peer.ts";
 import { runtimeVersion } from "../lib/runtimes.ts";
@@ -6,7 +6,7 @@ import { answerer, opened, StandardSocketClient } from "./support/json-socket.ts
 
 const TOPIC = "news";
 
-/** The part of Bun's API used here: its type declarations conflict with Node's. */
+/** The part of Bun's API used here, because Bun's type declarations conflict with Node's. */
 interface ServerWebSocket {
   send(data: string | Uint8Array): number;
   subscribe(topic: string): void;
@@ -36,7 +36,7 @@ declare const Bun: {
   }): BunServer;
 };
 
-/** Bun's WebSocket takes options that the standard doesn't have. */
+/** Bun's WebSocket has options beyond the standard. */
 type BunWebSocket = new (url: string, options: { readonly tls?: { readonly ca: string } }) => WebSocket;
 
 async function startServer(options: ServerOptions): Promise<BenchServer> {
@@ -52,7 +52,7 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
     websocket: {
       perMessageDeflate: false,
       maxPayloadLength: maxPayloadBytes + 1024,
-      // Bun drops messages beyond it, and several of the largest may be queued.
+      // Bun drops messages beyond this limit, and several of the largest may be queued.
       backpressureLimit: Math.max(16 * 1024 * 1024, 8 * maxPayloadBytes),
       open(socket) {
         connections++;

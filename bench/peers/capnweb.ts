@@ -10,7 +10,7 @@ import { closeHttp, listenHttp } from "./support/http-server.ts";
 type Listener = (news: News) => void;
 type Add = (params: AddParams) => number;
 
-/** The interface that clients have a stub of; methods beyond `add` are defined on its prototype. */
+/** The interface behind the clients' stubs; methods other than `add` are defined on its prototype. */
 class Api extends RpcTarget {
   private readonly listeners: Set<RpcStub<Listener>>;
   private listener: RpcStub<Listener> | null = null;
@@ -56,7 +56,7 @@ function limits(maxPayloadBytes: number): { readonly maxMessageSize: number } {
   return { maxMessageSize: Math.ceil(maxPayloadBytes / 3) * 4 + 1024 };
 }
 
-/** As in its documentation: the type of `ws`'s WebSocket differs from the standard's, but is compatible. */
+/** As in the documentation: the type of `ws`'s WebSocket differs from the standard's, but is compatible. */
 function standard(socket: WsSocket): WebSocket {
   return socket as unknown as WebSocket;
 }
@@ -128,7 +128,7 @@ class CapnwebClient implements BenchClient {
   }
 }
 
-/** Node's WebSocket, as in its documentation. It takes no CA, so over TLS `ws` is used. */
+/** Node's WebSocket, as in the documentation. It doesn't accept a CA, so `ws` is used for TLS. */
 function dial({ host, port }: Target, { tls }: ClientOptions, maxPayload: number): WebSocket {
   if (tls === null) return new WebSocket(`ws://${host}:${port}`);
   return standard(new WsSocket(`wss://${host}:${port}`, { perMessageDeflate: false, maxPayload, ca: tls.ca }));

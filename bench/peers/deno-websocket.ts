@@ -8,12 +8,12 @@ interface HttpServer {
   shutdown(): Promise<void>;
 }
 
-/** An HTTP client, for its CA. */
+/** An HTTP client, needed to set the CA. */
 interface HttpClient {
   close(): void;
 }
 
-/** The part of Deno's API used here: its type declarations conflict with Node's. */
+/** The part of Deno's API used here, because Deno's type declarations conflict with Node's. */
 declare const Deno: {
   readonly version: { readonly deno: string };
   serve(
@@ -30,7 +30,7 @@ declare const Deno: {
   createHttpClient(options: { readonly caCerts: readonly string[] }): HttpClient;
 };
 
-/** Deno's WebSocket takes options that the standard doesn't have. */
+/** Deno's WebSocket has options beyond the standard. */
 type DenoWebSocket = new (url: string, options: { readonly client: HttpClient }) => WebSocket;
 
 async function startServer(options: ServerOptions): Promise<BenchServer> {
@@ -42,7 +42,7 @@ async function startServer(options: ServerOptions): Promise<BenchServer> {
       hostname: "127.0.0.1",
       port: 0,
       ...(tls === null ? {} : { cert: tls.cert, key: tls.key }),
-      // By default Deno prints the address.
+      // Suppress Deno's default output of the address.
       onListen: () => undefined,
     },
     (request) => {

@@ -7,7 +7,7 @@ import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Stre
 import { type AddParams, ITEM_TEXT, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
 
 const PROTO: string = fileURLToPath(new URL("support/bench.proto", import.meta.url));
-/** Connecting takes milliseconds, or a second with a thousand at once. */
+/** Connecting takes milliseconds, or a second with a thousand concurrent connects. */
 const CONNECT_DEADLINE_MS = 30_000;
 
 type Unary<Request, Response> = (
@@ -34,7 +34,7 @@ function serviceDefinition(methods: number): grpc.ServiceDefinition {
   return definition;
 }
 
-/** Writes as `write` and "drain" say. */
+/** Writes with backpressure: pauses when `write` returns false, until "drain". */
 function sendItems(call: grpc.ServerWritableStream<object, News>): void {
   let n = 0;
   const more = (): void => {
@@ -54,7 +54,7 @@ function limits(maxPayloadBytes: number): grpc.ChannelOptions {
 async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Promise<BenchServer> {
   const server = new grpc.Server(limits(maxPayloadBytes));
   const listening = new Set<grpc.ServerWritableStream<object, News>>();
-  // Protocol Buffers have checked that a and b are numbers.
+  // Protocol Buffers have already validated that a and b are numbers.
   const add: grpc.handleUnaryCall<AddParams, { sum: number }> = ({ request }, callback) =>
     callback(null, { sum: request.a + request.b });
   const handlers: grpc.UntypedServiceImplementation = {
@@ -71,7 +71,7 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
     Listen: (call: grpc.ServerWritableStream<object, News>) => {
       listening.add(call);
       call.on("cancelled", () => listening.delete(call));
-      // Tells the client that it is subscribed.
+      // Confirms the subscription to the client.
       call.sendMetadata(new grpc.Metadata());
     },
   };
@@ -104,7 +104,7 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
   };
 }
 
-/** A server's sockets as counted by channelz, the only source that gRPC has. */
+/** Number of a server's sockets from channelz, the only source in gRPC. */
 function countConnections(server: grpc.Server): number {
   let count = -1;
   const request = { server_id: String(server.getChannelzRef().id), start_socket_id: "0", max_results: "1000000" };
@@ -141,7 +141,7 @@ class GrpcClient implements BenchClient {
     await new Promise<void>((resolve, reject) => {
       stream.once("metadata", () => resolve());
       stream.on("error", (error: grpc.ServiceError) => {
-        // Reported when this side closes the stream.
+        // CANCELLED is reported when this side closes the stream.
         if (error.code !== grpc.status.CANCELLED) reject(error);
       });
     });
@@ -191,7 +191,7 @@ class GrpcClient implements BenchClient {
 
 const stubs = new Map<string, grpc.ServiceClientConstructor>();
 
-/** The stub's class, made once per number of methods, as a program would. */
+/** The stub's class, created once per number of methods, as an application would. */
 function stubClass(methods: string): grpc.ServiceClientConstructor {
   let made = stubs.get(methods);
   if (made === undefined) {
@@ -207,7 +207,7 @@ async function connect({ host, port, extra }: Target, { tls, maxPayloadBytes }: 
     tls === null ? grpc.credentials.createInsecure() : grpc.credentials.createSsl(Buffer.from(tls.ca));
   const stub = new Stub(`${host}:${port}`, credentials, {
     ...limits(maxPayloadBytes),
-    // By default all clients of a process share one connection.
+    // By default, all clients of a process share one connection.
     "grpc.use_local_subchannel_pool": 1,
   }) as unknown as BenchStub;
   await new Promise<void>((resolve, reject) => {

@@ -17,10 +17,10 @@ import type {
 import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
 import { NatsServer } from "./support/nats-server.ts";
 
-/** For requests; the default of one second is too short for a thousand requests on a slow machine. */
+/** Request timeout; the default of one second is too short for a thousand requests on a slow machine. */
 const TIMEOUT_MS = 30_000;
 
-/** The reply of a failed call: replies have no error field. */
+/** The reply of a failed call, because replies have no error field. */
 interface Failure {
   readonly error: string;
 }
@@ -30,7 +30,7 @@ function open({ host, port }: Target, tls: Certificates | null): Promise<NatsCon
     servers: `${host}:${port}`,
     reconnect: false,
     timeout: TIMEOUT_MS,
-    // Without a stack trace for each request.
+    // Avoids a stack trace for each request.
     noAsyncTraces: true,
     ...(tls === null ? {} : { tls: { ca: tls.ca } }),
   });
@@ -68,7 +68,7 @@ async function startServer({ tls, methods, ...limits }: ServerOptions): Promise<
     target,
     processIds: [nats.processId],
     connectionCount() {
-      // The monitoring page is asynchronous, so this is its previous answer.
+      // The monitoring page is asynchronous, so return its previous result.
       void nats.connectionCount().then((count) => {
         connections = count - 1;
       });
@@ -95,13 +95,13 @@ class NatsClient implements BenchClient {
   }
 
   async call(params: AddParams, method = 0): Promise<number> {
-    const answer = (await this.ask(methodName(method), JSON.stringify(params))).json<number | Failure>();
+    const answer = (await this.sendRequest(methodName(method), JSON.stringify(params))).json<number | Failure>();
     if (typeof answer !== "number") throw new Error(answer.error);
     return answer;
   }
 
   async request(message: Message): Promise<Message> {
-    return (await this.ask("message", JSON.stringify(message))).json<Message>();
+    return (await this.sendRequest("message", JSON.stringify(message))).json<Message>();
   }
 
   onBroadcast(listener: (news: News) => void): Promise<void> {
@@ -123,18 +123,18 @@ class NatsClient implements BenchClient {
   }
 
   async upload(bytes: Uint8Array): Promise<number> {
-    return (await this.ask("upload", bytes)).json<number>();
+    return (await this.sendRequest("upload", bytes)).json<number>();
   }
 
   async download(length: number): Promise<number> {
-    return mark((await this.ask("download", JSON.stringify(length))).data);
+    return mark((await this.sendRequest("download", JSON.stringify(length))).data);
   }
 
   async close(): Promise<void> {
     await this.connection.close();
   }
 
-  private ask(subject: string, payload: string | Uint8Array): Promise<Msg> {
+  private sendRequest(subject: string, payload: string | Uint8Array): Promise<Msg> {
     return this.connection.request(subject, payload, { timeout: TIMEOUT_MS });
   }
 }

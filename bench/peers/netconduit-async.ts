@@ -1,4 +1,4 @@
-/** netconduit whose handler returns a promise. Only the regression check measures it, beside one with a middleware. */
+/** netconduit with a handler that returns a promise. Only used by the regression check, to compare with a middleware. */
 import type { Peer } from "../lib/peer.ts";
 import { peer as plain, startServer } from "./netconduit.ts";
 

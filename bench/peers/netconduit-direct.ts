@@ -1,12 +1,12 @@
 /**
- * netconduit whose calls go to the connection, without the asynchronous function that gives their errors the caller's stack. Only
- * the regression check measures it.
+ * netconduit with calls directly on the connection, without the asynchronous function that adds the caller's stack to
+ * errors. Only used by the regression check.
  */
 import type { BenchClient, Peer } from "../lib/peer.ts";
 import { type AddParams, methodName } from "../lib/workload.ts";
 import { connect, peer as plain } from "./netconduit.ts";
 
-/** The client's own part, which isn't public. */
+/** The part of the client that isn't public. */
 interface Direct {
   readonly _outgoing: { call(method: string, params: unknown, options: undefined, results: null): Promise<unknown> };
 }

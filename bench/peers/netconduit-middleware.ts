@@ -1,4 +1,4 @@
-/** netconduit with one middleware around each call. Only the regression check measures it. */
+/** netconduit with one middleware around each call. Only used by the regression check. */
 import type { Peer } from "../lib/peer.ts";
 import { peer as plain, startServer } from "./netconduit.ts";
 

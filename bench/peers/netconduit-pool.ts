@@ -1,4 +1,4 @@
-/** netconduit whose client is a pool of one. Only the regression check measures it, beside the client. */
+/** netconduit with a pool of one connection as its client. Only used by the regression check, to compare with the client. */
 import type { BenchClient, Peer } from "../lib/peer.ts";
 import { type AddParams, methodName } from "../lib/workload.ts";
 import { library, PASSWORD, peer as plain } from "./netconduit.ts";

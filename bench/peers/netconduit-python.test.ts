@@ -6,7 +6,7 @@ import { MESSAGE_TEXT, NEWS_TEXT } from "../lib/workload.ts";
 import { peer } from "./netconduit-python.ts";
 
 const CLIENTS = 3;
-/** Long enough for each loop to do its work at least once. */
+/** Long enough for each loop to run at least once. */
 const SECONDS = 0.02;
 const TIMEOUT_MS = 60_000;
 
@@ -77,7 +77,7 @@ describe.skipIf(reason !== null)(title, { timeout: TIMEOUT_MS }, () => {
 
   test("closes connections, and the server notices", async () => {
     await session.disconnect();
-    // The server is then stopped with one connection left.
+    // Leave one connection open when the server is stopped.
     await session.connect(1);
   });
 });

@@ -1,4 +1,4 @@
-/** netconduit for Python: server and client, each in a Python process that implements the bench's commands. */
+/** netconduit for Python: server and client each run in a Python process that implements the bench's commands. */
 import { fileURLToPath } from "node:url";
 import { pythonEnvironment } from "../../interop/python-environment.ts";
 import type { Peer, Side } from "../lib/peer.ts";

@@ -1,4 +1,4 @@
-/** netconduit whose connections outlive their streams. Only the regression check measures it. */
+/** netconduit with `resume`. Only used by the regression check. */
 import type { Peer } from "../lib/peer.ts";
 import { connect, peer as plain, startServer } from "./netconduit.ts";
 

@@ -1,4 +1,4 @@
-/** netconduit whose server has features that its client doesn't use. Only the regression check measures it. */
+/** netconduit with server features that the client doesn't use. Only used by the regression check. */
 import type { Peer } from "../lib/peer.ts";
 import { connect, library, peer as plain, startServer } from "./netconduit.ts";
 

@@ -1,4 +1,4 @@
-/** netconduit from the built packages with its defaults: SCRAM login, limits, deadlines, heartbeats. */
+/** netconduit from the built packages with default options: SCRAM login, limits, deadlines, heartbeats. */
 import { rm } from "node:fs/promises";
 import { newFolder } from "../lib/bench-files.ts";
 import { packageVersion } from "../lib/package-version.ts";
@@ -21,7 +21,7 @@ type Client = InstanceType<Netconduit["Client"]>;
 
 export const PASSWORD = "measured";
 const KIB = 1024;
-/** Topics that are joined or left between two looks at the send queues. */
+/** Topics to join or leave between two checks of the send queues. */
 const TOPICS_PER_PAUSE = 500;
 const FILE_NAME = "file.bin";
 const DEFAULT_MAX_MESSAGE_BYTES = 10 * KIB * KIB;
@@ -34,20 +34,20 @@ export function library(): Promise<Netconduit> {
   return loaded;
 }
 
-/** `maxMessageBytes` for payloads of this size, with room for the envelope. */
+/** `maxMessageBytes` for payloads of this size, including the envelope. */
 function maxMessageBytes(maxPayloadBytes: number): number {
   return Math.max(DEFAULT_MAX_MESSAGE_BYTES, maxPayloadBytes + KIB);
 }
 
 type Server = InstanceType<Netconduit["Server"]>;
 
-/** Options and handlers of a variant, beside the defaults. */
+/** Options and handlers of a variant, in addition to the defaults. */
 export interface Variant {
   readonly server?: Partial<import("@netconduit/node").ServerOptions>;
   readonly client?: Partial<import("@netconduit/node").ClientSettings>;
   /** Called before methods are registered. */
   readonly prepare?: (server: Server) => void;
-  /** Whether the handler of calls returns a promise. */
+  /** Whether the call handler returns a promise. */
   readonly isAsync?: boolean;
 }
 
@@ -69,7 +69,7 @@ export async function startServer(options: ServerOptions, variant: Variant = {})
   server.on("message", (_connection, data) => data);
   server.on("upload", (_connection, bytes) => mark(bytes as Uint8Array));
   server.on("download", (_connection, length) => servedBytes(length as number));
-  // A generator that doesn't wait for anything needn't be asynchronous.
+  // A generator that awaits nothing needn't be asynchronous.
   server.stream("items", function* () {
     for (let n = 0; ; n++) yield { n, text: ITEM_TEXT };
   });
@@ -129,7 +129,7 @@ export async function startServer(options: ServerOptions, variant: Variant = {})
   };
 }
 
-/** Clients hear of each topic: their send queues have a limit. */
+/** Clients are notified of each topic, so wait before their send queues reach their limit. */
 async function drained(connections: readonly { drained(): Promise<void> }[]): Promise<void> {
   await Promise.all(connections.map((connection) => connection.drained()));
   await new Promise((resolve) => setImmediate(resolve));

@@ -10,7 +10,7 @@ import { runtimeCommand } from "../lib/runtimes.ts";
 import { loadPeer } from "./index.ts";
 import { exercise } from "./support/exercise.ts";
 
-/** For a busy machine, and for pip, which may install netconduit first. A peer takes a second at most. */
+/** Generous for busy machines, and for pip, which may have to install netconduit. A peer takes at most a second. */
 const TIMEOUT_MS = 120_000;
 const MAIN: string = fileURLToPath(new URL("support/exercise-main.ts", import.meta.url));
 const BENCH: string = fileURLToPath(new URL("..", import.meta.url));
@@ -48,7 +48,7 @@ describe.each(ON_OTHERS)("the peer $name", ({ name, runtime }) => {
   });
 });
 
-// It is an ordinary program of the system, whose server isn't installed everywhere.
+// scp is a program of the system, and its server isn't installed everywhere.
 test("scp copies files both ways", { timeout: TIMEOUT_MS }, async ({ skip }) => {
   const peer = await loadPeer("scp");
   const reason = await peer.missing();

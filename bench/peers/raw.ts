@@ -18,10 +18,10 @@ import { acceptTransfers, TransferClient } from "../lib/raw-transfer.ts";
 import { type AddParams, BLOCK_BYTES, type News, servedBytes } from "../lib/workload.ts";
 
 const RECORD_BYTES = 59;
-/** The size of a broadcast in netconduit's frames. */
+/** Size of a broadcast in netconduit's frames. */
 const NEWS_BYTES = 92;
 
-/** Writes that wait for the system at a time. */
+/** Number of pending writes. */
 const WRITES = 4;
 
 function sendBlocks(socket: Socket): void {
@@ -75,7 +75,7 @@ class RawClient implements BenchClient {
   private readonly openFiles: () => Promise<FileClient>;
   private files: Promise<FileClient> | null = null;
   private readonly waiting: Fifo<(sum: number) => void> = new Fifo();
-  /** The beginning of a record or broadcast that continues in the next chunk. */
+  /** The start of a record or broadcast that continues in the next chunk. */
   private rest: Buffer | null = null;
   private listener: ((news: News) => void) | null = null;
 

@@ -1,4 +1,4 @@
-/** OpenSSH: files by `scp`, from an `sshd` of its own with keys made for it. */
+/** OpenSSH: files by `scp`, with a separate `sshd` and generated keys. */
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -17,7 +17,7 @@ import { closePlain, connectPlain, startPlainServer } from "../lib/plain-server.
 
 const SSHD = "/usr/sbin/sshd";
 const PROGRAMS = [SSHD, "/usr/bin/scp", "/usr/bin/ssh-keygen"] as const;
-/** Where sshd of Debian confines itself before a login. It is made when the system's own one starts. */
+/** The privilege separation directory of Debian's sshd, which is normally created when the system's sshd starts. */
 const PRIVILEGE_SEPARATION = "/run/sshd";
 const POLL_MS = 20;
 const POLLS = 500;
@@ -48,7 +48,7 @@ async function startSshd(folder: string, port: number): Promise<ChildProcess> {
     "ListenAddress 127.0.0.1",
     `HostKey ${join(folder, "host")}`,
     `AuthorizedKeysFile ${join(folder, "user.pub")}`,
-    // The folder is in a place that others may write to.
+    // The folder's parent is writable by others.
     "StrictModes no",
     "PidFile none",
     "Subsystem sftp internal-sftp",
@@ -71,7 +71,7 @@ async function startServer(_options: ServerOptions): Promise<BenchServer> {
   const folder = newFolder();
   const port = await freePort();
   const sshd = await startSshd(folder, port);
-  // Each `scp` is a connection of its own: this one says whether the client is there.
+  // Each `scp` opens its own connection: this one represents the client.
   const control = await startPlainServer(null, (socket) => void socket.resume());
   process.on("exit", () => sshd.kill());
   return {
@@ -94,7 +94,7 @@ async function connect(target: Target): Promise<BenchClient> {
   const stored = join(folder, "file");
   const remote = `${userInfo().username}@127.0.0.1:${stored}`;
   const control = await connectPlain(target, null);
-  // The host's key was made a moment ago, in the same folder.
+  // The host key has just been generated, in the same folder.
   const options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "BatchMode=yes"];
   const common = ["-q", "-P", port, "-i", join(folder, "user"), ...options.flatMap((option) => ["-o", option])];
   return {

@@ -7,7 +7,7 @@ import type { BenchClient, BenchServer, ClientOptions, Peer, ServerOptions, Targ
 import { type AddParams, AddSchema, type Message, mark, methodName, type News, servedBytes } from "../lib/workload.ts";
 import { listenHttp } from "./support/http-server.ts";
 
-/** The acknowledgement of a failed call: acknowledgements have no error field. */
+/** The acknowledgement of a failed call, because acknowledgements have no error field. */
 interface Failure {
   readonly error: string;
 }
@@ -37,7 +37,7 @@ async function startServer({ tls, maxPayloadBytes, methods }: ServerOptions): Pr
     serveClient: false,
     maxHttpBufferSize: maxPayloadBytes + 1024,
   });
-  // As its page on memory usage recommends: the handshake's request isn't needed any more.
+  // As recommended by its page on memory usage: the handshake's request is no longer needed.
   server.engine.on("connection", (connection: { request: unknown }) => {
     connection.request = null;
   });

@@ -1,4 +1,4 @@
-/** `ws` with JSON, written by hand: the usual choice where there is no library for RPC. */
+/** `ws` with hand-written JSON messages: the usual choice without an RPC library. */
 import { once } from "node:events";
 import { WebSocket, WebSocketServer } from "ws";
 import { missingPackage, packageVersion } from "../lib/package-version.ts";
@@ -7,9 +7,9 @@ import { ITEM_TEXT, type News } from "../lib/workload.ts";
 import { closeHttp, listenHttp } from "./support/http-server.ts";
 import { answerer, type Content, JsonClient } from "./support/json-socket.ts";
 
-/** A client sends this to get items until the connection ends. */
+/** Sent by a client to receive items until the connection ends. */
 const STREAM = "stream";
-/** Items that are sent without looking at what the socket holds. */
+/** Items to send between two checks of the socket's buffered amount. */
 const ITEMS_PER_LOOK = 500;
 const MAX_BUFFERED_BYTES = 1024 * 1024;
 
@@ -63,7 +63,7 @@ class WsClient extends JsonClient {
     socket.on("close", () => this.closed());
   }
 
-  /** Has a connection of its own, which ends the stream. */
+  /** Uses a separate connection; closing it ends the stream. */
   async stream(kind: StreamKind, received: (item: News | Uint8Array) => void): Promise<() => Promise<void>> {
     if (kind !== "items") throw new Error("ws is measured with items only");
     const own = new WebSocket(this.socket.url, { perMessageDeflate: false });

@@ -9,7 +9,7 @@ const RATIO: Metric = { name: "p99 × alone", unit: "×", better: "lower" };
 const LARGE_BYTES = 64 * MIB;
 const ONE = { kind: "call", inFlight: 1, methods: 1 } as const;
 
-/** Percentiles of small calls, one in flight, in µs. */
+/** Measures percentiles of small calls in µs, with one in flight. */
 async function smallCalls(session: Session, seconds: number): Promise<{ p50: number; p99: number }> {
   const { medianMs, p99Ms } = await session.client.call("load", { ...ONE, seconds });
   return { p50: (medianMs ?? Number.NaN) * 1000, p99: (p99Ms ?? Number.NaN) * 1000 };
@@ -21,7 +21,7 @@ const BESIDE: readonly { readonly variant: string; readonly direction: TransferA
   { direction: null, variant: "streams of 64 KiB both ways" },
 ];
 
-/** Keeps a large message, or without a direction streams both ways, under way for so long. */
+/** Keeps a large message in flight for the given time; without a direction, streams in both directions. */
 function startBulk(
   { client }: Session,
   direction: TransferArgs["direction"] | null,
@@ -52,7 +52,7 @@ export const beside: Scenario = {
       sample("alone", P99, alone.p99);
       for (const { direction, variant } of BESIDE) {
         if (direction === null && peer.name === "ws") continue;
-        // The large message is made meanwhile.
+        // Includes the time for creating the large message.
         const warmupSeconds = plan.warmupSeconds + 0.5;
         const bulk = startBulk(session, direction, warmupSeconds + plan.seconds);
         await smallCalls(session, warmupSeconds);

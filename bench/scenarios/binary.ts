@@ -8,11 +8,11 @@ export const MESSAGE_COST: Metric = { name: "message", unit: "µs", better: "low
 export const KIB = 1024;
 export const MIB = 1024 * KIB;
 /**
- * Bulk data is faster the longer it has been sent, with every peer: the system's allocator keeps more and more memory
+ * With every peer, bulk data gets faster over time, because the system's allocator retains more and more memory
  * (NOTES.md, "The bench").
  */
 export const BULK_WARMUP_SECONDS = 3;
-/** Bytes in flight at any time. */
+/** Number of bytes in flight. */
 const WINDOW_BYTES = 4 * MIB;
 const MAX_IN_FLIGHT = 64;
 

@@ -6,8 +6,8 @@ export const DELIVERY_COST: Metric = { name: "delivery", unit: "µs", better: "l
 export const CONNECT_COST: Metric = { name: "connect", unit: "µs", better: "lower" };
 
 /**
- * Broadcasts to `clients` clients, or publishes to as many subscribers, and checks that each received every message once;
- * returns deliveries/s.
+ * Broadcasts to `clients` clients, or publishes to as many subscribers, and checks that each received every message
+ * once. Returns deliveries/s.
  */
 export async function measureBroadcast(
   session: Session,
@@ -64,7 +64,7 @@ export const broadcast: Scenario = {
 };
 
 const LEVELS = [10, 100, 1_000, 10_000] as const;
-/** The last connects before each level are timed. */
+/** Number of connects before each level that are timed. */
 const TIMED_CONNECTS = 100;
 
 export const connections: Scenario = {

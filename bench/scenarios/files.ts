@@ -13,7 +13,7 @@ const DIRECTIONS = [
   { direction: "download", to: "to the client" },
 ] as const;
 
-/** Moves a file; returns seconds and the growth of each side's memory meanwhile. */
+/** Transfers a file; returns the seconds and the memory growth of each side during the transfer. */
 async function move(session: Session, args: FileArgs) {
   const { server, client } = session;
   await Promise.all([server.call("watchMemory", null), client.call("watchMemory", null)]);
@@ -35,7 +35,7 @@ async function measureDirection(
   const bytes = mib * MIB;
   const { seconds, server, client } = await move(session, { direction, bytes });
   sample(`a file ${to}`, SPEED, bytes / seconds / 1e6);
-  // The copying processes are others.
+  // scp copies in separate processes.
   if (context.peer.name === "scp") return;
   sample(`a file ${to}: server`, GROWTH, server / MIB);
   sample(`a file ${to}: client`, GROWTH, client / MIB);

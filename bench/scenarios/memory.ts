@@ -4,7 +4,7 @@ export const RSS: Metric = { name: "rss", unit: "KiB RSS", better: "lower" };
 export const HEAP: Metric = { name: "heap", unit: "KiB heap", better: "lower" };
 
 const LEVELS = [1_000, 10_000] as const;
-/** Opened and closed before memory is first read, so that code is loaded and pools are filled. */
+/** Connections opened and closed before the first reading, so that code is loaded and pools are filled. */
 const WARMUP_CONNECTIONS = 100;
 const KIB = 1024;
 

@@ -17,10 +17,10 @@ export async function measureLoad(
   return { perSecond: count / seconds, p50: medianMs === null ? null : medianMs * 1000 };
 }
 
-/** Seconds until the code of a new pair of processes is compiled; NOTES.md has the figures. */
+/** Seconds until the code of new processes is compiled; see NOTES.md for the figures. */
 const COMPILING_SECONDS = 1.5;
 
-/** Warms up a new pair of processes, until their code is compiled. */
+/** Warms up new processes until their code is compiled. */
 export async function compileLoad(session: Session, plan: Plan, args: Omit<LoadArgs, "seconds">): Promise<void> {
   await session.client.call("load", { ...args, seconds: plan.quick ? plan.warmupSeconds : COMPILING_SECONDS });
 }

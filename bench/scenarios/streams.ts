@@ -8,7 +8,7 @@ const ITEMS: Metric = { name: "items", unit: "items/s", better: "higher" };
 const STREAMS: Metric = { name: "operations", unit: "/s", better: "higher" };
 const HELD: Metric = { name: "held", unit: "KiB", better: "lower" };
 
-/** Streams that each peer has. */
+/** Kinds of streams that each peer supports. */
 const KINDS: Readonly<Record<string, readonly StreamKind[]>> = {
   raw: ["blocks"],
   netconduit: ["items", "blocks"],
@@ -29,7 +29,7 @@ async function measureStream({ plan, sample }: ScenarioContext, session: Session
   else sample("64 KiB items", SPEED, bytes / seconds / 1e6);
 }
 
-/** A stream that is opened, has one item, and ends, beside a call. */
+/** Compares a stream with a single item to a call. */
 async function measureOpening({ plan, sample }: ScenarioContext, session: Session): Promise<void> {
   for (const { kind } of OPERATIONS) await compileLoad(session, plan, { kind, inFlight: 64, methods: 1 });
   for (const { kind, what } of OPERATIONS) {

@@ -1,4 +1,4 @@
-/** `exercise-main.ts <peer>`: exercises a peer in this runtime, over TCP and, if it has TLS, over TLS. */
+/** `exercise-main.ts <peer>`: exercises a peer in this runtime, over TCP and, if supported, over TLS. */
 import process from "node:process";
 import { certificates } from "../../lib/certificates.ts";
 import { loadPeer } from "../index.ts";

@@ -1,4 +1,4 @@
-/** Does each operation of a peer once, and checks the result. */
+/** Runs each operation of a peer once, and checks the result. */
 import { deepEqual, equal } from "node:assert/strict";
 import type { BenchClient, Certificates, Feature, Peer } from "../../lib/peer.ts";
 import { mark, NEWS_TEXT, type News, pattern } from "../../lib/workload.ts";
@@ -9,7 +9,7 @@ const MAX_PAYLOAD_BYTES = 1024 * 1024;
 /** Interval of polling a peer's connection count. */
 const LOOK_AGAIN_MS = 5;
 
-/** Starts the peer's server, connects two clients, and does everything once. Throws if a result is wrong. */
+/** Starts the peer's server, connects two clients, and runs every operation once. Throws if a result is wrong. */
 export async function exercise(peer: Peer, tls: Certificates | null): Promise<void> {
   const server = await peer.startServer({
     tls,

@@ -1,6 +1,6 @@
 /**
- * JSON over a WebSocket, written by hand: requests and replies with an id, bytes with a 4-byte id in front. The same
- * for `ws` and for the WebSockets that Bun and Deno have built in.
+ * Hand-written JSON over a WebSocket: requests and replies with an id, binary messages with a 4-byte id in front.
+ * Shared by `ws` and the built-in WebSockets of Bun and Deno.
  */
 import { Buffer } from "node:buffer";
 import * as v from "valibot";
@@ -16,7 +16,7 @@ import {
 } from "../../lib/workload.ts";
 import { PendingRequests } from "./pending-requests.ts";
 
-/** Bytes in front of a binary message: the request's id. */
+/** Length of a binary message's prefix, the request's id. */
 const ID_BYTES = 4;
 
 interface Request {
@@ -28,7 +28,7 @@ interface Request {
 /** The content of a message. */
 export type Content = string | Uint8Array<ArrayBuffer>;
 
-/** Answers one message of a client; the result is sent back. */
+/** Returns a function that handles a client's message and returns the reply. */
 export function answerer({ methods }: Pick<ServerOptions, "methods">): (received: string | Uint8Array) => Content {
   const handlers = new Map<string, (params: unknown) => unknown>();
   for (let index = 0; index < methods; index++) {
@@ -66,7 +66,7 @@ function withId(id: number, bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return message;
 }
 
-/** The client's end; how its WebSocket sends and closes is the subclass's. */
+/** The client's end; subclasses implement sending and closing. */
 export abstract class JsonClient implements BenchClient {
   private readonly requests: PendingRequests = new PendingRequests();
   private listener: ((news: News) => void) | null = null;
@@ -114,7 +114,7 @@ export abstract class JsonClient implements BenchClient {
   }
 }
 
-/** A client on the standard's WebSocket, which must be {@link opened}. */
+/** A client on a standard WebSocket, which must be {@link opened}. */
 export class StandardSocketClient extends JsonClient {
   private readonly socket: WebSocket;
   private readonly end: Promise<void>;

@@ -8,11 +8,11 @@ import type { Readable, Writable } from "node:stream";
 import { findNatsServer, HOW_TO_GET_NATS } from "../../../scripts/lib/nats-server.ts";
 import type { Certificates } from "../../lib/peer.ts";
 
-/** Lines of its log once it is up; port -1 is a free port. */
+/** Lines that the server logs when it is ready; port -1 selects a free port. */
 const CLIENT_PORT = /Listening for client connections on 127\.0\.0\.1:(\d+)/;
 const MONITOR_PORT = /Starting http monitor on 127\.0\.0\.1:(\d+)/;
 
-/** Starts it, prints its process id, and kills it when standard input ends, so that it can't outlive its parent. */
+/** Starts the server, prints its process id, and kills it when standard input ends, so that it can't outlive its parent. */
 const GUARD = '"$0" -c "$1" < /dev/null & echo $!; read -r line; kill $!; wait $!';
 
 export interface NatsServerOptions {
@@ -21,11 +21,11 @@ export interface NatsServerOptions {
   readonly maxPayloadBytes: number;
 }
 
-/** Counters of its monitoring page. */
+/** Counters from the monitoring page. */
 export interface NatsFacts {
   readonly connections: number;
   readonly subscriptions: number;
-  /** Messages that it received, and that it delivered, since it started. */
+  /** Messages received and delivered since the start. */
   readonly in_msgs: number;
   readonly out_msgs: number;
 }
@@ -65,12 +65,12 @@ export class NatsServer {
     }
   }
 
-  /** Number of connections, from its monitoring page. */
+  /** Number of connections, from the monitoring page. */
   async connectionCount(): Promise<number> {
     return (await this.facts()).connections;
   }
 
-  /** Its counters, from its monitoring page. */
+  /** The counters of the monitoring page. */
   async facts(): Promise<NatsFacts> {
     const response = await fetch(`http://127.0.0.1:${this.monitorPort}/varz`);
     return (await response.json()) as NatsFacts;
@@ -91,9 +91,9 @@ async function configuration(folder: string, options: NatsServerOptions): Promis
   const lines = [
     'listen: "127.0.0.1:-1"',
     'http: "127.0.0.1:-1"',
-    // With room for the service's own connection.
+    // Includes the service's own connection.
     `max_connections: ${maxConnections + 16}`,
-    // Not below the default.
+    // At least the default.
     `max_payload: ${Math.max(maxPayloadBytes, 1024 * 1024)}`,
   ];
   if (tls !== null) {
@@ -105,7 +105,7 @@ async function configuration(folder: string, options: NatsServerOptions): Promis
   return `${lines.join("\n")}\n`;
 }
 
-/** Waits until it accepts connections, and reads its ports from the log. */
+/** Waits until the server accepts connections, and reads its ports from the log. */
 function started(
   guard: ChildProcessByStdio<Writable, Readable, Readable>,
 ): Promise<{ port: number; monitorPort: number; processId: number }> {
@@ -115,7 +115,7 @@ function started(
     const look = (): void => {
       const [port, monitorPort] = [CLIENT_PORT.exec(log)?.[1], MONITOR_PORT.exec(log)?.[1]];
       if (port === undefined || monitorPort === undefined || !processId.endsWith("\n")) return;
-      // The rest of the log is read and discarded, so that the pipe never fills up.
+      // Read and discard the rest of the log, so that the pipe doesn't fill up.
       guard.stderr.removeAllListeners("data").resume();
       resolve({ port: Number(port), monitorPort: Number(monitorPort), processId: Number(processId) });
     };
@@ -127,7 +127,7 @@ function started(
     guard.stderr.setEncoding("utf8").on("data", (text: string) => {
       log += text;
       look();
-      // The guard waits for its input to end, even if the server has exited.
+      // The guard waits for the end of its input, even if the server has exited.
       if (/\[FTL\]|nats-server: /.test(log)) guard.stdin.end();
     });
     guard.on("error", reject);

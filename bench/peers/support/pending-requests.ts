@@ -8,7 +8,7 @@ export class PendingRequests {
   private readonly pending: Map<number, Pending> = new Map();
   private lastId = 0;
 
-  /** Calls `send` with a new id, and settles once that id does. */
+  /** Calls `send` with a new id. Settles with the reply to that id. */
   open(send: (id: number) => void): Promise<unknown> {
     return new Promise((resolve, reject) => {
       this.lastId += 1;
@@ -25,7 +25,7 @@ export class PendingRequests {
     this.take(id).reject(error);
   }
 
-  /** The connection closed. */
+  /** Rejects all requests because the connection has closed. */
   rejectAll(error: Error): void {
     for (const { reject } of this.pending.values()) reject(error);
     this.pending.clear();
