@@ -1,4 +1,4 @@
-/** The attacker, on Node.js: raw sockets, none of the library. */
+/** The attacker process, on Node.js: uses raw sockets instead of the library. */
 
 import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { attacks } from "./index.ts";
@@ -9,7 +9,7 @@ let context: AttackContext | null = null;
 let failure: unknown = null;
 
 serveCommands({
-  /** Begins. Returns the port of an attacker that is a server. */
+  /** Starts the attack. Returns the port if the attacker is a server. */
   async start({ name, target }: { name: string; target: Place }): Promise<number> {
     const attack = attacks.find((one) => one.name === name);
     if (attack === undefined) throw new Error(`No attack is called '${name}'`);
@@ -21,11 +21,11 @@ serveCommands({
     });
     return 0;
   },
-  /** What has happened to the attacker so far. */
+  /** Returns the attacker's outcome so far. */
   look() {
     return context?.outcome;
   },
-  /** Ends the attack. Returns what happened to the attacker. */
+  /** Ends the attack. Returns its outcome. */
   stop() {
     if (failure !== null) throw failure;
     return context?.stop();

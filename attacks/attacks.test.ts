@@ -1,6 +1,6 @@
 /**
- * A short form of `pnpm attacks`. Latencies of a busy machine prove nothing, so these tests look at what noise doesn't
- * change: the server lives, honest clients are answered, memory stays below a bound, and the attacker's end.
+ * A short form of `pnpm attacks`. Latencies on a busy machine prove nothing, so these tests check what noise doesn't
+ * affect: the server survives, honest clients get answers, memory stays below a bound, and the attacker's outcome.
  */
 import { describe, expect, test } from "vitest";
 import { RUNTIMES } from "../docs-tests/lib/runtimes.ts";
@@ -10,9 +10,9 @@ import type { Attack } from "./lib/attack.ts";
 import { type AttackResult, type AttackTimes, runAttack } from "./lib/run-attack.ts";
 
 const TIMES = { warmUpMs: 0, beforeMs: 0, attackMs: 1000 };
-/** At 20/s, for two seconds. */
+/** 20/s for two seconds. */
 const GUESSES = 40;
-/** Each form is met, though eight clients are still dialling. */
+/** Enough to reach each form while eight clients are still dialling. */
 const DIALS = FORMS.length + 8;
 
 function attackCalled(name: string): Attack {
@@ -21,7 +21,7 @@ function attackCalled(name: string): Attack {
   return attack;
 }
 
-/** Runs an attack until it was enough, or for so many seconds at most. */
+/** Runs an attack until `isEnough` returns true, at most for `seconds`. */
 async function result(
   name: string,
   runtime: (typeof RUNTIMES)[number],
@@ -35,14 +35,14 @@ async function result(
   return found;
 }
 
-/** Seconds after which an attack ends that was not enough: a busy machine needs many. */
+/** Time limit of attacks that end by `isEnough`, generous because machines may be busy. */
 const PATIENCE = 30;
 
 function sum(counts: Readonly<Record<string, number>> = {}): number {
   return Object.values(counts).reduce((total, count) => total + count, 0);
 }
 
-// They wait more than they work.
+// The tests mostly wait, so run them concurrently.
 describe.each(RUNTIMES)("a server on %s", { concurrent: true, timeout: 120_000 }, (runtime) => {
   test("outlives hostile servers of each form that its process dials", async () => {
     const { server } = await result("hostile servers", runtime, PATIENCE, {
@@ -68,7 +68,7 @@ describe.each(RUNTIMES)("a server on %s", { concurrent: true, timeout: 120_000 }
   });
 });
 
-// Garbage is left out: how much of it there is depends on the machine.
+// Attacks that produce garbage are omitted, because its amount depends on the machine.
 test.each([
   ["clients that send CLOSE and linger", "then CLOSE and linger", 500],
   ["subscribers that don't read", "subscribers that don't read", 150],

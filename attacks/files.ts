@@ -1,4 +1,4 @@
-/** Attacks by peers that ask for files of a folder. */
+/** Attacks by peers that request files of a folder. */
 
 import { createHash } from "node:crypto";
 import process from "node:process";
@@ -14,7 +14,7 @@ const NO_DIGEST = "0".repeat(64);
 
 const server = { files: {} };
 
-/** Logs in and asks for files by each name in turn, again and again. The answers are read. */
+/** Logs in and repeatedly requests files by each name in turn. Reads the answers. */
 async function askFor(context: AttackContext, connections: number, names: readonly string[]): Promise<void> {
   await context.againInParallel(connections, async () => {
     const socket = await context.logIn();
@@ -33,12 +33,12 @@ async function askFor(context: AttackContext, connections: number, names: readon
   });
 }
 
-/** Parameters of an upload, as attackers send them. */
+/** Parameters of an attacker's upload. */
 function uploadOf(name: string, bytes: number, offset = 0): object {
   return { folder: "box", name, bytes, modified: 1, resume: true, offset };
 }
 
-/** Begins a thousand downloads over each connection, with credit for a part of each. */
+/** Starts a thousand downloads over each connection, with credit for a part of each. */
 function stallDownloads(context: AttackContext, connections = 1): Promise<void> {
   return attack(context, connections, async (attacker) => {
     for (let n = 0; n < 1000; n += 1) {
@@ -60,7 +60,7 @@ function newName(): string {
 const bytesOf = (id: number, count: number): Uint8Array =>
   rawFrame(INPUT, new Uint8Array(count), { id, flags: BINARY });
 
-/** Begins this many uploads, each with some bytes. Returns their ids. */
+/** Starts `count` uploads with some bytes each. Returns their ids. */
 async function beginUploads(attacker: StreamAttacker, count: number, bytes: number): Promise<number[]> {
   const ids: number[] = [];
   while (ids.length < count) {
@@ -78,14 +78,14 @@ async function beginUploads(attacker: StreamAttacker, count: number, bytes: numb
   return open;
 }
 
-/** Begins an upload, and goes on with it as `work` says. */
+/** Starts an upload and continues it with `work`. */
 async function upload(attacker: StreamAttacker, params: object, work: (id: number) => Promise<unknown>): Promise<void> {
   const id = await attacker.openInput("files:upload", params);
   if (attacker.inputs.has(id)) await work(id);
   attacker.inputs.delete(id);
 }
 
-/** Bringing it into its composed form takes time quadratic in its length. */
+/** Unicode normalization of this name takes quadratic time. */
 const MARKS = `a${"\u0301".repeat(40_000)}${"\u0316".repeat(40_000)}`;
 
 export const fileAttacks: readonly Attack[] = [

@@ -12,7 +12,7 @@ function chunkOf(bytes: Uint8Array): Uint8Array {
   return Buffer.concat(Array.from({ length: count }, () => bytes));
 }
 
-/** Logs in and sends the same bytes as fast as the server takes them; again whenever it is cut. */
+/** Logs in and sends the same bytes as fast as the server reads them. Restarts whenever the connection ends. */
 async function flood(
   context: AttackContext,
   bytes: Uint8Array,

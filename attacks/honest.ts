@@ -7,7 +7,7 @@ import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { type Latencies, latenciesOf } from "./lib/latencies.ts";
 import { addressOf, CLIENT_TLS, HOST, PASSWORD, type Place } from "./lib/subject.ts";
 
-/** A call or login that takes longer has failed. */
+/** Timeout of calls and logins. */
 const TIMEOUT_MS = 5000;
 const CALLERS = 4;
 const BETWEEN_CALLS_MS = 4;
@@ -49,7 +49,7 @@ function newClient({ place, user, tls }: HonestWork): Client {
   });
 }
 
-/** Forwards connections to a server, each byte half a round trip later. */
+/** Starts a forwarder to a server that delays each byte by half a round trip. */
 async function delayed(place: Place, roundTripMs: number): Promise<Place> {
   const forward = (from: Socket, to: Socket): void => {
     const later = (work: () => void): void => void setTimeout(work, roundTripMs / 2);
@@ -89,7 +89,7 @@ async function logInAgain(work: HonestWork): Promise<void> {
   }
 }
 
-/** Connects clients that call, or begins to log in again and again. */
+/** Starts clients that make calls, or that log in repeatedly. */
 async function start(given: HonestWork): Promise<void> {
   const { does, roundTripMs } = given;
   const work = roundTripMs === 0 ? given : { ...given, place: await delayed(given.place, roundTripMs) };
@@ -102,7 +102,7 @@ async function start(given: HonestWork): Promise<void> {
   }
 }
 
-/** The latencies since the last time. */
+/** Returns the latencies since the last call of this function. */
 function take(): Latencies {
   const taken = latenciesOf(samples, reasons);
   samples = [];

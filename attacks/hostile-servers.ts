@@ -13,7 +13,7 @@ const MIB = 1024 * 1024;
 const ACK_NOW = 0x8000;
 const { TOPIC_START, TOPIC_DATA } = Type;
 
-/** How one connection goes wrong. It is held afterwards until the client ends it. */
+/** Hostile behaviour on one connection, which is then held open until the client ends it. */
 type Form = (client: AttackSocket) => Promise<void>;
 
 /** Sends the same bytes until the client ends the connection. */
@@ -31,7 +31,7 @@ async function challenge(client: AttackSocket, data: (nonce: string) => unknown)
   await client.write(frame(Type.AUTH_CHALLENGE, { data: data(scram.slice(scram.indexOf("r=") + 2)) }));
 }
 
-/** Does the login as an honest server. Returns the last message, which proves that this server knows the password. */
+/** Performs the login like an honest server. Returns the last message, which proves knowledge of the password. */
 async function proofFor(client: AttackSocket, password = PASSWORD): Promise<string> {
   const scram = new ScramServer(PASSWORD, await scramOf(client));
   await client.write(frame(Type.AUTH_CHALLENGE, { data: scram.serverFirst }));
@@ -54,7 +54,7 @@ const sends =
   (client) =>
     client.write(bytes);
 
-/** Sends the same bytes for ever, after the login. */
+/** Sends the same bytes endlessly after the login. */
 const floods =
   (bytes: Uint8Array, extensions?: unknown): Form =>
   async (client) => {

@@ -12,7 +12,7 @@ const info = { name: "attacker", version: "1.0.0" };
 const request = (scram: ScramClient): Uint8Array =>
   frame(Type.AUTH_REQUEST, { client_info: info, scram: scram.clientFirst });
 
-/** Begins something `perSecond` times a second, without waiting for it. */
+/** Starts `work` `perSecond` times per second without awaiting it. */
 async function atRate(context: AttackContext, perSecond: number, work: () => Promise<void>): Promise<void> {
   const startedAt = performance.now();
   for (let begun = 0; !context.isStopped; ) {
@@ -22,7 +22,7 @@ async function atRate(context: AttackContext, perSecond: number, work: () => Pro
   }
 }
 
-/** One login with a wrong password, of this user or with the shared one. */
+/** Attempts a login with a wrong password, as this user or for the shared password. */
 async function guess(context: AttackContext, localAddress?: string, name?: string): Promise<void> {
   const socket = await context.open(localAddress);
   const scram = new ScramClient("wrong", undefined, name);
@@ -34,7 +34,7 @@ async function guess(context: AttackContext, localAddress?: string, name?: strin
 
 const users = { ada: { password: PASSWORD }, grace: { password: PASSWORD } };
 
-/** Guesses the password of Ada, or of ever new names, beside honest clients that are this user. */
+/** Guesses passwords of Ada, or of a new name each time, while honest clients log in as `honestUser`. */
 function guessing(what: string, honestUser: string, from: string | undefined, newName?: () => string): Attack {
   return {
     name: `wrong passwords of ${what}`,
@@ -51,7 +51,7 @@ function newNames(): () => string {
   return () => `nobody-${++count}`;
 }
 
-/** Opens 1,000 sockets that send nothing; another whenever one is cut. */
+/** Keeps 1,000 sockets open that send nothing, and replaces closed ones. */
 async function silent(context: AttackContext): Promise<void> {
   await context.againInParallel(1000, async () => {
     await (await context.open(ELSEWHERE)).ended;

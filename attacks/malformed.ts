@@ -1,4 +1,4 @@
-/** Attacks by bytes that no peer of the library sends. */
+/** Attacks with bytes that the library never sends. */
 import { call, frame, message, rawFrame, Type } from "../packages/core/src/testing/raw-frames.ts";
 import type { Attack } from "./lib/attack.ts";
 
@@ -13,7 +13,7 @@ const SOUND: readonly Uint8Array[] = [
   frame(Type.RESUME),
 ];
 
-/** A generator of numbers below `limit`, the same in every run. */
+/** Returns a deterministic generator of numbers below `limit`. */
 function numbers(seed: number): (limit: number) => number {
   let state = seed;
   return (limit) => {
@@ -40,7 +40,7 @@ export const malformedAttacks: readonly Attack[] = [
         const socket = await context.logIn();
         for (let n = 0; n < 200 && !context.isStopped; n += 1) {
           const bytes = Buffer.concat(Array.from({ length: 5 }, () => SOUND[next(SOUND.length)] as Uint8Array));
-          // Mostly in payloads, because one wrong byte of a header ends the connection.
+          // Most changes hit payloads, because one wrong byte in a header ends the connection.
           for (let flips = next(4); flips > 0; flips -= 1) bytes[next(bytes.length)] = next(256);
           await socket.write(bytes);
         }

@@ -104,7 +104,7 @@ export const memoryAttacks: readonly Attack[] = [
         for (let id = 1; !context.isStopped; id += 1) {
           keys += 1;
           await socket.write(call(id, "$once", { key: `key ${keys}`, method }));
-          // A server that takes all of it at once would leave this process no turn, to hear that the attack is over.
+          // If the server reads everything immediately, writes never wait, so yield to let the attack end.
           if (id % 8 === 0) await nextTurn();
         }
       });

@@ -13,13 +13,13 @@ const DOCUMENT = fileURLToPath(new URL("../SECURITY.md", import.meta.url));
 
 const { values } = commandLine({
   name: "pnpm attacks",
-  about: "Attacks servers of each runtime, and prints a table in Markdown, then the rows that miss a goal.",
+  about: "Attacks servers of each runtime, and prints a Markdown table, then the rows that miss a goal.",
   options: {
     runtime: list("runtimes of the server", RUNTIMES),
-    only: text("attacks whose names contain it", "TEXT"),
-    seconds: amount("length of each attack at least", 1.5),
-    write: flag("brings the table in SECURITY.md up to date after each row"),
-    verbose: flag("prints the results as JSON, too"),
+    only: text("only attacks whose names contain the text", "TEXT"),
+    seconds: amount("minimum duration of each attack", 1.5),
+    write: flag("updates the table in SECURITY.md after each row"),
+    verbose: flag("also prints the results as JSON"),
   },
 });
 

@@ -7,42 +7,42 @@ import { measureMemory } from "../bench/lib/memory.ts";
 import { serveCommands } from "../bench/lib/serve-commands.ts";
 import { HOST, loadPackage, PASSWORD, type Place, SERVER_TLS } from "./lib/subject.ts";
 
-/** How the server of an attack differs from a default one. */
+/** Differences of an attack's server from the default one. */
 export interface ServerSetup {
   readonly options?: Partial<ServerOptions>;
-  /** Methods beyond the usual ones. Default 0. */
+  /** Number of additional methods. Default 0. */
   readonly extraMethods?: number;
-  /** Sends 64 KiB to everybody every 20 ms. */
+  /** Whether to broadcast 64 KiB every 20 ms. */
   readonly broadcasts?: boolean;
-  /** Clients may subscribe to `room:…`, and subscribers publish there. Everybody gets 64 KiB by `news` every 20 ms. */
+  /** Whether clients may subscribe to `room:…` and publish there; 64 KiB are published to `news` every 20 ms. */
   readonly topics?: boolean;
-  /** Has methods with streams: `items`, `blocks`, `hold`, `hold_input` and `drain`. */
+  /** Whether to register methods with streams: `items`, `blocks`, `hold`, `hold_input` and `drain`. */
   readonly streams?: boolean;
-  /** Serves a folder, with these options and so many files of a mebibyte. */
+  /** Serves a folder with these options and `count` files of a mebibyte each. */
   readonly files?: Partial<FolderOptions> & { readonly count?: number };
-  /** Listens with TLS. */
+  /** Whether to listen with TLS. */
   readonly tls?: boolean;
-  /** Listens on a Unix socket. */
+  /** Whether to listen on a Unix socket. */
   readonly unix?: boolean;
-  /** Without an `onError` hook, errors become warnings. */
+  /** Whether to omit the `onError` hook, so that errors become warnings. */
   readonly withoutErrorHook?: boolean;
 }
 
 /** Counters of the server's hooks. */
 export interface ServerReport {
-  /** Calls of `onError` by stage and code, and the sum of their counts. */
+  /** Number of `onError` calls by stage and code, and the sum of their counts. */
   readonly errors: Readonly<Record<string, { readonly calls: number; readonly sum: number }>>;
-  /** Disconnected clients by code. */
+  /** Number of disconnected clients by code. */
   readonly disconnects: Readonly<Record<string, number>>;
-  /** Rejected logins by code. */
+  /** Number of rejected logins by code. */
   readonly rejections: Readonly<Record<string, number>>;
   readonly authFailures: number;
   readonly connections: number;
-  /** Codes that clients in this process saw when they dialled a hostile server, with their number. */
+  /** Number of attempts to dial a hostile server from this process, by resulting code. */
   readonly dials: Readonly<Record<string, number>>;
 }
 
-/** Clients that dial a hostile server at the same time. */
+/** Number of clients that dial a hostile server in parallel. */
 const DIALLERS = 8;
 
 const { Server, Client } = await loadPackage();
@@ -137,13 +137,13 @@ function report(): ServerReport {
   return { errors, disconnects, rejections, authFailures, connections: server?.connectionCount ?? 0, dials };
 }
 
-/** MiB of the heap and of buffers that are left after a collection. Node.js only. */
+/** Returns MiB of heap and buffers after a collection. Node.js only. */
 async function held(): Promise<number> {
   const { heldBytes } = await measureMemory(undefined);
   return Math.round((heldBytes ?? 0) / 1024 / 1024);
 }
 
-/** Connects to a hostile server, calls it, and leaves. */
+/** Connects to a hostile server, makes a call, and disconnects. */
 async function dialOnce(port: number): Promise<void> {
   const client = new Client({
     host: HOST,

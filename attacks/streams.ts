@@ -16,9 +16,9 @@ const MORE = 0x2000;
 
 const MIB = 1024 * 1024;
 const CHUNK_BYTES = 65_536;
-/** The server's default bound of streams. */
+/** The server's default limit of streams. */
 const MAX_STREAMS = 10_000;
-/** Credit for the server: as much as it likes. */
+/** Practically unlimited credit for the server. */
 const OUTPUT_BYTES = 0xffff_ffff;
 const EXTENSIONS = {
   close: true,
@@ -29,7 +29,7 @@ const EXTENSIONS = {
 
 const server = { streams: true };
 
-/** A logged-in client that obeys the credit of calls, so that it isn't cut for them, and whatever else it is told to. */
+/** A logged-in client that respects the credit of calls, which would end the connection, and otherwise sends anything. */
 export class StreamAttacker {
   readonly socket: AttackSocket;
   #id = 0;
@@ -50,7 +50,7 @@ export class StreamAttacker {
     return new StreamAttacker(context, await context.logIn(undefined, extensions));
   }
 
-  /** The next call's id and frame, when the server takes another call. */
+  /** Waits for the credit of a call. Returns the call's id and frame. */
   async call(method: string, keys: object, params: object = {}): Promise<readonly [number, Uint8Array]> {
     while (this.#calls === 0) await this.next();
     this.#calls -= 1;
@@ -58,7 +58,7 @@ export class StreamAttacker {
     return [this.#id, frame(Type.RPC_REQUEST, { method, ...keys, params }, { id: this.#id })];
   }
 
-  /** Calls a method with an input. Returns its id when the input is open, or refused. */
+  /** Calls a method with an input. Returns its id when the input is open or rejected. */
   async openInput(method: string, params: object = {}): Promise<number> {
     const [id, bytes] = await this.call(method, { input: true }, params);
     await this.socket.write(bytes);
@@ -66,7 +66,7 @@ export class StreamAttacker {
     return id;
   }
 
-  /** Resolves when frames have arrived. Rejects when the socket has ended. */
+  /** Resolves when frames have arrived. Rejects if the socket has ended. */
   async next(): Promise<void> {
     if (!this.socket.isEnded) {
       await new Promise<void>((resolve) => {
@@ -78,7 +78,7 @@ export class StreamAttacker {
 
   #received(context: AttackContext, received: ReceivedFrame): void {
     const { type } = received;
-    // Frames with items have several values.
+    // Payloads of other frames, such as items, may contain several values.
     if (type !== Type.CREDIT && type !== INPUT_CREDIT && type !== Type.RPC_ERROR) return;
     const { frames, bytes, code } = received.payload as Record<string, unknown>;
     const id = Number(received.id);
@@ -92,7 +92,7 @@ export class StreamAttacker {
   }
 }
 
-/** Logs in this many times, and does `work` again and again; anew whenever it is cut. */
+/** Logs in on `connections` connections and repeats `work`. Restarts whenever a connection ends. */
 export async function attack(
   context: AttackContext,
   connections: number,
@@ -104,7 +104,7 @@ export async function attack(
   });
 }
 
-/** Opens this many calls of a method. */
+/** Opens `count` calls of a method. */
 async function openMany(attacker: StreamAttacker, count: number, method: string, keys: object): Promise<number[]> {
   const ids: number[] = [];
   for (let left = count; left > 0; ) {
@@ -119,10 +119,10 @@ async function openMany(attacker: StreamAttacker, count: number, method: string,
   return ids;
 }
 
-/** Opens many streams and reads nothing from then on. */
+/** Opens many streams and stops reading. */
 async function openUnread(context: AttackContext, connections: number, count: number, method: string): Promise<void> {
   await attack(context, connections, async (attacker) => {
-    // Little has arrived by then.
+    // Little has been received before the pause.
     await openMany(attacker, count, method, { output: OUTPUT_BYTES });
     attacker.socket.pause();
     await context.hold();
@@ -132,7 +132,7 @@ async function openUnread(context: AttackContext, connections: number, count: nu
 const TINY = rawFrame(INPUT, Uint8Array.of(1));
 const TINY_FULL = rawFrame(INPUT, new Uint8Array(CHUNK_BYTES).fill(1));
 
-/** Sends the same frame of an input, as often as there is credit for it. */
+/** Sends the same input frame repeatedly, as far as credit allows. */
 async function flood(context: AttackContext, connections: number, one: Uint8Array): Promise<void> {
   await attack(context, connections, async (attacker) => {
     const id = await attacker.openInput("drain");

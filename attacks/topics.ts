@@ -6,10 +6,10 @@ import type { Attack, AttackContext } from "./lib/attack.ts";
 
 const server = { topics: true };
 const extensions = [...EXTENSIONS, "topic"];
-/** Calls in one write. */
+/** Number of calls per write. */
 const CALLS = 1000;
 
-/** Logs in and calls a method with other parameters each time, again and again. The answers are read. */
+/** Logs in and repeatedly calls a method, with different parameters each time. Reads the answers. */
 async function floodWith(
   context: AttackContext,
   connections: number,

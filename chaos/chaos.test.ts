@@ -1,4 +1,7 @@
-/** A short form of `pnpm chaos`: 20,000 ids, three pairs in which each runtime has each role, and mistakes that must show. */
+/**
+ * A short form of `pnpm chaos`: 20,000 ids, three pairs in which each runtime has each role, and deliberate faults
+ * that must be detected.
+ */
 import { describe, expect, test } from "vitest";
 import type { RuntimeName } from "../docs-tests/lib/runtimes.ts";
 import { type RunOptions, type RunResult, runPair } from "./lib/pair-run.ts";
@@ -25,7 +28,7 @@ function run(options: Partial<RunOptions>): Promise<RunResult> {
   });
 }
 
-// They wait more than they work.
+// The tests mostly wait, so run them concurrently.
 describe.each(PAIRS)("a server on %s and a client on %s", { concurrent: true, ...PATIENT }, (server, client) => {
   test("lose nothing and handle nothing twice, though their connections are cut and they are stopped", async () => {
     const result = await run({ server, client });

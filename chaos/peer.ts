@@ -1,4 +1,4 @@
-/** A process of a run, on any runtime: `peer.ts <runtime> <server|client> <options as JSON>`. Takes commands. */
+/** A process of a run, on any runtime: `peer.ts <runtime> <server|client> <options as JSON>`. Executes commands. */
 import process from "node:process";
 import { serveCommands } from "../bench/lib/serve-commands.ts";
 import type { Subject } from "../conformance/support/subject.ts";
@@ -38,13 +38,13 @@ const peer =
     : new ClientSide(subject, options, workload, traffic);
 const expected = expectedAt(side, lanesOf(mode, workload));
 
-/** In a run of kills, an earlier process may have received any part of it. */
+/** In a run with kills, earlier processes may have received any part of the ids. */
 function hasReceivedAll(): boolean {
   return hasKills(mode) || journal.entries >= expected;
 }
 
 async function watch(): Promise<void> {
-  // The report has the error.
+  // The report contains the error.
   await peer.sent.catch(() => new Promise(() => undefined));
   const timer = setInterval(() => {
     if (!hasReceivedAll()) return;
@@ -63,7 +63,7 @@ serveCommands({
   },
   jump: (milliseconds: number) => jumpTo(milliseconds),
   state: () => ({ entries: journal.entries, ...peer.state() }),
-  /** Asks the other side whether everything was handled, and returns a report. */
+  /** Waits until everything has been handled on both sides, and returns a report. */
   async finish() {
     if (peer instanceof ClientSide) await peer.finish();
     return peer.report();

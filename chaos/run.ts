@@ -15,17 +15,17 @@ const ALL_PAIRS = RUNTIMES.flatMap((server) => RUNTIMES.map((client) => `${serve
 const { values } = commandLine({
   name: "pnpm chaos",
   about:
-    "A server and a client in processes of their own, whose connections are cut, and which are stopped and killed.\n" +
-    "Counts what was lost, handled twice or out of order, and prints a row for each run.",
+    "Runs a server and a client in separate processes, cuts their connections, and stops and kills the processes.\n" +
+    "Counts ids that were lost, handled twice or out of order, and prints a row for each run.",
   options: {
-    messages: count("ids of each run", 20_000),
+    messages: count("number of ids per run", 20_000),
     pairs: list("runtimes of the server and the client", ALL_PAIRS),
-    run: list("kinds of runs", MODES),
-    seed: count("repeats the plan of a run that printed it", 1 + Math.floor(Math.random() * 1_000_000)),
-    actions: count("times that processes are stopped or killed", 3),
-    "mean-bytes": amount("bytes between two cuts", 30_000),
-    write: flag("brings the rows in docs/reliability.md up to date"),
-    verbose: flag("prints what happens"),
+    run: list("modes to run", MODES),
+    seed: count("repeats the plan of the run that printed this seed", 1 + Math.floor(Math.random() * 1_000_000)),
+    actions: count("number of times that processes are stopped or killed", 3),
+    "mean-bytes": amount("average bytes between two cuts", 30_000),
+    write: flag("updates the rows in docs/reliability.md"),
+    verbose: flag("prints events"),
   },
 });
 const { seed, run: modes } = values;

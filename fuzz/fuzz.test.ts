@@ -1,5 +1,5 @@
 /**
- * The corpus keeps to the rules, as do inputs made from it in a number of executions. The fuzzer finds a planted fault.
+ * The corpus, and inputs derived from it in a number of executions, break no rule. The fuzzer finds a planted fault.
  */
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
@@ -16,7 +16,7 @@ interface Run {
   readonly output: string;
 }
 
-/** Runs `pnpm fuzz` with these arguments, in a process of its own: this one's coverage may be measured, too. */
+/** Runs `pnpm fuzz` with these arguments in a separate process, because this one's coverage may be measured as well. */
 function fuzz(...args: readonly string[]): Promise<Run> {
   return new Promise((resolve) => {
     execFile(process.execPath, [...NODE_SOURCES, path("run.ts"), ...args], (error, stdout, stderr) => {
@@ -32,7 +32,7 @@ describe("fuzzing", { concurrent: true, timeout: 300_000 }, () => {
     ["session", 600],
     ["streams", 400],
   ])("%s keeps to the rules in its corpus and %i executions", async (target, executions) => {
-    // About a minute of CPU together. Findings are left there, and CI throws its copy of the repository away.
+    // About a minute of CPU time in total. Findings stay in the corpus; CI discards its copy of the repository.
     const { code, output } = await fuzz(target, "--executions", String(executions));
     expect(output).toMatch(new RegExp(`${target}: \\d+ executions, \\d+ characters reached`));
     expect([code, output]).toEqual([0, expect.any(String)]);

@@ -1,6 +1,6 @@
 /**
- * `pnpm fuzz`; `--help` lists its options. Exit code 1 if an input breaks a rule, 130 if a signal ended it before its
- * executions were through.
+ * `pnpm fuzz`; `--help` lists its options. Exit code 1 if an input breaks a rule, 130 if a signal ended the run
+ * early.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import type { Target } from "./lib/target.ts";
 import { Watchdog } from "./lib/watchdog.ts";
 import { planted, targets } from "./targets/index.ts";
 
-/** For one input; most take milliseconds. */
+/** Time limit of an input; most take milliseconds. */
 const MAX_INPUT_MS = 60_000;
 
 const interruption = new AbortController();
@@ -21,17 +21,17 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => 
 const known = [...targets, planted];
 const { values, names } = commandLine({
   name: "pnpm fuzz",
-  about: "Looks for inputs that break a rule. Leaves one that does in the target's corpus.",
+  about: "Searches for inputs that break a rule, and adds the first one to the target's corpus.",
   names: {
-    help: "targets, all if none is named but planted, which breaks a rule on purpose",
+    help: "targets; default: all except planted, which breaks a rule on purpose",
     choices: known.map(({ name }) => name),
   },
   options: {
-    executions: count("inputs that are tried with each target", 100_000),
-    seed: count("start of the random numbers", 1),
-    save: flag("adds inputs that reach something new to the corpus"),
+    executions: count("number of inputs per target", 100_000),
+    seed: count("seed of the random numbers", 1),
+    save: flag("adds inputs that reach new code to the corpus"),
     corpus: text("folder of the corpus, instead of fuzz/corpus", "FOLDER"),
-    replay: text("tries this input only", "FILE"),
+    replay: text("only runs this input", "FILE"),
   },
 });
 const corpusFolder = values.corpus ?? fileURLToPath(new URL("corpus/", import.meta.url));
@@ -55,7 +55,7 @@ function save(target: Target, input: Uint8Array, prefix: string): string {
   return file;
 }
 
-/** Returns whether all inputs kept to the rules. */
+/** Returns whether no input broke a rule. */
 async function run(target: Target): Promise<boolean> {
   const watchdog = new Watchdog(MAX_INPUT_MS, join(folderOf(target), "hang.bin"));
   const startMs = performance.now();

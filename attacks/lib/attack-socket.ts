@@ -7,23 +7,22 @@ import { FrameParser, frame, type ReceivedFrame, Type } from "../../packages/cor
 import { addressOf, PASSWORD, type Place } from "./subject.ts";
 
 const MAGIC = Buffer.from("434e4454", "hex");
-/** Enough for a CLOSE at the end of what was received. */
+/** Enough for a CLOSE at the end of the received data. */
 const TAIL_BYTES = 2048;
 
-/** The name of a code, for the table. */
+/** Returns the name of a code, for the table. */
 export function codeNameOf(code: unknown): string {
   return Object.entries(ErrorCode).find(([, number]) => number === code)?.[0] ?? String(code);
 }
 
 /**
- * A socket that sends whatever bytes it is told to. After the login it keeps nothing of what it receives, but hands
- * frames to `onFrame`.
+ * A socket that sends arbitrary bytes. After the login, it discards received data, but passes frames to `onFrame`.
  */
 export class AttackSocket {
   readonly socket: Socket;
   /** How the socket ended: the code of the server's CLOSE or AUTH_FAILURE, `reset` or `hung up`. */
   readonly ended: Promise<string>;
-  /** Gets the frames that arrive after the login. Set it at once after that. */
+  /** Called with frames that arrive after the login. Must be set synchronously after the login. */
   onFrame: ((received: ReceivedFrame) => void) | null = null;
   readonly #parser = new FrameParser();
   #frames: ReceivedFrame[] = [];
@@ -62,7 +61,7 @@ export class AttackSocket {
     return opened;
   }
 
-  /** Opens a socket with TLS that sends records of so many bytes. */
+  /** Opens a TLS socket that sends records of `recordBytes`. */
   static async openByTls(place: Place, recordBytes: number): Promise<AttackSocket> {
     const socket = connectByTls({ ...addressOf(place), rejectUnauthorized: false });
     const opened = new AttackSocket(socket);
@@ -74,7 +73,7 @@ export class AttackSocket {
     return opened;
   }
 
-  /** The server's end of a connection. */
+  /** Creates the server's end of a connection. */
   static accepted(socket: Socket): AttackSocket {
     return new AttackSocket(socket);
   }
@@ -87,7 +86,7 @@ export class AttackSocket {
     return this.#isEnded;
   }
 
-  /** Logs in, and forgets all frames from then on. */
+  /** Logs in. Later frames are discarded. */
   async logIn(password = PASSWORD, extensions: RawLogin["extensions"] = EXTENSIONS): Promise<void> {
     const scram = new ScramClient(password);
     const info = { name: "attacker", version: "1.0.0" };
@@ -101,7 +100,7 @@ export class AttackSocket {
     this.#frames = [];
   }
 
-  /** The next frame, which must be of this type. */
+  /** Resolves with the next frame, which must have this type. */
   async next(type: number): Promise<ReceivedFrame> {
     for (;;) {
       const received = this.#frames.shift();
@@ -115,7 +114,7 @@ export class AttackSocket {
     }
   }
 
-  /** Writes, and waits while the server doesn't read. Rejects when the socket has ended. */
+  /** Writes, and waits while the server doesn't read. Rejects if the socket has ended. */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#isEnded) throw new Error("The socket has ended");
     if (this.socket.write(bytes)) return;

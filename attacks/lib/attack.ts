@@ -6,34 +6,34 @@ import type { ServerSetup } from "../server.ts";
 import { AttackSocket } from "./attack-socket.ts";
 import { HOST, type Place } from "./subject.ts";
 
-/** A kind of hostile behaviour: a row of the table. */
+/** A kind of hostile behaviour, shown as a row of the table. */
 export interface Attack {
   readonly name: string;
   readonly server?: ServerSetup;
-  /** The work of the honest clients meanwhile. Default: calls. */
+  /** Work of the honest clients during the attack. Default: calls. */
   readonly honest?: "calls" | "logins";
-  /** The user that the honest clients are, with `PASSWORD`. Default: none, and they have the shared password. */
+  /** User name of the honest clients, with `PASSWORD`. Default: none; they use the shared password. */
   readonly honestUser?: string;
-  /** The honest clients' round trip. Default: the loopback's. */
+  /** Round trip time of the honest clients. Default: the loopback's. */
   readonly roundTripMs?: number;
-  /** The attacker is a server; clients in the process of the honest server dial it again and again. */
+  /** Whether the attacker is a server, which clients in the honest server's process dial repeatedly. */
   readonly isServer?: boolean;
-  /** Default: the run's. */
+  /** Minimum duration. Default: the run's. */
   readonly seconds?: number;
   /** Largest number of file descriptors of the server. */
   readonly descriptors?: number;
-  /** Attacks until the context is stopped. A hostile server returns its port at once. */
+  /** Attacks until the context is stopped. A hostile server returns its port as soon as it listens. */
   run(context: AttackContext): Promise<unknown>;
 }
 
-/** The end of an attack, as the attacker sees it. */
+/** The outcome of an attack from the attacker's view. */
 export interface AttackOutcome {
   readonly sentMiB: number;
-  /** Events by name, with their number. */
+  /** Number of events by name. */
   readonly events: Readonly<Record<string, number>>;
 }
 
-/** One attack as it runs. */
+/** A running attack. */
 export class AttackContext {
   readonly target: Place;
   readonly #sockets = new Set<AttackSocket>();
@@ -49,7 +49,7 @@ export class AttackContext {
     if (!this.isStopped) this.#events[event] = (this.#events[event] ?? 0) + times;
   }
 
-  /** Opens a socket; how it ends is counted. */
+  /** Opens a socket, and counts how it ends. */
   async open(localAddress?: string): Promise<AttackSocket> {
     const socket = await AttackSocket.open(this.target, localAddress);
     this.#add(socket);
@@ -65,14 +65,14 @@ export class AttackContext {
     });
   }
 
-  /** Opens a socket and logs in, with all extensions without parameters unless others are given. */
+  /** Opens a socket and logs in, by default with all extensions, without parameters. */
   async logIn(localAddress?: string, extensions?: RawLogin["extensions"]): Promise<AttackSocket> {
     const socket = await this.open(localAddress);
     await socket.logIn(undefined, extensions);
     return socket;
   }
 
-  /** Opens a socket with TLS and logs in. Its records have so many bytes. */
+  /** Opens a TLS socket with records of `recordBytes`, and logs in. */
   async logInByTls(recordBytes: number): Promise<AttackSocket> {
     const socket = await AttackSocket.openByTls(this.target, recordBytes);
     this.#add(socket);
@@ -80,7 +80,7 @@ export class AttackContext {
     return socket;
   }
 
-  /** Listens. Each connection is handled by `serve`; how it ends is counted. */
+  /** Listens. Handles each connection with `serve`, and counts how it ends. */
   async listen(serve: (socket: AttackSocket) => Promise<void>): Promise<number> {
     const server = createServer((raw) => {
       const socket = AttackSocket.accepted(raw);
@@ -92,7 +92,7 @@ export class AttackContext {
     return (server.address() as AddressInfo).port;
   }
 
-  /** Runs `work` again and again until the attack stops. An error, such as the end of a socket, starts it again. */
+  /** Repeats `work` until the attack stops. An error, such as the end of a socket, restarts it. */
   async again(work: () => Promise<void>, pauseMs = 0): Promise<void> {
     while (!this.isStopped) {
       try {
@@ -105,7 +105,7 @@ export class AttackContext {
     }
   }
 
-  /** Runs `work` this many times side by side, each again and again. */
+  /** Repeats `work` in `count` parallel loops. */
   async againInParallel(count: number, work: () => Promise<void>): Promise<void> {
     await Promise.all(Array.from({ length: count }, () => this.again(work)));
   }

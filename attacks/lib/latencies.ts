@@ -1,11 +1,11 @@
-/** How long honest calls or logins took, in milliseconds. */
+/** Durations of honest calls or logins in milliseconds. */
 export interface Latencies {
   readonly count: number;
   readonly failures: number;
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
-  /** Why calls failed, with their number. */
+  /** Number of failed calls by reason. */
   readonly reasons: Readonly<Record<string, number>>;
 }
 

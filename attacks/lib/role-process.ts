@@ -1,4 +1,4 @@
-/** A process with a role in an attack, as the one that measures sees it. */
+/** Controls a process with a role in an attack. */
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { constants, setPriority } from "node:os";
@@ -13,7 +13,7 @@ export interface RoleOptions {
 }
 
 export class RoleProcess extends CommandedProcess {
-  /** Starts `program`, a file of this folder. Resolves when it takes commands. */
+  /** Starts `program`, a file in this folder. Resolves when it accepts commands. */
   static async start(program: string, options: RoleOptions = {}): Promise<RoleProcess> {
     const { runtime = "node", descriptors } = options;
     const limit = descriptors === undefined ? [] : ["prlimit", `--nofile=${descriptors}`];
@@ -30,8 +30,8 @@ export class RoleProcess extends CommandedProcess {
   }
 
   /**
-   * Leaves the processors to the other processes whenever they want them. On Linux all threads become idle tasks, which give
-   * way at once: those of the lowest priority keep their processor for up to 3 ms.
+   * Yields the processors to other processes. On Linux, all threads become idle tasks, which are preempted
+   * immediately, while those of the lowest priority keep their processor for up to 3 ms.
    */
   yieldProcessors(): void {
     if (this.id === undefined) return;
@@ -42,7 +42,7 @@ export class RoleProcess extends CommandedProcess {
     }
   }
 
-  /** The largest memory that it has used, in MiB; 0 where the system doesn't tell. */
+  /** Peak memory in MiB; 0 if the system doesn't provide it. */
   get peakMiB(): number {
     return this.#memory("VmHWM");
   }

@@ -10,49 +10,49 @@ import type { Latencies } from "./latencies.ts";
 import { RoleProcess } from "./role-process.ts";
 import type { Place } from "./subject.ts";
 
-/** One attack on one runtime's server. */
+/** Result of an attack on a runtime's server. */
 export interface AttackResult {
   readonly name: string;
   readonly runtime: RuntimeName;
-  /** Results of the honest clients. */
+  /** The honest clients' work. */
   readonly does: "calls" | "logins";
-  /** Honest calls or logins before the attack, and beside it. */
+  /** Honest calls or logins before and during the attack. */
   readonly before: Latencies;
   readonly beside: Latencies;
-  /** Memory of the server before the attack, and the most it has used. */
+  /** The server's memory before the attack, and its peak. */
   readonly memoryMiB: number;
   readonly peakMiB: number;
-  /** Memory that it held at the end of the attack, after a collection; null unless asked for. */
+  /** Memory held at the end of the attack after a collection; null unless requested. */
   readonly heldMiB: number | null;
   readonly errorBytes: number;
-  /** Null if the server was gone. */
+  /** Null if the server has exited. */
   readonly server: ServerReport | null;
   readonly outcome: AttackOutcome;
-  /** How the server ended, if it did. */
+  /** Exit code or signal of the server if it has exited. */
   readonly exit: string | null;
 }
 
 export interface AttackTimes {
-  /** Honest clients work so long before they are measured. */
+  /** Time before honest clients are measured. */
   readonly warmUpMs: number;
   readonly beforeMs: number;
   readonly attackMs: number;
   /**
-   * Whether the attacker runs only while a processor is free: a real one is on another machine and takes no processor from
-   * honest clients. Beside other programs it may not run at all. Default: false.
+   * Whether the attacker only runs while a processor is idle: a real attacker is on another machine and doesn't take
+   * CPU time from honest clients. On a busy machine it may not run at all. Default: false.
    */
   readonly attackerYields?: boolean;
-  /** Whether what the server holds is measured in the end, which stops it for a moment. Node.js only. Default: false. */
+  /** Whether to measure the memory held at the end, which briefly stops the server. Node.js only. Default: false. */
   readonly measuresHeld?: boolean;
-  /** Ends the attack as soon as it returns true, before its time is over. Default: the time alone ends it. */
+  /** Ends the attack early when it returns true. Default: the attack only ends by time. */
   readonly isEnough?: (outcome: AttackOutcome, server: ServerReport) => boolean;
 }
 
-/** How often `isEnough` is asked. */
+/** Interval of calling `isEnough`. */
 const LOOK_MS = 100;
 
 /**
- * Runs an attack: the server, honest clients and the attacker are a process each.
+ * Runs an attack. The server, the honest clients and the attacker are separate processes.
  */
 export async function runAttack(attack: Attack, runtime: RuntimeName, times: AttackTimes): Promise<AttackResult> {
   const folder = await mkdtemp(join(tmpdir(), "netconduit-"));
@@ -66,7 +66,7 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
     const place = await server.ask<Place>("start", { setup: attack.server ?? {}, folder });
     const { honest: does = "calls", honestUser: user = null, roundTripMs = 0, server: { tls = false } = {} } = attack;
     await honest.ask("start", { place, does, user, tls, roundTripMs } satisfies HonestWork);
-    // The first calls compile the code.
+    // The first calls include compilation.
     await sleep(times.warmUpMs);
     await honest.ask("take");
     await sleep(times.beforeMs);

@@ -7,13 +7,13 @@ export const HEADING = `| Attack | Server | p50 before → beside, ms | p99 befo
 export const BEGIN = "<!-- attacks:begin -->";
 export const END = "<!-- attacks:end -->";
 
-/** Honest calls beside an attack take at most so many times as long as before, and less than so many milliseconds. */
+/** Limits of honest calls during an attack: the ratio of their medians to the time before it, and milliseconds. */
 const MAX_P50_RATIO = 3;
 const MAX_P99_MS = 50;
-/** Logins are one at a time, so that 29 of 30 is the most that may fail. */
+/** Logins run one at a time, and at least 29 of 30 must succeed. */
 const MAX_FAILED_SHARE = 1 / 30;
 
-/** Codes of clients that left by themselves. */
+/** Code of clients that disconnected themselves. */
 const LEFT = "CONNECTION_CLOSED";
 const MAX_COUNTS = 6;
 
@@ -43,7 +43,7 @@ function fate({ outcome, exit, errorBytes, server }: AttackResult): string {
   ].join("; ");
 }
 
-/** One row of the table. */
+/** Formats a row of the table. */
 export function rowOf(result: AttackResult): string {
   const { name, runtime, before, beside, memoryMiB, peakMiB } = result;
   const failed =
@@ -62,7 +62,7 @@ export function rowOf(result: AttackResult): string {
   return `| ${cells.join(" | ")} |`;
 }
 
-/** The goals that a result misses; empty if it meets them all. */
+/** Returns the goals that a result misses; empty if it meets all. */
 export function missesOf({ does, before, beside, exit, server }: AttackResult): string[] {
   if (exit !== null || server === null) return ["the server ended or hung"];
   const misses: string[] = [];
@@ -78,8 +78,8 @@ export function missesOf({ does, before, beside, exit, server }: AttackResult): 
 }
 
 /**
- * A document with these rows between its markers. Rows of other attacks and runtimes stay; `order` lists all rows that
- * may stand there, by attack and runtime.
+ * Returns the document with these rows between its markers. Keeps rows of other attacks and runtimes; `order` lists
+ * all allowed rows by attack and runtime.
  */
 export function withTable(
   document: string,

@@ -1,26 +1,26 @@
-/** Actions of the runner on processes and on all connections, ordered by the part of a run that has been received. */
+/** The runner's actions on processes and connections, each scheduled at a fraction of a run's received ids. */
 
 import type { Random } from "../../packages/core/src/test-support/random.ts";
 import type { Side } from "./journal.ts";
 import { hasKills, type Mode } from "./workload.ts";
 
 export type Action =
-  /** Stopped beyond the heartbeat's timeout, then continued. */
+  /** Pauses a process beyond the heartbeat timeout, then continues it. */
   | { readonly kind: "stop"; readonly side: Side }
   | { readonly kind: "kill"; readonly side: Side }
-  /** The wall clock jumps. */
+  /** Makes the wall clock jump. */
   | { readonly kind: "jump"; readonly side: Side; readonly ms: number }
-  /** Connections are refused for a time, and those that exist are cut. */
+  /** Refuses connections for a while, and cuts existing ones. */
   | { readonly kind: "refuse" }
-  /** Nothing passes between the namespaces for a time. */
+  /** Partitions the network between the namespaces for a while. */
   | { readonly kind: "part"; readonly ms: number }
-  /** The disk of the store is full for a time. */
+  /** Fills the store's disk for a while. */
   | { readonly kind: "fill"; readonly ms: number }
-  /** The server is killed, finds the disk of its store read-only when it starts, and is started again when it isn't. */
+  /** Kills the server, restarts it with a read-only store disk, which must fail, and restarts it with a writable one. */
   | { readonly kind: "read-only" };
 
 export interface TimedAction {
-  /** Part of the run, 0 to 1. */
+  /** Fraction of the run, 0 to 1. */
   readonly at: number;
   readonly action: Action;
 }
@@ -28,11 +28,11 @@ export interface TimedAction {
 const DAY_MS = 86_400_000;
 const SIDES: readonly Side[] = ["server", "client"];
 
-/** @param count how many of each kind and side */
+/** @param count number of actions of each kind and side */
 export function actionsOf(mode: Mode, random: Random, count: number): TimedAction[] {
   const timed: TimedAction[] = [];
   const add = (action: Action): void => {
-    // Some of the run is left for what comes back.
+    // Leave the end of the run for recovery.
     timed.push({ at: 0.02 + 0.85 * random.next(), action });
   };
   for (let n = 0; n < count; n += 1) {
@@ -45,7 +45,7 @@ export function actionsOf(mode: Mode, random: Random, count: number): TimedActio
       add({ kind: "read-only" });
     }
     if (mode !== "network") add({ kind: "refuse" });
-    // Some within the heartbeat's timeout, some beyond.
+    // One within the heartbeat timeout, one beyond.
     else for (const ms of [300, 6000]) add({ kind: "part", ms });
   }
   return timed.sort((a, b) => a.at - b.at);

@@ -14,7 +14,7 @@ import { ReportedErrors } from "./reported-errors.ts";
 import { type End, type Numbered, type Traffic, upTo } from "./traffic.ts";
 import { CLIENTS, hasKills, hasStore, type Workload } from "./workload.ts";
 
-/** All published messages: the server drops none here, so a missing one was lost. */
+/** Large enough for all published messages: none is dropped here, so a missing one was lost. */
 const BUFFER = 100_000_000;
 const PUBLISHED_AT_ONCE = 8;
 const AGAIN_MS = 20;
@@ -30,7 +30,7 @@ export class ClientSide {
   readonly #subscriptions: OpenSubscription[] = [];
   readonly #counts = { resumes: 0, replayed: 0, expired: 0 };
   readonly #sent = Promise.withResolvers<void>();
-  /** Resolves when everything was sent. */
+  /** Resolves when everything has been sent. */
   readonly sent: Promise<void> = this.#sent.promise;
 
   constructor({ Client }: Pick<Subject, "Client">, options: PeerOptions, workload: Workload, traffic: Traffic) {
@@ -45,7 +45,7 @@ export class ClientSide {
           host,
           port,
           name,
-          // A token is sent over the loopback address alone.
+          // Tokens are only sent over the loopback address.
           ...(name === "c1" && host === LOOPBACK ? { credentials: { token: TOKEN } } : { password: PASSWORD }),
           reconnect: { delayMs: 5, maxDelayMs: 40 },
           connectTimeoutMs: 8000,
@@ -78,7 +78,7 @@ export class ClientSide {
       if (!hasKills(this.#options.mode)) this.#traffic.surprise(`${name}, session`, reason);
     });
     if (hasKills(this.#options.mode)) {
-      // The next connection begins anew if this one is lost meanwhile.
+      // If the connection is lost during the call, the next connection calls `begin` again.
       client.onReconnect(() => client.call("begin", { name }).catch(() => undefined));
     }
   }
@@ -101,7 +101,7 @@ export class ClientSide {
     );
   }
 
-  /** The first attempt isn't repeated by itself. */
+  /** Retries the first connection attempt, which the client itself doesn't. */
   async #connect(client: OpenClient): Promise<void> {
     for (;;) {
       try {
@@ -176,7 +176,7 @@ export class ClientSide {
     return { clients: [...this.#clients].map(([name, client]) => `${name}: ${JSON.stringify(client.health())}`) };
   }
 
-  /** Resolves when everything sent before was handled, in both directions. */
+  /** Resolves when everything sent so far has been handled, in both directions. */
   async finish(): Promise<void> {
     for (const client of this.#clients.values()) await client.call("bye");
     for (const { topic, dropped } of this.#subscriptions) {

@@ -1,14 +1,14 @@
-/** The faults of one connection through the forwarder. They depend on the seed and its number alone. */
+/** The faults of one connection through the forwarder. They only depend on the seed and the connection's number. */
 import type { Random } from "../../packages/core/src/test-support/random.ts";
 
 export type Direction = "up" | "down";
 
-/** How a connection is cut. After `"silence"` nothing passes any more, and neither end is told. */
+/** How a connection is cut. `"silence"` stops forwarding without closing either end. */
 export type CutKind = "end" | "reset" | "silence";
 
 export interface ConnectionPlan {
   /**
-   * The connection is cut when this many bytes have passed in one direction. Bytes that wait in the forwarder are lost.
+   * The connection is cut after this many bytes in one direction. Bytes queued in the forwarder are lost.
    */
   readonly cut: { readonly direction: Direction; readonly bytes: number; readonly kind: CutKind };
   /** Delay of each read. */
@@ -16,20 +16,20 @@ export interface ConnectionPlan {
   /** Bytes per second in each direction. */
   readonly rate: number;
   /**
-   * The client loses this connection in the middle of its login, and the server gets the rest of the login later: when a
-   * newer connection has logged in, before or after the server hears from that one again.
+   * The client loses this connection during its login, and the server receives the rest of the login after a newer
+   * connection has logged in: before or after further data of the newer one.
    */
   readonly late: "before" | "after" | null;
-  /** The login is sent to the server over a second connection, too. */
+  /** Whether the login is also sent to the server over a second connection. */
   readonly isDuplicated: boolean;
 }
 
-/** Bytes within which a login ends, so that a cut may fall into each of its frames. */
+/** Upper bound of a login's bytes, so that a cut may hit any of its frames. */
 const LOGIN_BYTES = 1500;
 const CHANCES = { inLogin: 0.25, reset: 0.4, slow: 0.15, delayed: 0.3, late: 0.12, duplicated: 0.12 };
 
 /**
- * @param meanBytes bytes that a connection passes before it is cut, on average
+ * @param meanBytes average bytes before a connection is cut
  * @param silentNumbers numbers of the connections that become silent
  */
 export function planOf(

@@ -1,4 +1,4 @@
-/** Stands between the clients and the server, and carries out each connection's plan. */
+/** Forwards connections between the clients and the server, and applies each connection's plan. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 import type { ConnectionPlan, CutKind, Direction } from "./connection-plan.ts";
@@ -6,9 +6,9 @@ import { AUTH_REQUEST, AUTH_RESPONSE, AUTH_SUCCESS, FrameScanner } from "./frame
 import { Pipe } from "./pipe.ts";
 
 const HOST = "127.0.0.1";
-/** A token is in the payload of its AUTH_RESPONSE under this key; a login by password has no such key. */
+/** Key of the token in the payload of AUTH_RESPONSE; absent in logins by password. */
 const TOKEN_KEY = "token";
-/** A second connection with the same login is kept for so long after the server's answer. */
+/** Time for which a second connection with the same login is kept open after the server's answer. */
 const DUPLICATE_MS = 30;
 
 export interface ForwarderCounts {
@@ -21,7 +21,7 @@ export interface ForwarderCounts {
   refused: number;
 }
 
-/** A login whose last frame the server gets late. */
+/** A login whose last frame is delivered late. */
 interface LateLogin {
   readonly server: Socket;
   readonly bytes: Buffer;
@@ -41,7 +41,7 @@ export class Forwarder {
   /** The server's port. */
   target = 0;
   isRefusing = false;
-  /** Connections aren't disturbed any more. */
+  /** Whether connections are no longer disturbed. */
   isCalm = false;
   readonly #planOf: (number: number) => ConnectionPlan;
   readonly #sockets = new Set<Socket>();
@@ -85,8 +85,8 @@ export class Forwarder {
   }
 
   /**
-   * A connection has logged in: logins that came late may now follow.
-   * @returns whether the newer one must wait until they are over, which `ready` tells
+   * A connection has logged in: delivers the late logins.
+   * @returns whether the newer connection must wait for them; `ready` is called when it may continue
    */
   loggedIn(ready: () => void): boolean {
     const late = this.#late.splice(0);
@@ -128,13 +128,13 @@ export class Forwarder {
   #own(socket: Socket): Socket {
     this.#sockets.add(socket);
     socket.setNoDelay(true);
-    // `close` follows, and tells the rest.
+    // `close` follows.
     socket.on("error", () => undefined);
     return socket.on("close", () => this.#sockets.delete(socket));
   }
 }
 
-/** One connection through the forwarder. */
+/** A connection through the forwarder. */
 class Passage {
   readonly #forwarder: Forwarder;
   readonly #plan: ConnectionPlan;
@@ -217,7 +217,7 @@ class Passage {
     if (this.#forwarder.loggedIn(() => up.release())) up.hold();
   }
 
-  /** The client loses the connection; the server has it on, and gets the rest of the login later. */
+  /** The client loses the connection; the server's end stays open and receives the rest of the login later. */
   #becomeLate(bytes: Buffer, order: "before" | "after"): void {
     this.#end();
     this.#client.resetAndDestroy();
@@ -246,7 +246,7 @@ class Passage {
       return;
     }
     const last = chunk.subarray(0, Math.max(0, cut.bytes - before));
-    // Bytes that still wait in the pipe are lost with the connection.
+    // Bytes still queued in the pipe are lost with the connection.
     this.#pipes[direction].push(last);
     this.cut(cut.kind);
   }

@@ -2,16 +2,16 @@ const HEADER_BYTES = 32;
 const TYPE_AT = 6;
 const LENGTH_AT = 12;
 
-/** Frame types of a login, by which the forwarder knows how far it is. */
+/** Frame types of a login, by which the forwarder tracks its progress. */
 export const AUTH_REQUEST = 0x0007;
 export const AUTH_SUCCESS = 0x0008;
 export const AUTH_RESPONSE = 0x0101;
 
-/** Cuts a stream of bytes into frames. */
+/** Splits a stream of bytes into frames. */
 export class FrameScanner {
   #rest: Buffer = Buffer.alloc(0);
 
-  /** The frames that are complete now. */
+  /** Returns the frames completed by this chunk. */
   take(chunk: Buffer): { readonly type: number; readonly bytes: Buffer }[] {
     let rest = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     const frames: { type: number; bytes: Buffer }[] = [];
@@ -25,7 +25,7 @@ export class FrameScanner {
     return frames;
   }
 
-  /** Bytes of a frame that isn't complete. */
+  /** Bytes of an incomplete frame. */
   get rest(): Buffer {
     return this.#rest;
   }

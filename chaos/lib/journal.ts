@@ -1,21 +1,21 @@
-/** The ids that a process has received, and that were acknowledged to it, in files that outlive it. */
+/** Records the ids that a process has received, and those acknowledged to it, in files that outlive it. */
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 
 export type Side = "server" | "client";
 /**
- * Meaning of a line: an id was handled here, was handled but may have been before, was acknowledged by the other side,
- * is about to be sent, or nobody knows whether it was carried out.
+ * Meaning of a line: an id was handled here, was handled possibly for a second time, was acknowledged by the other
+ * side, is about to be sent, or may or may not have been executed.
  */
 export type Mark = "got" | "got-again" | "acked" | "sent" | "unknown";
 
-/** Names of the lanes of a client: `c0>order` leads to the server, `c0<order` to the client. */
+/** Name of a client's lane: `c0>order` goes to the server, `c0<order` to the client. */
 export type Lane = string;
 
 const FLUSH_BYTES = 64 * 1024;
 const PROGRESS_STEP = 50;
 
-/** A mistake that a receiver makes on purpose, so that a test sees it counted. */
+/** A deliberate fault of a receiver, which tests expect to be counted. */
 export type ReceiverFault = "drops" | "swaps" | null;
 const FAULTY_ID = 7;
 
@@ -28,7 +28,7 @@ export class Journal {
   readonly #swapped = new Map<Lane, string>();
   #entries = 0;
 
-  /** @param isDurable whether each line is written at once, because the process may be killed */
+  /** @param isDurable whether each line is written immediately, because the process may be killed */
   constructor(
     folder: string,
     side: Side,
@@ -97,7 +97,7 @@ export class Journal {
   }
 }
 
-/** Ids in the order of their lines. */
+/** Ids in the order of the lines. */
 export interface Entries {
   readonly side: Side;
   readonly incarnation: number;
@@ -119,7 +119,7 @@ export function readJournals(folder: string): Entries[] {
 function parse(text: string): Map<Mark, Map<Lane, number[]>> {
   const marks = new Map<Mark, Map<Lane, number[]>>();
   const lines = text.split("\n");
-  // A killed process may have written half of its last line.
+  // A killed process may have written its last line partially.
   lines.pop();
   for (const line of lines) {
     const [mark, lane = "", id] = line.split(" ") as [Mark, string, string];
@@ -132,7 +132,7 @@ function parse(text: string): Map<Mark, Map<Lane, number[]>> {
   return marks;
 }
 
-/** The ids of a lane that earlier processes of a side have marked. */
+/** Returns the ids of a lane that earlier processes of a side have marked. */
 export function markedBefore(journals: readonly Entries[], side: Side, mark: Mark, lane: Lane): Set<number> {
   const own = journals.filter((one) => one.side === side);
   return new Set(own.flatMap(({ marks }) => marks.get(mark)?.get(lane) ?? []));

@@ -1,4 +1,4 @@
-/** A wall clock that jumps. Monotonic time isn't touched. */
+/** A wall clock that can jump. Doesn't affect monotonic time. */
 const RealDate = Date;
 let offsetMs = 0;
 
@@ -13,12 +13,12 @@ class JumpingDate extends RealDate {
   }
 }
 
-/** Replaces `Date` of this process. To be called before the library is loaded. */
+/** Replaces this process's `Date`. Must be called before the library is loaded. */
 export function installJumpingClock(): void {
   globalThis.Date = JumpingDate as DateConstructor;
 }
 
-/** Sets the clock's error from now on. */
+/** Sets the clock's error. */
 export function jumpTo(milliseconds: number): void {
   offsetMs = milliseconds;
 }

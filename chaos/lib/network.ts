@@ -1,4 +1,4 @@
-/** Two network namespaces with a link between them, whose packets are lost, delayed and reordered. Linux, as root. */
+/** Two network namespaces with a link that loses, delays and reorders packets. Needs Linux and root. */
 import { execFile } from "node:child_process";
 import process from "node:process";
 import { promisify } from "node:util";
@@ -6,12 +6,12 @@ import type { Side } from "./journal.ts";
 
 const run = promisify(execFile);
 const ADDRESSES: Readonly<Record<Side, string>> = { server: "10.231.77.1", client: "10.231.77.2" };
-/** In both namespaces. */
+/** Name of the device in both namespaces. */
 const DEVICE = "chaos0";
 const SIDES: readonly Side[] = ["server", "client"];
-/** Each packet is delayed, and some are lost, sent twice or overtake others. */
+/** Delays each packet, and loses, duplicates or reorders some. */
 const NETEM = ["netem", "delay", "8ms", "6ms", "loss", "2%", "duplicate", "1%", "reorder", "10%"];
-/** Without netem: a link whose short queue loses packets that arrive faster. */
+/** Without netem: a rate-limited link with a short queue that drops packets. */
 const NARROW = ["tbf", "rate", "60mbit", "burst", "32kb", "limit", "24000"];
 
 export class Network {
@@ -24,7 +24,7 @@ export class Network {
     this.hasNetem = hasNetem;
   }
 
-  /** @throws Error with the reason why this system can't */
+  /** @throws Error with the reason if the system doesn't support it */
   static async open(): Promise<Network> {
     if (process.platform !== "linux") throw new Error("network namespaces need Linux");
     if (process.getuid?.() !== 0) throw new Error("network namespaces need root");
@@ -53,7 +53,7 @@ export class Network {
     }
   }
 
-  /** Returns false if the kernel can't. */
+  /** Returns false if the kernel doesn't support it. */
   static async #shape(names: Readonly<Record<Side, string>>, discipline: readonly string[]): Promise<boolean> {
     try {
       for (const name of Object.values(names)) {
@@ -69,12 +69,12 @@ export class Network {
     return ADDRESSES.server;
   }
 
-  /** A command that runs a program in the namespace of a side. */
+  /** Returns a command that runs a program in a side's namespace. */
   within(side: Side): readonly string[] {
     return ["ip", "netns", "exec", this.#names[side]];
   }
 
-  /** Nothing passes between the two; neither is told. */
+  /** Silently drops all packets between the two. */
   async part(): Promise<void> {
     await this.#link("down");
   }
@@ -88,7 +88,7 @@ export class Network {
   }
 
   async #link(state: "up" | "down"): Promise<void> {
-    // The far end: the near one keeps its address and route.
+    // Switch the far end, because the near one must keep its address and route.
     await run("ip", ["-n", this.#names.server, "link", "set", DEVICE, state]);
   }
 }

@@ -24,11 +24,11 @@ export interface RunOptions {
   readonly mode: Mode;
   readonly messages: number;
   readonly seed: number;
-  /** How often each action is taken. */
+  /** Number of times that each action is taken. */
   readonly actions: number;
-  /** Bytes that a connection passes before it is cut, on average. */
+  /** Average bytes before a connection is cut. */
   readonly meanBytes: number;
-  /** Where the processes run in a run of mode `"network"`. Default: on the loopback address. */
+  /** The network for the processes in mode `"network"`. Default: the loopback address. */
   readonly network?: Network;
   readonly fault?: ReceiverFault | SenderFault;
   /** Prints events of the run. */
@@ -47,16 +47,16 @@ export interface RunResult {
   readonly replayed: number;
   readonly expired: number;
   readonly seconds: number;
-  /** Faults of the run; empty if all went well. */
+  /** Faults of the run; empty if there were none. */
   readonly faults: readonly string[];
   readonly errors: Readonly<Record<string, number>>;
 }
 
-/** The run hangs if nothing moves for this long. Long, because machines are busy. */
+/** A run without progress for this long is considered hanging. Generous, because machines may be busy. */
 const STALL_MS = 150_000;
 const CHECK_MS = 50;
 const REFUSED_MS = 300;
-/** Connections of which some become silent. */
+/** The silent connections are selected from this number of connections. */
 const SILENT_AMONG = 30;
 const ANSWER_MS = 60_000;
 
@@ -73,7 +73,7 @@ export async function runPair(options: RunOptions): Promise<RunResult> {
   }
 }
 
-/** One side: its current process, and the ids that earlier ones had received. */
+/** One side: its current process, and the number of ids that earlier ones had received. */
 interface Part {
   process: CommandedProcess | null;
   incarnation: number;
@@ -161,7 +161,7 @@ class PairRun {
     part.received = 0;
     const { incarnation } = part;
     const noted = (note: Note): void => {
-      // A line of a process that was killed may come late.
+      // A line of a killed process may arrive late.
       if (part.incarnation !== incarnation) return;
       this.#movedAt = performance.now();
       if ("isDone" in note) part.isDone = true;
@@ -183,7 +183,7 @@ class PairRun {
     return Object.values(this.#parts).every(({ isDone }) => isDone);
   }
 
-  /** Whether nothing moves any more, or a process has ended by itself. */
+  /** Whether there is no progress, or a process has exited unexpectedly. */
   get #isStuck(): boolean {
     const ended = Object.values(this.#parts).find(({ process }) => process !== null && process.exit !== null);
     return ended !== undefined || performance.now() - this.#movedAt > STALL_MS;
@@ -248,7 +248,7 @@ class PairRun {
     this.#parts[side].incarnation += 1;
   }
 
-  /** A server that can't write to its store says so, and doesn't start. */
+  /** Requires that a server with a read-only store reports this and doesn't start. */
   async #expectRefusal(): Promise<void> {
     try {
       await this.#start("server");
@@ -293,7 +293,7 @@ function newPart(): Part {
   return { process: null, incarnation: 0, isDone: false, received: 0, receivedBefore: 0 };
 }
 
-/** Null if there is no answer in time, or none at all. */
+/** Resolves with null if there is no answer in time or it fails. */
 async function within<T>(answer: Promise<T> | undefined): Promise<T | null> {
   const late = new AbortController();
   const timeout = sleep(ANSWER_MS, null, { signal: late.signal }).catch(() => null);

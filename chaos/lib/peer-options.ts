@@ -2,38 +2,38 @@ import type { ReceiverFault } from "./journal.ts";
 import type { SenderFault } from "./traffic.ts";
 import type { Mode } from "./workload.ts";
 
-/** Options of a process of a run. */
+/** Options of a process in a run. */
 export interface PeerOptions {
   readonly mode: Mode;
-  /** Ids in all. */
+  /** Total number of ids. */
   readonly messages: number;
-  /** Where the journals are. */
+  /** Folder of the journals. */
   readonly folder: string;
-  /** Counts the processes of this side that were killed before. */
+  /** Number of earlier processes of this side that were killed. */
   readonly incarnation: number;
   readonly host: string;
-  /** Where a client finds the server. */
+  /** Port that a client connects to. */
   readonly port: number;
-  /** Where the server's store is, in runs with one. */
+  /** Path of the server's store, in runs with a store. */
   readonly storePath: string;
   readonly fault: ReceiverFault | SenderFault;
 }
 
-/** The report of a process at its end. */
+/** A process's final report. */
 export interface PeerReport {
   readonly surprises: readonly string[];
-  /** How often sessions went on, and how many frames were sent again for that. */
+  /** Number of resumed sessions, and of frames resent for them. */
   readonly resumes: number;
   readonly replayed: number;
   readonly expired: number;
-  /** Errors that `onError` was told of, by code. */
+  /** Errors passed to `onError`, by code. */
   readonly errors: Readonly<Record<string, number>>;
 }
 
 export const LOOPBACK = "127.0.0.1";
 export const PASSWORD = "correct horse battery staple";
 export const TOKEN = "t0ken-of-the-second-client";
-/** Short, so that silence is noticed soon. */
+/** Short, so that silent connections are detected soon. */
 export const HEARTBEATS = { heartbeatIntervalMs: 1000, heartbeatTimeoutMs: 3000, closeTimeoutMs: 1000 };
-/** Calls wait for as long as a session is away. */
+/** Calls outlast any interruption of their session. */
 export const PATIENT_MS = 600_000;

@@ -2,11 +2,11 @@ import { CommandedProcess } from "../../conformance/support/commanded-process.ts
 import { executable, type RuntimeName, sourceArguments } from "../../docs-tests/lib/runtimes.ts";
 import type { Side } from "./journal.ts";
 
-/** A line that the process prints by itself. */
+/** A line that the process prints without being requested. */
 export type Note = { readonly progress: number } | { readonly isDone: true };
 
 /**
- * Starts chaos/peer.ts. Resolves when it takes commands.
+ * Starts chaos/peer.ts. Resolves when it accepts commands.
  * @param before a command that runs the program, for example `ip netns exec NAME`
  */
 export async function startPeer(

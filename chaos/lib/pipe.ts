@@ -1,15 +1,15 @@
 import type { Socket } from "node:net";
 
-/** Bytes that a pipe holds before it stops reading. */
+/** Bytes that a pipe queues before it stops reading. */
 const MAX_WAITING_BYTES = 256 * 1024;
 
 interface Waiting {
   readonly atMs: number;
-  /** Null for the end. */
+  /** Null for the end of the stream. */
   readonly bytes: Buffer | null;
 }
 
-/** One direction of a connection: passes bytes on, in order, with delay and at a limited rate. */
+/** One direction of a connection: forwards bytes in order, with a delay and at a limited rate. */
 export class Pipe {
   readonly #from: Socket;
   readonly #to: Socket;
@@ -29,7 +29,7 @@ export class Pipe {
     to.on("drain", () => this.#regulate());
   }
 
-  /** Bytes to pass on; null for the end of the stream. */
+  /** Queues bytes to forward; null for the end of the stream. */
   push(bytes: Buffer | null): void {
     const now = performance.now();
     const length = bytes?.length ?? 0;
@@ -50,7 +50,7 @@ export class Pipe {
     this.#pump();
   }
 
-  /** Discards waiting bytes. */
+  /** Discards queued bytes. */
   drop(): void {
     clearTimeout(this.#timer ?? undefined);
     this.#timer = null;

@@ -1,9 +1,9 @@
 import type { Traffic } from "./traffic.ts";
 
-/** Codes from here on say that a peer broke the protocol: nothing in a run explains that. */
+/** Codes of protocol violations by a peer, which nothing in a run justifies. */
 const PROTOCOL_ERRORS = { from: 7000, to: 7999 };
 
-/** The errors that a side was told of, by code. */
+/** Errors reported to a side, by code. */
 export class ReportedErrors {
   readonly byCode: Record<string, number> = {};
   readonly #traffic: Traffic;

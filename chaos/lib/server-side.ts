@@ -8,7 +8,7 @@ import { CLIENTS, hasKills, type Workload } from "./workload.ts";
 
 type OpenConnection = OpenServer["connections"][number];
 
-/** Small, so that senders wait for acknowledgements, too. */
+/** Small, so that senders also wait for acknowledgements. */
 const KEPT_BYTES = 256 * 1024;
 const PUBLISHED_AT_ONCE = 20;
 
@@ -18,13 +18,13 @@ export class ServerSide {
   readonly #workload: Workload;
   readonly #traffic: Traffic;
   readonly #errors: ReportedErrors;
-  /** By the name of its client. */
+  /** Connections by client name. */
   readonly #connections = new Map<string, OpenConnection>();
   readonly #begun = Promise.withResolvers<void>();
   readonly #parts: Promise<void>[] = [];
   #news: ReturnType<OpenServer["topic"]> | null = null;
   #expired = 0;
-  /** Resolves when everything was sent. */
+  /** Resolves when everything has been sent. */
   readonly sent: Promise<void>;
 
   constructor(
@@ -60,7 +60,7 @@ export class ServerSide {
     });
     server.rpc("begin", async ({ name }, { client }) => {
       this.#begin(name as string, client);
-      // Messages of one client are for all.
+      // All clients must be connected, because each client's topic messages go to all.
       if (!hasKills(options.mode)) await this.#begun.promise;
     });
     server.rpc("bye", (_params, { client }) => client.call("bye"));
@@ -89,10 +89,10 @@ export class ServerSide {
       for await (const item of input) this.#traffic.journal.got(lane as string, (item as { id: number }).id);
     });
     this.#news = server.topic("news");
-    // A client that can't take more holds up those that publish; otherwise it would be a slow one, and be disconnected.
+    // A client with a full queue delays publishers; otherwise it would be disconnected as a slow consumer.
     let allowed = Promise.resolve(true);
     const publish = (): Promise<boolean> => {
-      // One after the other, so that what is published stays in order.
+      // Run sequentially to keep the order of published messages.
       allowed = allowed.then(() => this.#drained()).then(() => true);
       return allowed;
     };
@@ -105,7 +105,7 @@ export class ServerSide {
       this.#traffic.surprise(name, "has begun a second time");
       return;
     }
-    // The session of a killed client would wait for it, and the messages in it as well.
+    // The session of a killed client, and the messages in it, would otherwise wait for the client.
     void this.#connections.get(name)?.close("Its client has begun anew");
     this.#connections.set(name, connection);
     if (!isFirst) return;

@@ -1,4 +1,4 @@
-/** A small disk in memory, which can be full or read-only. Linux, as root. */
+/** A small disk in memory that can be filled or made read-only. Needs Linux and root. */
 import { execFile } from "node:child_process";
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ export class SmallDisk {
     this.path = path;
   }
 
-  /** @throws Error with the reason why this system can't */
+  /** @throws Error with the reason if the system doesn't support it */
   static async mount(path: string): Promise<SmallDisk> {
     if (process.platform !== "linux") throw new Error("a small disk needs Linux");
     if (process.getuid?.() !== 0) throw new Error("a small disk needs root");
@@ -42,7 +42,7 @@ export class SmallDisk {
     rmSync(join(this.path, "ballast"), { force: true });
   }
 
-  /** No file may be open for writing. */
+  /** Requires that no file is open for writing. */
   async remount(how: "ro" | "rw"): Promise<void> {
     await run("mount", ["-o", `remount,${how}`, this.path]);
   }

@@ -1,4 +1,4 @@
-/** The results of runs as a table in Markdown. */
+/** Formats the results of runs as a Markdown table. */
 import type { RunResult } from "./pair-run.ts";
 
 const COLUMNS = [
@@ -65,7 +65,7 @@ function keyOf(row: string): string {
   return row.split("|").slice(1, 4).join("|");
 }
 
-/** The document with this row instead of that of the same pair and run; behind the others if there is none. */
+/** Returns the document with the row of the same pair and run replaced, or with this row appended. */
 export function withRow(document: string, row: string): string {
   const lines = document.split("\n");
   const heading = lines.indexOf(HEADING.split("\n")[0] as string);

@@ -3,7 +3,7 @@ import type { Entries } from "./journal.ts";
 import { tallyOf } from "./tally.ts";
 import type { Mode } from "./workload.ts";
 
-/** Tally of a lane with ids 0 to 2, of which a server handled 0 and 1, and, when that was killed, the next one 1 and 2. */
+/** Tally of a lane with ids 0 to 2: a server handled 0 and 1; after it was killed, the next one handled 1 and 2. */
 function tallyOfNextServer(mode: Mode, lane: string) {
   const journals = [
     [0, 1],
@@ -30,7 +30,7 @@ describe("what the next server handles again", () => {
   });
 });
 
-/** Tally of a lane with ids 0 to 9, of which those in `got` were handled, after kills of a server and of a client. */
+/** Tally of a lane with ids 0 to 9, of which `got` were handled, after kills of a server and of a client. */
 function lossesOf(mode: Mode, lane: string, got: readonly number[], kills: { server: number; client: number }) {
   const journals = (["server", "client"] as const).flatMap((side) =>
     Array.from({ length: kills[side] + 1 }, (_, incarnation): Entries => {

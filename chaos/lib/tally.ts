@@ -1,31 +1,33 @@
 /**
- * Compares received ids with the promises. For each mode and kind of lane:
+ * Compares received ids with the delivery guarantees. For each mode and kind of lane:
  *
- * - `"cuts"`, `"network"`: each id is handled once, and in order but for `once`.
- * - `"kills"`: `ack` and `once` are handled; again by the next process of a killed one. Plain messages are handled once at
- *   most, and in order; so are the clients' messages with `ack`. A killed process, of either side, costs those that were last on their way: one range of a lane.
- * - `"store"`, `"disk"`: as `"kills"`, but a server with a store handles nothing with a key again that an earlier one has begun,
- *   unless it says so, and plain messages of a client that isn't killed are all handled, perhaps again by the next server.
+ * - `"cuts"`, `"network"`: each id is handled once, and in order except for `once`.
+ * - `"kills"`: `ack` and `once` are handled, possibly again by the process that replaces a killed one. Plain messages
+ *   are handled at most once and in order, as are the clients' messages with `ack`. A killed process, of either side,
+ *   loses those last in flight: one range per lane.
+ * - `"store"`, `"disk"`: as `"kills"`, but a server with a store doesn't repeat work with a key that an earlier
+ *   server has started, unless it reports so, and all plain messages of a client that isn't killed are handled,
+ *   possibly again by the next server.
  */
 import type { Entries, Lane, Side } from "./journal.ts";
 import { hasKills, hasStore, type Mode } from "./workload.ts";
 
 export interface Tally {
-  /** Ids that were handled, each counted once. */
+  /** Number of distinct ids that were handled. */
   readonly received: number;
-  /** Ids that were promised and not handled. */
+  /** Number of guaranteed ids that were not handled. */
   readonly lost: number;
-  /** Ids that were handled again, and should not have been. */
+  /** Number of ids that were handled again in violation of a guarantee. */
   readonly double: number;
-  /** Ids that came behind a later one of their lane, where an order is promised. */
+  /** Number of ids received after a later one of their lane, if order is guaranteed. */
   readonly disordered: number;
-  /** Ids that were handled again by a process that took the place of a killed one. */
+  /** Number of ids handled again by a process that replaced a killed one. */
   readonly again: number;
-  /** Calls of which the server said that nobody knows whether they were carried out, and which were not. */
+  /** Number of calls that the server reported as possibly executed, and that were not. */
   readonly unknown: number;
-  /** Plain messages that were on their way when a process was killed, and that nobody promises. */
+  /** Number of plain messages lost in flight when a process was killed, which are not guaranteed. */
   readonly unpromised: number;
-  /** Mistakes by lane, as text. */
+  /** Examples of faults by lane, as text. */
   readonly examples: readonly string[];
 }
 
@@ -33,7 +35,7 @@ export interface Tally {
 function isOrdered(mode: Mode, lane: Lane): boolean {
   const kind = kindOf(lane);
   if (kind !== "ack") return kind !== "once";
-  // A server's messages end with a killed client. A store that is full refuses those of clients, so they come later.
+  // A server's messages are lost with a killed client. A full store rejects those of clients, so they arrive later.
   return !hasKills(mode) || (lane.includes(">") && mode !== "disk");
 }
 
@@ -41,23 +43,23 @@ function kindOf(lane: Lane): string {
   return lane.slice(3);
 }
 
-/** Whether a process must not handle again what an earlier one of its side has. */
+/** Whether a process must not repeat what an earlier process of its side has handled. */
 function isKept(mode: Mode, lane: Lane): boolean {
   const isMessage = kindOf(lane) === "message";
-  // A server with a store keeps what it begins by key. That a message was handled may reach the store too late.
+  // A server with a store records work with a key when it starts. The record of a handled message may come too late.
   return hasStore(mode) && lane.includes(">") ? !isMessage : isMessage;
 }
 
-/** Kills that may each cost the plain messages of a lane that were on their way. */
+/** Number of kills that may each lose a lane's plain messages in flight. */
 function costlyKills(mode: Mode, lane: Lane, journals: readonly Entries[]): number {
   if (!hasKills(mode)) return 0;
   const killsOf = (side: Side): number => Math.max(0, journals.filter((one) => one.side === side).length - 1);
-  // A client sends again what a killed server hadn't handled, if the next one has its store.
+  // A client resends what a killed server hadn't handled if the next server has its store.
   const isRepeated = hasStore(mode) && lane.includes(">");
   return killsOf("client") + (isRepeated ? 0 : killsOf("server"));
 }
 
-/** Ids that follow each other, the longest range first. */
+/** Returns ranges of consecutive ids, the longest first. */
 function rangesOf(ids: readonly number[]): number[][] {
   const ranges: number[][] = [];
   for (const id of ids) {
@@ -68,7 +70,7 @@ function rangesOf(ids: readonly number[]): number[][] {
   return ranges.sort((a, b) => b.length - a.length);
 }
 
-/** @param lanes the number of ids of each lane */
+/** @param lanes number of ids per lane */
 export function tallyOf(mode: Mode, lanes: ReadonlyMap<Lane, number>, journals: readonly Entries[]): Tally {
   const sums = { received: 0, lost: 0, double: 0, disordered: 0, again: 0, unknown: 0, unpromised: 0 };
   const examples = new Map<string, { count: number; readonly first: number }>();

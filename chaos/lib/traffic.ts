@@ -1,9 +1,9 @@
-/** Sends and receives numbered messages and calls; the same on both ends. */
+/** Sends and receives numbered messages and calls; identical on both ends. */
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
 import type { Journal, Lane } from "./journal.ts";
 import type { Workload } from "./workload.ts";
 
-/** The methods that both ends of a connection have. */
+/** The methods that both ends of a connection share. */
 export interface End {
   send(type: string, data: unknown, options?: object): unknown;
   call(method: string, params: unknown, options?: object): Promise<unknown>;
@@ -15,31 +15,31 @@ export interface Numbered {
   readonly id: number;
 }
 
-/** Where handlers are registered: a server or a client. */
+/** A server or a client, on which handlers are registered. */
 export interface Receiver {
-  /** `delivery` counts how often the handler was started for a message with `ack`. */
+  /** `delivery` is the number of times that the handler was started for a message with `ack`. */
   on(type: string, handler: (data: Numbered, delivery: number) => unknown): unknown;
   rpc(name: string, handler: (params: Numbered) => unknown): unknown;
 }
 
-/** A mistake that a sender makes on purpose, so that a test sees it counted. */
+/** A deliberate fault of a sender, which tests expect to be counted. */
 export type SenderFault = "resends" | null;
 
 const IN_FLIGHT = 32;
-/** Every so many messages one is large, so that it travels in chunks. */
+/** Interval of large messages, which are sent in chunks. */
 const LARGE_EVERY = 500;
 const LARGE_BYTES = 80_000;
 const FAULTY_ID = 7;
-/** Short, so that messages are sent again while their session has no stream. */
+/** Short, so that messages are resent while their session has no stream. */
 const ACK_TIMEOUT_MS = 2000;
 const ACK = { timeoutMs: ACK_TIMEOUT_MS, delayMs: 50, attempts: 10_000 };
-/** In a run of kills, after which a server looks for another connection. */
+/** For runs with kills; after the last attempt, a server looks for another connection. */
 const KILLED_ACK = { timeoutMs: 5000, delayMs: 20, attempts: 3 };
 const AGAIN_MS = 20;
-/** Every so many ids one is sent again after it was acknowledged. */
+/** Interval of ids that are resent after their acknowledgement. */
 const AGAIN_EVERY = 5;
 
-/** Errors that a killed process, or its end of the session, explains. */
+/** Errors that are expected when a process is killed or its session ends. */
 const BY_KILLS: ReadonlySet<string> = new Set([
   "CONNECTION_CLOSED",
   "CONNECTION_RESET",
@@ -58,7 +58,7 @@ function padOf(id: number): string {
   return id % LARGE_EVERY === LARGE_EVERY - 1 ? "x".repeat(LARGE_BYTES) : "x".repeat((id * 7) % 200);
 }
 
-/** Runs `task` for each id, some at a time, beginning in order. */
+/** Runs `task` for each id, `atOnce` in parallel, started in order. */
 async function eachOf(ids: Iterable<number>, atOnce: number, task: (id: number) => Promise<void>): Promise<void> {
   const left = ids[Symbol.iterator]();
   const worker = async (): Promise<void> => {
@@ -72,7 +72,7 @@ export function* upTo(count: number): Generator<number> {
 }
 
 export class Traffic {
-  /** Events that must not happen, as text. */
+  /** Unexpected events, as text. */
   readonly surprises: string[] = [];
   readonly journal: Journal;
   readonly #workload: Workload;
@@ -95,7 +95,7 @@ export class Traffic {
     receiver.on("ack", async (data, delivery) => {
       if (delivery > 1) this.journal.gotAgain(data.lane, data.id);
       else got(data);
-      // Some are acknowledged later than others.
+      // Acknowledge some later than others.
       if (data.id % 3 === 0) await setImmediate();
     });
     receiver.rpc("call", (params) => {
@@ -147,10 +147,10 @@ export class Traffic {
   }
 
   /**
-   * Sends everything, over whatever connection there is, though processes are killed.
-   * @param current the connection that there is, which may have ended; null if there is none
-   * @param hasStore whether the other side keeps acknowledged ids for good: some of them are sent again
-   * @param ackedBefore ids of a lane that an earlier process knows to be acknowledged
+   * Sends everything over the current connection, while processes are killed.
+   * @param current returns the current connection, which may have ended; null if there is none
+   * @param hasStore whether the other side keeps acknowledged ids permanently: some of them are resent
+   * @param ackedBefore ids of a lane whose acknowledgements an earlier process has received
    * @param sentBefore ids of a lane that an earlier process has sent
    */
   async sendThroughKills(
@@ -164,7 +164,7 @@ export class Traffic {
     const messages = `${prefix}message`;
     const sent = sentBefore(messages);
     const left = [...upTo(message)].filter((id) => !sent.has(id)).values();
-    // One after the other, because their order is checked.
+    // Send sequentially, because the order is checked.
     let sending = Promise.resolve();
     const sendNext = (): Promise<void> => {
       const next = left.next();
@@ -185,14 +185,14 @@ export class Traffic {
     for (const _ of upTo(message)) await sendNext();
   }
 
-  /** A message that is sent once, by the first connection that takes it. */
+  /** Sends a message once, over the first connection that accepts it. */
   async #sendUntilTaken(current: () => End | null, lane: Lane, id: number): Promise<void> {
     let isMarked = false;
     for (;;) {
       const end = current();
       try {
         if (end !== null) {
-          // Before it's sent: a process that is killed in between must not send it again.
+          // Record it before sending: if the process is killed in between, the next one must not send it again.
           if (!isMarked) this.journal.sent(lane, id);
           isMarked = true;
           end.send("message", { lane, id, pad: "" });
@@ -211,7 +211,7 @@ export class Traffic {
       const end = current();
       try {
         if (end !== null) {
-          // Clients have only one connection, and keep their order.
+          // Clients only have one connection, and must keep the order.
           const ack = lane.includes(">") ? { ...KILLED_ACK, attempts: ACK.attempts } : KILLED_ACK;
           if (kind === "ack") await end.send("ack", { lane, id }, { ack: { ...ack, once } });
           else await end.call("once", { lane, id }, { once, timeoutMs: KILLED_ACK.timeoutMs });

@@ -1,12 +1,12 @@
-/** How many ids each lane carries. */
+/** The number of ids per lane. */
 
-/** Clients of a run, in one process: the first logs in by a password, the second by a token. */
+/** Clients of a run, in one process: the first logs in with a password, the second with a token. */
 export const CLIENTS = ["c0", "c1"] as const;
 
 /**
- * `"cuts"`: sessions hold, and nothing may be lost. `"network"`: the same between network namespaces. `"kills"`: processes die,
- * and what was acknowledged may not be lost. `"store"`: the same, and the server has a store. `"disk"`: the store's disk is
- * full for a time, and read-only for another.
+ * `"cuts"`: sessions survive, and nothing may be lost. `"network"`: the same between network namespaces. `"kills"`:
+ * processes are killed, and acknowledged ids must not be lost. `"store"`: the same, and the server has a store.
+ * `"disk"`: in addition, the store's disk is full for a while, and later read-only.
  */
 export const MODES = ["cuts", "kills", "store", "disk", "network"] as const;
 export type Mode = (typeof MODES)[number];
@@ -30,9 +30,9 @@ export interface Workload {
   readonly ack: number;
   /** Calls with `once`. */
   readonly once: number;
-  /** Items of streams: inputs and outputs of calls of the client, and outputs of calls of the server. */
+  /** Stream items: inputs and outputs of the client's calls, and outputs of the server's calls. */
   readonly items: number;
-  /** Messages of a client's topic, to all clients; and those of the server's, to all clients. */
+  /** Messages of each client's topic and of the server's topic; each goes to all clients. */
   readonly published: number;
 }
 
@@ -51,7 +51,7 @@ export function workloadOf(mode: Mode, messages: number): Workload {
   };
 }
 
-/** Every lane with the number of its ids. `>` leads to the server, `<` to a client. */
+/** Returns the number of ids of each lane. `>` goes to the server, `<` to a client. */
 export function lanesOf(mode: Mode, workload: Workload): Map<string, number> {
   const lanes = new Map<string, number>();
   for (const client of CLIENTS) {
@@ -70,7 +70,7 @@ export function lanesOf(mode: Mode, workload: Workload): Map<string, number> {
   return lanes;
 }
 
-/** Ids that a side receives in all. */
+/** Total number of ids that a side receives. */
 export function expectedAt(side: "server" | "client", lanes: ReadonlyMap<string, number>): number {
   let sum = 0;
   for (const [lane, count] of lanes) if (lane.includes(side === "server" ? ">" : "<")) sum += count;

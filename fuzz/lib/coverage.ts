@@ -15,8 +15,8 @@ interface CoverageReport {
 }
 
 /**
- * Tracks which source of the library has run, as V8 counts it. V8 joins blocks that ran equally often, so blocks have
- * no lasting borders: each function has a map of its characters instead.
+ * Tracks which source code of the library has run, by V8's counts. V8 merges blocks with equal counts, so blocks have
+ * no stable boundaries: each function has a map of its characters instead.
  */
 export class Coverage {
   readonly #session = new Session();
@@ -30,25 +30,25 @@ export class Coverage {
     this.#report();
   }
 
-  /** Characters of source that have run so far. */
+  /** Number of source characters that have run so far. */
   get characters(): number {
     return this.#characters;
   }
 
-  /** Forgets what it has seen. */
+  /** Clears the recorded coverage. */
   reset(): void {
     this.#report();
     this.#reached.clear();
     this.#characters = 0;
   }
 
-  /** How many characters have run since the last call that never ran before. */
+  /** Records the code that ran since the last call. Returns the number of characters that ran for the first time. */
   take(): number {
     const before = this.#characters;
     for (const [key, ran] of this.#ran()) {
       const known = this.#reached.get(key) ?? new Uint8Array(ran.length);
       this.#reached.set(key, known);
-      // Most functions run as before. V8 counts these loops, too, which makes them slow.
+      // Most functions have no new coverage. Skip them quickly, because V8 counts the loops below as well.
       if (Buffer.compare(ran, known) === 0) continue;
       for (let at = 0; at < ran.length; at += 1) {
         if ((ran[at] as number) <= (known[at] as number)) continue;
@@ -59,7 +59,7 @@ export class Coverage {
     return this.#characters - before;
   }
 
-  /** As `take`, but nothing is remembered. */
+  /** Like `take`, but records nothing. Returns whether new characters ran. */
   hasNew(): boolean {
     for (const [key, ran] of this.#ran()) {
       const known = this.#reached.get(key);
@@ -69,7 +69,7 @@ export class Coverage {
     return false;
   }
 
-  /** The functions that ran since the last call, each with a map of its characters. */
+  /** Yields the functions that ran since the last call, each with a map of its characters. */
   *#ran(): Iterable<readonly [key: string, ran: Uint8Array]> {
     for (const { url, functions } of this.#report().result) {
       if (!url.includes("/packages/core/src/") && !url.includes("/fuzz/targets/")) continue;
@@ -77,7 +77,7 @@ export class Coverage {
         const [whole] = ranges;
         if (whole === undefined || whole.count === 0) continue;
         const ran = new Uint8Array(whole.endOffset - whole.startOffset);
-        // Inner ranges follow outer ones.
+        // Inner ranges come after outer ones.
         for (const { startOffset, endOffset, count } of ranges) {
           ran.fill(count > 0 ? 1 : 0, startOffset - whole.startOffset, endOffset - whole.startOffset);
         }
@@ -88,7 +88,7 @@ export class Coverage {
 
   #report(): CoverageReport {
     let report: CoverageReport = { result: [] };
-    // Calls back before it returns.
+    // The callback runs synchronously.
     this.#session.post("Profiler.takePreciseCoverage", (error, taken) => {
       if (error !== null) throw error;
       report = taken as CoverageReport;

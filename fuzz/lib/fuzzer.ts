@@ -1,6 +1,6 @@
 /**
- * The loop of coverage-guided fuzzing: inputs that reach something new are kept, and changed again. The first input that
- * breaks a rule is made small, and ends the loop.
+ * The coverage-guided fuzzing loop: keeps inputs that reach new code, and mutates them further. The first input that
+ * breaks a rule is minimized and ends the loop.
  */
 import { setImmediate as turn } from "node:timers/promises";
 import { getHeapStatistics } from "node:v8";
@@ -10,22 +10,22 @@ import { mutated } from "./mutate.ts";
 import { must, type Target, Violation } from "./target.ts";
 import type { Watchdog } from "./watchdog.ts";
 
-/** One input may take so much memory, garbage included. */
+/** Memory limit of one input, including garbage. */
 const MAX_MEMORY_BYTES = 256 * 1024 * 1024;
 const PROGRESS_ROUNDS = 50;
 const MAX_INPUT_BYTES = 4096;
-/** Executions that go into making a finding small. */
+/** Maximum executions for minimizing a finding. */
 const MAX_SHRINKS = 2000;
 
 export interface FuzzOptions {
   readonly executions: number;
   readonly seed: number;
-  /** Inputs to begin with, besides the target's seeds. */
+  /** Initial inputs, in addition to the target's seeds. */
   readonly corpus: readonly Uint8Array[];
   readonly watchdog?: Watchdog | undefined;
-  /** Ends it before its executions are through. */
+  /** Ends the run early. */
   readonly signal?: AbortSignal | undefined;
-  /** Called now and then, first when the inputs to begin with have run. */
+  /** Called periodically, first after the initial inputs have run. */
   progress?(executions: number, characters: number, inputs: number): void;
 }
 
@@ -36,11 +36,11 @@ export interface Finding {
 
 export interface FuzzResult {
   readonly executions: number;
-  /** Characters of the sources that ran. */
+  /** Number of source characters that ran. */
   readonly characters: number;
-  /** The smallest inputs that together reach all of it. */
+  /** The smallest inputs that together reach all covered code. */
   readonly corpus: readonly Uint8Array[];
-  /** Null if all inputs kept to the rules. */
+  /** Null if no input broke a rule. */
   readonly finding: Finding | null;
 }
 
@@ -52,7 +52,7 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
   const corpus: Uint8Array[] = [];
   let executions = 0;
 
-  /** Runs an input, and keeps it if it reaches something new. */
+  /** Runs an input, and keeps it if it reaches new code. */
   async function tried(input: Uint8Array): Promise<Finding | null> {
     executions += 1;
     const finding = await runner.run(input);
@@ -65,7 +65,7 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
     return { executions, characters, corpus: await minimized(runner, coverage, corpus), finding };
   }
 
-  /** Runs inputs; if they reach something new together, its halves once more, to see which one does. */
+  /** Runs inputs as a batch. If the batch reaches new code, runs its halves again to find the input. */
   async function triedTogether(inputs: readonly Uint8Array[]): Promise<Finding | null> {
     if (inputs.length === 1) return tried(inputs[0] as Uint8Array);
     for (const input of inputs) {
@@ -88,14 +88,14 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
     options.progress?.(executions, coverage.characters, corpus.length);
     for (let round = 1; executions < options.executions && options.signal?.aborted !== true; round += 1) {
       const inputs = Array.from({ length: batch }, () => {
-        // The latest find often leads further.
+        // The latest addition often leads to more.
         const parent = random.below(4) === 0 ? (corpus.at(-1) as Uint8Array) : random.pick(corpus);
         return mutated(parent, random.pick(corpus), random, MAX_INPUT_BYTES);
       });
       const finding = await triedTogether(inputs);
       if (finding !== null) return await ended(finding);
       if (round % PROGRESS_ROUNDS === 0) options.progress?.(executions, coverage.characters, corpus.length);
-      // Lets signals arrive.
+      // Yield to receive signals.
       await turn();
     }
     return await ended(null);
@@ -104,7 +104,7 @@ export async function fuzz(target: Target, options: FuzzOptions): Promise<FuzzRe
   }
 }
 
-/** Runs inputs by themselves, without coverage. */
+/** Runs inputs one by one, without coverage. */
 export async function replay(target: Target, inputs: readonly Uint8Array[]): Promise<Finding | null> {
   const runner = new Runner(target, undefined);
   runner.start();
@@ -148,7 +148,7 @@ class Runner {
     process.off("uncaughtException", this.#escape);
   }
 
-  /** Rejects when nothing is left to do in the process, though an input hasn't ended. */
+  /** Rejects when the process has nothing left to do while an input is still running. */
   #starved(): Promise<never> {
     return new Promise((_resolve, reject) => {
       this.#starve = () => reject(new Violation("it waits for something that never comes"));
@@ -162,7 +162,7 @@ class Runner {
       const running = this.#target.run(input);
       if (running !== undefined) {
         await Promise.race([running, this.#starved()]);
-        // Rejections that nobody handles are reported at the end of a turn.
+        // Unhandled rejections are reported at the end of a turn.
         await turn();
       }
       if (this.#escaped.length > 0) throw this.#escaped[0];
@@ -183,7 +183,7 @@ function memoryBytes(): number {
   return heap + external;
 }
 
-/** Removes bytes from a finding's input as long as it fails. */
+/** Removes bytes from a finding's input while it still fails. */
 async function shrunk(runner: Runner, finding: Finding): Promise<Finding> {
   let smallest = finding;
   let left = MAX_SHRINKS;
@@ -199,7 +199,7 @@ async function shrunk(runner: Runner, finding: Finding): Promise<Finding> {
   return smallest;
 }
 
-/** Keeps inputs that reach something new, the shortest first. */
+/** Returns the inputs that add coverage, tried from the shortest. */
 async function minimized(runner: Runner, coverage: Coverage, corpus: readonly Uint8Array[]): Promise<Uint8Array[]> {
   coverage.reset();
   const kept: Uint8Array[] = [];

@@ -1,10 +1,10 @@
 import { Buffer } from "node:buffer";
 import type { Random } from "../../packages/core/src/test-support/random.ts";
 
-/** Bytes at which MessagePack, lengths and counts change their form. */
+/** Bytes at the boundaries of formats in MessagePack, lengths and counts. */
 const EDGES = [0, 1, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc4, 0xc7, 0xca, 0xcb, 0xcf, 0xd3, 0xd9, 0xdc, 0xde, 0xdf, 0xe0, 0xff]; // biome-ignore format: a list
 
-/** Words of the protocol, as MessagePack has them. */
+/** Words of the protocol, encoded as MessagePack. */
 const WORDS: readonly Uint8Array[] = [
   ...["type", "data", "method", "params", "timeout_ms", "meta", "frames", "bytes", "code", "reason", "error", "result"],
   ...["success", "extensions", "scram", "client_info", "output", "input", "progress", "started", "taken", "value"],
@@ -13,7 +13,7 @@ const WORDS: readonly Uint8Array[] = [
 
 const MAX_MUTATIONS = 5;
 
-/** A changed copy of an input; `other` is spliced in at times. */
+/** Returns a mutated copy of an input, in some cases spliced with `other`. */
 export function mutated(input: Uint8Array, other: Uint8Array, random: Random, maxBytes: number): Uint8Array {
   let bytes = Buffer.from(input);
   for (let left = 1 + random.below(MAX_MUTATIONS); left > 0; left -= 1) bytes = mutatedOnce(bytes, other, random);

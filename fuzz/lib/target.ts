@@ -1,11 +1,11 @@
-/** Something that takes bytes from a peer. */
+/** Code under test that processes bytes of a peer. */
 export interface Target {
   readonly name: string;
-  /** Valid inputs to begin with. */
+  /** Valid initial inputs. */
   seeds(): Promise<readonly Uint8Array[]>;
-  /** Inputs that run before V8 is asked what they reached, which takes it some 8 ms. */
+  /** Number of inputs per coverage query to V8, which takes about 8 ms. */
   readonly batch: number;
-  /** Throws, or rejects, if an input does what it may not. */
+  /** Throws or rejects if an input breaks a rule. */
   run(input: Uint8Array): void | Promise<void>;
 }
 

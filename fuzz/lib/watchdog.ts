@@ -1,16 +1,16 @@
 import { Worker } from "node:worker_threads";
 
-/** Longest input that it can report. */
+/** Maximum length of a reported input. */
 const MAX_BYTES = 65_536;
 
-/** Ends the process when one input takes too long, and leaves that input in a file: a loop without end can't be stopped. */
+/** Ends the process if an input takes too long, and writes it to a file, because an infinite loop can't be stopped. */
 export class Watchdog {
-  /** How many inputs have begun and ended, and the length of the input. */
+  /** Number of starts and ends of inputs, and the current input's length. */
   readonly #counts = new Int32Array(new SharedArrayBuffer(8));
   readonly #input = new Uint8Array(new SharedArrayBuffer(MAX_BYTES));
   readonly #worker: Worker;
 
-  /** @param file for the input */
+  /** @param file file to write the input to */
   constructor(limitMs: number, file: string) {
     const shared = { counts: this.#counts, input: this.#input, limitMs, file };
     this.#worker = new Worker(new URL("./watchdog-worker.ts", import.meta.url), { workerData: shared });

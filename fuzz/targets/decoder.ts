@@ -1,4 +1,4 @@
-/** Frames and payloads: bytes → FrameDecoder → PayloadReader, in one piece and cut; values are also written again. */
+/** Frames and payloads: bytes → FrameDecoder → PayloadReader, in one piece and in chunks; values are also re-encoded. */
 import { Buffer } from "node:buffer";
 import { isDeepStrictEqual } from "node:util";
 import { ConduitError } from "../../packages/core/src/errors.ts";
@@ -10,7 +10,7 @@ import { PayloadReader } from "../../packages/core/src/wire/payload-reader.ts";
 import { must, type Target } from "../lib/target.ts";
 
 const MAX_PAYLOAD_BYTES = 64 * 1024;
-/** More than frames of this size need: the decoder's first allocation, and one payload. */
+/** Upper bound for frames of this size: the decoder's initial allocation and one payload. */
 const MAX_HELD_BYTES = 2 * 1024 * 1024;
 const CUTS = [1, 7, 31, 32, 33];
 
@@ -36,7 +36,7 @@ function readings(decoder: FrameDecoder, reader: PayloadReader): unknown[] {
   ];
 }
 
-/** Everything read from these bytes, cut into pieces of this length. */
+/** Reads everything from the bytes, passed in pieces of this length. */
 function readCut(input: Uint8Array, pieceBytes: number, reader: PayloadReader): unknown[] {
   const decoder = new FrameDecoder(MAX_PAYLOAD_BYTES, anyFrameType);
   const seen: unknown[] = [];
@@ -45,7 +45,7 @@ function readCut(input: Uint8Array, pieceBytes: number, reader: PayloadReader): 
     try {
       while (decoder.next()) {
         const { type, flags, correlationHi, correlationLo } = decoder;
-        // Chunks are passed on in the pieces in which they came.
+        // Chunks are passed on in the pieces in which they arrived.
         if (type === 0x0104) continue;
         seen.push([type, flags, correlationHi, correlationLo, ...readings(decoder, reader)]);
       }
@@ -59,13 +59,13 @@ function readCut(input: Uint8Array, pieceBytes: number, reader: PayloadReader): 
   return seen;
 }
 
-/** A value that can be read can be written, and is read as the same. */
+/** Checks that a decoded value can be encoded, and decodes to the same value. */
 function checkValue(input: Uint8Array, reader: PayloadReader): void {
   const read = (bytes: Uint8Array): unknown => reader.readItem(bytes, 0, bytes.length);
   const value = outcomeOf(() => [read(input)]);
   if (typeof value === "string") return;
   const bytes = outcomeOf(() => writer.encodeItem(value).slice());
-  // One level more than the value has.
+  // The encoded array has one more level than the input's value, which may exceed the depth limit.
   if (typeof bytes === "string") must(input.length > 127, `a value can't be written: ${bytes}`);
   else must(isDeepStrictEqual(read(bytes as Uint8Array), value), "a value changes when it is written and read again");
 }

@@ -1,4 +1,4 @@
-/** Logins: a server and a client whose peer sends anything from the first byte on. */
+/** Logins: a server and a client whose peer sends arbitrary bytes from the start. */
 import { Buffer } from "node:buffer";
 import { encode } from "@msgpack/msgpack";
 import { Type } from "../../packages/core/src/testing/raw-frames.ts";
@@ -6,12 +6,12 @@ import type { Target } from "../lib/target.ts";
 import { chunkBytesOf, clientScene, EXTENSIONS, PASSWORD, rawDial, runSteps, serverScene } from "./scene.ts";
 import { frameStep, SETTLE } from "./steps.ts";
 
-/** The first byte says which side is attacked: odd ones a client. */
+/** The first byte selects the attacked side: a client if it is odd. */
 function isClient(input: Uint8Array): boolean {
   return ((input[0] ?? 0) & 4) !== 0;
 }
 
-/** The steps of a raw client that logs in. The server's random bytes are always the same, so it works again. */
+/** Records the steps of a raw client's login. They can be replayed, because the server's random bytes are fixed. */
 async function recordedLogin(): Promise<Uint8Array> {
   const { runtime, server } = await serverScene(65_536);
   const peer = await rawDial(runtime, 8080);
@@ -29,7 +29,7 @@ function request(payload: Readonly<Record<string, unknown>>): Uint8Array {
   return Uint8Array.from([0, ...frameStep({ type: Type.AUTH_REQUEST, payload: encode(payload) }), ...SETTLE]);
 }
 
-/** The answers of a raw server. */
+/** Answers of a raw server. */
 function answers(
   ...frames: readonly (readonly [type: number, payload: Readonly<Record<string, unknown>>])[]
 ): Uint8Array {

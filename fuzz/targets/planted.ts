@@ -1,11 +1,11 @@
-/** A target with a fault, for the test of the fuzzer itself. Chance alone would hardly find it. */
+/** A target with a fault, to test the fuzzer itself. Random inputs would hardly find it. */
 import { ConduitError } from "../../packages/core/src/errors.ts";
 import { message } from "../../packages/core/src/testing/raw-frames.ts";
 import { FrameDecoder } from "../../packages/core/src/wire/frame-decoder.ts";
 import { anyFrameType } from "../../packages/core/src/wire/frame-types.ts";
 import type { Target } from "../lib/target.ts";
 
-/** Throws for frames of one type with a certain flag and bits in their id. */
+/** Throws for frames with a certain type, flag and id bits. */
 function fault({ type, flags, correlationHi, correlationLo }: FrameDecoder): void {
   if (type !== 0x0003) return;
   if ((flags & 0x8000) === 0) return;

@@ -1,4 +1,4 @@
-/** Servers and clients in memory, for inputs that are the steps of their peer. */
+/** In-memory servers and clients; an input contains the steps of their peer. */
 import { setImmediate as turn } from "node:timers/promises";
 import { Client } from "../../packages/core/src/client/client.ts";
 import { ConduitError } from "../../packages/core/src/errors.ts";
@@ -14,9 +14,9 @@ import {
 import { must } from "../lib/target.ts";
 import { type Step, stepsOf } from "./steps.ts";
 
-/** An input may cause so many turns of the event loop; thousands are normal. */
+/** Maximum turns of the event loop per input; thousands are normal. */
 const MAX_TURNS = 200_000;
-/** Longer than all timeouts together. */
+/** Longer than the sum of all timeouts. */
 const END_MS = 400_000;
 
 /** All extensions with small grants. */
@@ -48,11 +48,11 @@ const LIMITS = {
   closeTimeoutMs: 1000,
 };
 
-/** Its second dial is never answered. */
+/** The client's second connect is never answered. */
 const RECONNECT = { attempts: 1, delayMs: 10, jitter: false };
 const RATES = { messagesPerSecond: 100 };
 
-/** A runtime whose random bytes are the same in each run, so that an input repeats. Stops inputs that don't end. */
+/** A runtime with fixed random bytes, so that inputs are reproducible. Stops inputs that don't end. */
 export class FuzzRuntime extends FakeRuntime {
   #count = 0;
   #turns = 0;
@@ -77,7 +77,7 @@ export class FuzzRuntime extends FakeRuntime {
   }
 }
 
-/** Runs the steps of an input as `peer`, beside the application's actions. */
+/** Runs an input's steps as `peer`, along with the application's actions. */
 export async function runSteps(
   runtime: FuzzRuntime,
   peer: MemoryPeer,
@@ -115,7 +115,7 @@ async function runStep(
   }
 }
 
-/** The application's actions may throw errors with a code, such as that of a full send queue. */
+/** Runs an action of the application, which may throw errors with a code, such as for a full send queue. */
 function actAs(act: (action: number) => void, action: number): void {
   try {
     act(action);
@@ -125,13 +125,13 @@ function actAs(act: (action: number) => void, action: number): void {
 }
 
 interface Handlers {
-  /** Ends the oldest handler that waits. */
+  /** Ends the oldest waiting handler. */
   finish(): void;
 }
 
 type Registrar = Pick<Server, "rpc" | "on" | "stream" | "onError">;
 
-/** Methods, messages and streams of every kind. */
+/** Registers methods, messages and streams of every kind. */
 function register(endpoint: Registrar): Handlers {
   const waiting: (() => void)[] = [];
   const wait = (): Promise<string> => new Promise((resolve) => waiting.push(() => resolve("done")));
@@ -160,11 +160,11 @@ export interface ServerScene {
   readonly runtime: FuzzRuntime;
   readonly server: Server;
   act(action: number): void;
-  /** The server must serve others as before, and stop. */
+  /** Checks that the server still serves others, and stops it. */
   end(): Promise<void>;
 }
 
-/** A server with everything on. */
+/** Creates a server with all features enabled. */
 export async function serverScene(maxChunkBytes: number): Promise<ServerScene> {
   const runtime = new FuzzRuntime(maxChunkBytes);
   const options = {
@@ -207,7 +207,7 @@ export async function serverScene(maxChunkBytes: number): Promise<ServerScene> {
   return { runtime, server, act, end };
 }
 
-/** Errors and rejections must have a code. */
+/** Checks that an error or rejection has a code. */
 function checkCode(error: unknown): void {
   if (!(error instanceof ConduitError)) throw error;
 }
@@ -223,14 +223,14 @@ async function check(runtime: FuzzRuntime): Promise<void> {
   await turn();
 }
 
-/** A client of a raw server. */
+/** A client connected to a raw server. */
 export interface ClientScene {
   readonly runtime: FuzzRuntime;
   readonly raw: RawServer;
   readonly client: Client;
   readonly connecting: Promise<unknown>;
   act(action: number): void;
-  /** The client must have settled all that it was asked, and end. */
+  /** Checks that the client has settled everything, and disconnects it. */
   end(): Promise<void>;
 }
 
@@ -276,7 +276,7 @@ export async function clientScene(maxChunkBytes: number): Promise<ClientScene> {
   return { runtime, raw, client, connecting, act, end };
 }
 
-/** How much arrives at once, by an input's first byte. */
+/** Returns the chunk size of received data, selected by the input's first byte. */
 export function chunkBytesOf(first: number): number {
   return [65_536, 1000, 33, 7][first & 3] as number;
 }

@@ -1,4 +1,4 @@
-/** Sessions: a server and a client whose peer has logged in, and sends anything after that. `streams` begins with streams. */
+/** Sessions: a server and a client whose peer sends arbitrary bytes after the login. `streams` starts with open streams. */
 import { Buffer } from "node:buffer";
 import { encode } from "@msgpack/msgpack";
 import { Type } from "../../packages/core/src/testing/raw-frames.ts";
@@ -6,7 +6,7 @@ import type { Target } from "../lib/target.ts";
 import { chunkBytesOf, clientScene, EXTENSIONS, rawClient, runSteps, serverScene } from "./scene.ts";
 import { actStep, advanceStep, frameStep, SETTLE } from "./steps.ts";
 
-/** First bytes: the server is attacked, or the client is. */
+/** Values of the first byte: the server or the client is attacked. */
 const TO_SERVER = 0;
 const TO_CLIENT = 4;
 
@@ -77,7 +77,7 @@ export const session: Target = {
   run,
 };
 
-/** Items of a stream follow each other. */
+/** Encodes stream items, which are concatenated. */
 const items = (...values: readonly unknown[]): Uint8Array => Buffer.concat(values.map((value) => encode(value)));
 
 export const streams: Target = {

@@ -1,6 +1,6 @@
 /**
- * The steps of a peer that misbehaves, as bytes: most changes of such bytes are frames again, and not noise that ends the
- * connection at once.
+ * A byte encoding for the steps of a misbehaving peer: most mutations yield valid frames instead of noise that ends
+ * the connection immediately.
  */
 import { Buffer } from "node:buffer";
 import { rawFrame, Type } from "../../packages/core/src/testing/raw-frames.ts";
@@ -9,11 +9,11 @@ export type Step =
   | { readonly do: "write"; readonly bytes: Uint8Array }
   | { readonly do: "settle" }
   | { readonly do: "advance"; readonly ms: number }
-  /** Something that the stream, or the application on the other side, does. */
+  /** An event of the stream, or an action of the application on the other side. */
   | { readonly do: "act"; readonly action: number };
 
 const TYPES: readonly number[] = [...new Set(Object.values(Type))];
-/** Every frame's flags are among the first and the last ones. */
+/** Possible flags, mostly none or valid ones. */
 const FLAGS = [0, 0, 0, 0, 0, 0x0001, 0x0040, 0x1000, 0x8000, 0x0002, 0x0010, 0x0080];
 const LARGE_IDS: readonly bigint[] = [2n ** 32n, 2n ** 53n, 2n ** 63n, 2n ** 64n - 1n];
 
@@ -22,7 +22,7 @@ const FIRST_SETTLE = 208;
 const FIRST_ADVANCE = 216;
 const FIRST_ACT = 224;
 
-/** At most so many, whatever comes behind them. */
+/** Maximum number of steps; the rest of the input is ignored. */
 const MAX_STEPS = 60;
 
 export function stepsOf(input: Uint8Array): Step[] {
@@ -56,7 +56,7 @@ export function stepsOf(input: Uint8Array): Step[] {
   return steps;
 }
 
-/** The bytes of a step that sends a frame. */
+/** Encodes a step that sends a frame. */
 export function frameStep(frame: {
   readonly type: number;
   readonly payload: Uint8Array;
