@@ -9,7 +9,7 @@ function assembler(maxBytes = 10_000): { readonly all: ChunkAssembler; readonly 
   return { all: new ChunkAssembler(maxBytes, () => lost++), lost: () => lost };
 }
 
-test("chunks leave room for headers within the limit, and make the message again", () => {
+test("chunks leave space for headers within the limit and are reassembled to the message", () => {
   expect(chunks.map(({ bytes }) => bytes.length)).toEqual([300, 300, 300, 100]);
   const { all, lost } = assembler();
   const results = chunks.map(({ header, bytes }) => all.add(header, bytes));
@@ -17,7 +17,7 @@ test("chunks leave room for headers within the limit, and make the message again
   expect(lost()).toBe(0);
 });
 
-test("chunks of several links are put together apart", () => {
+test("chunks of several links are reassembled separately", () => {
   const { all } = assembler();
   const others = [...chunksOf("other:1", payload.subarray(1), 556)];
   const results = chunks.flatMap((chunk, index) =>
@@ -26,7 +26,7 @@ test("chunks of several links are put together apart", () => {
   expect(results.slice(-2)).toEqual([payload, payload.subarray(1)]);
 });
 
-test("a message whose chunk is missing is lost, and counted once", () => {
+test("a message with a missing chunk is lost and counted once", () => {
   const { all, lost } = assembler();
   for (const index of [0, 2, 3]) {
     const { header, bytes } = chunks[index]!;
@@ -35,7 +35,7 @@ test("a message whose chunk is missing is lost, and counted once", () => {
   expect(lost()).toBe(1);
 });
 
-test("an unfinished message is lost when the next one of its link begins", () => {
+test("an unfinished message is lost when its link's next message starts", () => {
   const { all, lost } = assembler();
   all.add(chunks[0]!.header, chunks[0]!.bytes);
   const results = [...chunksOf("link:8", payload, 556)].map(({ header, bytes }) => all.add(header, bytes));
@@ -43,19 +43,19 @@ test("an unfinished message is lost when the next one of its link begins", () =>
   expect(lost()).toBe(1);
 });
 
-test("a node that came in the middle of a message drops the rest, which isn't its loss", () => {
+test("a node that subscribes in the middle of a message drops the rest without counting a loss", () => {
   const { all, lost } = assembler();
   for (const { header, bytes } of chunks.slice(1)) expect(all.add(header, bytes)).toBeNull();
   expect(lost()).toBe(0);
 });
 
-test("a message over the limit takes no memory, and is counted as lost", () => {
+test("a message above the limit takes no memory and is counted as lost", () => {
   const { all, lost } = assembler(999);
   for (const { header, bytes } of chunks) expect(all.add(header, bytes)).toBeNull();
   expect(lost()).toBe(1);
 });
 
-test("a first chunk that claims a large message takes memory for its own bytes only", () => {
+test("a first chunk that announces a large message takes memory only for its own bytes", () => {
   const { all } = assembler(16 * 1024 ** 2);
   const before = process.memoryUsage().arrayBuffers;
   for (let link = 0; link < 100; link++) {
@@ -64,7 +64,7 @@ test("a first chunk that claims a large message takes memory for its own bytes o
   expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(16 * 1024 ** 2);
 });
 
-test("unfinished messages take memory for eight of the largest at most: those without progress are lost first", () => {
+test("unfinished messages take at most the memory of eight largest messages; those without progress are dropped first", () => {
   const { all, lost } = assembler(1000);
   const begun = Array.from({ length: 10 }, (_, link) => [...chunksOf(`link${link}:0`, payload, 756)]);
   const add = (link: number, index: number): Uint8Array | null => {

@@ -50,7 +50,7 @@ test.each([
     "Invalid option tls: isn't for WebSockets: use wss:// and the certificates that the runtime trusts, got true",
   ],
   [{ connect: 5 }, "Invalid option connect: must be a function, got 5"],
-])("invalid options %j are refused with the rule and the value", (options, problem) => {
+])("invalid options %j are rejected with the rule and the value", (options, problem) => {
   expect(problemOf(options)).toBe(problem);
 });
 
@@ -63,7 +63,7 @@ test.each(["http://ada:secret@host", "nats://ada:secret@ho st", "wss://ada:secre
   },
 );
 
-test("an unknown option is refused, and so are no options", () => {
+test("unknown and missing options are rejected", () => {
   expect(problemOf({ sevrers: "nats://host" })).toMatch(
     /^Unknown option sevrers of natsCluster; it has servers, name, user, /,
   );
@@ -80,7 +80,7 @@ test("subjects begin with netconduit and the cluster's name unless another prefi
   expect(parseNatsOptions({ ...needed, subjectPrefix: "chat" }).subjectPrefix).toBe("chat");
 });
 
-test("TLS is demanded by a URL that begins with tls, by true and by options, and refused by false", () => {
+test("TLS is required by a tls:// URL, by true and by options, and disabled by false", () => {
   expect(parseNatsOptions(needed).login.tls).toBeUndefined();
   const checkServerIdentity = expect.any(Function);
   expect(parseNatsOptions({ ...needed, servers: "tls://host" }).login.tls).toEqual({ checkServerIdentity });
@@ -90,13 +90,13 @@ test("TLS is demanded by a URL that begins with tls, by true and by options, and
   expect(parseNatsOptions({ ...needed, tls: false }).login.tls).toBeNull();
 });
 
-test("WebSockets are for a transport that the option connect gives, without options of TLS", () => {
+test("WebSocket URLs require a transport in the option connect and permit no TLS options", () => {
   const connect = async (): Promise<object> => ({});
   const config = parseNatsOptions({ ...needed, servers: ["ws://host:8080", "wss://host"], connect, tls: false });
   expect(config).toMatchObject({ servers: ["ws://host:8080", "wss://host"], connect, login: { tls: null } });
 });
 
-test("options of every cluster are passed on, and none of NATS", () => {
+test("options common to all clusters are passed on, but not those of NATS", () => {
   const { options } = natsCluster({ ...needed, nodeId: "a", heartbeatMs: 500, token: "secret" });
   expect(options).toEqual({ nodeId: "a", heartbeatMs: 500 });
 });

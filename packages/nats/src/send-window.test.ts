@@ -24,7 +24,7 @@ class Scene {
   }
 }
 
-test("what was sent is on its way until NATS answers behind it", async () => {
+test("sent messages are in flight until NATS answers a later request", async () => {
   const scene = new Scene();
   scene.window.sent(600);
   scene.timers[0]!();
@@ -34,7 +34,7 @@ test("what was sent is on its way until NATS answers behind it", async () => {
   expect(scene.window.bytes).toBe(100);
 });
 
-test("a full window has no room, and has it again after an answer", async () => {
+test("a full window has space again after an answer", async () => {
   const scene = new Scene();
   scene.window.sent(600);
   expect(scene.window.hasRoomFor(401)).toBe(false);
@@ -45,11 +45,11 @@ test("a full window has no room, and has it again after an answer", async () => 
   expect(scene.window.hasRoomFor(401)).toBe(true);
 });
 
-test("a message larger than the window passes when nothing else is on its way", () => {
+test("a message larger than the window is sent when nothing else is in flight", () => {
   expect(new Scene().window.hasRoomFor(5000)).toBe(true);
 });
 
-test("the end of the connection tells how many messages NATS hasn't confirmed", async () => {
+test("the connection's end returns the number of messages that NATS hasn't confirmed", async () => {
   const scene = new Scene();
   scene.window.sent(10);
   scene.timers[0]!();
@@ -61,7 +61,7 @@ test("the end of the connection tells how many messages NATS hasn't confirmed", 
   expect(scene.window.bytes).toBe(0);
 });
 
-test("an answer for an earlier connection changes nothing", async () => {
+test("an answer for an earlier connection has no effect", async () => {
   const scene = new Scene();
   scene.window.sent(10);
   scene.timers[0]!();

@@ -18,7 +18,7 @@ function bytesOf({ stats }: Client): number {
   return stats?.bytesReceived ?? 0;
 }
 
-test("A netconduit client hears what is published on another node", async () => {
+test("A netconduit client receives messages published on another node", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, { allowPasswordHash: true }, news);
   const peer = await rawClient(all.runtime, b.port, { extensions: null, passwordHash: true });
@@ -31,7 +31,7 @@ test("A netconduit client hears what is published on another node", async () => 
   expect(message?.payload?.["data"]).toMatchObject({ stream: "news", data: { text: "hello" } });
 });
 
-test("Broadcasts and publishes from another node are compressed for clients that agreed on that, and not for others", async () => {
+test("Broadcasts and publishes from another node are compressed only for clients that agreed on compression", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, { enableCompression: true }, news);
   const [packed, plain] = [await b.join({ enableCompression: true }), await b.join()];
@@ -51,7 +51,7 @@ test("Broadcasts and publishes from another node are compressed for clients that
   expect(forPlain).toBeGreaterThan(2 * text.length);
 });
 
-test("A publish for some subscribers reaches those on other nodes, and isn't taken for a gap", async () => {
+test("A publish to selected subscribers reaches those on other nodes and isn't counted as a gap by the others", async () => {
   const all = clusterScene();
   const [a, b] = await three(all);
   const topics = [a, b].map(({ server }) => server.topic<"news">("news"));
@@ -69,7 +69,7 @@ test("A publish for some subscribers reaches those on other nodes, and isn't tak
   expect(b.server.cluster?.stats.lostReceived).toBe(0);
 });
 
-test("A link that takes no more refuses messages, which is counted and told, and the local clients get them", async () => {
+test("A full link rejects messages, which is counted and reported, and local clients still receive them", async () => {
   const all = clusterScene();
   const [a, b] = await three(all);
   const losses: ClusterLoss[] = [];
@@ -88,7 +88,7 @@ test("A link that takes no more refuses messages, which is counted and told, and
   expect(a.server.cluster?.stats.refused).toBe(2);
 });
 
-test("A slow link keeps the order of one node's messages, whatever they are", async () => {
+test("A slow link keeps the order of one node's messages of all kinds", async () => {
   const all = clusterScene({ delayMs: 200 }, { heartbeatMs: 1000, nodeTimeoutMs: 5000 });
   const [a, b] = await three(all, {}, news);
   await all.runtime.advance(1500);
@@ -105,7 +105,7 @@ test("A slow link keeps the order of one node's messages, whatever they are", as
   expect(heard).toEqual([1, 2, 3, 4]);
 });
 
-test("Losses that a driver reports are told to subscribers, and presence is put right", async () => {
+test("Subscribers are notified of losses reported by a driver, and presence is corrected", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, {}, (server) => {
     server.topic("lobby", { presence: true });
@@ -124,14 +124,14 @@ test("Losses that a driver reports are told to subscribers, and presence is put 
   expect(b.server.cluster?.stats.lostSent).toBe(3);
 });
 
-test("A stream to a client that is on no node fails with CONNECTION_CLOSED", async () => {
+test("A stream to a client that isn't connected to any node fails with CONNECTION_CLOSED", async () => {
   const [a] = await three(clusterScene());
   await expect(a.server.peer("nobody").stream("lines", {}).next()).rejects.toMatchObject({
     code: ErrorCode.CONNECTION_CLOSED,
   });
 });
 
-test("Without a cluster the same calls work on the one server", async () => {
+test("Without a cluster the same calls work on a single server", async () => {
   const runtime = fakeRuntime();
   const { server } = await testServer(runtime, { users: { ada: { password: "a", roles: ["admin"] } } });
   const { client } = testClient(runtime, ADA);
@@ -175,7 +175,7 @@ async function bobOfNoKind() {
   return { all, a, b, heard };
 }
 
-test("The node of the client refuses calls and messages for another kind of clients, and reports the message", async () => {
+test("The client's node rejects calls and messages for another kind of client, and reports the message", async () => {
   const { all, a, b, heard } = await bobOfNoKind();
   const reported: unknown[] = [];
   b.server.onError((error, { stage }) => reported.push([stage, (error as { code?: number }).code]));
@@ -188,7 +188,7 @@ test("The node of the client refuses calls and messages for another kind of clie
   expect(reported).toEqual([["cluster", ErrorCode.PEER_UNSUPPORTED]]);
 });
 
-test("The node of the client refuses what is carried out once for another kind of clients", async () => {
+test("The client's node rejects calls with once and messages with ack for another kind of client", async () => {
   const { a, b, heard } = await bobOfNoKind();
   const peer = a.server.peer(firstIdOf(b));
   const refusal = { code: ErrorCode.PEER_UNSUPPORTED };
@@ -197,7 +197,7 @@ test("The node of the client refuses what is carried out once for another kind o
   expect(heard).toEqual([]);
 });
 
-test("Presence that exceeds a small maxMessageBytes is reported, and neither the link nor other topics suffer", async () => {
+test("Presence that exceeds a small maxMessageBytes is reported without affecting the link or other topics", async () => {
   const all = clusterScene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
   const errors: { readonly code?: number }[] = [];
   const [a, b] = await three(all, { maxMessageBytes: 1024 }, (server) => {
@@ -227,7 +227,7 @@ test("Presence that exceeds a small maxMessageBytes is reported, and neither the
   expect(a.server.cluster?.nodes.length).toBe(3);
 });
 
-test("A message for a connection that has ended meanwhile counts as lost on its node, which says who sent it", async () => {
+test("A message for a connection that has just ended counts as lost on its node, whose report names the sender", async () => {
   const all = clusterScene();
   const [a, b] = await three(all);
   const client = await b.join();

@@ -16,7 +16,7 @@ import { outcome } from "../test-support/peers.ts";
 import { taken } from "../test-support/topic-scene.ts";
 import type { ClusterLoss } from "./cluster.ts";
 
-test("Nodes meet when they start, and leave when they stop", async () => {
+test("Nodes join the cluster when they start and leave it when they stop", async () => {
   const all = scene();
   const [a, b, c] = await three(all);
   expect(idsOf(a)).toEqual(["a", "b", "c"]);
@@ -28,7 +28,7 @@ test("Nodes meet when they start, and leave when they stop", async () => {
   expect(b.server.cluster?.state).toBe("disconnected");
 });
 
-test("A node that isn't heard any more is gone after nodeTimeoutMs, and has joined anew when it is heard again", async () => {
+test("A node without heartbeats leaves after nodeTimeoutMs and joins again with its next heartbeat", async () => {
   const all = scene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
   const [a] = await three(all);
   const events: string[] = [];
@@ -44,7 +44,7 @@ test("A node that isn't heard any more is gone after nodeTimeoutMs, and has join
   expect(events).toEqual(["c timeout", "c joined"]);
 });
 
-test("A broadcast reaches the clients of all nodes, and is encoded once", async () => {
+test("A broadcast reaches the clients of all nodes and is encoded once", async () => {
   const all = scene();
   const [a, b, c] = await three(all);
   const heard: string[] = [];
@@ -106,7 +106,7 @@ test("A predicate needs local: true in a cluster", async () => {
   );
 });
 
-test("A message for a connection or a user reaches it on whatever node it is", async () => {
+test("A message for a connection or a user reaches it on any node", async () => {
   const all = scene();
   const [a, b] = await three(all);
   const heard: unknown[] = [];
@@ -121,7 +121,7 @@ test("A message for a connection or a user reaches it on whatever node it is", a
   expect(heard.sort()).toEqual([1, 2, 3]);
 });
 
-test("A node without connections of a user receives nothing of what is sent to the user", async () => {
+test("A node without connections of a user receives none of the user's messages", async () => {
   const all = scene();
   const [a, b] = await three(all);
   await b.join(ADA);
@@ -132,7 +132,7 @@ test("A node without connections of a user receives nothing of what is sent to t
   expect(all.cluster.received.get("c")).toBe(before);
 });
 
-test("A broadcast for the subscribers of a topic reaches no node without any", async () => {
+test("A broadcast to a topic's subscribers isn't sent to nodes without subscribers", async () => {
   const all = scene();
   const [a, b] = await three(all, {}, (server) => {
     server.topic("news");
@@ -148,7 +148,7 @@ test("A broadcast for the subscribers of a topic reaches no node without any", a
   expect([heard, all.cluster.received.get("c")]).toEqual([[1], before]);
 });
 
-test("A connection on another node is called by its id, with its errors, metadata, timeout and cancellation", async () => {
+test("A connection on another node can be called by its id, with errors, metadata, timeout and cancellation", async () => {
   const all = scene();
   const [a, b] = await three(all);
   const client = await b.join();
@@ -180,7 +180,7 @@ test("A connection on another node is called by its id, with its errors, metadat
   expect(late.error?.code).toBe(ErrorCode.TIMEOUT);
 });
 
-test("A call to a connection fails at once when its node is gone, and if no node has it", async () => {
+test("A call to a connection fails immediately when its node leaves or no node has the connection", async () => {
   const all = scene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
   const [a, b] = await three(all);
   const client = await b.join();
@@ -199,7 +199,7 @@ test("A call to a connection fails at once when its node is gone, and if no node
   }
 });
 
-test("Counts and lists name the nodes that didn't answer", async () => {
+test("Counts and lists contain the ids of nodes that didn't answer", async () => {
   const all = scene({}, { heartbeatMs: 10_000, nodeTimeoutMs: 60_000, answerTimeoutMs: 200 });
   const [a, b, c] = await three(all);
   await a.join(ADA);
@@ -215,7 +215,7 @@ test("Counts and lists name the nodes that didn't answer", async () => {
   expect(count.value).toEqual({ count: 3, missing: ["c"], isAlone: false });
 });
 
-test("Connections are listed page by page over all nodes", async () => {
+test("Connections of all nodes are listed page by page", async () => {
   const all = scene();
   const [a, b, c] = await three(all);
   for (const node of [a, b, c]) for (let n = 0; n < 3; n += 1) await node.join(ADA);
@@ -233,7 +233,7 @@ test("Connections are listed page by page over all nodes", async () => {
   expect(seen.map((text) => text.slice(0, 1)).join("")).toBe("aaabbbccc");
 });
 
-test("A user is set on all nodes, with the roles and claims, and without the password", async () => {
+test("setUser() sets a user with roles and claims on all nodes, without sending the password", async () => {
   const all = scene();
   const [a, b] = await three(all);
   const dana = { username: "dana", password: "secret of dana" };
@@ -252,14 +252,14 @@ test("A user is set on all nodes, with the roles and claims, and without the pas
 test.each([
   ["can't be encoded", { secret: Symbol("s") }, ErrorCode.UNSERIALIZABLE],
   ["are larger than the link takes", { text: "x".repeat(2000) }, ErrorCode.MESSAGE_TOO_LARGE],
-])("A user whose claims %s is set nowhere", async (_what, claims, code) => {
+])("A user whose claims %s isn't set on any node", async (_what, claims, code) => {
   const all = scene({ maxPayloadBytes: 2048 });
   const [a] = await three(all);
   await expect(a.server.setUser("ada", { password: "new", claims })).rejects.toMatchObject({ code });
   await a.join(ADA);
 });
 
-test("A user isn't set on a node that has no users, which is named", async () => {
+test("A user isn't set on a node without users, and the result names this node", async () => {
   const all = scene();
   const a = await all.node("a");
   await all.node("b", { users: undefined, password: "of all" });
@@ -267,7 +267,7 @@ test("A user isn't set on a node that has no users, which is named", async () =>
   expect(await a.server.setUser("ada", { password: "new" })).toEqual({ missing: ["b"], isAlone: false });
 });
 
-test("A change of a user that a node makes before it has met the others reaches them", async () => {
+test("A user change made by a node before it has discovered the others reaches them", async () => {
   const all = scene({ delayMs: 50 });
   const b = await all.node("b");
   const a = await all.node("a");
@@ -277,7 +277,7 @@ test("A change of a user that a node makes before it has met the others reaches 
   await b.join({ username: "dana", password: "new" });
 });
 
-test("A revoked user is disconnected everywhere", async () => {
+test("A revoked user is disconnected from all nodes", async () => {
   const all = scene();
   const [a, b, c] = await three(all);
   const reasons: (number | undefined)[] = [];
@@ -292,7 +292,7 @@ test("A revoked user is disconnected everywhere", async () => {
   expect(again.error?.code).toBe(ErrorCode.AUTH_FAILED);
 });
 
-test("A topic's messages reach subscribers on all nodes, each publisher's in order, and none arrives twice", async () => {
+test("A topic's messages reach subscribers on all nodes once, in each publisher's order", async () => {
   const all = scene();
   const [a, b, c] = await three(all, {}, (server) => {
     server.topic("numbers", { publish: true });
@@ -314,7 +314,7 @@ test("A topic's messages reach subscribers on all nodes, each publisher's in ord
   }
 });
 
-test("A node without subscribers receives nothing of a topic, and has one subscription for many", async () => {
+test("A node receives a topic only while it has subscribers, by one subscription for all of them", async () => {
   const all = scene();
   const [a, b, c] = await three(all, {}, (server) => {
     server.topics("room:*", { authorize: () => true, publish: true });
@@ -338,7 +338,7 @@ test("A node without subscribers receives nothing of a topic, and has one subscr
   expect(b.server.cluster?.stats.topics).toBe(0);
 });
 
-test("A client that subscribes again and again doesn't make other nodes tell who is there each time", async () => {
+test("A client that subscribes repeatedly doesn't make other nodes send their members each time", async () => {
   const all = scene();
   const [a, b] = await three(all, {}, (server) => {
     server.topic("lobby", { presence: true });
@@ -359,7 +359,7 @@ test("A client that subscribes again and again doesn't make other nodes tell who
   expect(last.presence?.size).toBe(4);
 });
 
-test("Presence shows the subscribers of all nodes, and those of a node that is gone are gone", async () => {
+test("Presence contains the subscribers of all nodes until their node leaves", async () => {
   const all = scene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
   const [a, b, c] = await three(all, {}, (server) => {
     server.topic("lobby", { presence: true, authorize: ({ user }) => ({ user: user.name }) });
@@ -384,7 +384,7 @@ test("Presence shows the subscribers of all nodes, and those of a node that is g
   expect(users()).toEqual(["ada", "ada"]);
 });
 
-test("A link that is lost leaves the local node at work, and losses are counted and told", async () => {
+test("A node continues to work locally after losing its link, and losses are counted and reported", async () => {
   const all = scene();
   const [a, b] = await three(all, {}, (server) => {
     server.topic("numbers");
@@ -413,7 +413,7 @@ test("A link that is lost leaves the local node at work, and losses are counted 
   expect(heard).toEqual([1, 2]);
 });
 
-test("A subscriber hears that it may have missed messages when its node's link was lost", async () => {
+test("A subscriber is notified of possibly missed messages after its node's link was lost", async () => {
   const all = scene();
   const [a, b] = await three(all, {}, (server) => {
     server.topic("numbers", { publish: true, history: { messages: 10 } });
@@ -438,7 +438,7 @@ test("A subscriber hears that it may have missed messages when its node's link w
   expect(returning.recovered).toBe(false);
 });
 
-test("A message that got lost between nodes is noticed by the next one of the same publisher", async () => {
+test("A message lost between nodes is detected with the same publisher's next message", async () => {
   const all = scene();
   const [a, b] = await three(all, {}, (server) => {
     server.topic("numbers", { publish: true });
@@ -459,7 +459,7 @@ test("A message that got lost between nodes is noticed by the next one of the sa
   expect(losses).toEqual([{ direction: "received", count: 1, reason: "gap", node: "b", topic: "numbers" }]);
 });
 
-test("A node that was killed and starts again leaves nobody behind", async () => {
+test("Members of a killed node don't remain after it restarts", async () => {
   const all = scene({}, { heartbeatMs: 100, nodeTimeoutMs: 100_000 });
   const prepare = (server: Server): void => {
     server.topic("lobby", { presence: true });
@@ -486,7 +486,7 @@ test("A node that was killed and starts again leaves nobody behind", async () =>
   expect(await a.server.count()).toMatchObject({ count: 1, missing: [] });
 });
 
-test("Two nodes with one id: the one that started first leaves the cluster and goes on alone", async () => {
+test("If two nodes have the same id, the older one leaves the cluster and continues alone", async () => {
   const all = scene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
   const first = await all.node("same");
   const reasons: (number | undefined)[] = [];
@@ -501,7 +501,7 @@ test("Two nodes with one id: the one that started first leaves the cluster and g
   await first.join();
 });
 
-test("Messages larger than the link takes are refused with a code before anything is sent", async () => {
+test("Messages that exceed the link's limit are rejected with a code before anything is sent", async () => {
   const all = scene({ maxPayloadBytes: 8192 });
   const [a, b] = await three(all, {}, (server) => {
     server.topic("big");

@@ -10,7 +10,7 @@ import { clusterStore } from "./cluster-store.ts";
 
 const resume = () => ({ store: clusterStore() });
 
-test("A call with a key is carried out once, on whatever node it comes again", async () => {
+test("A call with a key is executed once, even if it is repeated on another node", async () => {
   const all = clusterScene();
   const charged: string[] = [];
   const prepare = (server: Server): void => {
@@ -27,7 +27,7 @@ test("A call with a key is carried out once, on whatever node it comes again", a
   expect(charged).toEqual(["5 by a"]);
 });
 
-test("A server without the option cluster can't have the store of a cluster", () => {
+test("A server without the option cluster can't use a cluster store", () => {
   expect(() => new Server({ password: "secret123", port: 0, resume: resume() }, fakeRuntime())).toThrow(
     expect.objectContaining({
       code: ErrorCode.INVALID_CONFIG,
@@ -36,7 +36,7 @@ test("A server without the option cluster can't have the store of a cluster", ()
   );
 });
 
-test("A store keeps, replaces, lists and forgets values, for all nodes", async () => {
+test("A store keeps, replaces, lists and deletes values for all nodes", async () => {
   const all = clusterScene();
   const stores = { a: clusterStore(), b: clusterStore() };
   await all.node("a", { resume: { store: stores.a } });
@@ -71,7 +71,7 @@ async function twoStores() {
 test.each([
   ["longer", MINUTE_MS, LONG_MS],
   ["shorter", LONG_MS, MINUTE_MS],
-])("A value that is put for a %s time replaces the earlier one, for all nodes", async (_time, firstMs, secondMs) => {
+])("A value put with a %s lifetime replaces the earlier value for all nodes", async (_time, firstMs, secondMs) => {
   const { a, b } = await twoStores();
   await a.put("x/1", Uint8Array.of(1), firstMs);
   await b.put("x/1", Uint8Array.of(2), secondMs);
@@ -81,7 +81,7 @@ test.each([
 test.each([
   ["longer", MINUTE_MS, LONG_MS],
   ["shorter", LONG_MS, MINUTE_MS],
-])("A key isn't created for a %s time while it has a value", async (_time, firstMs, secondMs) => {
+])("create() with a %s lifetime fails while the key has a value", async (_time, firstMs, secondMs) => {
   const { all, a, b } = await twoStores();
   expect(await a.create("x/1", Uint8Array.of(1), firstMs)).toBe(true);
   expect(await b.create("x/1", Uint8Array.of(2), secondMs)).toBe(false);
@@ -92,7 +92,7 @@ test.each([
   expect(await b.create("x/1", Uint8Array.of(3), secondMs)).toBe(true);
 });
 
-test("A store rejects while the link is down, without a cluster, and if another server has it", async () => {
+test("A store rejects while the link is down, without a cluster, and if it belongs to another server", async () => {
   const all = clusterScene();
   const store = clusterStore();
   await expect(store.get("x")).rejects.toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
@@ -105,7 +105,7 @@ test("A store rejects while the link is down, without a cluster, and if another 
   });
 });
 
-test("A message with ack is handled once, also if its sender tries another node", async () => {
+test("A message with ack is handled once, even if its sender retries on another node", async () => {
   const all = clusterScene();
   const handled: unknown[] = [];
   const prepare = (server: Server): void => {
@@ -119,7 +119,7 @@ test("A message with ack is handled once, also if its sender tries another node"
   expect(handled).toEqual([7]);
 });
 
-test("A call carried out while its node was cut off isn't carried out again on another node, which gives the answer", async () => {
+test("A call executed while its node was cut off isn't executed again on another node, which returns the stored answer", async () => {
   const all = clusterScene();
   const ran: string[] = [];
   const prepare = (server: Server): void => {
@@ -150,7 +150,7 @@ test("A call carried out while its node was cut off isn't carried out again on a
   expect(ran).toEqual(["call by a", "order by a"]);
 });
 
-test("A session goes on on another node when its own is lost: what was handled isn't handled again, the rest is", async () => {
+test("A session of a lost node continues on another node, which handles only messages that weren't handled before", async () => {
   const all = clusterScene();
   const { runtime } = all;
   const first: unknown[] = [];
@@ -184,7 +184,7 @@ test("A session goes on on another node when its own is lost: what was handled i
   expect(resumed).toEqual([{ replayed: 3, lost: 0, restarted: true }]);
 });
 
-test("A node that is started anew with its id doesn't wait for its former run", async () => {
+test("A node that restarts with the same id doesn't wait for its former run", async () => {
   const all = clusterScene();
   const { runtime } = all;
   const a = await all.node("a", { port: 9000, resume: resume() });
@@ -206,7 +206,7 @@ test("A node that is started anew with its id doesn't wait for its former run", 
   expect(resumed).toEqual([{ replayed: 0, lost: 0, restarted: true }]);
 });
 
-test("A client that comes to another node while its own still has the session takes it from there", async () => {
+test("A client that reconnects to another node takes over the session that its former node still has", async () => {
   const all = clusterScene();
   const { runtime } = all;
   const [atA, atB]: unknown[][] = [[], []];
@@ -242,7 +242,7 @@ test("A client that comes to another node while its own still has the session ta
   expect(atB).toEqual([2, 3, 4]);
 });
 
-test("A session is taken from the node that has it: no other one is asked or waited for", async () => {
+test("A session is requested only from the node that has it, without waiting for others", async () => {
   const all = clusterScene();
   const { runtime } = all;
   const [a, b] = [await all.node("a", { resume: resume() }), await all.node("b", { resume: resume() })];
@@ -261,7 +261,7 @@ test("A session is taken from the node that has it: no other one is asked or wai
   expect([a.server.connectionCount, b.server.connectionCount]).toEqual([0, 1]);
 });
 
-test("A node whose link is down keeps the session of a client that goes on elsewhere: both handle its messages, except those with ack", async () => {
+test("If a node's link is down, it and the client's new node both handle the session's messages, except those with ack", async () => {
   const all = clusterScene();
   const { runtime } = all;
   const handled: Record<string, unknown[]> = { a: [], b: [] };
@@ -309,7 +309,7 @@ test("A node whose link is down keeps the session of a client that goes on elsew
   expect(ends).toEqual([`a ${ErrorCode.SESSION_EXPIRED}`]);
 });
 
-test("A client of a node that stops goes to another node, and nothing is lost or handled twice", async () => {
+test("A client of a stopping node moves to another node, and no message is lost or handled twice", async () => {
   const all = clusterScene();
   const { runtime } = all;
   const handled: unknown[] = [];

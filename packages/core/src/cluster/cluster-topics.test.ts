@@ -81,7 +81,7 @@ function scene(own: readonly PresenceEntry[] = []) {
   return { runtime, topics, topic, sent, missed, others, receive, interruptions: () => interruptions };
 }
 
-test("Presence of more people than fit into one message arrives whole", () => {
+test("Presence with more members than fit in one message arrives completely", () => {
   const people = Array.from({ length: 1200 }, (_, n): PresenceEntry => [`id${n}`, null]);
   const [here, there] = [scene(people), scene()];
   here.receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"] });
@@ -104,7 +104,7 @@ function answerInParts() {
 const QUESTION = { to: { kind: "node", name: "b" }, kind: EnvelopeKind.PRESENCE_QUESTION, head: { topics: ["t"] } };
 
 test.each([0, 1, 2])(
-  "The loss of part %d of a presence is noticed, and the node is asked once more at each heartbeat",
+  "The loss of part %d of a snapshot is detected, and the request is repeated at each heartbeat",
   (lost) => {
     const parts = answerInParts();
     const { topics, sent, others, receive } = scene();
@@ -122,7 +122,7 @@ test.each([0, 1, 2])(
   },
 );
 
-test("The loss of a part of a change of presence is noticed by its next part", () => {
+test("The loss of a part of a presence change is detected with its next part", () => {
   const { sent, receive } = scene();
   const part = (index: number): Record<string, unknown> => ({
     topic: "t",
@@ -137,14 +137,14 @@ test("The loss of a part of a change of presence is noticed by its next part", (
   expect(sent).toEqual([QUESTION]);
 });
 
-test("The loss of the last part of a change of presence is noticed by the position before the next heartbeat", () => {
+test("The loss of the last part of a presence change is detected with the position before the next heartbeat", () => {
   const { sent, receive } = scene();
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 1, part: 0, parts: 2, joined: [], left: [] });
   receive(EnvelopeKind.POSITION, { topic: "t", i: 0, count: 0, beat: 1, change: 1 });
   expect(sent).toEqual([QUESTION]);
 });
 
-test("A change of presence that doesn't follow on the last one makes the node ask for all", () => {
+test("A presence change that doesn't follow the previous one makes the node request a snapshot", () => {
   const { sent, others, receive } = scene();
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 1, joined: [["x", null]], left: [] });
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 3, joined: [["z", null]], left: [] });
@@ -166,13 +166,13 @@ test("A change of presence that doesn't follow on the last one makes the node as
   expect([...others]).toEqual(["x", "y", "z"]);
 });
 
-test("Presence of a run that isn't known to be alive is ignored", () => {
+test("Presence of an unknown run is ignored", () => {
   const { others, receive } = scene();
   receive(EnvelopeKind.PRESENCE, { topic: "t", i: 1, joined: [["x", null]], left: [] }, { ...B, epoch: "old" });
   expect(others.size).toBe(0);
 });
 
-test("Changes of presence are gathered, and somebody who came and went in between is told as gone", async () => {
+test("Presence changes are combined, and a member that joined and left in between is sent as having left", async () => {
   const { runtime, topics, topic, sent } = scene();
   topics.presence.changed(topic, "x", ["x", null]);
   topics.presence.changed(topic, "y", ["y", "ada"]);
@@ -183,7 +183,7 @@ test("Changes of presence are gathered, and somebody who came and went in betwee
   topics.close(topic);
 });
 
-test("Messages of each publisher are counted, and a publisher that begins anew isn't a gap", () => {
+test("Messages are counted per publisher, and a publisher that restarts isn't a gap", () => {
   const { receive, missed, interruptions } = scene();
   const publish = (i: number, from = B): void => receive(EnvelopeKind.PUBLISH, { topic: "t", i }, from);
   for (const i of [5, 6, 7]) publish(i);
@@ -196,7 +196,7 @@ test("Messages of each publisher are counted, and a publisher that begins anew i
   expect([missed, interruptions()]).toEqual([[2], 1]);
 });
 
-test("Subscribers hear once of an outage after which messages of several nodes are missing", async () => {
+test("Subscribers are notified once of an outage in which several nodes' messages were missed", async () => {
   const { runtime, topics, interruptions } = scene();
   const heardAtMs = runtime.now();
   await runtime.advance(5000);
@@ -206,7 +206,7 @@ test("Subscribers hear once of an outage after which messages of several nodes a
   expect(interruptions()).toBe(1);
 });
 
-test("Subscribers hear again of a node that was heard after they had heard of an outage", async () => {
+test("Subscribers are notified again of a loss from a node that has sent messages since the last notification", async () => {
   const { runtime, topics, interruptions } = scene();
   topics.missedFrom(A, runtime.now() - 5000);
   const heardAtMs = runtime.now();
@@ -215,7 +215,7 @@ test("Subscribers hear again of a node that was heard after they had heard of an
   expect(interruptions()).toBe(2);
 });
 
-test("The question who is in a topic is repeated once, behind the second heartbeat, with what is known already", () => {
+test("The request for a topic's members is repeated once, after the second heartbeat, with what is already known", () => {
   const { topics, sent, receive } = scene();
   const C = { ...A, id: "c", epoch: "ec" };
   topics.publishPositions(1);
@@ -236,7 +236,7 @@ test("The question who is in a topic is repeated once, behind the second heartbe
   expect(sent).toHaveLength(1);
 });
 
-test("The question isn't repeated for a topic that isn't received any more", () => {
+test("The request isn't repeated for a topic that is no longer received", () => {
   const { topics, topic, sent } = scene();
   topics.publishPositions(1);
   topics.close(topic);
@@ -244,7 +244,7 @@ test("The question isn't repeated for a topic that isn't received any more", () 
   expect(sent).toEqual([]);
 });
 
-test("A node answers a repeated question only if the other one hasn't got its last change", () => {
+test("A node answers a repeated request only if the other node doesn't have its latest change", () => {
   const { sent, receive } = scene([["x", null]]);
   receive(EnvelopeKind.PRESENCE_QUESTION, { topics: ["t"], known: { ea: 0, eb: 7 } });
   expect(sent).toEqual([]);

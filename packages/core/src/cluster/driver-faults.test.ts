@@ -42,7 +42,7 @@ async function stop(all: Awaited<ReturnType<typeof scene>>["all"], { server }: T
   return stopped.state;
 }
 
-test("A publish that throws counts as refused and is reported; heartbeats go on, and calls settle", async () => {
+test("A publish that throws counts as rejected and is reported; heartbeats continue and calls settle", async () => {
   let isBroken = false;
   const { all, a, b, errors } = await scene((link) => ({
     publish(address, payload) {
@@ -68,7 +68,7 @@ test("A publish that throws counts as refused and is reported; heartbeats go on,
   expect(await stop(all, a)).toBe("resolved");
 });
 
-test("A close that rejects is reported, and the server stops; so it is when another node replaces this one", async () => {
+test("A close that rejects is reported and doesn't prevent the server's stop or replacement", async () => {
   const { all, a, errors } = await scene(() => ({ close: () => Promise.reject(BROKEN) }));
   expect(await stop(all, a)).toBe("resolved");
   expect(errors).toEqual([BROKEN]);

@@ -27,7 +27,7 @@ test("A durable topic needs an engine with logs", async () => {
   await expect(client.publish("orders", 1)).rejects.toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
 });
 
-test("A client of a node that has left the cluster isn't subscribed to durable topics until that starts again", async () => {
+test("A client of a node that has left the cluster isn't subscribed to durable topics until the node restarts", async () => {
   const all = clusterScene();
   const first = await all.node("same", {}, orders);
   const client = await first.join();
@@ -72,7 +72,7 @@ test("A server reports that a durable topic can't be read, except while its link
   expect(subscribed.state).toBe("pending");
 });
 
-test("Subscribers on all nodes get one order, and a client that publishes hears when it is stored", async () => {
+test("Subscribers on all nodes receive the same order, and a client's publish resolves when the message is stored", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, {}, orders);
   const [atA, atB] = [(await a.join()).subscribe("orders"), (await b.join()).subscribe("orders")];
@@ -85,7 +85,7 @@ test("Subscribers on all nodes get one order, and a client that publishes hears 
   expect(await taken(atB)).toEqual(items);
 });
 
-test("A subscriber that comes back to another node continues at its position", async () => {
+test("A subscriber that reconnects to another node continues at its position", async () => {
   const all = clusterScene();
   const [a, b, c] = await three(all, {}, orders);
   const first = (await a.join()).subscribe("orders");
@@ -103,7 +103,7 @@ test("A subscriber that comes back to another node continues at its position", a
   expect([await taken(second), second.recovered]).toEqual([[5, 6, 7, 8, 9], true]);
 });
 
-test("append() resolves with the place behind the message, and appends a message with an id once", async () => {
+test("append() resolves with the position after the message, and appends a message with an id once", async () => {
   const all = clusterScene();
   const a = await all.node("a");
   const topic = a.server.topic<"orders">("orders", DURABLE);
@@ -117,7 +117,7 @@ test("append() resolves with the place behind the message, and appends a message
   expect(topic.position).toBe(place);
 });
 
-test("While the link is down, publishing is refused with a code; afterwards subscribers have missed nothing", async () => {
+test("While the link is down, publishing is rejected with a code; afterwards subscribers haven't missed anything", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, {}, orders);
   const client = await a.join();
@@ -151,7 +151,7 @@ test("A client that subscribes while the link is down is subscribed when it retu
   expect(ready.state).toBe("resolved");
 });
 
-test("When the engine has lost its data, subscribers hear that they may have missed something, and go on", async () => {
+test("When the engine has lost its data, subscribers are notified of possibly missed messages and continue", async () => {
   const all = clusterScene();
   const a = await all.node("a", {}, orders);
   const client = await a.join();
@@ -169,7 +169,7 @@ test("When the engine has lost its data, subscribers hear that they may have mis
   expect(returning.recovered).toBe(false);
 });
 
-test("A client that may not subscribe opens no log", async () => {
+test("A client without permission to subscribe doesn't cause a log to be opened", async () => {
   const all = clusterScene();
   const a = await all.node("a", {}, (server) => {
     server.topics("room:*", { ...DURABLE, authorize: () => false });
@@ -179,7 +179,7 @@ test("A client that may not subscribe opens no log", async () => {
   expect(a.server.cluster?.stats.topics).toBe(0);
 });
 
-test("A topic of a durable pattern is read again, with its history, after its last subscriber has left", async () => {
+test("A topic of a durable pattern is read again with its history after its last subscriber has left", async () => {
   const all = clusterScene();
   const a = await all.node("a", {}, (server) => {
     server.topics("room:*", { publish: true, retain: 2, history: { durable: true }, authorize: () => true });
@@ -208,7 +208,7 @@ test("publish() to a durable topic that can't be stored is reported", async () =
   expect(errors).toEqual(["cluster", "orders", ErrorCode.CLUSTER_UNAVAILABLE]);
 });
 
-test("Messages that exceed this node's maxMessageBytes are reported, merged, and counted, and subscribers go on behind them", async () => {
+test("Messages that exceed this node's maxMessageBytes are counted and reported together, and subscribers continue after them", async () => {
   const all = clusterScene();
   const a = await all.node("a", {}, orders);
   const b = await all.node("b", { maxMessageBytes: 1024 }, orders);
@@ -267,7 +267,7 @@ function waiting(newest = 1) {
   return { runtime, durable, topic, reads: () => reads };
 }
 
-test("A topic that is closed and opened again and again is read five times at once, and then once a second", async () => {
+test("A topic that is closed and opened repeatedly is read five times immediately and then once per second", async () => {
   const { runtime, durable, topic, reads } = waiting(0);
   for (let n = 0; n < 100; n += 1) {
     const opened = outcome(durable.open(topic));

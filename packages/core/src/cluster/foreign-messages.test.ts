@@ -45,7 +45,7 @@ test("A message of another version or of an unknown kind is dropped and counted"
   expect([heard, stats()]).toMatchObject([[1], { unknown: 2, malformed: 0 }]);
 });
 
-test("A user that isn't valid isn't set", async () => {
+test("An invalid user isn't set", async () => {
   const { all, a, send } = await scene();
   for (const [user, set] of [
     ["ada", null],
@@ -60,7 +60,7 @@ test("A user that isn't valid isn't set", async () => {
   await all.runtime.settle();
 });
 
-test("Words about streams that aren't open are ignored, and those that can't be read are counted", async () => {
+test("Messages about unknown streams are ignored, and malformed ones are counted", async () => {
   const { send, stats } = await scene();
   for (const is of ["item", "taken", "at", "end", "stop", "progress", "later"]) {
     await send(envelope(EnvelopeKind.STREAM, { id: 7, is, i: 1 }));
@@ -70,13 +70,13 @@ test("Words about streams that aren't open are ignored, and those that can't be 
   expect(stats()?.malformed).toBe(1);
 });
 
-test("Keys of a head that this version doesn't know are ignored", async () => {
+test("Unknown keys in a head are ignored", async () => {
   const { heard, send } = await scene();
   await send(envelope(EnvelopeKind.BROADCAST, { type: "news", later: { a: [1] } }));
   expect(heard).toEqual([1]);
 });
 
-test("Messages that are cut short, or have fields of other types, are dropped and counted", async () => {
+test("Messages that are truncated or have fields of the wrong type are dropped and counted", async () => {
   const { a, heard, send, stats } = await scene();
   const good = envelope(EnvelopeKind.BROADCAST, { type: "news" });
   const bad = [
@@ -101,7 +101,7 @@ test("Messages that are cut short, or have fields of other types, are dropped an
   expect([heard, stats()]).toMatchObject([[], { malformed: bad.length, unknown: 0 }]);
 });
 
-test("Calls and questions that can't be understood are answered with an error, and do no harm", async () => {
+test("Malformed calls and requests are answered with an error and have no effect", async () => {
   const { a, all, send, stats } = await scene();
   await send(envelope(EnvelopeKind.CALL, { id: 1, to: "nobody", what: "call", name: "x", ms: 10 }));
   await send(envelope(EnvelopeKind.CALL, { id: 2, to: 5 }));
@@ -113,7 +113,7 @@ test("Calls and questions that can't be understood are answered with an error, a
   expect(await a.server.count()).toMatchObject({ count: 1 });
 });
 
-test("A call of a kind that this node doesn't know is refused with a code, and reaches no handler", async () => {
+test("A call of an unknown kind is rejected with a code and doesn't reach a handler", async () => {
   const { a, all, heard } = await scene();
   const link = await rawLink(all);
   const answers: unknown[] = [];

@@ -31,7 +31,7 @@ function scene() {
   return { runtime, events, membership, hear };
 }
 
-test("A node that was restarted on a machine whose clock is behind joins when its former run isn't heard any more", async () => {
+test("A node restarted on a machine with a slow clock joins after its former run has timed out", async () => {
   const { runtime, events, membership, hear } = scene();
   hear("b", "first", 5000);
   for (let beat = 0; beat < 5; beat += 1) {
@@ -42,7 +42,7 @@ test("A node that was restarted on a machine whose clock is behind joins when it
   expect(membership.isCurrent({ id: "b", epoch: "second", link: 0 })).toBe(true);
 });
 
-test("Late messages of a former run, after a later one was heard, don't bring it back when the later one is gone", async () => {
+test("Late messages of a former run don't restore it after a later run has joined and left", async () => {
   const { runtime, events, membership, hear } = scene();
   hear("b", "first", 4000);
   hear("b", "second", 5000);
@@ -82,7 +82,7 @@ function stoppableScene() {
   return { runtime, membership, events, heard, standStill };
 }
 
-test("A process that stood still waits for one more heartbeat before it takes others for gone", async () => {
+test("A process that was stopped waits for one more heartbeat before it considers other nodes dead", async () => {
   const { runtime, events, heard, standStill, membership } = stoppableScene();
   heard("b", "b1", 1);
   standStill(10_000);
@@ -96,7 +96,7 @@ test("A process that stood still waits for one more heartbeat before it takes ot
   membership.stop();
 });
 
-test("A gap in the numbers of heartbeats shows that messages are missing; answers to a greeting have none", () => {
+test("A gap in the heartbeats' numbers reveals missing messages; answers to a greeting have no number", () => {
   const { events, heard, membership } = stoppableScene();
   heard("b", "b1", 1, 0);
   heard("b", "b1", 1, 7);
@@ -108,7 +108,7 @@ test("A gap in the numbers of heartbeats shows that messages are missing; answer
   membership.stop();
 });
 
-test("the later of two runs with one id counts, on all nodes alike, and one that has left doesn't come back", () => {
+test("all nodes accept the later of two runs with the same id, and a run that has left doesn't return", () => {
   const { events, heard, membership } = stoppableScene();
   heard("b", "b2", 2);
   heard("b", "b1", 1);
@@ -123,7 +123,7 @@ test("the later of two runs with one id counts, on all nodes alike, and one that
   membership.stop();
 });
 
-test("A later run with this node's own id replaces it, an earlier one doesn't", () => {
+test("A later run with this node's own id replaces this node; an earlier run doesn't", () => {
   const { events, heard, membership } = stoppableScene();
   heard("self", "s0", 99);
   heard("self", "s1", 100);
@@ -133,7 +133,7 @@ test("A later run with this node's own id replaces it, an earlier one doesn't", 
   membership.stop();
 });
 
-test("A run that comes back after it was silent is missing messages if the numbers of its heartbeats have a gap", async () => {
+test("A run that returns after silence has lost messages if its heartbeats' numbers have a gap", async () => {
   const { runtime, events, heard, membership } = stoppableScene();
   heard("b", "b1", 1, 7);
   await runtime.advance(700);
@@ -148,7 +148,7 @@ test("A run that comes back after it was silent is missing messages if the numbe
   membership.stop();
 });
 
-test("A late message over a former link of a run doesn't count", async () => {
+test("A late message from a run's former link is ignored", async () => {
   const { runtime, events, heard, membership } = stoppableScene();
   const isCurrent = (link: number): boolean => membership.isCurrent({ id: "b", epoch: "b1", link });
   heard("b", "b1", 1, 1, 0);

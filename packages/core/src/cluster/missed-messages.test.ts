@@ -41,7 +41,7 @@ async function positionAfterOne(all: ClusterScene, subscriber: Client, publisher
 }
 
 test.each([[200], [1000]])(
-  "After a partition of %d ms, subscribers hear that they may have missed messages",
+  "After a partition of %d ms, subscribers are notified of possibly missed messages",
   async (ms) => {
     const all = clusterScene({}, LIMITS);
     const [a, b] = await three(all, {}, plain);
@@ -59,7 +59,7 @@ test.each([[200], [1000]])(
   },
 );
 
-test("The first message after a partition, before any heartbeat, shows that others are missing, also from a node that had been gone", async () => {
+test("The first message after a partition, before any heartbeat, reveals the loss of earlier ones, even if its node had left", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all, {}, plain);
   const publisher = await b.join();
@@ -80,7 +80,7 @@ test("The first message after a partition, before any heartbeat, shows that othe
   expect(subscription.position?.split(":")[0]).toBe(atFirst);
 });
 
-test("A topic that had no subscribers on a node for a while isn't continued there", async () => {
+test("A position isn't recovered on a node on which the topic had no subscribers for a while", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, {}, plain);
   const [client, publisher] = [await a.join(), await b.join()];
@@ -91,7 +91,7 @@ test("A topic that had no subscribers on a node for a while isn't continued ther
   expect(await isRecovered(client, position)).toBe(false);
 });
 
-test("Topics aren't continued on a server that was stopped and started again", async () => {
+test("Positions aren't recovered on a server that was stopped and restarted", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, {}, kept);
   const [client, publisher] = [await a.join(), await b.join()];
@@ -104,7 +104,7 @@ test("Topics aren't continued on a server that was stopped and started again", a
   expect(await isRecovered(await a.join(), position)).toBe(false);
 });
 
-test("Subscribers of a node that is replaced hear that they may miss messages", async () => {
+test("Subscribers of a replaced node are notified that they may miss messages", async () => {
   const all = clusterScene();
   const [a, b] = await three(all, {}, kept);
   const client = await a.join();
@@ -116,7 +116,7 @@ test("Subscribers of a node that is replaced hear that they may miss messages", 
   expect(await isRecovered(client, position)).toBe(false);
 });
 
-test("Durable subscriptions of a node that is replaced end with CLUSTER_UNAVAILABLE", async () => {
+test("Durable subscriptions of a replaced node end with CLUSTER_UNAVAILABLE", async () => {
   const durable = (server: Server) => void server.topic("orders", { history: { messages: 10, durable: true } });
   const all = clusterScene();
   const [a] = await three(all, {}, durable);
@@ -134,7 +134,7 @@ test.each([
   ["shorter than a heartbeat", 0],
   ["of some heartbeats", 250],
 ])(
-  "Somebody who leaves while the link is down, and is the last there, is gone elsewhere after a cut %s",
+  "A topic's last member that leaves while the link is down is removed on other nodes after a cut %s",
   async (_cut, ms) => {
     const all = clusterScene({}, LIMITS);
     const [a, b] = await three(all, {}, withPresence);
@@ -151,7 +151,7 @@ test.each([
   },
 );
 
-test("A node that is asked for a topic that it doesn't have any more says that nobody is there", async () => {
+test("A node answers a request for a topic that it no longer has with an empty list of members", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all, {}, withPresence);
   const [atA, atB] = [(await a.join()).subscribe("room"), (await b.join()).subscribe("room")];
@@ -205,7 +205,7 @@ async function settled() {
   return { all, a, subscription, publisher, hasMissed: () => epochOf(subscription.position) !== before };
 }
 
-test("The loss of a publisher's first message is noticed, also if no other follows", async () => {
+test("The loss of a publisher's first message is detected, even if no other follows", async () => {
   const { all, a, publisher, hasMissed } = await settled();
   all.cluster.dropNext(1);
   await publisher.publish("news", 1);
@@ -213,7 +213,7 @@ test("The loss of a publisher's first message is noticed, also if no other follo
   expect([hasMissed(), a.server.cluster?.stats.lostReceived]).toEqual([true, 1]);
 });
 
-test("The loss of a publisher's first message is noticed by the next heartbeat if others follow, and counted once", async () => {
+test("The loss of a publisher's first message is detected with the next heartbeat if others follow, and counted once", async () => {
   const { all, a, subscription, publisher } = await settled();
   all.cluster.dropNext(1);
   for (const n of [1, 2, 3]) await publisher.publish("news", n);
@@ -222,7 +222,7 @@ test("The loss of a publisher's first message is noticed by the next heartbeat i
   expect(a.server.cluster?.stats.lostReceived).toBe(1);
 });
 
-test("The loss of a publisher's last message is noticed by the next heartbeat", async () => {
+test("The loss of a publisher's last message is detected with the next heartbeat", async () => {
   const { all, a, publisher } = await settled();
   await publisher.publish("news", 1);
   await all.runtime.advance(200);
@@ -262,7 +262,7 @@ test.each([1, 2, 3, 4, 5])(
   },
 );
 
-test("A change of presence that got lost is put right after the next heartbeat", async () => {
+test("A lost presence change is corrected after the next heartbeat", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all, {}, withPresence);
   const [here, client] = [(await a.join()).subscribe("room"), await b.join()];
@@ -299,7 +299,7 @@ test.each([["question"], ["answer"]])(
   },
 );
 
-test("Messages that exceed this node's maxMessageBytes are lost for its clients: they are counted and told, and reported once a second", async () => {
+test("Messages that exceed this node's maxMessageBytes are lost for its clients: they are counted, clients are notified, and errors are reported once per second", async () => {
   const all = clusterScene({}, LIMITS);
   const losses: ClusterLoss[] = [];
   const errors: { code: number; message: string; count?: number }[] = [];
@@ -364,7 +364,7 @@ function holding(driver: ClusterDriver) {
   return { network, driver: { ...driver, start } };
 }
 
-test("A message that the network kept back until its node had another link is dropped, and counted: it would be out of order", async () => {
+test("A message that the network delayed until its node had another link is dropped and counted, because it is out of order", async () => {
   const all = clusterScene({}, LIMITS);
   const { network, driver } = holding(all.cluster.driver({ nodeId: "a", ...LIMITS }));
   const a = await all.node("a", { cluster: driver }, plain);

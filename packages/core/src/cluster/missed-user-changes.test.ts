@@ -10,7 +10,7 @@ function usersOf(missed: MissedUserChanges, epoch: string): string[] {
   return missed.take(epoch, 100_000, true).map(({ user }) => user);
 }
 
-test("A change is asked about once, again when it is unanswered, and no more once it is confirmed", () => {
+test("A change is sent once, again if unanswered, and not after it was confirmed", () => {
   const missed = new MissedUserChanges();
   const number = missed.add("ada", USER, AT, ["a", "b"]);
   expect(missed.take("a", 10, false)).toEqual([]);
@@ -21,7 +21,7 @@ test("A change is asked about once, again when it is unanswered, and no more onc
   expect([usersOf(missed, "a"), usersOf(missed, "b")]).toEqual([[], ["ada"]]);
 });
 
-test("An answer about an earlier change doesn't concern a later one, which has the revocation of the earlier one", () => {
+test("An answer for an earlier change doesn't confirm a later one, which includes the earlier revocation", () => {
   const missed = new MissedUserChanges();
   const revoked = missed.add("ada", null, AT, ["a"]);
   missed.add("ada", USER, LATER, ["a"]);
@@ -32,7 +32,7 @@ test("An answer about an earlier change doesn't concern a later one, which has t
   expect(missed.take("a", 10, true)).toMatchObject([{ user: "ada", revokedAt: AT, set: USER, at: LATER }]);
 });
 
-test("Changes of a run that is over are forgotten, and of too many the oldest; a run is asked about some at a time", () => {
+test("Changes for an ended run are dropped, as are the oldest above the limit; a run gets a limited number at a time", () => {
   const missed = new MissedUserChanges();
   missed.add("ada", null, AT, ["a", "b"]);
   missed.forget("a");

@@ -55,7 +55,7 @@ function counting(ends: string[], item: (n: number) => unknown = (n) => n) {
 }
 
 describe("a stream of a connection on another node", () => {
-  test("brings the items of the handler in order, and its end", async () => {
+  test("delivers the handler's items in order and the end", async () => {
     const { peer } = await scene((client) => {
       client.stream("count", async function* ({ to }, { meta }) {
         for (let n = 1; n <= Number(to); n += 1) yield { n, at: new Date(n), bytes: new Uint8Array([n]), meta };
@@ -68,12 +68,12 @@ describe("a stream of a connection on another node", () => {
     );
   });
 
-  test("is read as a web stream, too", async () => {
+  test("can be read as a web stream", async () => {
     const { peer } = await scene((client) => client.stream("two", () => ["a", "b"]));
     expect((await read(peer.stream("two").readable)).items).toEqual(["a", "b"]);
   });
 
-  test("throws the handler's error behind the items before it, as from a client of this node", async () => {
+  test("throws the handler's error after the preceding items, as from a client of this node", async () => {
     const { peer } = await scene((client) => {
       client.stream("half", async function* () {
         yield 1;
@@ -102,7 +102,7 @@ describe("a stream of a connection on another node", () => {
     expect(ends.at(-1)).toBe("closed");
   });
 
-  test("stops a producer that nobody reads, and lets it go on as items are taken", async () => {
+  test("pauses a producer without a reader, and resumes it as items are consumed", async () => {
     const ends: string[] = [];
     const big = (n: number): unknown => ({ n, text: "x".repeat(16 * KIB) });
     const { peer, settle } = await scene((client) => client.stream("big", counting(ends, big)));
@@ -120,7 +120,7 @@ describe("a stream of a connection on another node", () => {
     await stream.return?.();
   });
 
-  test("stops a producer of small items after about a thousand, and goes on", async () => {
+  test("pauses a producer of small items after about a thousand, and resumes it", async () => {
     const ends: string[] = [];
     const { peer, settle } = await scene((client) => {
       client.stream("count", function* () {
@@ -156,7 +156,7 @@ describe("a stream of a connection on another node", () => {
     );
   });
 
-  test("fails if an item is larger than the link takes, behind the items before it", async () => {
+  test("fails after the preceding items if an item exceeds the link's limit", async () => {
     const { all, peer } = await scene((client) => {
       client.stream("large", async function* () {
         yield 1;
@@ -180,7 +180,7 @@ describe("a stream of a connection on another node", () => {
     expect(ends.at(-1)).toBe("closed");
   });
 
-  test("ends with CANCELLED by its signal and with TIMEOUT by its time, and the producer ends, too", async () => {
+  test("ends with CANCELLED by its signal or with TIMEOUT, and ends the producer", async () => {
     for (const code of [ErrorCode.CANCELLED, ErrorCode.TIMEOUT]) {
       const reasons: unknown[] = [];
       const { all, peer } = await scene((client) => {
@@ -201,7 +201,7 @@ describe("a stream of a connection on another node", () => {
     }
   });
 
-  test("isn't opened with a signal that has fired, or with invalid options", async () => {
+  test("isn't opened with an aborted signal or invalid options", async () => {
     const { peer } = await scene((client) => client.stream("two", () => ["a", "b"]));
     const failure = async (options: object) => (await read(peer.stream("two", {}, options))).error;
     expect(await failure({ signal: AbortSignal.abort() })).toMatchObject({ code: ErrorCode.CANCELLED });
@@ -210,14 +210,14 @@ describe("a stream of a connection on another node", () => {
     }
   });
 
-  test("answers several readers in the order in which they asked", async () => {
+  test("answers several readers in the order of their requests", async () => {
     const { peer } = await scene((client) => client.stream("two", () => ["a", "b"]));
     const stream = peer.stream("two");
     const steps = await Promise.all([stream.next(), stream.next(), stream.next()]);
     expect(steps.map(({ value }) => value)).toEqual(["a", "b", undefined]);
   });
 
-  test("answers a reader that waits when another one leaves", async () => {
+  test("answers a waiting reader when another leaves", async () => {
     const { peer, settle } = await scene((client) => {
       client.stream("never", (_params, { signal }) => {
         return (async function* () {
@@ -236,7 +236,7 @@ describe("a stream of a connection on another node", () => {
 });
 
 describe("an input of a call of a connection on another node", () => {
-  test("is read by the handler, and the call has its result", async () => {
+  test("is read by the handler, and the call returns its result", async () => {
     const { peer } = await scene((client) => {
       client.rpc({ name: "sum", input: v.number() }, async (_params, { input }) => {
         let sum = 0;
@@ -251,7 +251,7 @@ describe("an input of a call of a connection on another node", () => {
     });
   });
 
-  test("and an output go on side by side", async () => {
+  test("and an output run concurrently", async () => {
     const { peer } = await scene((client) => {
       client.stream({ name: "shout", input: v.string() }, async function* (_params, { input }) {
         for await (const line of input) yield line.toUpperCase();
@@ -272,7 +272,7 @@ describe("an input of a call of a connection on another node", () => {
     expect(heard).toEqual(["ONE", "TWO"]);
   });
 
-  test("isn't read if there is no handler for it, and is closed", async () => {
+  test("is closed without being read if there is no handler", async () => {
     const log: string[] = [];
     const { peer, settle } = await scene();
     const call = outcome(peer.call("missing", {}, { input: watched(log) }));
@@ -280,7 +280,7 @@ describe("an input of a call of a connection on another node", () => {
     expect([call.error?.code, log]).toEqual([ErrorCode.METHOD_NOT_FOUND, ["closed"]]);
   });
 
-  test("is closed when the handler takes no more of it", async () => {
+  test("is closed when the handler stops reading", async () => {
     const ends: string[] = [];
     const { peer, settle } = await scene((client) => {
       client.rpc({ name: "first", input: v.number() }, async (_params, { input }) => {
@@ -293,7 +293,7 @@ describe("an input of a call of a connection on another node", () => {
     expect(ends.at(-1)).toBe("closed");
   });
 
-  test("stops while the handler takes nothing", async () => {
+  test("pauses while the handler doesn't read", async () => {
     const [ends, held] = [[] as string[], gate()];
     const big = (): unknown => "x".repeat(16 * KIB);
     const { peer, settle } = await scene((client) => {
@@ -353,7 +353,7 @@ describe("an input of a call of a connection on another node", () => {
     await expect(peer.call("missing", {}, { input: source })).rejects.toBe(broken);
   });
 
-  test("ends with the call that gave up, and the handler's loop throws CANCELLED", async () => {
+  test("ends when the call is cancelled, and the handler's loop throws CANCELLED", async () => {
     const [ends, heard]: [string[], unknown[]] = [[], []];
     const { peer, settle } = await scene((client) => {
       client.rpc({ name: "sum", input: true }, async (_params, { input }) => {
@@ -398,7 +398,7 @@ function watched(log: string[]) {
   };
 }
 
-test("The progress of a call on another node is heard, and a listener's error is reported", async () => {
+test("The progress of a call on another node reaches the listener, and a listener's error is reported", async () => {
   const errors: unknown[] = [];
   const { a, peer } = await scene((client) => {
     client.rpc("work", async (_params, context) => {
@@ -420,7 +420,7 @@ test("The progress of a call on another node is heard, and a listener's error is
 });
 
 describe("a stream between nodes", () => {
-  test("fails when the node is gone, behind the items that arrived, and the producer ends, too", async () => {
+  test("fails after the received items when the node leaves, and the producer ends", async () => {
     const ends: string[] = [];
     const { all, peer } = await scene((client) => {
       client.stream("wait", async function* (_params, { signal }) {
@@ -437,7 +437,7 @@ describe("a stream between nodes", () => {
     expect(ends).toEqual(["aborted"]);
   });
 
-  test("fails when an item is lost, and isn't continued behind it", async () => {
+  test("fails when an item is lost, and doesn't continue after it", async () => {
     const held = [gate(), gate()];
     const { all, peer, settle } = await scene((client) => {
       client.stream("three", async function* () {
@@ -458,7 +458,7 @@ describe("a stream between nodes", () => {
     expect(await read(stream)).toMatchObject({ items: [1], error: { code: ErrorCode.NODE_UNAVAILABLE } });
   });
 
-  test("fails when its last item is lost: by its end, and by the other node's next sign of life if it doesn't end", async () => {
+  test("fails when its last item is lost: at its end, or at the other node's next heartbeat if it doesn't end", async () => {
     for (const isEndless of [false, true]) {
       const held = gate();
       const { all, peer, settle } = await scene((client) => {
@@ -479,7 +479,7 @@ describe("a stream between nodes", () => {
     }
   });
 
-  test("goes on after a lost word on how much was taken", async () => {
+  test("continues after an acknowledgement of consumed items was lost", async () => {
     const ends: string[] = [];
     const big = (n: number): unknown => ({ n, text: "x".repeat(100 * KIB) });
     const { all, peer, settle } = await scene((client) => client.stream("big", counting(ends, big)));
@@ -520,7 +520,7 @@ describe("a stream between nodes", () => {
     return { all, heard, held, begin, settle };
   }
 
-  test("starts its input after a lost word that the handler wants it", async () => {
+  test("starts its input although the handler's request for it was lost", async () => {
     const { all, heard, held, begin, settle } = await heldInput();
     for (const { open } of held) open();
     const received = (): number => all.cluster.received.get("b") ?? 0;
@@ -553,7 +553,7 @@ describe("a stream between nodes", () => {
     expect(heard).toEqual(at === 0 ? [1, ErrorCode.INTERNAL] : [1, 2, ErrorCode.INTERNAL]);
   });
 
-  test("closes its source also if the word that the handler takes no more is lost", async () => {
+  test("closes its source even if the message that the handler stopped reading is lost", async () => {
     const [ends, held, over] = [[] as string[], gate(), gate()];
     const { all, peer, settle } = await scene((client) => {
       client.rpc({ name: "first", input: true }, async (_params, { input }) => {
@@ -584,7 +584,7 @@ describe("a stream between nodes", () => {
     expect([call.value, ends]).toEqual(["first", ["closed"]]);
   });
 
-  test("closes its source also if the word that an item was lost is lost itself, and the handler goes on", async () => {
+  test("closes its source even if the report of a lost item is lost and the handler continues", async () => {
     const [ends, held, over] = [[] as string[], gate(), gate()];
     const { all, peer, settle } = await scene((client) => {
       client.rpc({ name: "all", input: true }, async (_params, { input }) => {
@@ -624,7 +624,7 @@ describe("a stream between nodes", () => {
     expect(call.state).not.toBe("pending");
   });
 
-  test("ends with CLUSTER_UNAVAILABLE or NODE_UNAVAILABLE when the link of its node is cut", async () => {
+  test("ends with CLUSTER_UNAVAILABLE or NODE_UNAVAILABLE when its node's link is cut", async () => {
     const { all, heard, held, begin, settle } = await heldInput();
     const call = begin();
     await settle();
@@ -637,7 +637,7 @@ describe("a stream between nodes", () => {
     expect(heard.slice(0, 2)).toEqual([1, ErrorCode.CANCELLED]);
   });
 
-  test("costs nothing once it is over", async () => {
+  test("leaves no resources behind after its end", async () => {
     const { all, peer } = await scene((client) => {
       client.stream({ name: "echo", input: true }, async function* (_params, { input }) {
         yield* input;
@@ -657,7 +657,7 @@ describe("a stream between nodes", () => {
   });
 });
 
-test("A stream goes to this node's own client directly, and to none if no node has the connection", async () => {
+test("A stream goes directly to this node's own client, and to no client if no node has the connection", async () => {
   const all = clusterScene({}, LIMITS);
   const [a] = await three(all);
   const client = await a.join();
@@ -677,7 +677,7 @@ test("A stream goes to this node's own client directly, and to none if no node h
   await expect(peer.call("sum", {}, { input: [1, 2] })).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
 });
 
-test("A time limit with a fraction, as the option parent makes, or above all integers holds on the other node", async () => {
+test("A fractional timeout, as set by the option parent, or one above all integers applies on the other node", async () => {
   const { a, all, peer } = await scene((client) => {
     client.rpc("one", () => 1);
     client.stream("two", () => [1, 2]);
@@ -694,7 +694,7 @@ test("A time limit with a fraction, as the option parent makes, or above all int
   expect(late.error?.code).toBe(ErrorCode.TIMEOUT);
 });
 
-test("A stream, an input and progress for another kind of clients are refused by the node of the client", async () => {
+test("A stream, an input and progress for another kind of client are rejected by the client's node", async () => {
   const all = clusterScene({}, LIMITS);
   const contract = { client: {}, clients: { device: { methods: { record: {} } } } };
   const [a, b] = await three(all, { contract });

@@ -76,7 +76,7 @@ function membership() {
   return { runtime, known };
 }
 
-test("the last 10,000 runs of nodes that are over are remembered", () => {
+test("the last 10,000 ended runs of nodes are remembered", () => {
   const { known } = membership();
   const runs = numbered(10_001, (n) => ({ id: "b", epoch: `${n}`, link: 0 }));
   for (const run of runs) known.leaveReceived(run);
@@ -142,7 +142,7 @@ function topicsOfANode() {
   return { topics: new ClusterTopics(host, durable), topic, link, published, missed, closed, runtime };
 }
 
-test("10,000 closed topics wait until the others can be told that nobody is there, of more the latest", () => {
+test("at most the 10,000 latest closed topics wait until other nodes can be notified that they have no members", () => {
   const { topics, topic, link, published } = topicsOfANode();
   link.result = "disconnected";
   const names = numbered(10_001, (n) => `topic ${n}`);
@@ -171,7 +171,7 @@ test("an id or a user in a topic has at most 256 characters", () => {
   expect(() => receive(["a", "b".repeat(257)])).toThrow(isMalformed);
 });
 
-test("a topic's messages of 1,000 runs of nodes are counted, of more those of the latest", () => {
+test("a topic's messages are counted for the latest 1,000 runs of nodes", () => {
   const { topics, topic, missed } = topicsOfANode();
   topics.open(topic("t"));
   const runs = numbered(1001, (n) => `run${n}`);
@@ -185,7 +185,7 @@ test("a topic's messages of 1,000 runs of nodes are counted, of more those of th
   expect(missed).toEqual(runs.slice(1).reverse());
 });
 
-test("the messages of 10,000 topics are numbered, and a topic of more begins anew", () => {
+test("the messages of 10,000 topics are numbered, and numbering restarts for topics above that", () => {
   const { topics, published } = topicsOfANode();
   const publish = (n: number): void => topics.publish(`topic ${n}`, new EncodedValue(BYTES), null);
   for (let n = 0; n <= 10_000; n += 1) publish(n);
@@ -194,7 +194,7 @@ test("the messages of 10,000 topics are numbered, and a topic of more begins ane
   expect(published.map(({ i }) => i)).toEqual([2, 1]);
 });
 
-test("1,000 logs stay open for publishing, and the one that was used the longest time ago closes", async () => {
+test("1,000 logs stay open for publishing; above that the least recently used closes", async () => {
   const { topics, closed, runtime } = topicsOfANode();
   const limits = { messages: 1, bytes: 1, ageMs: 1 };
   const names = numbered(1000, (n) => `topic ${n}`);
@@ -240,7 +240,7 @@ test("a page for another node has at most 1,000 connections", async () => {
   expect(pages).toEqual([10, 1000, 1000]);
 });
 
-test("a node is told 1,000 changes of users at a heartbeat, and the others at the next one", async () => {
+test("a node is sent 1,000 user changes at a heartbeat, and the rest at the next", async () => {
   const { runtime, questions, other, asked } = questionsOfANode();
   const users = numbered(1500, (n) => `user${n}`);
   for (const user of users) void questions.setUser(user, {} as VerifiedUser);
@@ -252,7 +252,7 @@ test("a node is told 1,000 changes of users at a heartbeat, and the others at th
   expect(asked).toEqual(users);
 });
 
-test("a message that doesn't fit with its head is refused before anybody gets it", async () => {
+test("a message that doesn't fit with its head is rejected before it is sent to any node", async () => {
   const all = clusterScene({ maxPayloadBytes: 5000 });
   const nodes = [await all.node("a"), await all.node("b")] as const;
   const [news] = nodes.map(({ server }) => server.topic<string>("news"));

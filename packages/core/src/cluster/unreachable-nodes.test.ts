@@ -15,7 +15,7 @@ import { outcome } from "../test-support/peers.ts";
 
 const LIMITS = { heartbeatMs: 100, nodeTimeoutMs: 300 };
 
-test("A user who is revoked while a node is cut off is disconnected there when the node is back", async () => {
+test("A user revoked while a node is cut off is disconnected there when the node returns", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   await b.join(BOB);
@@ -29,7 +29,7 @@ test("A user who is revoked while a node is cut off is disconnected there when t
   await expect(b.join(BOB)).rejects.toThrow();
 });
 
-test("A user who is revoked by a node that is cut off is disconnected elsewhere when that node is back", async () => {
+test("A user revoked by a node that is cut off is disconnected from the others when that node returns", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   await b.join(BOB);
@@ -52,7 +52,7 @@ async function isIn(node: TestNode, username: string, password: string): Promise
   }
 }
 
-test("A user who was changed while a node is cut off is changed there when the node is back", async () => {
+test("A user changed while a node is cut off is changed there when the node returns", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   await b.join(BOB);
@@ -71,7 +71,7 @@ test("A user who was changed while a node is cut off is changed there when the n
   expect(b.server.connectionCount).toBe(2);
 });
 
-test("A user who was revoked and set anew while a node is cut off loses the former connections there, and can log in", async () => {
+test("A user revoked and set again while a node is cut off loses the former connections there and can log in", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   await b.join(BOB);
@@ -87,7 +87,7 @@ test("A user who was revoked and set anew while a node is cut off loses the form
   expect(b.server.connectionCount).toBe(1);
 });
 
-test("A revocation that a node has lost reaches it before the user is set anew", async () => {
+test("A revocation lost on its way to a node reaches it before the user is set again", async () => {
   const all = clusterScene({}, { ...LIMITS, answerTimeoutMs: 500 });
   const [a, b] = await three(all);
   await b.join(BOB);
@@ -110,7 +110,7 @@ test("A revocation that a node has lost reaches it before the user is set anew",
   expect(b.server.connectionCount).toBe(1);
 });
 
-test("A revocation that a living node has lost reaches it, and is then told no more", async () => {
+test("A revocation lost on its way to a live node is sent again until it is confirmed", async () => {
   const all = clusterScene({}, { ...LIMITS, answerTimeoutMs: 200 });
   const [a, b] = await three(all);
   await b.join(BOB);
@@ -123,7 +123,7 @@ test("A revocation that a living node has lost reaches it, and is then told no m
   expect(await isIn(b, "bob", "new")).toBe(true);
 });
 
-test("A revocation that is lost again when a node is back is told again", async () => {
+test("A revocation that is lost again when a node returns is sent again", async () => {
   const all = clusterScene({}, { ...LIMITS, answerTimeoutMs: 200 });
   const [a, b] = await three(all);
   await b.join(BOB);
@@ -142,7 +142,7 @@ test("A revocation that is lost again when a node is back is told again", async 
   expect(b.server.connectionCount).toBe(0);
 });
 
-test("Changes that can't be sent when a node comes back are sent when it comes back again", async () => {
+test("Changes that can't be sent when a node returns are sent when it next returns", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   await b.join(BOB);
@@ -167,7 +167,7 @@ test("Changes that can't be sent when a node comes back are sent when it comes b
   expect(await isIn(b, "bob", "new")).toBe(true);
 });
 
-test("A count names nodes that were lost a short time ago, and a node that has stopped isn't missing", async () => {
+test("A count names nodes that were lost recently, but not nodes that have stopped", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   all.cluster.partition(["a", "b"], ["c"]);
@@ -190,7 +190,7 @@ test.each([
   ["has details that can't be encoded", { details: { deep: deep() } }, "denied"],
   ["has a message with half a surrogate", {}, "half: \ud800"],
   ["is larger than a message may be", { details: { text: "x".repeat(4000) } }, "y".repeat(200)],
-])("An error of a handler for another node's call that %s arrives by its code", async (_what, options, message) => {
+])("An error of a handler for another node's call that %s arrives with its code", async (_what, options, message) => {
   const all = clusterScene();
   const [a, b] = await three(all, { maxMessageBytes: 4096 });
   const client = await b.join(ADA);
@@ -221,7 +221,7 @@ async function longCall(all: ClusterScene, beforeCall: () => void = () => undefi
   return { call, held, run, giveUp: () => controller.abort() };
 }
 
-test("A call without a time limit whose answer got lost in a cut ends with NODE_UNAVAILABLE, though both nodes live", async () => {
+test("A call without a timeout whose answer was lost in a cut ends with NODE_UNAVAILABLE, although both nodes are live", async () => {
   const all = clusterScene({}, LIMITS);
   const { call, held } = await longCall(all);
   all.cluster.cut("b");
@@ -235,14 +235,14 @@ test("A call without a time limit whose answer got lost in a cut ends with NODE_
   expect(call.error?.message).toContain("it or its answer was lost between the nodes");
 });
 
-test("A call without a time limit that got lost itself ends with NODE_UNAVAILABLE, too", async () => {
+test("A lost call without a timeout ends with NODE_UNAVAILABLE", async () => {
   const all = clusterScene({}, LIMITS);
   const { call } = await longCall(all, () => all.cluster.dropNext(1));
   await all.runtime.advance(600);
   expect(call.error?.code).toBe(ErrorCode.NODE_UNAVAILABLE);
 });
 
-test("A call without a time limit that takes long is answered, also after a cut", async () => {
+test("A long-running call without a timeout is answered, even after a cut", async () => {
   const all = clusterScene({}, LIMITS);
   const { call, held } = await longCall(all);
   await all.runtime.advance(2000);
@@ -255,7 +255,7 @@ test("A call without a time limit that takes long is answered, also after a cut"
   expect(call).toMatchObject({ state: "resolved", value: "done" });
 });
 
-test("A method stops when the caller on another node gives up, also if that message is lost", async () => {
+test("A method is cancelled when the caller on another node cancels, even if that message is lost", async () => {
   const all = clusterScene({}, LIMITS);
   const { call, run, giveUp } = await longCall(all);
   all.cluster.dropNext(1);
@@ -267,7 +267,7 @@ test("A method stops when the caller on another node gives up, also if that mess
   expect(run.signal?.aborted).toBe(true);
 });
 
-test("Methods that run for long are asked about in parts, and go on as long as they are wanted", async () => {
+test("Long-running methods are checked in parts and continue while their callers wait", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   const client = await b.join();
@@ -284,7 +284,7 @@ test("Methods that run for long are asked about in parts, and go on as long as t
   expect(calls.filter(({ state }) => state === "resolved").length).toBe(1200);
 });
 
-test("Calls that ran when a node was replaced aren't asked about after its next start", async () => {
+test("Calls that were running when a node was replaced aren't checked after its next start", async () => {
   const all = clusterScene({}, LIMITS);
   const perSecond = async (): Promise<number> => {
     await all.runtime.advance(1000);
@@ -310,7 +310,7 @@ test("Calls that ran when a node was replaced aren't asked about after its next 
   expect(await perSecond()).toBeLessThanOrEqual(idle);
 });
 
-test("More calls than fit into one question with a small maxMessageBytes are asked about, too", async () => {
+test("More calls than fit in one request with a small maxMessageBytes are all checked", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all, { maxMessageBytes: 1024 });
   const client = await b.join();
@@ -333,23 +333,26 @@ test("More calls than fit into one question with a small maxMessageBytes are ask
 test.each([
   { first: "a", last: "b" },
   { first: "b", last: "a" },
-])("Of two changes by nodes that are cut off from each other, the last counts on all: that of $last", async (order) => {
-  const all = clusterScene({}, LIMITS);
-  const [a, b, c] = await three(all);
-  const byName: Record<string, TestNode> = { a, b };
-  all.cluster.partition(["a", "c"], ["b"]);
-  await all.runtime.advance(1000);
-  await byName[order.first]?.server.setUser("bob", { password: "first" });
-  await all.runtime.advance(1000);
-  await byName[order.last]?.server.setUser("bob", { password: "last" });
-  all.cluster.partition();
-  await all.runtime.advance(500);
-  for (const node of [a, b, c]) {
-    expect([await isIn(node, "bob", "first"), await isIn(node, "bob", "last")]).toEqual([false, true]);
-  }
-});
+])(
+  "Of two changes by nodes that are cut off from each other, all nodes apply the last: that of $last",
+  async (order) => {
+    const all = clusterScene({}, LIMITS);
+    const [a, b, c] = await three(all);
+    const byName: Record<string, TestNode> = { a, b };
+    all.cluster.partition(["a", "c"], ["b"]);
+    await all.runtime.advance(1000);
+    await byName[order.first]?.server.setUser("bob", { password: "first" });
+    await all.runtime.advance(1000);
+    await byName[order.last]?.server.setUser("bob", { password: "last" });
+    all.cluster.partition();
+    await all.runtime.advance(500);
+    for (const node of [a, b, c]) {
+      expect([await isIn(node, "bob", "first"), await isIn(node, "bob", "last")]).toEqual([false, true]);
+    }
+  },
+);
 
-test("A user that one node revokes, and another one sets later, ends its connections and is in everywhere", async () => {
+test("A user revoked by one node and later set by another loses its connections and can log in on all nodes", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b, c] = await three(all);
   for (const node of [a, b, c]) await node.join(BOB);
@@ -364,7 +367,7 @@ test("A user that one node revokes, and another one sets later, ends its connect
   for (const node of [a, b, c]) expect(await isIn(node, "bob", "new")).toBe(true);
 });
 
-test("A user that one node sets, and another one revokes later, is out everywhere", async () => {
+test("A user set by one node and later revoked by another can't log in on any node", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b, c] = await three(all);
   all.cluster.partition(["a", "c"], ["b"]);
@@ -400,7 +403,7 @@ test.each([
   },
 );
 
-test("A message with ack and a call with once that are made while the link is down for a moment are carried out once", async () => {
+test("A message with ack and a call with once made while the link is down briefly are executed once", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   const client = await b.join();
@@ -418,7 +421,7 @@ test("A message with ack and a call with once that are made while the link is do
   expect([sent.state, called.state, handled.length]).toEqual(["resolved", "resolved", 2]);
 });
 
-test("Messages with ack wait while the link is down, however long, and need no attempts meanwhile", async () => {
+test("Messages with ack wait while the link is down, without a limit and without using up attempts", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   const client = await b.join();
@@ -456,7 +459,7 @@ test("Messages with ack that wait for the link end by their signal, and when the
   expect(called.error).toMatchObject({ code: ErrorCode.CLUSTER_UNAVAILABLE });
 });
 
-test("A message with ack isn't sent again once its connection has ended for certain", async () => {
+test("A message with ack isn't sent again after its connection has definitely ended", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b, c] = await three(all);
   const client = await b.join();
@@ -482,7 +485,7 @@ test("A message with ack isn't sent again once its connection has ended for cert
   }
 });
 
-test("A message with ack to a node that is cut off is sent again until that is back", async () => {
+test("A message with ack to a node that is cut off is sent again until the node returns", async () => {
   const all = clusterScene({}, LIMITS);
   const [a, b] = await three(all);
   const client = await b.join();
@@ -501,7 +504,7 @@ test("A message with ack to a node that is cut off is sent again until that is b
   expect([sent.state, handled]).toEqual(["resolved", [1]]);
 });
 
-test("A message with ack to a connection of a node that isn't met yet is sent again until it is", async () => {
+test("A message with ack to a connection of an undiscovered node is sent again until the node is discovered", async () => {
   const all = clusterScene();
   const b = await all.node("b");
   const client = await b.join();

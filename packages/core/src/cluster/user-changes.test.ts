@@ -22,7 +22,7 @@ function scene(now = 1000) {
   return { changes, done, clock };
 }
 
-test("A later change than a known one is made, an earlier or the same one isn't", () => {
+test("A change is applied if it is later than the known one, but not if it is earlier or the same", () => {
   const { changes, done } = scene();
   changes.set("ada", ONE, { ms: 5, node: "a" });
   changes.set("ada", TWO, { ms: 4, node: "z" });
@@ -35,7 +35,7 @@ test("A later change than a known one is made, an earlier or the same one isn't"
   ]);
 });
 
-test("Of changes in one millisecond, that of the node with the greater id is the later one", () => {
+test("Of changes in the same millisecond, the change by the node with the greater id counts as later", () => {
   const { changes, done } = scene();
   changes.set("ada", ONE, { ms: 5, node: "b" });
   changes.set("ada", TWO, { ms: 5, node: "a" });
@@ -46,7 +46,7 @@ test("Of changes in one millisecond, that of the node with the greater id is the
   ]);
 });
 
-test("An earlier revocation ends connections, and the user that was set since then stays", () => {
+test("An earlier revocation ends connections but doesn't remove the user that was set since", () => {
   const { changes, done } = scene();
   changes.set("ada", ONE, { ms: 5, node: "a" });
   expect(changes.revoke("ada", { ms: 4, node: "b" })).toBe(1);
@@ -54,7 +54,7 @@ test("An earlier revocation ends connections, and the user that was set since th
   expect(done).toEqual([["ada", ONE], "ada", ["ada", ONE]]);
 });
 
-test("A user that was revoked twice isn't set by a change from before the first time", () => {
+test("A user that was revoked twice isn't set by a change older than the first revocation", () => {
   const { changes, done } = scene();
   expect(changes.revoke("ada", { ms: 5, node: "a" })).toBe(1);
   expect(changes.revoke("ada", { ms: 4, node: "b" })).toBe(0);
@@ -63,7 +63,7 @@ test("A user that was revoked twice isn't set by a change from before the first 
   expect(done).toEqual(["ada", "ada"]);
 });
 
-test("A change of this node is later than all that it has heard of, whatever its clock says", () => {
+test("A change by this node is later than all changes that it has received, regardless of its clock", () => {
   const { changes, clock } = scene();
   changes.set("ada", ONE, { ms: 5000, node: "a" });
   expect(changes.record("ada", TWO)).toEqual({ ms: 5001, node: "m" });
@@ -72,7 +72,7 @@ test("A change of this node is later than all that it has heard of, whatever its
   expect(changes.record("ada", null)).toEqual({ ms: 6000, node: "m" });
 });
 
-test("A change without a time, or with an impossible one, counts from its arrival", () => {
+test("A change without a time or with an invalid time gets the time of its arrival", () => {
   const { changes } = scene(7);
   for (const stated of [undefined, 5, [], ["5", "a"], [5.5, "a"], [5, 6], [Number.NaN, "a"]]) {
     expect(changes.readTime(stated)).toEqual({ ms: 7, node: "m" });
@@ -80,7 +80,7 @@ test("A change without a time, or with an impossible one, counts from its arriva
   expect(changes.readTime([5, "a"])).toEqual({ ms: 5, node: "a" });
 });
 
-test("Of too many users, the one that was changed longest ago is forgotten", () => {
+test("Above the limit on users, the least recently changed user is dropped", () => {
   const { changes, done } = scene();
   for (let n = 0; n <= 10_000; n += 1) changes.revoke(`user ${n}`, { ms: 5, node: "a" });
   done.length = 0;
