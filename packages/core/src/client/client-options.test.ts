@@ -59,7 +59,7 @@ describe("parseClientOptions", () => {
     });
   });
 
-  test("fills in what a reconnect option leaves out", () => {
+  test("fills in missing fields of the option reconnect", () => {
     expect(parseClientOptions({ ...base, reconnect: { attempts: 0 } }).reconnect).toEqual({
       enabled: true,
       attempts: 0,
@@ -71,31 +71,31 @@ describe("parseClientOptions", () => {
     });
   });
 
-  test("gives a frozen configuration, its groups included", () => {
+  test("returns a configuration that is frozen, including its groups", () => {
     const config = parseClientOptions({ ...base, tls: true });
     expect([config, config.reconnect, config.tls].every(Object.isFrozen)).toBe(true);
   });
 
-  test("keeps the password readable, and out of logs and serialized forms", () => {
+  test("keeps the password readable but hides it from logs and serialization", () => {
     const config = parseClientOptions(base);
     expect(config.password).toBe("secret");
     expect(JSON.stringify(config)).not.toContain("secret");
   });
 
-  test("keeps the private key readable, and out of logs and serialized forms", () => {
+  test("keeps the private key readable but hides it from logs and serialization", () => {
     const config = parseClientOptions({ ...base, tls: { cert: "chain", key: "private" } });
     expect(config.tls?.key).toBe("private");
     expect(JSON.stringify(config)).not.toContain("private");
   });
 
-  test("takes a function as password and does not call it", () => {
+  test("accepts a function as password without calling it", () => {
     const ask = (): string => {
       throw new Error("asked");
     };
     expect(parseClientOptions({ ...base, password: ask }).password).toBe(ask);
   });
 
-  test("needs neither host nor port with a Unix socket path", () => {
+  test("requires neither host nor port with a Unix socket path", () => {
     expect(parseClientOptions({ path: "/run/app.sock", password: "p" })).toMatchObject({
       path: "/run/app.sock",
       host: "localhost",
@@ -108,27 +108,27 @@ describe("parseClientOptions", () => {
     ["false, plain TCP", false, null],
     ["options", { ca: "ca", serverName: "example.com" }, { ca: "ca", serverName: "example.com" }],
     ["a client certificate with its key", { cert: "c", key: "k" }, { cert: "c" }],
-  ])("takes tls as %s", (_name, tls, expected) => {
+  ])("accepts tls as %s", (_name, tls, expected) => {
     expect(parseClientOptions({ ...base, tls }).tls).toEqual(expected);
   });
 
-  test("needs host and port without a path", () => {
+  test("requires host and port without a path", () => {
     expect(problems({ password: "p" })).toEqual(["host", "port"]);
   });
 
-  test("says when host and port are needed", () => {
+  test("reports when host and port are required", () => {
     expect(() => parseClientOptions({ password: "p", port: 1 })).toThrow(
       "Invalid option host: is required unless path is given, got undefined",
     );
   });
 
-  test("says where the port of a server on port 0 is", () => {
+  test("explains where to find the port of a server on port 0", () => {
     expect(() => parseClientOptions({ ...base, port: 0 })).toThrow(
       "Invalid option port: must be an integer from 1 to 65535; server.address has it once start() has resolved, got 0",
     );
   });
 
-  test("doesn't echo the result of a credentials function, but says what it is", () => {
+  test("reports the kind of a credentials function's result without its value", () => {
     expect(() => checkedCredentials("t0k3n")).toThrow(
       "The function credentials must return { username, password }, { token } or { certificate: true }, got a string",
     );
@@ -165,13 +165,13 @@ describe("parseClientOptions", () => {
     expect(problems({ ...base, ...options })).toEqual([option]);
   });
 
-  test("gives both numbers when the delays contradict each other", () => {
+  test("reports both numbers when the delays contradict each other", () => {
     expect(() => parseClientOptions({ ...base, reconnect: { delayMs: 90_000 } })).toThrow(
       "Invalid option reconnect.maxDelayMs: must be at least reconnect.delayMs (90000), got 30000 (the default)",
     );
   });
 
-  test("does not compare delays if one is invalid by itself", () => {
+  test("doesn't compare delays if one is invalid", () => {
     expect(problems({ ...base, reconnect: { delayMs: "x", maxDelayMs: 1 } })).toEqual(["reconnect.delayMs"]);
   });
 
@@ -189,7 +189,7 @@ describe("parseClientOptions", () => {
     ["reconnect_delay_multiplier", "reconnect.multiplier"],
     ["max_message_size", "maxMessageBytes"],
     ["ssl_cert_file", "tls.cert"],
-  ])("knows what netconduit's %s is called here", (theirs, ours) => {
+  ])("suggests the name of netconduit's %s in this library", (theirs, ours) => {
     const message = `Unknown option ${theirs}; did you mean ${ours}?`;
     expect(() => parseClientOptions({ ...base, [theirs]: 1 })).toThrow(message);
   });
@@ -197,13 +197,13 @@ describe("parseClientOptions", () => {
   test.each([
     [{ tls: { rejectUnauthorized: false } }, "tls.rejectUnauthorized"],
     [{ tls: true, rejectUnauthorized: false }, "rejectUnauthorized"],
-  ])("names the alternative to switching verification off: %o", (options, option) => {
+  ])("suggests the alternative to disabling verification: %o", (options, option) => {
     expect(() => parseClientOptions({ ...base, ...options })).toThrow(
       `Unknown option ${option}; certificates are always verified; to trust the server's, give it, or its CA, as tls.ca`,
     );
   });
 
-  test("says that options must be an object", () => {
+  test("reports that options must be an object", () => {
     expect(() => parseClientOptions("secret")).toThrow(/^Client options must be an object, got a string$/);
   });
 
@@ -212,8 +212,8 @@ describe("parseClientOptions", () => {
   });
 });
 
-describe("options that change after they were given", () => {
-  test("change no configuration made of them", () => {
+describe("options that change after they were passed", () => {
+  test("don't change the configuration", () => {
     const reconnect = { enabled: false };
     const given = { ...base, name: "first", reconnect };
     const config = parseClientOptions(given);

@@ -108,7 +108,7 @@ const names = [
   ...["letInSlowly", "refuse", "connect", "start", "cut", "cut", "settle", "advance", "send"],
 ] satisfies (keyof Scene["steps"])[];
 
-test("whatever happens in whatever order, all settles once, messages come once and in order, and nothing is left", async () => {
+test("after any events in any order, everything settles once, messages arrive once and in order, and nothing is leaked", async () => {
   const options = fc.record({ resume: fc.boolean(), queues: fc.boolean(), leaveEarly: fc.boolean() });
   const plan = fc.array(fc.constantFrom(...names), { minLength: 5, maxLength: 40 });
   await fc.assert(

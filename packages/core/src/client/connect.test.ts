@@ -20,7 +20,7 @@ function watchStates(client: Client): string[] {
 }
 
 describe("connect", () => {
-  test("resolves when the client is logged in and its onConnect hooks are done", async () => {
+  test("resolves when the client has logged in and its onConnect hooks have finished", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime, { name: "main", version: "2.0", description: "the one" });
     const { client } = testClient(runtime, { name: "me", version: "3.0" });
@@ -40,7 +40,7 @@ describe("connect", () => {
     expect([client.isAuthenticated, runtime.timers.keepingAlive]).toEqual([true, 0]);
   });
 
-  test("is what gives a client its session and its counters", async () => {
+  test("sets the client's session and counters", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client } = testClient(runtime);
@@ -77,7 +77,7 @@ describe("connect", () => {
     expect(runtime.dials).toHaveLength(1);
   });
 
-  test("from a listener that hears of the dial joins it, also of a dial that the client makes by itself", async () => {
+  test("called by a listener during a dial joins it, including automatic dials", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime);
     const { client } = testClient(runtime, { reconnect: { delayMs: 10, jitter: false } });
@@ -92,7 +92,7 @@ describe("connect", () => {
     expect([joined.length, runtime.dials.length, client.state, server.connectionCount]).toEqual([2, 2, "active", 1]);
   });
 
-  test("dials the address of the options", async () => {
+  test("dials the address in the options", async () => {
     const runtime = fakeRuntime();
     const { client } = testClient(runtime, { host: "::1", port: 99, ipv6: true, tls: true, bufferSize: 4096 });
     const error = await client.connect().catch((reason: ConduitError) => reason);
@@ -100,7 +100,7 @@ describe("connect", () => {
     expect(error).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
   });
 
-  test("dials a Unix socket by its path", async () => {
+  test("dials a Unix socket at its path", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime, { path: "/run/app.sock" });
     const { client } = testClient(runtime, { path: "/run/app.sock" });
@@ -111,7 +111,7 @@ describe("connect", () => {
     ]);
   });
 
-  test("that fails leaves the client failed, disconnected, and free to try again", async () => {
+  test("that fails leaves the client failed, disconnected and able to retry", async () => {
     const runtime = fakeRuntime();
     const { client, errors } = testClient(runtime);
     const states = watchStates(client);
@@ -123,7 +123,7 @@ describe("connect", () => {
     expect([client.state, errors]).toEqual(["active", []]);
   });
 
-  test("does not dial again by itself when the first connect fails", async () => {
+  test("doesn't retry automatically when the first connect fails", async () => {
     const runtime = fakeRuntime();
     const { client } = testClient(runtime);
     await client.connect().catch(() => undefined);
@@ -151,7 +151,7 @@ describe("connect", () => {
     expect([client.state, runtime.dials[0]?.signal.aborted]).toEqual(["failed", true]);
   });
 
-  test("is CONNECT_TIMEOUT when the server accepts and says nothing; the stream is destroyed", async () => {
+  test("is CONNECT_TIMEOUT when the server accepts and sends nothing; the stream is destroyed", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime, { connectTimeoutMs: 500 });
@@ -169,7 +169,7 @@ describe("connect", () => {
     expect([connecting.error?.code, runtime.dials.length]).toEqual([ErrorCode.CONNECT_TIMEOUT, 0]);
   });
 
-  test("destroys a stream that opens after the time was up", async () => {
+  test("destroys a stream that opens after the timeout", async () => {
     const runtime = fakeRuntime();
     const opened = gate();
     const [dialled, accepted] = runtime.pair();
@@ -257,39 +257,45 @@ describe("a login that fails", () => {
       ErrorCode.NOT_NETCONDUIT,
       "HTTP server at test:8080 doesn't speak",
     ],
-  ])("because the other side speaks %s says so, and where", async (_what, options, bytes, code, words) => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client } = testClient(runtime, options);
-    const connecting = outcome(client.connect());
-    (await raw.accept()).write(bytes);
-    await runtime.settle();
-    expect(connecting.error).toMatchObject({ code, cause: { code: ErrorCode.BAD_MAGIC } });
-    expect(connecting.error?.message).toContain(words);
-    expect(connecting.error?.message).toContain(`${client.config.host}:${client.config.port}`);
-  });
+  ])(
+    "because the other side speaks %s reports the protocol and the address",
+    async (_what, options, bytes, code, words) => {
+      const runtime = fakeRuntime();
+      const raw = await RawServer.start(runtime);
+      const { client } = testClient(runtime, options);
+      const connecting = outcome(client.connect());
+      (await raw.accept()).write(bytes);
+      await runtime.settle();
+      expect(connecting.error).toMatchObject({ code, cause: { code: ErrorCode.BAD_MAGIC } });
+      expect(connecting.error?.message).toContain(words);
+      expect(connecting.error?.message).toContain(`${client.config.host}:${client.config.port}`);
+    },
+  );
 
   test.each([
     ["closes", ErrorCode.CONNECTION_CLOSED, (stream: ByteStream): void => void stream.close()],
     ["resets", ErrorCode.CONNECTION_RESET, (stream: ByteStream): void => stream.destroy(new Error("reset"))],
-  ])("because the other side %s the connection without a word says so, and asks about TLS", async (what, code, end) => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const failure = async (options: Record<string, unknown>): Promise<string | undefined> => {
-      const connecting = outcome(testClient(runtime, options).client.connect());
-      end((await raw.accept()).stream);
-      await runtime.settle();
-      expect(connecting.error).toMatchObject({ code });
-      return connecting.error?.message;
-    };
-    const done = what.replace("closes", "closed").replace("resets", "reset");
-    expect(await failure({})).toMatch(
-      new RegExp(`${done} the connection during the login; .* TLS \\(option tls\\)\\?$`),
-    );
-    expect(await failure({ tls: true })).toMatch(/during the login; is it a netconduit server\?$/);
-  });
+  ])(
+    "because the other side %s the connection without sending anything reports that and suggests TLS as a cause",
+    async (what, code, end) => {
+      const runtime = fakeRuntime();
+      const raw = await RawServer.start(runtime);
+      const failure = async (options: Record<string, unknown>): Promise<string | undefined> => {
+        const connecting = outcome(testClient(runtime, options).client.connect());
+        end((await raw.accept()).stream);
+        await runtime.settle();
+        expect(connecting.error).toMatchObject({ code });
+        return connecting.error?.message;
+      };
+      const done = what.replace("closes", "closed").replace("resets", "reset");
+      expect(await failure({})).toMatch(
+        new RegExp(`${done} the connection during the login; .* TLS \\(option tls\\)\\?$`),
+      );
+      expect(await failure({ tls: true })).toMatch(/during the login; is it a netconduit server\?$/);
+    },
+  );
 
-  test("because the other side hangs up in the middle of it asks nothing: that is a netconduit server", async () => {
+  test("because a netconduit server disconnects in the middle of it doesn't suggest other causes", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -304,7 +310,7 @@ describe("a login that fails", () => {
     expect(connecting.error?.message).toMatch(/closed the connection during the login$/);
   });
 
-  test("has the code of the refusal also when FIN comes right behind it, while the answer is computed", async () => {
+  test("has the code of the rejection even if FIN follows directly while the answer is computed", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -335,7 +341,7 @@ describe("a login that fails", () => {
   test.each([
     ["hangs up", ErrorCode.CONNECTION_CLOSED, (stream: ByteStream): void => void stream.close()],
     ["resets the connection", ErrorCode.CONNECTION_RESET, (stream: ByteStream): void => stream.destroy(null)],
-  ])("comes at once when the server %s while a key is derived", async (_, code, end) => {
+  ])("is reported immediately when the server %s while a key is derived", async (_, code, end) => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -355,7 +361,7 @@ describe("a login that fails", () => {
     expect([connecting.settled, client.isConnected]).toEqual([1, false]);
   });
 
-  test("because a key could not be derived is not remembered: the next connect derives it", async () => {
+  test("because a key couldn't be derived isn't cached: the next connect derives it", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { pbkdf2Sha256 } = runtime.crypto;
@@ -377,7 +383,7 @@ describe("a login that fails", () => {
     expect(connecting.error).toMatchObject({ code: ErrorCode.CONNECTION_RESET });
   });
 
-  test("because the server does not prove itself is SERVER_NOT_TRUSTED", async () => {
+  test("because the server doesn't prove its identity is SERVER_NOT_TRUSTED", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -387,7 +393,7 @@ describe("a login that fails", () => {
     expect(connecting.error).toMatchObject({ code: ErrorCode.SERVER_NOT_TRUSTED });
   });
 
-  test("leaves no timer and no stream behind", async () => {
+  test("leaves no timer or stream behind", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -401,7 +407,7 @@ describe("a login that fails", () => {
 });
 
 describe("credentials", () => {
-  test("from a callback are asked for at every connect", async () => {
+  test("from a callback are requested at every connect", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const passwords = [PASSWORD, Promise.resolve(PASSWORD)];
@@ -420,14 +426,14 @@ describe("credentials", () => {
       },
     ],
     ["rejects", () => Promise.reject(new Error("vault is sealed"))],
-  ])("from a callback that %s fail the connect with its error, before anything is dialled", async (_how, password) => {
+  ])("from a callback that %s fail the connect with its error before dialling", async (_how, password) => {
     const runtime = fakeRuntime();
     const { client } = testClient(runtime, { password });
     await expect(client.connect()).rejects.toThrow("vault is sealed");
     expect([runtime.dials.length, client.state]).toEqual([0, "failed"]);
   });
 
-  test("that are empty fail the connect, before anything is dialled", async () => {
+  test("that are empty fail the connect before dialling", async () => {
     const runtime = fakeRuntime();
     const { client } = testClient(runtime, { password: () => "" });
     await expect(client.connect()).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
@@ -441,7 +447,7 @@ describe("credentials", () => {
 });
 
 describe("disconnect", () => {
-  test("of a client that never connected does nothing", async () => {
+  test("of a client that never connected has no effect", async () => {
     const { client } = testClient(fakeRuntime());
     await client.disconnect();
     expect(client.state).toBe("disconnected");
@@ -474,7 +480,7 @@ describe("disconnect", () => {
     expect([leaving.state, client.state, runtime.timers.keepingAlive]).toEqual(["resolved", "closed", 0]);
   });
 
-  test("while it waits to ask a server that judges no password now leaves no timer", async () => {
+  test("while it waits to retry at a server that currently rejects all logins leaves no timer", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -516,7 +522,7 @@ describe("disconnect", () => {
     },
   );
 
-  test("while it logs in rejects the connect, and leaves the client closed and the stream gone", async () => {
+  test("during the login rejects the connect, closes the client and destroys the stream", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -530,7 +536,7 @@ describe("disconnect", () => {
     expect(states.at(-1)).toBe("closed:closed");
   });
 
-  test("and connect at once, without waiting, ends the one connection before it makes the other", async () => {
+  test("followed immediately by connect ends the first connection before it opens the second", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime);
     const { client } = testClient(runtime);
@@ -549,7 +555,7 @@ describe("disconnect", () => {
     expect([client.isConnected, server.stats.loggedIn]).toEqual([true, 2]);
   });
 
-  test("and connect meanwhile: a folder that is served from then on is searched for unfinished files, as ever", async () => {
+  test("with a concurrent connect: a folder served afterwards is searched for unfinished files as usual", async () => {
     const runtime = fakeRuntime();
     const paths = lookedUp(runtime);
     await testServer(runtime);
@@ -562,7 +568,7 @@ describe("disconnect", () => {
     expect([client.isConnected, paths]).toEqual([true, ["/box/.netconduit"]]);
   });
 
-  test("from an onConnect hook does not wait for the hook itself", async () => {
+  test("called by an onConnect hook doesn't wait for the hook", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client } = testClient(runtime);
@@ -571,7 +577,7 @@ describe("disconnect", () => {
     expect(client.state).toBe("closed");
   });
 
-  test("runs onDisconnect once, and dials no more", async () => {
+  test("runs onDisconnect once and doesn't dial again", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client } = testClient(runtime);
@@ -584,7 +590,7 @@ describe("disconnect", () => {
     expect([reasons, runtime.dials.length]).toEqual([["Lunch"], 1]);
   });
 
-  test("is what `await using` does at the end of its block", async () => {
+  test("is called by `await using` at the end of its block", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client } = testClient(runtime);
@@ -595,7 +601,7 @@ describe("disconnect", () => {
     expect(client.state).toBe("closed");
   });
 
-  test("at the moment of the login ends the connection, and connect rejects", async () => {
+  test("at the moment of the login ends the connection and rejects the connect", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime);
     const { client } = testClient(runtime);
@@ -609,8 +615,8 @@ describe("disconnect", () => {
   });
 });
 
-describe("a connection that ends right behind the login", () => {
-  test("a frame that cannot be used, right behind AUTH_SUCCESS, is reported", async () => {
+describe("a connection that ends directly after the login", () => {
+  test("reports an invalid frame directly after AUTH_SUCCESS", async () => {
     const runtime = fakeRuntime();
     const server = await RawServer.start(runtime);
     const { client, errors } = testClient(runtime);
@@ -622,7 +628,7 @@ describe("a connection that ends right behind the login", () => {
     expect(errors).toMatchObject([{ stage: "protocol" }]);
   });
 
-  test("a frame that is not allowed there ends the connection, and is reported", async () => {
+  test("is ended by a forbidden frame, which is reported", async () => {
     const runtime = fakeRuntime();
     const server = await RawServer.start(runtime);
     const { client, errors } = testClient(runtime, { reconnect: { enabled: false } });
@@ -654,7 +660,7 @@ describe("a connection that ends right behind the login", () => {
     expect([events.sort(), connecting.settled, client.state]).toEqual([["connect", "disconnect banned"], 1, "closed"]);
   });
 
-  test("isn't dialled again at once for ever by a server that says each time that the session has expired", async () => {
+  test("isn't redialled immediately without limit if the server reports an expired session each time", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime);
@@ -670,7 +676,7 @@ describe("a connection that ends right behind the login", () => {
     expect(connecting.error?.code).toBe(ErrorCode.SESSION_EXPIRED);
   });
 
-  test("is dialled again like any other that was lost", async () => {
+  test("is redialled like any lost connection", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime, { reconnect: { delayMs: 100, jitter: false } });

@@ -19,7 +19,7 @@ async function scene(options: Partial<ClientOptions> = {}) {
 }
 
 describe("client.connected()", () => {
-  test("resolves at once for a client that is connected", async () => {
+  test("resolves immediately for a connected client", async () => {
     const { client, runtime } = await scene();
     await client.connect();
     const wait = outcome(client.connected());
@@ -27,7 +27,7 @@ describe("client.connected()", () => {
     expect(wait.state).toBe("resolved");
   });
 
-  test("waits for the first connection, whoever asks for it", async () => {
+  test("waits for the first connection, regardless of who requests it", async () => {
     const { client, runtime } = await scene();
     const wait = outcome(client.connected());
     await runtime.advance(1000);
@@ -48,7 +48,7 @@ describe("client.connected()", () => {
     expect([wait.state, client.isConnected]).toEqual(["resolved", true]);
   });
 
-  test("waits on when connect() fails, for the next one", async () => {
+  test("keeps waiting for the next connect() when one fails", async () => {
     const { client, runtime, server } = await scene();
     await server.stop();
     const wait = outcome(client.connected());
@@ -61,7 +61,7 @@ describe("client.connected()", () => {
     expect(wait.state).toBe("resolved");
   });
 
-  test("rejects with CONNECTION_CLOSED when the client is closed, and until connect() is called again", async () => {
+  test("rejects with CONNECTION_CLOSED when the client is closed and until connect() is called again", async () => {
     const { client, runtime } = await scene();
     const wait = outcome(client.connected());
     await client.close();
@@ -92,7 +92,7 @@ describe("client.connected()", () => {
     expect(wait.error).toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
   });
 
-  test("rejects with TIMEOUT after timeoutMs, and with CANCELLED when its signal fires", async () => {
+  test("rejects with TIMEOUT after timeoutMs, and with CANCELLED when its signal is aborted", async () => {
     const { client, runtime } = await scene();
     const controller = new AbortController();
     const late = outcome(client.connected({ timeoutMs: 500 }));
@@ -109,13 +109,13 @@ describe("client.connected()", () => {
     expect(patient.settled).toBe(1);
   });
 
-  test.each([[{ timeoutMs: -1 }], [{ timeoutMs: Number.NaN }], [7]])("refuses the options %o", async (options) => {
+  test.each([[{ timeoutMs: -1 }], [{ timeoutMs: Number.NaN }], [7]])("rejects the options %o", async (options) => {
     const { client } = await scene();
     await expect(client.connected(options as never)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
   });
 });
 
-test("a stream without a connection is refused, with what to do instead", async () => {
+test("a stream without a connection is rejected with a suggestion", async () => {
   const { client, cut } = await scene();
   const refusal = async (): Promise<string> => await outcomeOf(client.stream("count").next());
   expect(await refusal()).toBe("Cannot call 'count' with a stream: not connected (disconnected); call connect() first");
@@ -125,7 +125,7 @@ test("a stream without a connection is refused, with what to do instead", async 
   expect(await refusal()).toBe(`Cannot call 'count' with a stream: ${waiting}`);
 });
 
-test("a message of a client that is connecting says to await that", async () => {
+test("the error of a message sent while connecting suggests to await connected()", async () => {
   const { client, cut, runtime } = await scene();
   const remedy = 'not connected yet; await connected() first, or set queueWhileDisconnected to "send"';
   await client.connect();

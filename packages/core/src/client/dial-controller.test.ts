@@ -3,13 +3,13 @@ import { gate } from "../test-support/gate.ts";
 import { DialController } from "./dial-controller.ts";
 
 describe("DialController", () => {
-  test("passes on the result of the work", async () => {
+  test("returns the work's result", async () => {
     const abort = new DialController();
     expect(await abort.race(Promise.resolve(5))).toBe(5);
     await expect(abort.race(Promise.reject(new Error("no")))).rejects.toThrow("no");
   });
 
-  test("ends the wait with its reason, whatever the work's result", async () => {
+  test("ends the wait with its reason, regardless of the work's result", async () => {
     const abort = new DialController();
     const work = gate<number>();
     const waiting = abort.race(work.promise);
@@ -20,7 +20,7 @@ describe("DialController", () => {
     expect([abort.aborted, abort.reason]).toEqual([true, reason]);
   });
 
-  test("ends a wait at once that begins when it has been called off, perhaps by the work itself", async () => {
+  test("immediately ends a wait that starts after the abort, even if the work itself aborted", async () => {
     const abort = new DialController();
     const reason = new Error("called off");
     const work = (): Promise<never> => {
@@ -30,7 +30,7 @@ describe("DialController", () => {
     await expect(abort.race(work())).rejects.toBe(reason);
   });
 
-  test("tells its listeners until they are removed", () => {
+  test("notifies its listeners until they are removed", () => {
     const abort = new DialController();
     const heard: string[] = [];
     const listener = (name: string) => (): void => void heard.push(name);

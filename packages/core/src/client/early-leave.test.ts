@@ -29,7 +29,7 @@ async function scene(options: Partial<ServerInit> = {}, client: object = {}) {
   return { runtime, server, next, leads, patient, mover, reasons, open, call };
 }
 
-test("a client leaves a server that is stopping for another one, while that still answers others", async () => {
+test("a client moves from a stopping server to another while the former still answers others", async () => {
   const { runtime, server, next, patient, mover, reasons, open, call } = await scene();
   const stopped = outcome(server.stop({ drainMs: 20_000 }));
   await runtime.advance(1000);
@@ -41,7 +41,7 @@ test("a client leaves a server that is stopping for another one, while that stil
 });
 
 test.each([0.25, 0.999])(
-  "a client leaves at a random moment of the first half of the server's time: at %d of it",
+  "a client leaves at a random time in the first half of the server's drain time: at %d of it",
   async (part) => {
     const random = vi.spyOn(Math, "random").mockReturnValue(part);
     onTestFinished(() => random.mockRestore());
@@ -54,7 +54,7 @@ test.each([0.25, 0.999])(
   },
 );
 
-test("a client stays while calls of either side are under way", async () => {
+test("a client stays while calls of either side are in progress", async () => {
   const { runtime, server, next, mover } = await scene();
   const [ours, theirs] = [gate(), gate()];
   server.rpc("own", () => ours.promise);
@@ -73,7 +73,7 @@ test("a client stays while calls of either side are under way", async () => {
   expect([asked.state, next.connectionCount]).toEqual(["resolved", 1]);
 });
 
-test("a client that resumes stays until its messages were handled, and its messages meanwhile go to the next server", async () => {
+test("a resuming client stays until its messages have been handled, and new messages go to the next server", async () => {
   const options = { resume: true, queueWhileDisconnected: "send" };
   const { runtime, server, next, mover, reasons } = await scene({ resume: true }, options);
   const handled: unknown[] = [];
@@ -94,7 +94,7 @@ test("a client that resumes stays until its messages were handled, and its messa
   expect([mover.state, reasons, handled]).toEqual(["active", ["SERVER_STOPPING"], [1, 2]]);
 });
 
-test("a client whose stream is lost meanwhile leaves early all the same, also if its first login fails", async () => {
+test("a client that loses its stream while leaving still leaves early, even if its first login fails", async () => {
   const { runtime, server, next, leads, mover } = await scene({ resume: true }, { resume: true });
   const hold = gate();
   server.rpc("own", () => hold.promise);
@@ -126,7 +126,7 @@ test("a client without the option stays until the server closes the connection",
   expect([mover.state, next.connectionCount]).toEqual(["draining", 0]);
 });
 
-test("a client stays away for as long as the server asks, also if it leaves early", async () => {
+test("a client respects the server's delay before reconnecting, even if it leaves early", async () => {
   const { runtime, server, next } = await scene();
   void server.stop({ drainMs: 20_000, retryAfterMs: 5000 });
   await runtime.advance(4900);

@@ -38,7 +38,7 @@ describe("OfflineQueue", () => {
     expect(log).toEqual(["a: over", "b: over"]);
   });
 
-  test("drops an item when its time is up, and no other", async () => {
+  test("drops only the item whose timeout has elapsed", async () => {
     const { runtime, queue, log, item } = bench();
     queue.add(item("a", 100));
     queue.add(item("b", 300));
@@ -50,7 +50,7 @@ describe("OfflineQueue", () => {
     expect(log.slice(1)).toEqual(["b to connection", "c to connection"]);
   });
 
-  test("an item that fails to be sent is rejected, and the next one is sent", () => {
+  test("an item that can't be sent is rejected, and the next is sent", () => {
     const { queue, log, item } = bench();
     queue.add(item("a", 0, new Error("no")));
     queue.add(item("b"));
@@ -58,7 +58,7 @@ describe("OfflineQueue", () => {
     expect(log).toEqual(["a: no", "b to connection"]);
   });
 
-  test("removes an item, once", async () => {
+  test("removes an item once", async () => {
     const { runtime, queue, log, item } = bench();
     const items = [item("a", 100), item("b", 100)] as const;
     for (const one of items) queue.add(one);
@@ -67,13 +67,13 @@ describe("OfflineQueue", () => {
     expect(log).toEqual([`a: ${ErrorCode.TIMEOUT}`]);
   });
 
-  test("is bounded, and reports a shortage of room from 80 percent on", () => {
+  test("is bounded, and reports low capacity from 80 percent", () => {
     const { queue, item } = bench(5);
     expect(["a", "b", "c", "d", "e"].map((name) => queue.add(item(name)))).toEqual([true, true, true, false, false]);
     expect(() => queue.add(item("f"))).toThrow(expect.objectContaining({ code: ErrorCode.SEND_QUEUE_FULL }));
   });
 
-  test("has room for as many bytes again once everything has left", () => {
+  test("has its full capacity in bytes again after everything was sent", () => {
     const { queue, item } = bench();
     for (const leave of [() => queue.sendAll("connection"), () => queue.rejectAll(new Error("over"))]) {
       queue.add({ ...item("large"), bytes: 900 });
@@ -83,7 +83,7 @@ describe("OfflineQueue", () => {
     }
   });
 
-  test("is bounded in bytes, too; what leaves makes room", () => {
+  test("is also bounded in bytes, and removed items free space", () => {
     const { queue, item } = bench();
     const large = { ...item("large"), bytes: 1000 };
     expect(queue.add(large)).toBe(false);
@@ -92,7 +92,7 @@ describe("OfflineQueue", () => {
     expect(queue.add(item("c"))).toBe(true);
   });
 
-  test("an item added while all are being sent waits for the next time", () => {
+  test("an item added while all are being sent waits for the next flush", () => {
     const { queue, log, item } = bench();
     queue.add({
       ...item("a"),

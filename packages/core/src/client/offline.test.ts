@@ -35,7 +35,7 @@ async function away(options: Partial<ClientInit> = {}) {
 }
 
 describe("with queueWhileDisconnected: send", () => {
-  test("messages and calls made while away are sent after reconnecting, in order, before onConnect", async () => {
+  test("messages and calls made while disconnected are sent in order after reconnecting, before onConnect", async () => {
     const { runtime, client, received } = await away();
     client.onConnect(() => client.send("note", "from the hook"));
     client.send("note", 1);
@@ -49,7 +49,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect([call.value, request.value]).toEqual([{ n: 2 }, { asked: 4 }]);
   });
 
-  test("metadata that can't be sent is refused at once, and later changes of it aren't sent", async () => {
+  test("metadata that can't be sent is rejected immediately, and later changes of metadata aren't sent", async () => {
     const { runtime, server, client } = await away();
     const received: unknown[] = [];
     server.on("noted", (_connection, _data, context) => void received.push(context.meta));
@@ -84,7 +84,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(received).toEqual(Array(6).fill({ trace: "first" }));
   });
 
-  test("what is sent while the server's connect hooks run doesn't overtake what waited", async () => {
+  test("messages sent while the server's connect hooks run don't overtake queued ones", async () => {
     const runtime = fakeRuntime();
     const received: unknown[] = [];
     const hook = gate();
@@ -106,7 +106,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect([connecting.state, received]).toEqual(["resolved", [1, 2, 3]]);
   });
 
-  test("what is sent while the server's connect hooks run waits for the next server, if they take too long", async () => {
+  test("messages sent while the server's connect hooks run wait for the next server if the hooks take too long", async () => {
     const runtime = fakeRuntime();
     const received: unknown[] = [];
     const hooks = [gate().promise, undefined];
@@ -125,7 +125,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect([received, errors]).toEqual([[1], []]);
   });
 
-  test("a call leaves no listener on its signal, whether it is sent, times out or is rejected", async () => {
+  test("a call leaves no listener on its signal when it is sent, times out or is rejected", async () => {
     const { runtime, client } = await away();
     const { signal } = new AbortController();
     const timedOut = outcome(client.call("echo", {}, { signal, timeoutMs: 500 }));
@@ -144,7 +144,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect([rejected.state, getEventListeners(signal, "abort").length]).toEqual(["rejected", 0]);
   });
 
-  test("send says when the queue is nearly full, and throws SEND_QUEUE_FULL when it is", async () => {
+  test("send returns false when the queue is nearly full, and throws SEND_QUEUE_FULL when it is full", async () => {
     const { client } = await away({ sendQueueSize: 5 });
     const room = [1, 2, 3, 4, 5].map((n) => client.send("note", n));
     expect(room).toEqual([true, true, true, false, false]);
@@ -156,7 +156,7 @@ describe("with queueWhileDisconnected: send", () => {
     await expect(client.call("echo", {})).rejects.toMatchObject({ code: ErrorCode.SEND_QUEUE_FULL });
   });
 
-  test("a call's result is checked by the contract, though it was made while away", async () => {
+  test("a call's result is validated by the contract even if the call was made while disconnected", async () => {
     const { runtime, client } = await away({ contract: { server: { methods: { echo: { result: v.number() } } } } });
     const call = outcome(client.call("echo", { n: 1 }));
     await runtime.advance(1000);
@@ -166,7 +166,7 @@ describe("with queueWhileDisconnected: send", () => {
     });
   });
 
-  test("a call times out while it waits, and is not sent", async () => {
+  test("a call that times out while queued isn't sent", async () => {
     const { runtime, client, received } = await away();
     const call = outcome(client.call("echo", { n: 1 }, { timeoutMs: 500 }));
     await runtime.advance(520);
@@ -178,7 +178,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect([client.isConnected, received]).toEqual([true, []]);
   });
 
-  test("the time a call waited counts against its timeout", async () => {
+  test("a call's time in the queue counts towards its timeout", async () => {
     const { runtime, client } = await away();
     const call = outcome(client.call("wait", {}, { timeoutMs: 1500 }));
     await runtime.advance(1400);
@@ -187,7 +187,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(call.error?.code).toBe(ErrorCode.TIMEOUT);
   });
 
-  test("a call with timeoutMs 0 waits as long as it takes", async () => {
+  test("a call with timeoutMs 0 waits without limit", async () => {
     const { runtime, client } = await away({
       reconnect: { delayMs: 60_000, maxDelayMs: 60_000, jitter: false },
       rpcTimeoutMs: 100,
@@ -197,7 +197,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(call.value).toEqual({ n: 1 });
   });
 
-  test("a call's signal cancels it while it waits", async () => {
+  test("a call's signal cancels it while it is queued", async () => {
     const { runtime, client, received } = await away();
     const abort = new AbortController();
     const call = outcome(client.call("echo", { n: 1 }, { signal: abort.signal }));
@@ -208,7 +208,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(received).toEqual([]);
   });
 
-  test("a call's signal still counts after it was sent", async () => {
+  test("a call's signal still cancels it after it was sent", async () => {
     const { runtime, client } = await away();
     const abort = new AbortController();
     const call = outcome(client.call("wait", {}, { signal: abort.signal }));
@@ -219,25 +219,25 @@ describe("with queueWhileDisconnected: send", () => {
     expect(call.error?.code).toBe(ErrorCode.CANCELLED);
   });
 
-  test("a call whose signal fired before is not queued", async () => {
+  test("a call with an aborted signal isn't queued", async () => {
     const { client } = await away();
     const call = client.call("echo", {}, { signal: AbortSignal.abort() });
     await expect(call).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
   });
 
-  test("a call with an invalid timeout is refused", async () => {
+  test("a call with an invalid timeout is rejected", async () => {
     const { client } = await away();
     await expect(client.call("echo", {}, { timeoutMs: Number.NaN })).rejects.toMatchObject({
       code: ErrorCode.INVALID_CONFIG,
     });
   });
 
-  test("a call with invalid options is refused", async () => {
+  test("a call with invalid options is rejected", async () => {
     const { client } = await away();
     await expect(client.call("echo", {}, 2 as never)).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
   });
 
-  test("what cannot be sent throws at once", async () => {
+  test("unsendable data throws immediately", async () => {
     const { client } = await away();
     const unserializable = expect.objectContaining({ code: ErrorCode.UNSERIALIZABLE });
     expect(() => client.send("note", () => "a function")).toThrow(unserializable);
@@ -246,13 +246,13 @@ describe("with queueWhileDisconnected: send", () => {
     await expect(client.request("ask", () => 1)).rejects.toMatchObject({ code: ErrorCode.UNSERIALIZABLE });
   });
 
-  test("what is too large throws at once", async () => {
+  test("data that is too large throws immediately", async () => {
     const { client } = await away({ maxMessageBytes: 1024 });
     const tooLarge = expect.objectContaining({ code: ErrorCode.MESSAGE_TOO_LARGE });
     expect(() => client.send("note", "x".repeat(2000))).toThrow(tooLarge);
   });
 
-  test("data is sent as it was when it was queued, binary data included", async () => {
+  test("data, including binary data, is sent as it was when it was queued", async () => {
     const { runtime, client, received } = await away();
     const data = { n: 1, small: new Uint8Array(4), large: new Uint8Array(40_000) };
     client.send("note", data);
@@ -265,7 +265,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(received).toEqual([before, before]);
   });
 
-  test("everything is rejected when reconnecting is given up; messages are reported", async () => {
+  test("everything is rejected when reconnecting ends without success; messages are reported", async () => {
     const { runtime, server, client, errors } = await away();
     await server.stop({ drainMs: 0 });
     const call = outcome(client.call("echo", {}));
@@ -293,7 +293,7 @@ describe("with queueWhileDisconnected: send", () => {
     ]);
   });
 
-  test("messages that wait for a connect() are sent when it succeeds", async () => {
+  test("messages waiting for a connect() are sent when it succeeds", async () => {
     const { runtime, client, received } = await away();
     client.send("note", 1);
     const connecting = client.connect();
@@ -303,7 +303,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(received).toEqual([1, 2]);
   });
 
-  test("messages outlast a connect() that fails, and are sent by the next one", async () => {
+  test("messages survive a failed connect() and are sent by the next", async () => {
     const { runtime, server, client, received } = await away();
     await server.stop({ drainMs: 0 });
     const connecting = client.connect();
@@ -316,7 +316,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(received).toEqual([1, 2]);
   });
 
-  test("messages are reported when connect() fails for a wrong password: nothing would ever send them", async () => {
+  test("messages are reported as lost when connect() fails because of a wrong password", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client, errors } = testClient(runtime, { queueWhileDisconnected: "send", password: "wrong" });
@@ -326,7 +326,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(() => client.send("note", 2)).toThrow(expect.objectContaining({ code: ErrorCode.CONNECTION_CLOSED }));
   });
 
-  test("messages sent before the first connect are sent by it", async () => {
+  test("messages sent before the first connect are queued and sent by it", async () => {
     const runtime = fakeRuntime();
     const received: unknown[] = [];
     await testServer(runtime, {}, (fresh) => void fresh.on("note", (_connection, data) => void received.push(data)));
@@ -337,7 +337,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect(received).toEqual([1]);
   });
 
-  test("messages aren't sent to a server that began to stop before it let the client in, but to the next one", async () => {
+  test("messages aren't sent to a server that started to stop before it admitted the client, but to the next server", async () => {
     const runtime = fakeRuntime();
     const received: unknown[] = [];
     const [letIn, finish] = [gate(), gate()];
@@ -371,7 +371,7 @@ describe("with queueWhileDisconnected: send", () => {
     expect([received, errors.filter(({ stage }) => stage === "send")]).toEqual([[1], []]);
   });
 
-  test("after disconnect there is nothing to queue for", async () => {
+  test("nothing is queued after disconnect", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client } = testClient(runtime, { queueWhileDisconnected: "send" });
@@ -381,7 +381,7 @@ describe("with queueWhileDisconnected: send", () => {
   });
 });
 
-describe("drained() of a client that is away", () => {
+describe("drained() of a disconnected client", () => {
   /** Returns a client whose queue is filling. */
   async function filling() {
     const all = await away({ sendQueueSize: 4 });
@@ -389,7 +389,7 @@ describe("drained() of a client that is away", () => {
     return all;
   }
 
-  test("resolves at once while there is room, and else when there is", async () => {
+  test("resolves immediately if there is space, otherwise when there is", async () => {
     const { runtime, client, received } = await away({ sendQueueSize: 4 });
     await client.drained();
     while (client.send("note", 1));
@@ -400,7 +400,7 @@ describe("drained() of a client that is away", () => {
     expect([drained.state, received.length > 0]).toEqual(["resolved", true]);
   });
 
-  test("resolves when a call that waited has timed out", async () => {
+  test("resolves when a queued call has timed out", async () => {
     const { runtime, client } = await away({ sendQueueSize: 4 });
     for (let i = 0; i < 4; i += 1) void outcome(client.call("echo", {}, { timeoutMs: 100 }));
     const drained = outcome(client.drained());
@@ -408,7 +408,7 @@ describe("drained() of a client that is away", () => {
     expect(drained.state).toBe("resolved");
   });
 
-  test("rejects when the client is closed, and where nothing is queued", async () => {
+  test("rejects when the client is closed, and if queueing is disabled", async () => {
     const { client } = await filling();
     const drained = outcome(client.drained());
     await client.close();
@@ -420,7 +420,7 @@ describe("drained() of a client that is away", () => {
 });
 
 describe("with queueWhileDisconnected: reject", () => {
-  test("everything is refused with CONNECTION_CLOSED, calls after a pause", async () => {
+  test("everything is rejected with CONNECTION_CLOSED, calls after a pause", async () => {
     const { runtime, client } = await away({ queueWhileDisconnected: "reject" });
     const closed = { code: ErrorCode.CONNECTION_CLOSED };
     expect(() => client.send("note")).toThrow(expect.objectContaining(closed));
@@ -471,7 +471,7 @@ describe("with queueWhileDisconnected: reject", () => {
     expect([received, call.value, item.value]).toEqual([[1], { n: 2 }, { done: false, value: 1 }]);
   });
 
-  test("they fail if the hooks refuse the client", async () => {
+  test("they fail if the hooks reject the client", async () => {
     const { runtime, client, errors, received, hook, connecting } = await letIn();
     client.send("note", 1);
     const call = outcome(client.call("echo"));
@@ -482,7 +482,7 @@ describe("with queueWhileDisconnected: reject", () => {
     expect(() => client.send("note", 2)).toThrow("not connected");
   });
 
-  test("they fail if the server stops meanwhile, and may be sent to another one", async () => {
+  test("they fail if the server stops before admitting the client, and can be sent to another server", async () => {
     const { runtime, server, client, errors, received, hook, connecting } = await letIn();
     const busy = testClient(runtime).client;
     await busy.connect();
@@ -502,7 +502,7 @@ describe("with queueWhileDisconnected: reject", () => {
   });
 });
 
-test("a request that waits keeps the type of its reply", async () => {
+test("a queued request keeps the type of its reply", async () => {
   const runtime = fakeRuntime();
   const context = runtimeContextOf(runtime);
   const queue = new OfflineQueue<Outgoing>(context.wheel, { sendQueueSize: 10, sendQueueBytes: 1000 });
@@ -524,7 +524,7 @@ test("a request that waits keeps the type of its reply", async () => {
   expect(() => sender.streamConnection("items")).toThrow("Cannot call 'items' with a stream: not connected");
 });
 
-test("what was never sent says that it wasn't started: while disconnected, and after its time in the queue", async () => {
+test("errors of unsent calls state that they weren't started: while disconnected and after a timeout in the queue", async () => {
   const unsent = { details: { started: false } };
   const runtime = fakeRuntime();
   const { client } = testClient(runtime);

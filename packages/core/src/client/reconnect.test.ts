@@ -70,7 +70,7 @@ function gaps(times: readonly number[]): number[] {
 }
 
 describe("a client that loses its connection", () => {
-  test("dials again after delayMs, and tells its hooks in order", async () => {
+  test("dials again after delayMs and calls its hooks in order", async () => {
     const { runtime, client, events, errors, cut, delays } = await bench();
     await cut();
     expect([client.state, client.isConnected, events]).toEqual([
@@ -86,7 +86,7 @@ describe("a client that loses its connection", () => {
     expect([errors, client.health().reconnectAttempts]).toEqual([[], 0]);
   });
 
-  test("waits longer each time, by the multiplier, up to maxDelayMs", async () => {
+  test("increases the delay by the multiplier up to maxDelayMs", async () => {
     const { runtime, cut, goAway, delays, errors } = await bench({ attempts: 6 });
     await cut();
     await goAway();
@@ -98,7 +98,7 @@ describe("a client that loses its connection", () => {
     ]);
   });
 
-  test("tells onReconnectAttemptFailed of each failed attempt, and onError only of the end", async () => {
+  test("calls onReconnectAttemptFailed for each failed attempt, and onError only at the end", async () => {
     const { runtime, client, cut, goAway, errors } = await bench({ attempts: 3 });
     const failed: unknown[] = [];
     client.onReconnectAttemptFailed((of, { error, attempts }) => {
@@ -111,7 +111,7 @@ describe("a client that loses its connection", () => {
     expect(errors.map((error) => error.code)).toEqual([ErrorCode.RECONNECT_FAILED]);
   });
 
-  test("begins again with delayMs once a connection has lasted", async () => {
+  test("restarts with delayMs after a connection that lasted", async () => {
     const { runtime, cut, delays } = await bench();
     for (let count = 0; count < 3; count += 1) {
       await runtime.advance(STABLE_CONNECTION_MS);
@@ -121,7 +121,7 @@ describe("a client that loses its connection", () => {
     }
   });
 
-  test("goes on with the longer delays, and in the end gives up, when connections do not last", async () => {
+  test("continues with the longer delays and finally gives up when connections don't last", async () => {
     const { runtime, cut, delays, errors, client } = await bench({ attempts: 3 });
     const waited: number[] = [];
     for (let count = 0; count < 4; count += 1) {
@@ -160,14 +160,14 @@ describe("a client that loses its connection", () => {
     expect(delays()).toHaveLength(100);
   });
 
-  test("does not dial again with reconnect off", async () => {
+  test("doesn't dial again with reconnect disabled", async () => {
     const { runtime, cut, delays, events } = await bench({ enabled: false });
     await cut();
     await runtime.advance(60_000);
     expect([delays(), events]).toEqual([[], ["connect", `disconnect ${ErrorCode.CONNECTION_RESET}`]]);
   });
 
-  test("keeps the process running while it waits, and no longer", async () => {
+  test("keeps the process running only while it waits", async () => {
     const { runtime, client, cut } = await bench();
     await cut();
     expect(runtime.timers.keepingAlive).toBe(1);
@@ -175,7 +175,7 @@ describe("a client that loses its connection", () => {
     expect(runtime.timers.keepingAlive).toBe(0);
   });
 
-  test("rejects its pending calls at once, not when it has given up", async () => {
+  test("rejects its pending calls immediately, not when it gives up", async () => {
     const { runtime, server, client, cut } = await bench();
     server.rpc("wait", () => gate().promise);
     const call = outcome(client.call("wait", {}));
@@ -184,7 +184,7 @@ describe("a client that loses its connection", () => {
     expect([call.error?.code, runtime.now()]).toEqual([ErrorCode.CONNECTION_CLOSED, 0]);
   });
 
-  test("has discarded the old stream before it dials", async () => {
+  test("destroys the old stream before it dials", async () => {
     const { runtime, cut } = await bench();
     const old = runtime.pairs[0];
     let oldQueue: boolean | null = null;
@@ -209,7 +209,7 @@ describe("a client that loses its connection", () => {
     expect(delays()).toEqual([1100]);
   });
 
-  test("reports a hook that fails, and goes on", async () => {
+  test("reports a failing hook and continues", async () => {
     const { runtime, client, cut, errors } = await bench();
     const fail = (name: string) => () => {
       throw new Error(`${name} failed`);
@@ -230,7 +230,7 @@ describe("a client that loses its connection", () => {
     ]);
   });
 
-  test("no longer tells hooks that were removed", async () => {
+  test("doesn't call removed hooks", async () => {
     const { runtime, client, cut } = await bench();
     let calls = 0;
     const count = (): void => {
@@ -281,13 +281,13 @@ describe("jitter", () => {
     }
   });
 
-  test("is on unless it is turned off", () => {
+  test("is enabled by default", () => {
     expect(testClient(fakeRuntime()).client.config.reconnect.jitter).toBe(true);
   });
 });
 
 describe("reconnecting ends with", () => {
-  test("a wrong password: it would be wrong the next time too", async () => {
+  test("a wrong password, which would be wrong again", async () => {
     const { runtime, cut, server, errors, delays, client } = await bench();
     await server.stop({ drainMs: 0 });
     await testServer(runtime, { password: "changed" });
@@ -298,7 +298,7 @@ describe("reconnecting ends with", () => {
     expect(delays()).toHaveLength(1);
   });
 
-  test("not a wrong password from a callback: it may have another one the next time", async () => {
+  test("not a wrong password from a callback, which may return another next time", async () => {
     const passwords = [PASSWORD, "stale", "new"];
     const { runtime, server, errors, client } = await bench({}, { password: () => passwords.shift() ?? "none left" });
     await server.stop({ drainMs: 0 });
@@ -320,7 +320,7 @@ describe("reconnecting ends with", () => {
     expect([errors.length, client.isConnected, passwords]).toEqual([1, true, []]);
   });
 
-  test("a server that does not prove that it knows the password", async () => {
+  test("a server that doesn't prove that it knows the password", async () => {
     const { runtime, goAway, errors, client } = await bench();
     await goAway();
     const impostor = await RawServer.start(runtime);
@@ -331,7 +331,7 @@ describe("reconnecting ends with", () => {
     expect([impostor.peers.length, client.state]).toEqual([1, "failed"]);
   });
 
-  test("the server, if its close asks the client not to come back", async () => {
+  test("the server, if its close forbids reconnecting", async () => {
     const { runtime, server, events, client } = await bench();
     void server.connections[0]?.close("banned");
     await runtime.advance(60_000);
@@ -342,7 +342,7 @@ describe("reconnecting ends with", () => {
     ]);
   });
 
-  test("not the server, if its close lets the client come back", async () => {
+  test("not the server, if its close permits reconnecting", async () => {
     const { runtime, server, client } = await bench();
     void server.connections[0]?.close("moved", { reconnect: true });
     await runtime.advance(100);
@@ -381,7 +381,7 @@ describe("reconnecting ends with", () => {
 });
 
 describe("connect() during a reconnect series", () => {
-  test("dials at once; the series is over", async () => {
+  test("dials immediately and ends the series", async () => {
     const { runtime, client, cut, delays, events } = await bench({ delayMs: 1000 });
     await cut();
     await client.connect();
@@ -391,7 +391,7 @@ describe("connect() during a reconnect series", () => {
     expect(events.filter((event) => event === "reconnect")).toEqual([]);
   });
 
-  test("that fails ends the series: the client does not go on by itself", async () => {
+  test("that fails ends the series: the client doesn't continue automatically", async () => {
     const { runtime, client, cut, goAway, delays } = await bench({ delayMs: 1000 });
     await cut();
     await goAway();
@@ -418,7 +418,7 @@ describe("connect() during a reconnect series", () => {
     expect(delays()).toEqual([100, 100]);
   });
 
-  test("while an onDisconnect hook runs dials at once", async () => {
+  test("while an onDisconnect hook runs dials immediately", async () => {
     const { client, cut, runtime } = await bench();
     const hook = gate();
     client.onDisconnect(() => hook.promise);
@@ -430,7 +430,7 @@ describe("connect() during a reconnect series", () => {
   });
 });
 
-describe("a connection that is lost while its connect hooks still run", () => {
+describe("a connection that is lost while its connect hooks are running", () => {
   test("is dialled again", async () => {
     const { runtime, client, cut } = await bench();
     const hook = gate();
@@ -462,7 +462,7 @@ describe("a connection that is lost while its connect hooks still run", () => {
     expect(connecting.state).toBe("resolved");
   });
 
-  test("can be dialled again by connect(), which does not wait for the hooks of the lost one", async () => {
+  test("can be dialled again by connect(), which doesn't wait for the lost connection's hooks", async () => {
     const runtime = fakeRuntime();
     await testServer(runtime);
     const { client } = testClient(runtime, { reconnect: { enabled: false } });
@@ -480,8 +480,8 @@ describe("a connection that is lost while its connect hooks still run", () => {
   });
 });
 
-describe("a server that stays away for a while", () => {
-  test("is found again, and everything works as before", async () => {
+describe("a server that is unavailable for a while", () => {
+  test("is reconnected to, and everything works as before", async () => {
     const { runtime, client, goAway, events, errors } = await bench();
     await goAway();
     await runtime.advance(350);
@@ -494,7 +494,7 @@ describe("a server that stays away for a while", () => {
   });
 });
 
-describe("whatever the order of cuts, connects and disconnects", () => {
+describe("for any order of cuts, connects and disconnects", () => {
   test("there is at most one stream, connect settles, and disconnect ends it all", async () => {
     const action = fc.constantFrom("cut", "connect", "disconnect", "advance", "settle", "refuse", "hang", "kick");
     await fc.assert(
@@ -548,7 +548,7 @@ describe("whatever the order of cuts, connects and disconnects", () => {
 });
 
 describe("the raw server", () => {
-  test("that lets a client in and resets it is dialled again, and the client logs in anew", async () => {
+  test("that admits a client and resets the connection is dialled again, and the client logs in again", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime, { reconnect: { delayMs: 100, jitter: false } });

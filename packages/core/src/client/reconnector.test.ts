@@ -54,7 +54,7 @@ const never = (): Promise<void> => new Promise(() => undefined);
 const failing = (): Promise<void> => Promise.reject(refused());
 
 describe("Reconnector", () => {
-  test("a failed dial that no caller awaits is an unhandled rejection", async () => {
+  test("a failed dial that isn't awaited is an unhandled rejection", async () => {
     const { subject } = newReconnector([failing]);
     // Vitest's own listener would fail the run.
     const others = process.listeners("unhandledRejection");
@@ -68,7 +68,7 @@ describe("Reconnector", () => {
     }
   });
 
-  test("a dial that is under way is joined", async () => {
+  test("a dial in progress is joined", async () => {
     const { subject, log } = newReconnector();
     const first = subject.connect();
     expect(subject.connect()).toBe(first);
@@ -76,7 +76,7 @@ describe("Reconnector", () => {
     expect(log).toEqual(["open", "opened"]);
   });
 
-  test("a dial that takes too long ends with CONNECT_TIMEOUT, which names what was dialled", async () => {
+  test("a dial that takes too long ends with CONNECT_TIMEOUT and the dialled address", async () => {
     const { runtime, subject, log } = newReconnector([never]);
     const result = outcome(subject.connect());
     await runtime.advance(60_000);
@@ -85,7 +85,7 @@ describe("Reconnector", () => {
     expect(runtime.timers.count).toBe(0);
   });
 
-  test("a dial that is called off rejects with the reason, and the next waits for its end", async () => {
+  test("an aborted dial rejects with the reason, and the next waits for its end", async () => {
     const open = gate();
     const { runtime, subject, log } = newReconnector([() => open.promise]);
     const first = outcome(subject.connect());
@@ -99,11 +99,11 @@ describe("Reconnector", () => {
     expect(log).toEqual(["open", ["failed", ErrorCode.CONNECTION_REFUSED, "connect"], "open", "opened"]);
   });
 
-  test("with nothing to call off there is nothing to wait for", () => {
+  test("without a dial to abort there is nothing to wait for", () => {
     expect(newReconnector().subject.callOff(refused)).toBeNull();
   });
 
-  test("a lost connection comes back by itself, after the hooks and a delay", async () => {
+  test("a lost connection is restored automatically after the hooks and a delay", async () => {
     const { runtime, subject, log } = newReconnector([], { delayMs: 100 });
     const hooks = gate();
     subject.lost(LOST, () => hooks.promise);
@@ -117,7 +117,7 @@ describe("Reconnector", () => {
     expect([log, subject.mayConnect(null)]).toEqual([["open", "opened again"], true]);
   });
 
-  test("attempts that fail are reported, and the last of them ends the series", async () => {
+  test("failed attempts are reported, and the last one ends the series", async () => {
     const { runtime, subject, log, reported } = newReconnector([failing, failing], { attempts: 2, delayMs: 1 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(1000);
@@ -136,16 +136,19 @@ describe("Reconnector", () => {
       "Gave up reconnecting to db:7 after 1 attempt: lost",
       { code: LOST.code },
     ],
-  ] as const)("giving up names the place, the number of attempts and why: %s", async ([, opens, message, cause]) => {
-    const { runtime, subject, errors } = newReconnector([...opens], { attempts: 1, delayMs: 1 });
-    subject.lost(LOST, async () => undefined);
-    await runtime.advance(1000);
-    subject.lost(LOST, async () => undefined);
-    await runtime.advance(1000);
-    expect(errors.find(({ message }) => message.startsWith("Gave up"))).toMatchObject({ message, cause });
-  });
+  ] as const)(
+    "the final error contains the address, the number of attempts and the reason: %s",
+    async ([, opens, message, cause]) => {
+      const { runtime, subject, errors } = newReconnector([...opens], { attempts: 1, delayMs: 1 });
+      subject.lost(LOST, async () => undefined);
+      await runtime.advance(1000);
+      subject.lost(LOST, async () => undefined);
+      await runtime.advance(1000);
+      expect(errors.find(({ message }) => message.startsWith("Gave up"))).toMatchObject({ message, cause });
+    },
+  );
 
-  test("a wrong password is not tried again", async () => {
+  test("a wrong password isn't retried", async () => {
     const wrong = (): Promise<void> => Promise.reject(new ConduitError(ErrorCode.AUTH_FAILED, "wrong"));
     const { runtime, subject, reported } = newReconnector([wrong], { delayMs: 1 });
     subject.lost(LOST, async () => undefined);
@@ -153,7 +156,7 @@ describe("Reconnector", () => {
     expect(reported).toEqual([ErrorCode.AUTH_FAILED, ErrorCode.RECONNECT_FAILED]);
   });
 
-  test("calling off ends the wait of a series, and the client does not come back", async () => {
+  test("aborting ends a series' wait, and the client doesn't reconnect", async () => {
     const { runtime, subject, log } = newReconnector([], { delayMs: 100 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(50);
@@ -163,7 +166,7 @@ describe("Reconnector", () => {
     expect([log, subject.mayConnect(LOST), runtime.timers.count]).toEqual([[], false, 0]);
   });
 
-  test("connect() after calling off, or after giving up, makes lost connections come back again", async () => {
+  test("connect() after aborting or giving up enables reconnecting again", async () => {
     for (const end of ["called off", "given up"]) {
       const { runtime, subject, log } = newReconnector([failing], { attempts: 1, delayMs: 1 });
       if (end === "called off") void subject.callOff(refused);
@@ -179,7 +182,7 @@ describe("Reconnector", () => {
     }
   });
 
-  test("connect() begins to count attempts anew", async () => {
+  test("connect() restarts the count of attempts", async () => {
     const { runtime, subject } = newReconnector([failing, failing], { delayMs: 100, maxDelayMs: 100 });
     subject.lost(LOST, async () => undefined);
     await runtime.advance(250);
@@ -188,7 +191,7 @@ describe("Reconnector", () => {
     expect(subject.attempts).toBe(0);
   });
 
-  test("a dial that the server wants repeated later than connectTimeoutMs allows rejects at once, and says when", async () => {
+  test("a dial that the server delays beyond connectTimeoutMs rejects immediately with the time", async () => {
     const details = { retry_after: 3600 };
     const limited = (): Promise<void> =>
       Promise.reject(new ConduitError(ErrorCode.RATE_LIMITED, "slow down", { details }));
@@ -198,7 +201,7 @@ describe("Reconnector", () => {
     expect(dial.error).toMatchObject({ code: ErrorCode.RATE_LIMITED, details });
   });
 
-  test("only the first attempt waits as long as the server asked", async () => {
+  test("only the first attempt waits for the time set by the server", async () => {
     const { runtime, subject, log } = newReconnector([failing], { delayMs: 100, maxDelayMs: 100 });
     subject.lost(LOST, async () => undefined, 5000);
     await runtime.advance(5050);
@@ -207,7 +210,7 @@ describe("Reconnector", () => {
     expect(log.filter((entry) => entry === "open")).toHaveLength(2);
   });
 
-  test("a connection that ends soon after its login goes on with the same series", async () => {
+  test("a connection that ends soon after its login continues the same series", async () => {
     const { runtime, subject } = newReconnector([], { delayMs: 1 });
     for (const lastedMs of [0, 0, 60_000]) {
       await runtime.advance(lastedMs);
@@ -218,9 +221,9 @@ describe("Reconnector", () => {
   });
 
   test.for([
-    ["the peer asks not to be dialled again", { ...LOST, reconnect: false }, {}],
+    ["the peer forbids reconnecting", { ...LOST, reconnect: false }, {}],
     ["reconnecting is off", LOST, { enabled: false }],
-  ] as const)("nothing comes back when %s", async ([, reason, options]) => {
+  ] as const)("it doesn't reconnect when %s", async ([, reason, options]) => {
     const { runtime, subject, log } = newReconnector([], options);
     expect(subject.mayConnect(reason)).toBe(false);
     subject.lost(reason, async () => undefined);

@@ -141,9 +141,9 @@ test("Late messages of a node's former run are dropped and counted", async () =>
 });
 
 test.each([
-  ["that was never heard", []],
-  ["that was gone already", [{ at: 1, c: 0, i: 1 }]],
-])("A call of a node %s, and isn't heard any more, ends", async (_what, heartbeats) => {
+  ["that never sent a heartbeat", []],
+  ["that has already left", [{ at: 1, c: 0, i: 1 }]],
+])("A call from a node %s is cancelled when the node sends nothing more", async (_what, heartbeats) => {
   const all = clusterScene({}, { heartbeatMs: 100, nodeTimeoutMs: 300 });
   const a = await all.node("a");
   const client = await a.join();

@@ -351,7 +351,7 @@ describe("stop", () => {
     expect(server.state).toBe("stopped");
   });
 
-  test("is what `await using` does at the end of its block", async () => {
+  test("is called by `await using` at the end of its block", async () => {
     const { server } = idle();
     {
       await using owned = server;

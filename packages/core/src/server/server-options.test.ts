@@ -98,13 +98,13 @@ describe("parseServerOptions", () => {
     expect([config, config.tls, config.rateLimit].every(Object.isFrozen)).toBe(true);
   });
 
-  test("keeps the password readable, and out of logs and serialized forms", () => {
+  test("keeps the password readable but hides it from logs and serialization", () => {
     const config = parseServerOptions({ password });
     expect(config.password).toBe(password);
     expect(JSON.stringify(config)).not.toContain(password);
   });
 
-  test("keeps the private key readable, and out of logs and serialized forms", () => {
+  test("keeps the private key readable but hides it from logs and serialization", () => {
     const config = parseServerOptions({ password, tls: { cert: "chain", key: "private" } });
     expect(config.tls?.key).toBe("private");
     expect(JSON.stringify(config)).not.toContain("private");

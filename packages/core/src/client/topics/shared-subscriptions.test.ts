@@ -28,7 +28,7 @@ describe("subscriptions of one client to one topic", () => {
     return subscription;
   };
 
-  test("receive the same, each with a buffer and a policy of its own, for one membership", async () => {
+  test("receive the same messages by one membership, each with its own buffer and policy", async () => {
     const { news, client, publish } = await scene();
     const oldest = await start(client, { buffer: 3 });
     const newest = await start(client, { buffer: 3, slow: "drop-newest" });
@@ -39,7 +39,7 @@ describe("subscriptions of one client to one topic", () => {
     expect([oldest, newest, all].map(({ dropped }) => dropped)).toEqual([7, 7, 0]);
   });
 
-  test("end one by one: the server hears of the last end alone", async () => {
+  test("end separately: only the last end is sent to the server", async () => {
     const { runtime, news, client, publish } = await scene();
     const [first, second] = [await start(client), await start(client)];
     first.close();
@@ -51,7 +51,7 @@ describe("subscriptions of one client to one topic", () => {
     expect(news.size).toBe(0);
   });
 
-  test("get retained messages each, and nothing twice", async () => {
+  test("each get retained messages, and nothing twice", async () => {
     const { client, publish } = await scene({ retain: 2 });
     await publish(1, 5);
     const first = await start(client);
@@ -65,7 +65,7 @@ describe("subscriptions of one client to one topic", () => {
     expect([first.dropped, second.dropped]).toEqual([0, 0]);
   });
 
-  test("begin at different positions, and the first loses nothing by what the second gets again", async () => {
+  test("start at different positions, and the first loses nothing when the second gets older messages", async () => {
     const { client, publish } = await scene({ history: { messages: 100 } });
     const first = await start(client);
     const since = first.position ?? "";
@@ -76,7 +76,7 @@ describe("subscriptions of one client to one topic", () => {
     expect([second.recovered, first.recovered, first.dropped]).toEqual([true, false, 0]);
   });
 
-  test("return together after a reconnect by one call, from the earliest position", async () => {
+  test("are restored together after a reconnect by one call, from the earliest position", async () => {
     let asked = 0;
     const authorize = (): boolean => {
       asked += 1;
@@ -101,7 +101,7 @@ describe("subscriptions of one client to one topic", () => {
     expect([asked, news.size]).toEqual([1, 1]);
   });
 
-  test("return with what each missed if the history is too short", async () => {
+  test("are each restored with their own missed messages if the history is too short", async () => {
     const { runtime, client, publish, cutOff } = await scene({ history: { messages: 3 } });
     const [first, second] = [await start(client), await start(client)];
     await cutOff();
@@ -110,7 +110,7 @@ describe("subscriptions of one client to one topic", () => {
     expect([first.recovered, second.recovered, first.dropped, second.dropped]).toEqual([false, false, 10, 10]);
   });
 
-  test("are refused one by one: the first goes on if authorize refuses the second", async () => {
+  test("are rejected separately: the first continues if authorize rejects the second", async () => {
     let asked = 0;
     const { client, publish } = await scene({ authorize: () => ++asked === 1 });
     const first = await start(client);
@@ -119,7 +119,7 @@ describe("subscriptions of one client to one topic", () => {
     expect(await taken(first)).toEqual([1]);
   });
 
-  test("leave the server when the last one is refused after the first was closed", async () => {
+  test("leave the server when the last is rejected after the first was closed", async () => {
     const decided = gate();
     let asked = 0;
     const { runtime, client, news } = await scene({
@@ -139,7 +139,7 @@ describe("subscriptions of one client to one topic", () => {
     expect(news.size).toBe(0);
   });
 
-  test("that are asked for when the server ends the topic's subscription begin anew", async () => {
+  test("requested while the server ends the topic's subscription start again", async () => {
     const decided = gate();
     let asked = 0;
     const { runtime, client, news, publish, connectionOf } = await scene({
@@ -161,7 +161,7 @@ describe("subscriptions of one client to one topic", () => {
     expect(await taken(second)).toEqual([1]);
   });
 
-  test("know who is there each, and one that begins later at once", async () => {
+  test("each have the members, immediately for one that starts later", async () => {
     const { runtime, client, join } = await scene({ presence: true });
     const first = await start(client);
     await runtime.advance(150);
@@ -174,7 +174,7 @@ describe("subscriptions of one client to one topic", () => {
     expect([first.presence?.size, second.presence?.size, hidden.presence]).toEqual([0, 2, null]);
   });
 
-  test("know who is there if the first one didn't want to", async () => {
+  test("have the members even if the first didn't request presence", async () => {
     const { runtime, client } = await scene({ presence: true });
     const first = await start(client, { presence: false });
     const second = await start(client);
@@ -182,7 +182,7 @@ describe("subscriptions of one client to one topic", () => {
     expect([first.presence, second.presence?.size]).toEqual([null, 1]);
   });
 
-  test("see a message as invalid once, and count it each", async () => {
+  test("report an invalid message once, and each count it", async () => {
     const { server, join, runtime } = await topicScene();
     const news = server.topic("news");
     const { string } = await import("valibot");
@@ -204,7 +204,7 @@ describe("subscriptions of one client to one topic", () => {
 });
 
 describe("subscriptions of one client to many topics", () => {
-  test("return after a reconnect although their calls don't fit into the send queue", async () => {
+  test("are restored after a reconnect although their calls don't fit in the send queue", async () => {
     const { runtime, server, join, connectionOf } = await topicScene();
     server.topics("room:*", { authorize: () => true });
     const client = await join({ sendQueueSize: 4 });

@@ -70,7 +70,7 @@ describe("a subscription", () => {
     ["an unknown policy", "news", { slow: "wait" }, 'slow must be "drop-oldest" or "drop-newest" for \'news\', got'],
     ["a position without an offset", "news", { since: "abc" }, "since must be the position of a subscription"],
     ["a position with a huge offset", "news", { since: "e:99999999999999999999" }, "since must be the position"],
-  ])("with %s is INVALID_CONFIG, and the client may ask rightly afterwards", async (_what, name, options, message) => {
+  ])("with %s is INVALID_CONFIG, and a valid request works afterwards", async (_what, name, options, message) => {
     const { server, join } = await topicScene();
     server.topic("news");
     const client = await join();
@@ -80,7 +80,7 @@ describe("a subscription", () => {
     await client.subscribe("news").ready;
   });
 
-  test("takes the position of one that hasn't started as since", async () => {
+  test("accepts the position of a subscription that hasn't started as since", async () => {
     const { client, runtime, peer } = await rawScene();
     const { position } = client.subscribe("old");
     client.subscribe("news", { since: position });
@@ -90,7 +90,7 @@ describe("a subscription", () => {
     expect([position, asked.find((params) => params?.topic === "news")?.since]).toEqual([null, undefined]);
   });
 
-  test("has no position before it has started, and may be closed twice", async () => {
+  test("has no position before it has started, and can be closed twice", async () => {
     const { client, runtime, peer } = await rawScene();
     const subscription = client.subscribe("news");
     expect(subscription.position).toBeNull();
@@ -101,7 +101,7 @@ describe("a subscription", () => {
     await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
   });
 
-  test("is ready when its call has been answered, though it has started before", async () => {
+  test("is ready when its call has been answered, even if it has started before", async () => {
     const { client, runtime, peer } = await rawScene();
     const subscription = client.subscribe("news");
     const ready = outcome(subscription.ready);
@@ -114,7 +114,7 @@ describe("a subscription", () => {
     expect(ready.state).toBe("resolved");
   });
 
-  test("that is refused throws the error once to a program that asks later, and is done then", async () => {
+  test("that is rejected throws the error once to a later reader and is then done", async () => {
     const { join } = await topicScene();
     const subscription = (await join()).subscribe("news");
     await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.NOT_FOUND });
@@ -122,7 +122,7 @@ describe("a subscription", () => {
     expect(await subscription.next()).toEqual({ done: true, value: undefined });
   });
 
-  test("of a netconduit server fails with PEER_UNSUPPORTED, and says so", async () => {
+  test("to a netconduit server fails with PEER_UNSUPPORTED and an explanation", async () => {
     const runtime = fakeRuntime();
     const raw = await RawServer.start(runtime);
     const { client } = testClient(runtime, { allowPasswordHash: true });
@@ -136,7 +136,7 @@ describe("a subscription", () => {
     });
   });
 
-  test("ignores a message that comes again, and messages and ends of topics that it doesn't know", async () => {
+  test("ignores repeated messages, and messages and ends of unknown topics", async () => {
     const { runtime, client, peer, start } = await rawScene();
     const subscription = client.subscribe("news");
     await start();
@@ -147,7 +147,7 @@ describe("a subscription", () => {
     expect([await taken(subscription), subscription.dropped, subscription.isLive]).toEqual([[1, 2, 3], 0, true]);
   });
 
-  test("is no longer recovered when the server leaves out a part of what was missed", async () => {
+  test("is no longer recovered when the server omits a part of the missed messages", async () => {
     const { runtime, client, peer } = await rawScene();
     const subscription = client.subscribe("news", { since: "e:5" });
     const { token } = await asked(peer);
@@ -180,7 +180,7 @@ describe("a subscription", () => {
     ]);
   });
 
-  test("reports data of an asynchronous schema as INVALID_CONFIG, also if the schema refuses it", async () => {
+  test("reports data of an asynchronous schema as INVALID_CONFIG, even if the schema rejects it", async () => {
     const schema = v.objectAsync({
       n: v.pipeAsync(
         v.number(),
@@ -205,7 +205,7 @@ describe("a subscription", () => {
 });
 
 describe("a subscription that is closed", () => {
-  test("while the client reconnects isn't asked for again", async () => {
+  test("while the client reconnects isn't requested again", async () => {
     const { runtime, client, peer, admit, start } = await rawScene();
     const subscription = client.subscribe("news");
     await start();
@@ -216,7 +216,7 @@ describe("a subscription that is closed", () => {
     expect(await methodsOf(await admit())).toEqual([]);
   });
 
-  test("although the server answers with an error reports that", async () => {
+  test("reports the error if the server answers with one", async () => {
     const { runtime, client, peer, start, errors } = await rawScene();
     const subscription = client.subscribe("news");
     await start();
@@ -242,7 +242,7 @@ describe("a subscription that is closed", () => {
     expect([await methodsOf(peer), errors]).toEqual([[TOPIC_UNSUBSCRIBE], []]);
   });
 
-  test("while the server is too busy isn't closed on the next connection, which knows nothing of it", async () => {
+  test("while the server is too busy isn't closed on the next connection, on which it was never opened", async () => {
     const { runtime, client, peer, admit, start } = await rawScene();
     const subscription = client.subscribe("news");
     await start();
@@ -259,7 +259,7 @@ describe("a subscription that is closed", () => {
   test.each([
     ["before the server answers", 0],
     ["after the server was too busy", 100],
-  ])("and asked for again %s isn't closed there later", async (_what, waitMs) => {
+  ])("and requested again %s isn't closed there later", async (_what, waitMs) => {
     const { runtime, client, peer, start } = await rawScene();
     const subscription = client.subscribe("news");
     await start();
@@ -274,7 +274,7 @@ describe("a subscription that is closed", () => {
     expect(await methodsOf(peer)).toEqual([]);
   });
 
-  test("when its call has timed out is closed on the server too", async () => {
+  test("when its call has timed out is closed on the server", async () => {
     const { runtime, client, peer } = await rawScene({ rpcTimeoutMs: 1000 });
     const subscription = client.subscribe("news");
     await runtime.settle();
@@ -296,10 +296,10 @@ describe("a subscription that is closed", () => {
   });
 });
 
-describe("a subscription that is refused for now", () => {
+describe("a subscription that is rejected temporarily", () => {
   const limited = { code: ErrorCode.RATE_LIMITED, success: false, error: "slower", details: { retry_after: 2 } };
 
-  test("by RATE_LIMITED is asked for again when the server's time is over", async () => {
+  test("by RATE_LIMITED is requested again after the server's delay", async () => {
     const { runtime, client, peer, start } = await rawScene();
     const subscription = client.subscribe("news");
     peer.send(Type.RPC_ERROR, limited, { id: (await asked(peer)).id });
@@ -311,7 +311,7 @@ describe("a subscription that is refused for now", () => {
     expect(subscription.isLive).toBe(true);
   });
 
-  test("because this client doesn't read fast enough is asked for again", async () => {
+  test("because this client doesn't read fast enough is requested again", async () => {
     const { runtime, client, peer, start } = await rawScene();
     const subscription = client.subscribe("news");
     const full = { code: ErrorCode.SEND_QUEUE_FULL, success: false, error: "full" };
@@ -335,7 +335,7 @@ describe("a subscription that is refused for now", () => {
     await expect(subscription.ready).rejects.toMatchObject({ code: ErrorCode.RATE_LIMITED });
   });
 
-  test("isn't asked for again if the program closes it in the meantime", async () => {
+  test("isn't requested again if the program closes it first", async () => {
     const { runtime, client, peer } = await rawScene();
     const subscription = client.subscribe("news");
     peer.send(Type.RPC_ERROR, limited, { id: (await asked(peer)).id });
@@ -345,7 +345,7 @@ describe("a subscription that is refused for now", () => {
     expect(await methodsOf(peer)).toEqual([TOPIC_UNSUBSCRIBE]);
   });
 
-  test("isn't asked for again if the server begins it by itself in the meantime", async () => {
+  test("isn't requested again if the server starts it first", async () => {
     const { runtime, client, peer } = await rawScene();
     const subscription = client.subscribe("news");
     peer.send(Type.RPC_ERROR, limited, { id: (await asked(peer)).id });
@@ -354,7 +354,7 @@ describe("a subscription that is refused for now", () => {
     expect([subscription.isLive, await methodsOf(peer)]).toEqual([true, []]);
   });
 
-  test("because the server stops is asked for on the next connection", async () => {
+  test("because the server is stopping is requested on the next connection", async () => {
     const { runtime, client, peer, admit, start } = await rawScene();
     const subscription = client.subscribe("news");
     const refusal = { code: ErrorCode.SERVER_STOPPING, success: false, error: "stopping" };
@@ -368,10 +368,10 @@ describe("a subscription that is refused for now", () => {
   });
 });
 
-describe("a subscription that the server begins", () => {
+describe("a subscription started by the server", () => {
   const news = { topic: "news", epoch: "e", offset: 0, presence: false };
 
-  test("goes on beside one that a program asks for, also when that one is closed", async () => {
+  test("continues next to one requested by the program, even when that one is closed", async () => {
     const { runtime, client, peer, start } = await rawScene();
     const begun: Subscription[] = [];
     client.onSubscribed((subscription) => begun.push(subscription));
@@ -385,7 +385,7 @@ describe("a subscription that the server begins", () => {
     expect([begun.length, await taken(begun[0] as Subscription), await methodsOf(peer)]).toEqual([1, ["hello"], []]);
   });
 
-  test("and doesn't begin again after a reconnect is asked for when a program subscribes", async () => {
+  test("that isn't restarted after a reconnect is requested when a program subscribes", async () => {
     const { runtime, client, peer, admit, start } = await rawScene();
     client.onSubscribed(() => undefined);
     peer.send(TOPIC_START_FRAME, news, { id: 1 });
@@ -409,7 +409,7 @@ describe("a subscription that the server begins", () => {
     expect([other.waiting, client.isConnected]).toEqual([0, true]);
   });
 
-  test("is one too many after 10,000: the connection ends", async () => {
+  test("ends the connection above 10,000", async () => {
     const { runtime, client, peer } = await rawScene();
     client.onSubscribed(() => undefined);
     for (let number = 1; number <= 10_000; number += 1) {
@@ -421,7 +421,7 @@ describe("a subscription that the server begins", () => {
     expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
   });
 
-  test("is one too many when the hooks of 20,000 that have ended still run", async () => {
+  test("ends the connection while the hooks of 20,000 ended ones are running", async () => {
     const { runtime, client, peer } = await rawScene();
     client.onSubscribed(() => new Promise(() => undefined));
     const end = { code: ErrorCode.CANCELLED, reason: "over" };
@@ -435,7 +435,7 @@ describe("a subscription that the server begins", () => {
     expect((await peer.next(Type.CLOSE)).payload).toMatchObject({ code: ErrorCode.FLOW_CONTROL_ERROR });
   });
 
-  test("isn't one too many when the hooks of those that have ended are over, too", async () => {
+  test("doesn't end the connection if the ended ones' hooks have finished", async () => {
     const { runtime, client, peer } = await rawScene();
     client.onSubscribed(async () => undefined);
     const end = { code: ErrorCode.CANCELLED, reason: "over" };
@@ -447,7 +447,7 @@ describe("a subscription that the server begins", () => {
     expect(client.isConnected).toBe(true);
   });
 
-  test("isn't one too many if earlier ones have ended", async () => {
+  test("doesn't end the connection if earlier ones have ended", async () => {
     const { runtime, client, peer } = await rawScene();
     client.onSubscribed(() => undefined);
     const end = { code: ErrorCode.CANCELLED, reason: "over" };
@@ -460,7 +460,7 @@ describe("a subscription that the server begins", () => {
   });
 });
 
-describe("subscriptions that the server begins", () => {
+describe("subscriptions started by the server", () => {
   const KIB = 1024;
   const start = (topic: string, presence = false): unknown => ({ topic, epoch: "e", offset: 0, presence });
 
@@ -482,7 +482,7 @@ describe("subscriptions that the server begins", () => {
     return { ...all, begun, begin, publish };
   }
 
-  test("have room for as many messages as one, and those that are read keep theirs", async () => {
+  test("share the space of one, and those that are read keep their messages", async () => {
     const { begun, begin, publish } = await scene();
     await begin(20);
     const [read] = begun as [Subscription];
@@ -498,7 +498,7 @@ describe("subscriptions that the server begins", () => {
     expect(read.waiting).toBe(0);
   });
 
-  test("have room again when messages are taken, or a subscription is closed", async () => {
+  test("have space again when messages are consumed or a subscription is closed", async () => {
     const { begun, begin, publish } = await scene();
     await begin(3);
     const [first, second, third] = begun as [Subscription, Subscription, Subscription];
@@ -510,7 +510,7 @@ describe("subscriptions that the server begins", () => {
     expect([third.waiting, third.dropped, first.dropped]).toEqual([8, 0, 0]);
   });
 
-  test("know as many subscribers as one", async () => {
+  test("share the limit on known members of one", async () => {
     const { runtime, peer, begun, begin } = await scene();
     await begin(3, true);
     const tell = async (number: number, change: object): Promise<void> => {
@@ -528,7 +528,7 @@ describe("subscriptions that the server begins", () => {
     expect(begun[2]?.presence?.size).toBe(2000);
   });
 
-  test("and not again on the next connection end when there would be too many", async () => {
+  test("but not restarted on the next connection end when there would be too many", async () => {
     const { runtime, client, peer, admit, begun, begin } = await scene();
     await begin(10_000);
     peer.reset();
@@ -549,7 +549,7 @@ describe("subscriptions that the server begins", () => {
 });
 
 describe("the presence of a subscription", () => {
-  test("follows what the server says of clients that it knows, and of others", async () => {
+  test("follows the server's changes for known and unknown clients", async () => {
     const { runtime, client, peer, start } = await rawScene();
     const subscription = client.subscribe("news");
     await start(peer, true);
@@ -589,14 +589,14 @@ describe("a server that offers topics", () => {
     });
   });
 
-  test("with an invalid number of subscriptions has them", async () => {
+  test("with an invalid number of subscriptions supports them", async () => {
     const { client, start } = await rawScene({}, { topic: { subscriptions: "many" } });
     const subscription = client.subscribe("news");
     await start();
     await subscription.ready;
   });
 
-  test("and sends to a client that has never subscribed is ignored", async () => {
+  test("is ignored when it sends to a client that has never subscribed", async () => {
     const { runtime, client, peer } = await rawScene();
     peer.send(TOPIC_START_FRAME, { topic: "news" }, { id: 1 });
     peer.send(TOPIC_DATA_FRAME, { offset: 1, data: 1 }, { id: 1 });
@@ -650,7 +650,7 @@ describe("a server that offers topics", () => {
     ["TOPIC_PRESENCE", "an id that left and is too long", TOPIC_PRESENCE_FRAME, { ...presence, left: [tooLong] }],
     ["TOPIC_PRESENCE", "an id that is too long", TOPIC_PRESENCE_FRAME, { ...presence, joined: [[tooLong, null]] }],
     ["TOPIC_PRESENCE", "a user that is too long", TOPIC_PRESENCE_FRAME, { ...presence, joined: [["1", tooLong]] }],
-  ])("and sends a %s with %s is reported, and the subscription goes on", async (name, _what, type, payload) => {
+  ])("that sends a %s with %s is reported, and the subscription continues", async (name, _what, type, payload) => {
     const { runtime, client, peer, errors, start: begin } = await rawScene();
     const subscription = client.subscribe("news");
     await begin();
