@@ -336,12 +336,12 @@ describe("a contract", () => {
     other.stream("tail");
     // @ts-expect-error: items are text
     other.stream("shell", {}, { input: [1] });
-    // @ts-expect-error: ping takes no input
+    // @ts-expect-error: ping has no input
     void other.call("ping", {}, { input: [1] });
     expectTypeOf(other.api.sum({}, { input: [1], onProgress: () => undefined })).toEqualTypeOf<Promise<number>>();
     // @ts-expect-error: items are numbers
     void other.api.sum({}, { input: ["a"] });
-    // @ts-expect-error: ping takes no input
+    // @ts-expect-error: ping has no input
     void other.api.ping({}, { input: [1] });
     // @ts-expect-error: the contract has no such stream
     other.stream("nothing");
@@ -379,7 +379,7 @@ describe("a contract", () => {
     }
     const own = { name: "load", progress: v.number() } as const;
     one.rpc(own, (_params, context) => context.progress(1));
-    // @ts-expect-error: its own schema takes numbers
+    // @ts-expect-error: its own schema accepts numbers
     one.rpc(own, (_params, context) => context.progress("1"));
     one.group().rpc(own, (_params, context) => context.progress(1));
     one.implement({
@@ -432,9 +432,9 @@ describe("a contract", () => {
     typedServer.rpc({ name: "subtract", params: addValibot }, () => 1);
     // @ts-expect-error: the result is a number
     typedServer.rpc({ name: "add" }, () => "three");
-    // @ts-expect-error: what the handler would get is not what the contract says
+    // @ts-expect-error: the handler's type doesn't match the contract
     typedServer.rpc({ name: "add", params: userValibot }, () => 1);
-    // @ts-expect-error: what the caller would get is not what the contract says
+    // @ts-expect-error: the caller's type doesn't match the contract
     typedServer.rpc({ name: "add", result: v.string() }, () => "three");
   });
 
@@ -458,9 +458,9 @@ describe("a contract", () => {
     });
     // @ts-expect-error: the result is a number
     typedServer.rpc("add", narrow, () => "three");
-    // @ts-expect-error: what the handler would get is not what the contract says
+    // @ts-expect-error: the handler's type doesn't match the contract
     typedServer.rpc("add", userValibot, () => 1);
-    // @ts-expect-error: what the handler would get is not what the contract says
+    // @ts-expect-error: the handler's type doesn't match the contract
     typedServer.on("move", userValibot, () => {});
     // @ts-expect-error: the contract has no such message
     typedServer.on("jump", narrow, () => {});
@@ -476,9 +476,9 @@ describe("a contract", () => {
     const onlyServer = { server: { methods: { add: { params: addValibot } } } };
     const one = new Client<typeof onlyServer>({ host: "localhost", port: 8080, password: "secret" });
     void one.call("add", { a: 1 });
-    // @ts-expect-error: the server takes no messages
+    // @ts-expect-error: the contract has no messages to the server
     one.send("move");
-    // @ts-expect-error: the client answers no methods
+    // @ts-expect-error: the client has no methods
     one.rpc("where", () => ({ a: 1 }));
     expectTypeOf(one).toExtend<AnyClient>();
     expectTypeOf<Server<typeof onlyServer>>().toExtend<AnyServer>();
@@ -504,7 +504,7 @@ describe("a contract", () => {
     expectTypeOf(new Server<typeof game>({ password: "secret", contract: game })).toEqualTypeOf<Server<typeof game>>();
     // @ts-expect-error: another contract than the one stated
     new Client<typeof game>({ host: "localhost", port: 8080, password: "secret", contract: { server: {} } });
-    // @ts-expect-error: a schema is no method
+    // @ts-expect-error: a schema isn't a method
     new Server({ password: "secret", contract: { server: { methods: { add: 5 } } } });
   });
 
@@ -533,7 +533,7 @@ describe("a contract", () => {
     void api.users.list({ limit: "1" });
     // @ts-expect-error: its parameters are required
     void api.users.admin.add();
-    // @ts-expect-error: a name that other names begin with is no method
+    // @ts-expect-error: a prefix of other names isn't a method
     void api.users.admin();
     // @ts-expect-error: await would call it
     void api.list.then();
@@ -670,7 +670,7 @@ describe("a pool", () => {
   test("takes servers, and no host of its own", () => {
     // @ts-expect-error: servers is missing
     new ClientPool({ password: "secret" });
-    // @ts-expect-error: each server has a host of its own
+    // @ts-expect-error: each server has its own host
     new ClientPool({ servers, password: "secret", host: "localhost" });
     // @ts-expect-error: there is no such strategy
     new ClientPool({ servers, password: "secret", strategy: "fastest" });
@@ -686,7 +686,7 @@ describe("topics", () => {
   test("have the types of the contract: a publisher's input, a subscriber's output", () => {
     const sensors = topicServer.topic("sensors");
     sensors.publish({ celsius: "21" });
-    // @ts-expect-error: a publisher gives text
+    // @ts-expect-error: a publisher passes text
     sensors.publish({ celsius: 21 });
     expectTypeOf(topicClient.subscribe("sensors")).toEqualTypeOf<Subscription<{ celsius: number }>>();
     expectTypeOf(topicClient.publish("sensors", { celsius: "21" })).toEqualTypeOf<Promise<void>>();
@@ -712,11 +712,11 @@ describe("topics", () => {
     expectTypeOf(topicClient.subscribe("room:7")).toEqualTypeOf<Subscription<{ text: string }>>();
     // @ts-expect-error: text is a string
     void topicClient.publish("room:7", { text: 7 });
-    // @ts-expect-error: a pattern is no topic
+    // @ts-expect-error: a pattern isn't a topic
     topicServer.topic("room:*");
-    // @ts-expect-error: a topic is no pattern
+    // @ts-expect-error: a topic isn't a pattern
     topicServer.topics("sensors", { authorize: () => true });
-    // @ts-expect-error: clients choose the names, so who may subscribe must be said
+    // @ts-expect-error: clients choose the names, so authorize is required
     topicServer.topics("room:*", {});
   });
 
@@ -775,7 +775,7 @@ describe("middleware adds fields to the context of handlers", () => {
         expectTypeOf(context.fresh).toBeBoolean();
       });
     server.use(withUser).rpc("who", (_params, context) => {
-      // @ts-expect-error after a hook's context there is none
+      // @ts-expect-error: not set if the middleware ran for a hook
       context.user.name;
     });
   });

@@ -101,7 +101,7 @@ test("a small binary value doesn't keep the large frame that it came in", async 
     received.push((data as { small: Uint8Array }).small);
   });
   const bytes = message("note", { small: new Uint8Array(5000).fill(1), large: "x".repeat(KIB * KIB) });
-  // In two chunks, so that the frame gets memory of its own.
+  // In two chunks, so that the frame gets its own memory.
   peer.write(bytes.subarray(0, 100_000));
   peer.write(bytes.subarray(100_000));
   await runtime.settle();
@@ -272,7 +272,7 @@ test("a large message of a netconduit server keeps its memory while it waits, th
   void client.request("ask", null).catch(() => undefined);
   for (const letter of ["a", "b", "c", "d"]) {
     const bytes = message("note", letter.repeat(300 * KIB));
-    // In two chunks, so that the frame gets memory of its own.
+    // In two chunks, so that the frame gets its own memory.
     peer.write(bytes.subarray(0, 100_000));
     await runtime.settle();
     peer.write(bytes.subarray(100_000));
