@@ -16,12 +16,12 @@ import { NatsServer } from "./peers/support/nats-server.ts";
 const MEASUREMENTS = ["deliveries", "receiving", "crossing", "latency", "idle", "messages", "topics"] as const;
 const { values, names } = commandLine({
   name: "node --import ./docs-tests/lib/sources-hook.ts bench/nodes.ts",
-  about: "Measures many nodes through NATS.",
-  names: { help: "measurements, all if none is named", choices: MEASUREMENTS },
+  about: "Measures several nodes connected through NATS.",
+  names: { help: "measurements; default: all", choices: MEASUREMENTS },
   options: {
-    seconds: amount("length of each measurement", 2),
-    "per-turn": counts("messages that are published in one turn of the event loop", [1, 10, 100]),
-    only: text("contenders of deliveries whose titles contain one of these, separated by commas", "TITLES"),
+    seconds: amount("duration of each measurement", 2),
+    "per-turn": counts("messages published per turn of the event loop", [1, 10, 100]),
+    only: text("only contenders of deliveries whose titles contain one of these texts, separated by commas", "TITLES"),
   },
 });
 const { seconds } = values;

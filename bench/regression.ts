@@ -33,8 +33,11 @@ const COMPARISON_TOLERANCE = 1.05;
 async function main(): Promise<number> {
   const { values } = commandLine({
     name: "pnpm bench:regression",
-    about: "Compares the CPU time of calls, deliveries and messages with what bench/regression.json recorded.",
-    options: { rounds: count("rounds, whose median counts", ROUNDS), record: flag("records what is measured") },
+    about: "Compares the CPU time of calls, deliveries and messages with the values recorded in bench/regression.json.",
+    options: {
+      rounds: count("number of rounds; the median counts", ROUNDS),
+      record: flag("records the measured values"),
+    },
   });
   const { rounds } = values;
   await buildIfStale();

@@ -1,4 +1,4 @@
-/** Files of interop tests. */
+/** File helpers for interop tests. */
 
 import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -6,14 +6,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Cleanups } from "../conformance/support/cleanups.ts";
 
-/** An empty folder, which goes with the scene. */
+/** Creates an empty folder that is removed with the scene. */
 export async function folderOf(scene: Cleanups): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "nc-interop-"));
   scene.defer(() => rm(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Three chunks of netconduit, the last one short. */
+/** Three chunks of the Python package, the last one short. */
 export const CONTENT: Uint8Array = Uint8Array.from(
   { length: 150_001 },
   (_, index) => (index * 31 + (index >> 8)) & 0xff,

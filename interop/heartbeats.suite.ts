@@ -5,12 +5,12 @@ import { PASSWORD } from "./password.ts";
 import { type DriverProgram, PythonDriver } from "./python-driver.ts";
 import type { InteropSubject } from "./scene.ts";
 
-/** netconduit's shortest heartbeat interval; it takes whole seconds. */
+/** netconduit's shortest heartbeat interval, which is in whole seconds. */
 const INTERVAL_S = 1;
-/** A connection would have ended after three intervals without an answer. */
+/** A connection ends after three intervals without an answer, before this time. */
 const TIMEOUT_S = 4;
 const BEATS = 6;
-/** Neither side has an event for heartbeats, so poll. */
+/** Polling interval, because neither side has an event for heartbeats. */
 const ASK_EVERY_MS = 100;
 
 const theirHeartbeat = { heartbeat_interval: INTERVAL_S, heartbeat_timeout: TIMEOUT_S };
@@ -27,7 +27,7 @@ interface TheirEnd {
 interface Pair {
   theirs(): Promise<TheirEnd | undefined>;
   ours(): { readonly connected: boolean; readonly samples: number; readonly latencyMs: number | null };
-  /** Connection ends seen by our side. */
+  /** Disconnects seen by our side. */
   readonly ends: readonly CloseReason[];
 }
 
@@ -116,7 +116,7 @@ export class HeartbeatPairs extends Cleanups {
   }
 }
 
-/** Requires that `pairs` were started. */
+/** `pairs` must have been started. */
 export function describeHeartbeats(pairs: HeartbeatPairs, on: string): void {
   describe(`heartbeats ${on}`, () => {
     test("netconduit's client and our server keep each other alive", async () => {

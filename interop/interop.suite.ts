@@ -8,8 +8,9 @@ import { describeSameProgram } from "./same-program/suites.ts";
 import { type InteropSubject, PATIENCE_MS } from "./scene.ts";
 
 /**
- * Tests a runtime package against the Python package. A short test file per runtime awaits it. Without Python the suite
- * is skipped with the reason in its title; with NETCONDUIT_INTEROP=required it fails instead.
+ * Tests a runtime package against the Python package. Each runtime has a short test file that awaits this function.
+ * Without Python the suite is skipped with the reason in its title; with NETCONDUIT_INTEROP=required it fails
+ * instead.
  */
 export async function describeInterop(subject: InteropSubject): Promise<void> {
   const environment = await pythonEnvironment();

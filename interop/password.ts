@@ -1,2 +1,2 @@
-/** The password in all tests. Its bytes differ between encodings. */
+/** The password of all tests. Its bytes depend on the encoding. */
 export const PASSWORD = "päss wörd 🔑";

@@ -113,7 +113,7 @@ export class PythonDriver {
     });
   }
 
-  /** Past events with these fields that weren't returned yet. */
+  /** Returns past events with these fields that haven't been returned yet. */
   arrived(fields: Readonly<Record<string, unknown>> & { readonly event: string }): DriverEvent[] {
     return this.#events.filter((event) => matches(event, fields));
   }

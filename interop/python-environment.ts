@@ -2,16 +2,16 @@ import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
-/** A Python with the wanted packages, or the reason why there is none. */
+/** A Python with the required packages, or the reason why there is none. */
 export type PythonEnvironment =
   | { readonly python: string; readonly version: string }
   | { readonly python: null; readonly reason: string };
 
 const PREPARE: string = fileURLToPath(new URL("python/prepare.py", import.meta.url));
-/** Ignored by git. Remove it to get the newest netconduit. */
+/** Folder of the environments, ignored by git. Remove it to get the newest netconduit. */
 const FOLDER: string = fileURLToPath(new URL(".venv", import.meta.url));
 
-/** The environment with netconduit: the newest, or the version `NETCONDUIT_VERSION`. */
+/** Returns the environment with netconduit: the newest version, or `NETCONDUIT_VERSION`. */
 export function pythonEnvironment(): Promise<PythonEnvironment> {
   const { NETCONDUIT_VERSION: version } = process.env;
   const requirement = version === undefined ? "netconduit>=2.0" : `netconduit==${version}`;
@@ -20,9 +20,9 @@ export function pythonEnvironment(): Promise<PythonEnvironment> {
 }
 
 /**
- * Returns the environment `name` in `interop/.venv`, creating it with pip if necessary. `PYTHON` selects the Python to
- * create it with.
- * @param check Python code that imports the packages, and prints a version
+ * Returns the environment `name` in `interop/.venv`; creates it with pip if necessary. `PYTHON` selects the Python
+ * for this.
+ * @param check Python code that imports the packages and prints a version
  */
 export async function pythonWith(
   name: string,

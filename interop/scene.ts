@@ -3,7 +3,7 @@ import { Cleanups } from "../conformance/support/cleanups.ts";
 import type { Subject } from "../conformance/support/subject.ts";
 import { type DriverProgram, PythonDriver } from "./python-driver.ts";
 
-/** Time limit for a hanging test, generous because machines may be busy. */
+/** Time limit of a test, generous because machines may be busy. */
 export const PATIENCE_MS = 120_000;
 
 /** The runtime package under test. */
@@ -21,10 +21,10 @@ export abstract class Scene extends Cleanups {
   }
 }
 
-/** Creates a test body that receives its own scene, the only argument: test runners differ in what else they pass. */
+/** Creates a test body that receives its own scene as the only argument, because test runners pass different ones. */
 export type Staged<S extends Scene> = (body: (scene: S) => Promise<void>) => () => Promise<void>;
 
-/** Runs `suites` one after the other with one driver of this program; each test gets a scene made by `makeScene`. */
+/** Runs `suites` in sequence with one driver of this program; each test gets a scene created by `makeScene`. */
 export function describeWithDriver<S extends Scene>(
   title: string,
   python: string,

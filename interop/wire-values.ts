@@ -1,4 +1,4 @@
-/** Values that have to cross as they are, whichever side sends them, by what the test's title calls them. */
+/** Values that must arrive unchanged from either side, by their name in test titles. */
 export const wireValues: Readonly<Record<string, unknown>> = {
   "a timestamp in milliseconds": 1_767_225_599_999,
   "the largest exact integer": Number.MAX_SAFE_INTEGER,
@@ -21,12 +21,12 @@ export const wireValues: Readonly<Record<string, unknown>> = {
   },
 };
 
-/** 1 MiB in which every byte value comes up and no two pages are alike. */
+/** Returns 1 MiB that contains every byte value and no two equal pages. */
 export function mebibyte(): Uint8Array {
   return new Uint8Array(1024 * 1024).map((_, index) => (index * 31 + (index >> 8)) & 0xff);
 }
 
-/** Compresses to a fraction of its 240,000 bytes, and to no less than a hundredth. */
+/** Compresses to a fraction of its 240,000 bytes, but not below a hundredth. */
 export const longText: string = Array.from(
   { length: 5000 },
   (_, n) => `${n}: all work and no play makes Jack a dull boy. `,

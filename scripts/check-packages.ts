@@ -14,7 +14,7 @@ import { entryPoints, type LibraryPackage, libraryPackages, manifestProblems, RO
 import { pnpm, run } from "./lib/run.ts";
 import { versionProblems } from "./lib/version-problems.ts";
 
-/** Exports that must be the same object in every entry and package. */
+/** Exports that must be identical objects in every entry and package. */
 const SHARED = ["ConduitError", "ErrorCode", "RpcError"];
 
 const problems: string[] = [];
@@ -99,7 +99,7 @@ async function compile(work: string, name: string, specifiers: readonly string[]
   if (code !== 0) report(specifiers.join(", "), `a program that uses it does not compile (${name})\n${output}`);
 }
 
-/** Loads every entry in a new process and checks that shared exports exist only once, and that classes have their names. */
+/** Loads every entry in a new process. Checks that shared exports exist only once, and that classes keep their names. */
 async function load(work: string, specifiers: readonly string[]): Promise<void> {
   const script = `
     const seen = new Map();
@@ -126,7 +126,7 @@ async function dryRunOnJsr(): Promise<void> {
   if (code !== 0) report("deno publish --dry-run", output);
 }
 
-/** Checks that the core's main entry, which the runtime packages re-export, declares no insides. */
+/** Checks that the core's main entry, which the runtime packages re-export, declares no internals. */
 function checkDeclarations(packages: readonly LibraryPackage[]): void {
   const { directory } = packages.find(({ manifest }) => manifest.name === "@netconduit/core")!;
   const entries = ["index.d.ts", "adapter.d.ts", "testing.d.ts"].map((name) => join(directory, "dist", name));

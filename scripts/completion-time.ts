@@ -1,7 +1,7 @@
 /**
- * `pnpm completion-time`: how long an editor takes to offer the names of methods, with a contract of 500, at
- * `client.call("` and the like, and at hand-written functions over the same schemas. Each answer is that of a cold
- * checker; a figure is the median of three rounds. `--methods` and `--rounds` set other numbers.
+ * `pnpm completion-time`: measures how long an editor takes to complete method names with a contract of 500 methods,
+ * at `client.call("` and similar places, and with hand-written functions over the same schemas. Each completion uses
+ * a cold checker; figures are medians of three rounds. `--methods` and `--rounds` change these numbers.
  */
 import { commandLine, count } from "./lib/command-line.ts";
 import {
@@ -16,8 +16,12 @@ import { completionsAt } from "./lib/completions.ts";
 
 const { values } = commandLine({
   name: "pnpm completion-time",
-  about: "CPU time of completions in an editor, beside that of a function written by hand over the same schemas.",
-  options: { methods: count("methods of the contract", 500), rounds: count("rounds, whose median counts", 3) },
+  about:
+    "Compares the CPU time of completions in an editor with those of a hand-written function over the same schemas.",
+  options: {
+    methods: count("number of methods in the contract", 500),
+    rounds: count("number of rounds; the median counts", 3),
+  },
 });
 const contract = contractOf(values.methods);
 const pairs = [

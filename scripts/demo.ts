@@ -1,6 +1,6 @@
 /**
- * `pnpm demo [--runtime node|bun|deno | --cluster]`: builds whatever is out of date and runs examples/demo-runtimes.ts,
- * examples/demo.ts on the given runtime, or examples/demo-cluster.ts. The build prints only errors.
+ * `pnpm demo [--runtime node|bun|deno | --cluster]`: builds outdated packages, then runs examples/demo-runtimes.ts,
+ * examples/demo.ts on the given runtime, or examples/demo-cluster.ts. The build only prints errors.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";

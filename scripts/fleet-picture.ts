@@ -1,6 +1,7 @@
 /**
- * `pnpm fleet-picture`: runs the fleet on three runtimes in a terminal, cuts the dashboard's connection, kills the server
- * in the middle of an upload, and makes docs/fleet.svg of the screen. Needs `script` of util-linux, which makes a terminal.
+ * `pnpm fleet-picture`: runs the fleet on three runtimes in a terminal, cuts the dashboard's connection, kills the
+ * server during an upload, and renders the screen to docs/fleet.svg. Needs `script` of util-linux, which provides the
+ * terminal.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +12,7 @@ import { COLUMNS, ROWS, TITLE } from "./lib/fleet-screen.ts";
 import { ROOT } from "./lib/packages.ts";
 import { Screen } from "./lib/terminal-svg.ts";
 
-/** Texts to wait for, in order, and the key that is pressed then. */
+/** Texts to wait for, in order, and the key to press after each. */
 const STORY: readonly (readonly [seen: RegExp, key: string])[] = [
   [/pump-3 .* 16 samples/, "c"],
   [/telemetry of pump-3: back and recovered[\s\S]*joined/, "r"],

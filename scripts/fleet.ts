@@ -1,4 +1,4 @@
-/** `pnpm fleet [options]`: builds whatever is out of date and runs examples/fleet/start.ts. The build prints only errors. */
+/** `pnpm fleet [options]`: builds outdated packages, then runs examples/fleet/start.ts. The build only prints errors. */
 import { buildIfStale } from "./lib/build-if-stale.ts";
 
 await buildIfStale();

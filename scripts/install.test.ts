@@ -38,13 +38,13 @@ afterAll(async () => {
   rmSync(work, { recursive: true, force: true });
 }, SLOW_MS);
 
-/** A program of scripts/installed, with the import line of a runtime. */
+/** Returns a program in scripts/installed with a runtime's import line. */
 function program(file: string, specifier = "@netconduit/node"): string {
   const text = readFileSync(join(ROOT, "scripts", "installed", file), "utf8");
   return text.replace('"@netconduit/node"', `"${specifier}"`);
 }
 
-/** A program that is compiled to `require()` calls. */
+/** A program compiled to `require()` calls. */
 const COMMONJS_PROGRAM = `
 import { Client, Server } from "@netconduit/node";
 async function main(): Promise<void> {
@@ -62,7 +62,7 @@ void main();
 
 const RUNTIMES_TEXT = readFileSync(join(ROOT, "RUNTIMES.md"), "utf8");
 
-/** A test for Jest with fake timers, from before or after the import, that lasts until a client has called a method. */
+/** A Jest test with fake timers, enabled before or after the import, in which a client calls a method. */
 function jestTest(isFakeFirst: boolean): string {
   return `
 ${isFakeFirst ? "jest.useFakeTimers();" : ""}
@@ -81,7 +81,7 @@ test("a call", async () => {
 `;
 }
 
-/** A project configured to use the packed packages; everything else comes from the public registry. */
+/** Creates a project that uses the packed packages; other packages come from the public registry. */
 function emptyProject(name: string, env: Readonly<Record<string, string>> = {}): EmptyProject {
   const project = new EmptyProject(join(work, name), env);
   project.write(".npmrc", `@netconduit:registry=${registry.url}\n`);
@@ -92,7 +92,7 @@ function packageJson(dependencies: Dependencies): object {
   return { name: "empty-project", private: true, type: "module", dependencies };
 }
 
-/** Module settings that RUNTIMES.md names → the compiler options that say so. */
+/** Module settings named in RUNTIMES.md → compiler options. */
 const MODULES = {
   nodenext: { module: "nodenext" },
   node20: { module: "node20" },
@@ -118,7 +118,7 @@ function tsconfig(module: ModuleSettings, types: string, files: readonly string[
   };
 }
 
-/** Compiles programs of a project with one of its compilers. Returns the folder that they are compiled to. */
+/** Compiles programs of a project with one of its compilers. Returns the output folder. */
 async function compile(
   project: EmptyProject,
   compiler: string,
@@ -134,14 +134,14 @@ async function compile(
   return outDir;
 }
 
-/** Programs whose types cover the API; the second has exports of inferred types, for which declarations are written. */
+/** Programs whose types cover the API; the second has exports with inferred types, for which declarations are emitted. */
 const PROGRAMS = ["program.ts", "exports.ts"];
 
-/** The newest compiler, and the oldest that RUNTIMES.md promises. This repository's own is between them. */
+/** The newest compiler, and the oldest supported according to RUNTIMES.md. This repository's own is in between. */
 const NEWEST_TYPESCRIPT = { typescript: "~7.0.2" };
 const OLDEST_TYPESCRIPT = { "typescript-oldest": "npm:typescript@~5.7.3" };
 
-/** The dependencies of a project on Node. */
+/** Returns the dependencies of a Node project. */
 function onNode(...compilers: readonly Dependencies[]): Dependencies {
   const others = workspaceRanges("valibot", "@types/node");
   return Object.assign({ "@netconduit/node": version }, others, ...compilers) as Dependencies;
@@ -200,7 +200,7 @@ describe.concurrent("packages installed from their tarballs into an empty projec
     }, SLOW_MS);
 
     test.each([
-      // Most of an old compiler's time goes into valibot's declarations and the DOM's: ours are checked in one run only.
+      // Old compilers spend most time on declarations of valibot and the DOM, so only one run checks declarations.
       {
         title: "the oldest TypeScript",
         compiler: "typescript-oldest",
@@ -226,7 +226,7 @@ describe.concurrent("packages installed from their tarballs into an empty projec
     test("before TypeScript 5.8, nodenext refuses to compile it to require(), as RUNTIMES.md says", {
       timeout: SLOW_MS,
     }, async () => {
-      // The compiler reads no declarations that are checked elsewhere.
+      // Skip declarations that are checked elsewhere.
       const options = { lib: ["es2022"], skipLibCheck: true };
       const compiling = compile(project, "typescript-oldest", "nodenext", "node", ["commonjs/program.ts"], options);
       await expect(compiling).rejects.toThrow("TS1479");

@@ -12,7 +12,7 @@ beforeAll(async () => {
   published = await publishToStandIn(ROOT);
 }, 60_000);
 
-/** All external specifiers that a published package's sources import. */
+/** Returns all external specifiers imported by a published package's sources. */
 function foreignImports(files: PublishedFiles): string[] {
   const specifiers = new Set<string>();
   for (const [file, text] of files) {

@@ -1,6 +1,6 @@
 /**
- * `node scripts/nats-server.ts [--install]`: prints the path and version of a nats-server that is new enough. With
- * --install it gets one if there is none. Exit code 1: there is none; the output says how to get it.
+ * `node scripts/nats-server.ts [--install]`: prints the path and version of a sufficiently new nats-server. With
+ * --install, installs one if none is found. Exit code 1 if there is none; the output explains how to get it.
  */
 import { parseArgs } from "node:util";
 import { findNatsServer, HOW_TO_GET_NATS, installNatsServer } from "./lib/nats-server.ts";

@@ -8,7 +8,7 @@ import { run } from "./lib/run.ts";
 /** A repository's files, path → text. */
 type Files = Record<string, string>;
 
-/** The check's findings: the rule, the file, and the file it imports. */
+/** A finding of the check: the rule, the file, and the imported file. */
 interface Violation {
   readonly rule: { readonly name: string };
   readonly from: string;
@@ -26,7 +26,7 @@ const END = "export const b = 1;\nexport type B = number;\n";
 const VALUE = (specifier: string): string => `import { b } from "${specifier}";\nexport const a: unknown = b;\n`;
 const TYPE = (specifier: string): string => `import type { B } from "${specifier}";\nexport type A = B;\n`;
 
-/** Imports that are not allowed: file, specifier, target. */
+/** Forbidden imports: file, specifier, target. */
 const REFUSED = [
   ["packages/core/src/util/a.ts", "../wire/b.ts", "packages/core/src/wire/b.ts"],
   ["packages/core/src/client/a.ts", "../server/b.ts", "packages/core/src/server/b.ts"],
@@ -38,7 +38,7 @@ const REFUSED = [
   ["packages/node/src/a.ts", "../../core/src/wire/b.ts", "packages/core/src/wire/b.ts"],
 ] as const;
 
-/** Imports that are allowed. */
+/** Allowed imports. */
 const ALLOWED = [
   ["packages/core/src/wire/c.ts", "../util/b.ts", "packages/core/src/util/b.ts"],
   ["packages/core/src/connection/c.ts", "./send/b.ts", "packages/core/src/connection/send/b.ts"],
@@ -46,7 +46,7 @@ const ALLOWED = [
   ["packages/core/src/util/c.test.ts", "../wire/b.ts", "packages/core/src/wire/b.ts"],
 ] as const;
 
-/** Folders in which there is a circle. */
+/** Folders with a circular import. */
 const CIRCLES = [
   "packages/core/src/util",
   "packages/core/src/connection",

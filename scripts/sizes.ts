@@ -9,7 +9,7 @@ import { formatSizes, limitsFor, measureSizes, type Sizes, sizeProblems } from "
 
 const LIMITS = join(ROOT, "sizes.json");
 
-/** Exports that a program may use alone: importing one must not bundle the library. */
+/** Exports that a program may use individually: importing one must not bundle the whole library. */
 const NAMES = ["ErrorCode"];
 
 const sizes = await measureSizes(libraryPackages(), NAMES);

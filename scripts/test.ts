@@ -1,8 +1,8 @@
 /**
  * `pnpm test`: runs all checks and tests, cheapest first.
  *
- * Each step is a command that can be rerun by itself. No tests run after a failed check.
- * The last line always shows the counts from the JSON reports in reports/.
+ * Each step is a command that can be rerun individually. No tests run after a failed check. The last line always
+ * shows the counts from the JSON reports in reports/.
  */
 import { randomUUID } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -14,10 +14,10 @@ import { formatDuration, pnpm } from "./lib/run.ts";
 
 const REPORTS = join(ROOT, "reports");
 
-/** Steps before the tests, side by side once the packages are built. Their output is shown if they fail. */
+/** Checks before the tests, run in parallel after the build. Their output is only shown on failure. */
 const CHECKS = ["lint", "typecheck", "check-packages", "sizes"] as const;
 
-/** Run beside the tests on Node.js, since all of them often wait; each writes a report to reports/ too. */
+/** Run in parallel with the tests on Node.js, because all of them often wait; each also writes a report to reports/. */
 const BESIDE = [
   { name: "soak", command: ["run", "soak", "--minutes", "3", "--report", join(REPORTS, "soak.json")] },
   { name: "tests on Bun", command: ["exec", "bun", "packages/bun/conformance/run.ts"] },

@@ -3,10 +3,10 @@ import { float64 } from "@netconduit/core";
 import fc from "fast-check";
 import { type Form, type FormEntry, floatForm, hexOf } from "./canonical.ts";
 
-/** Keys that this library refuses. */
+/** Keys that this library rejects. */
 export const FORBIDDEN_KEYS: readonly string[] = ["__proto__", "constructor", "prototype"];
 
-/** Where an integer's format changes, and the steps beside. */
+/** Integers at which the format changes, and their neighbours. */
 const EDGES: readonly bigint[] = [0n, 5n, 7n, 8n, 15n, 16n, 31n, 32n, 53n, 63n, 64n].flatMap((bits) => {
   const edge = 2n ** bits;
   return [edge - 1n, edge, edge + 1n, 1n - edge, -edge, -edge - 1n];
@@ -25,7 +25,7 @@ const integers: fc.Arbitrary<bigint> = fc.oneof(
   fc.bigInt({ min: -300n, max: 70_000n }),
 );
 
-/** Integers that have no form in MessagePack. */
+/** Integers that MessagePack can't represent. */
 export const tooLarge: fc.Arbitrary<bigint> = fc.oneof(
   fc.bigInt({ min: MAX_UINT64 + 1n, max: 2n ** 70n }),
   fc.bigInt({ min: -(2n ** 70n), max: MIN_INT64 - 1n }),
@@ -37,7 +37,7 @@ const floats: fc.Arbitrary<number> = fc.oneof(
   fc.constantFrom(-0, Number.NaN, 2 ** 53, -(2 ** 53), 2 ** 64, 5e-324, 1.7976931348623157e308),
 );
 
-/** Strings of all scripts, and of lengths where the format changes. */
+/** Strings of all scripts, and of lengths at which the format changes. */
 const texts: fc.Arbitrary<string> = fc.oneof(
   { weight: 4, arbitrary: fc.string({ unit: "binary" }) },
   { weight: 2, arbitrary: fc.string({ unit: "grapheme" }) },
@@ -61,12 +61,12 @@ const keys: fc.Arbitrary<string> = fc
   .oneof(texts, fc.constantFrom("", "0", "1", "4294967295", "toString"))
   .filter((key) => !FORBIDDEN_KEYS.includes(key));
 
-/** Strings with a lone surrogate, which have no form in UTF-8. */
+/** Strings with a lone surrogate, which UTF-8 can't represent. */
 export const loneSurrogates: fc.Arbitrary<string> = fc
   .tuple(fc.string(), fc.constantFrom("\ud800", "\udbff", "\udc00", "\udfff"), fc.string())
   .map((parts) => parts.join(""));
 
-/** Values that this library can send, in all types that it takes, and that Python can read. */
+/** Values of all types that this library can send and Python can read. */
 export const values: fc.Arbitrary<unknown> = fc.letrec((tie) => ({
   value: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
@@ -99,7 +99,7 @@ const times: fc.Arbitrary<Form> = fc
   )
   .map(([seconds, nanoseconds]): Form => ["time", String(seconds), nanoseconds]);
 
-/** Forms of values that Python can pack; this library refuses some. */
+/** Forms of values that Python can pack; this library rejects some. */
 export const forms: fc.Arbitrary<Form> = fc.letrec<{ form: Form }>((tie) => ({
   form: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
@@ -125,7 +125,7 @@ export const forms: fc.Arbitrary<Form> = fc.letrec<{ form: Form }>((tie) => ({
 
 type Format = readonly [head: number, countBytes: 0 | 1 | 2 | 4];
 
-/** A value in one of these formats. Its count is cut off if it is too large for the format. */
+/** A value in one of these formats. A count that is too large for the format is truncated. */
 function inAnyFormat(formats: readonly Format[], body: fc.Arbitrary<{ count: number; bytes: Uint8Array }>) {
   return fc.tuple(fc.constantFrom(...formats), body).map(([[head, countBytes], { count, bytes }]) => {
     if (countBytes === 0) return Buffer.from([head | (count & 0x0f), ...bytes]);
@@ -135,7 +135,7 @@ function inAnyFormat(formats: readonly Format[], body: fc.Arbitrary<{ count: num
   });
 }
 
-/** A head, and so many bytes behind it. */
+/** A head byte, and the number of bytes after it. */
 const FIXED_FORMATS: readonly (readonly [head: number, bytes: number])[] = [
   ...Array.from({ length: 128 }, (_, head) => [head, 0] as const),
   ...Array.from({ length: 32 }, (_, low) => [0xe0 + low, 0] as const),
@@ -154,7 +154,7 @@ const timestampBytes = fc
   .tuple(fc.constantFrom(4, 8, 12, 5), fc.nat(999_999_999), fc.uint8Array({ minLength: 12, maxLength: 12 }))
   .map(([length, nanoseconds, random]) => {
     const bytes = Buffer.from(random).subarray(0, length);
-    // Whole milliseconds of the first centuries, mostly.
+    // Mostly whole milliseconds in the first centuries.
     if (length > 4 && nanoseconds % 3 > 0)
       bytes.writeUInt32BE((nanoseconds % 1000) * 1_000_000 * (length === 8 ? 4 : 1));
     if (length === 12 && nanoseconds % 3 > 1) bytes.writeInt32BE(-(nanoseconds & 1), 4);
@@ -166,7 +166,7 @@ const TEXT_FORMATS: readonly Format[] = [[0xa0, 0], [0xd9, 1], [0xda, 2], [0xdb,
 
 const texted = inAnyFormat(TEXT_FORMATS, encodedTexts.map(counted));
 
-/** Values in any of MessagePack's formats, also longer ones than senders use, and some that are invalid. */
+/** Values in any MessagePack format, including longer formats than senders use, and some invalid ones. */
 const encodings: fc.Arbitrary<Buffer> = fc.letrec<{ value: Buffer }>((tie) => ({
   value: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
@@ -197,7 +197,7 @@ const encodings: fc.Arbitrary<Buffer> = fc.letrec<{ value: Buffer }>((tie) => ({
   ),
 })).value;
 
-/** Encodings as they are, cut off, with more behind them, or with one byte changed. */
+/** Encodings unchanged, truncated, with trailing bytes, or with one changed byte. */
 export const encodedBytes: fc.Arbitrary<Buffer> = fc.oneof(
   { weight: 3, arbitrary: encodings },
   fc.tuple(encodings, fc.nat()).map(([bytes, cut]) => bytes.subarray(0, cut % (bytes.length + 1))),

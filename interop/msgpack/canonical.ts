@@ -1,5 +1,6 @@
 /**
- * A form of values in which two are alike only if the values are, for both sides: `python/values_driver.py` has the same.
+ * A canonical form of values: two forms are equal only if the values are equal for both sides.
+ * `python/values_driver.py` uses the same form.
  */
 import { ExtData } from "@msgpack/msgpack";
 import { Float64 } from "@netconduit/core";
@@ -25,7 +26,7 @@ type MapForm = readonly ["map", ...FormEntry[]];
 
 export type FormEntry = readonly [key: Form, item: Form];
 
-/** The form of a value that this library sends or has read. */
+/** Returns the form of a value that this library sends or has read. */
 export function formOf(value: unknown): Form {
   switch (typeof value) {
     case "undefined":
@@ -63,17 +64,17 @@ export function floatForm(value: number): Form {
   return ["float", Number.isNaN(value) ? "nan" : hexOf(bytes)];
 }
 
-/** The number in a form of a float. */
+/** Returns the number in a float's form. */
 export function floatIn(hex: string): number {
   return hex === "nan" ? Number.NaN : Buffer.from(hex, "hex").readDoubleBE();
 }
 
-/** Sorts the entries of maps, as their order doesn't count. */
+/** Sorts map entries, because their order is irrelevant. */
 export function inOrder(form: Form): Form {
   return changed(form, (leaf) => leaf);
 }
 
-/** A form as this library reads it: whole floats that a double holds exactly are integers. */
+/** Returns a form as this library reads it: whole floats that a double holds exactly become integers. */
 export function asReceived(form: Form): Form {
   return changed(form, (leaf) => (isFloat(leaf) ? formOf(floatIn(leaf[1])) : leaf));
 }
@@ -83,7 +84,7 @@ export function asSingle(form: Form): Form {
   return changed(form, (leaf) => (isFloat(leaf) ? floatForm(Math.fround(floatIn(leaf[1]))) : leaf));
 }
 
-/** All values in a form, also itself, with the number of containers around each. */
+/** Yields all values in a form, including itself, with the number of containers around each. */
 export function* partsOf(form: Form, depth = 0): Iterable<{ form: Form; depth: number }> {
   yield { form, depth };
   if (isList(form)) for (const item of form.slice(1) as Form[]) yield* partsOf(item, depth + 1);
@@ -116,7 +117,7 @@ function isMap(form: Form): form is MapForm {
   return Array.isArray(form) && form[0] === "map";
 }
 
-/** Whether this library sends a number as an integer. */
+/** Returns whether this library sends a number as an integer. */
 function isWhole(value: number): boolean {
   return Number.isSafeInteger(value) && !Object.is(value, -0);
 }

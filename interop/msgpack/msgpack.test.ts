@@ -1,6 +1,6 @@
 /**
- * The same values, packed and unpacked by this library and by Python's msgpack. PROTOCOL.md lists the differences
- * ("Values"), and each has a test here.
+ * Packs and unpacks the same values with this library and with Python's msgpack. PROTOCOL.md lists the differences
+ * ("Values"); each has a test here.
  */
 import { ConduitError, ErrorCode } from "@netconduit/core";
 import fc from "fast-check";
@@ -14,7 +14,7 @@ import { PATIENCE_MS } from "../scene.ts";
 import { encodedBytes, FORBIDDEN_KEYS, forms, loneSurrogates, tooLarge, values } from "./arbitraries.ts";
 import { asReceived, asSingle, type Form, formOf, hasKey, hexOf, inOrder, partsOf } from "./canonical.ts";
 
-/** Codes of values that Python accepts and this library refuses. */
+/** Error codes of values that Python accepts and this library rejects. */
 const PYTHON_TAKES: ReadonlySet<number> = new Set([
   ErrorCode.FORBIDDEN_KEY,
   ErrorCode.TOO_DEEP,
@@ -23,7 +23,7 @@ const PYTHON_TAKES: ReadonlySet<number> = new Set([
 /** Python's error for extension types below 0, which this library accepts. */
 const NEGATIVE_TYPE = "code must be 0~127";
 const MAX_DEPTH = 128;
-/** More of them by command. */
+/** Factor for the number of runs. */
 const TIMES = Number(process.env["MSGPACK_TIMES"] ?? 1);
 
 function pack(value: unknown): string {
@@ -31,7 +31,7 @@ function pack(value: unknown): string {
   return hexOf(writer.encodeItem(value));
 }
 
-/** The form of the value that this library reads. */
+/** Returns the form of the value that this library reads. */
 function read(hex: string): Form {
   const bytes = Uint8Array.from(Buffer.from(hex, "hex"));
   return inOrder(formOf(new ValueReader().decode(bytes, 0, bytes.length, false)));
@@ -47,13 +47,13 @@ function codeOf(body: () => unknown): number {
   return 0;
 }
 
-/** Whether a Date holds a time. */
+/** Returns whether a Date can represent a time. */
 function isRepresentable(seconds: bigint, nanoseconds: number): boolean {
   const ms = seconds * 1000n + BigInt(Math.floor(nanoseconds / 1_000_000));
   return nanoseconds % 1_000_000 === 0 && ms >= -8_640_000_000_000_000n && ms <= 8_640_000_000_000_000n;
 }
 
-/** The codes with which this library may refuse a form; empty if it takes it. */
+/** Returns the codes with which this library may reject a form; empty if it accepts the form. */
 function refusals(form: Form): Set<number> {
   const found = new Set<number>();
   for (const { form: part, depth } of partsOf(form)) {
@@ -72,7 +72,7 @@ else describeMsgpack(environment.python);
 
 function describeMsgpack(python: string): void {
   let driver: PythonDriver;
-  /** The value that Python reads, and the same packed by it. */
+  /** Resolves with the value that Python reads, and with its encoding by Python. */
   const unpackInPython = (hex: string): Promise<[Form, string]> => driver.run("unpack", { hex });
   const packInPython = (form: Form, single = false): Promise<string> => driver.run("pack", { form, single });
 

@@ -62,7 +62,7 @@ export function describeClosing(staged: Staged<ClientScene>): void {
           made.onClientDisconnect((_, reason) => reasons.add(reason)),
         );
         for (const count of [1, 2, 3]) {
-          // The server has room for one client, so each needs the previous one's place.
+          // The server accepts one client, so each login requires that the previous connection has ended.
           const { client } = await scene.logIn(server);
           await scene.driver.run("disconnect", { client });
           await reasons.count(count);

@@ -10,7 +10,7 @@ import type { ClientScene } from "./scene.ts";
 const SMALL = new TextEncoder().encode("0123456789");
 const START = { filename: "a.bin", size: SMALL.length, checksum: sha256Of(SMALL) };
 
-/** A server with a folder for netconduit clients, and one of these. */
+/** Creates a server with a folder for netconduit clients, and such a client. */
 async function served(scene: ClientScene, options: Partial<FolderOptions> = {}) {
   const [there, here] = [await folderOf(scene), await folderOf(scene)];
   const server = await scene.listen({ rpcTimeoutMs: 1000 });

@@ -30,7 +30,7 @@ export function describeMessages(staged: Staged<ClientScene>): void {
         const third = await scene.logIn(server, {}, ["news", "last"]);
         expect(server.broadcast("news", { n: 1 }, { exclude: second.connection.id })).toBe(2);
         expect(server.broadcast("last")).toBe(3);
-        // A later message has arrived, so the news has arrived or never will.
+        // Messages arrive in order, so once the last one is here, missing news won't arrive.
         for (const { client } of [first, second, third]) await scene.message(client, "last");
         const newsOf = ({ client }: { client: string }): unknown[] =>
           scene.driver.arrived({ event: "message", client, type: "news" }).map(({ data }) => data);

@@ -5,12 +5,12 @@ import { Scene } from "../scene.ts";
 
 interface ConnectAnswer {
   readonly connected: boolean;
-  /** netconduit's log output, the only place where it reports why a login failed. */
+  /** netconduit's log output, which is the only report of why a login failed. */
   readonly log: readonly string[];
   readonly server_info: unknown;
 }
 
-/** Makes client names unique: the driver identifies clients by name, and keeps events of earlier tests' clients. */
+/** Counter for unique client names: the driver identifies clients by name, and keeps events of earlier tests' clients. */
 let names = 0;
 
 /** Servers of this library, and netconduit clients, run by python/client_driver.py. */
@@ -36,7 +36,7 @@ export class ClientScene extends Scene {
     return { server_port: server.address.port, password: PASSWORD, ...options };
   }
 
-  /** Makes a client log in. It reports messages of the types in `on`. */
+  /** Makes a client log in. The client reports messages of the types in `on`. */
   async dial(
     server: OpenServer,
     options: Record<string, unknown> = {},
@@ -66,12 +66,12 @@ export class ClientScene extends Scene {
     return { client, connection };
   }
 
-  /** Calls a method. Resolves with the result of netconduit's `rpc.call`: the wrapper of its own server. */
+  /** Calls a method. Resolves with the result of netconduit's `rpc.call`, in the wrapper that its own server uses. */
   call(client: string, method: string, params: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     return this.driver.run("call", { client, method, params });
   }
 
-  /** The data in the wrapper of a call that succeeds. */
+  /** Resolves with the data in the wrapper of a successful call. */
   async callData<T = unknown>(client: string, method: string, params: Readonly<Record<string, unknown>>): Promise<T> {
     const { success, data, ...rest } = (await this.call(client, method, params)) as Record<string, unknown>;
     if (success !== true || Object.keys(rest).length > 0)

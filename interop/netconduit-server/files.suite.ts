@@ -10,7 +10,7 @@ import type { ServerScene } from "./scene.ts";
 const SMALL = new TextEncoder().encode("0123456789");
 const INCOMING = { filename: "a.bin", size: SMALL.length, checksum: sha256Of(SMALL), total_chunks: 1 };
 
-/** A netconduit server with a folder, and a client of this library with another. */
+/** Creates a netconduit server and a client of this library, each with a folder. */
 async function served(scene: ServerScene) {
   const [there, here] = [await folderOf(scene), await folderOf(scene)];
   const target = await scene.listen();

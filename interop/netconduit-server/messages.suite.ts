@@ -46,7 +46,7 @@ export function describeMessages(staged: Staged<ServerScene>): void {
         const ids = await Promise.all(clients.map((ours) => scene.idOf(ours)));
         const args = { server: target.server, type: "news", data: { n: 1 } };
         expect(await scene.driver.run("broadcast", { ...args, exclude: [ids[1]] })).toBe(2);
-        // A request after the news is answered after the news.
+        // Messages arrive in order: the answer to a later request comes after the news.
         await Promise.all(clients.map((ours) => scene.idOf(ours)));
         expect(heard).toEqual([[{ n: 1 }], [], [{ n: 1 }]]);
       }),

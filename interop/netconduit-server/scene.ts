@@ -9,7 +9,7 @@ export interface Target {
   readonly port: number;
 }
 
-/** Makes server names unique: the driver identifies servers by name, and they outlive their test. */
+/** Counter for unique server names: the driver identifies servers by name, and they outlive their test. */
 let names = 0;
 
 /** netconduit servers, run by python/server_driver.py, and clients of this library. */
@@ -31,7 +31,7 @@ export class ServerScene extends Scene {
       password: PASSWORD,
       allowPasswordHash: true,
       reconnect: { enabled: false },
-      // netconduit's server leaves its end open, so disconnects at the end of a test are forced.
+      // netconduit's server leaves its end open, so force disconnects at the end of a test.
       closeTimeoutMs: 1,
       ...options,
     });
@@ -46,7 +46,7 @@ export class ServerScene extends Scene {
     return made;
   }
 
-  /** The connection's id on the netconduit server. Waits for its login event and until it counts the connection. */
+  /** Resolves with the connection's id on the netconduit server, after the server's login event and when it counts the connection. */
   async idOf(ours: OpenClient): Promise<string> {
     const { id } = await ours.request<{ id: string }>("who");
     return id;

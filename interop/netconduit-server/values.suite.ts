@@ -59,7 +59,7 @@ export function describeValues(staged: Staged<ServerScene>): void {
             return;
           }
           expect(await echoed).toBe(longText);
-          // netconduit counts a write after the bytes are out, so make one more round trip.
+          // netconduit counts a write after sending the bytes, so make one more round trip.
           await ours.call("add", { a: 1, b: 1 });
           const [bytes] = await scene.driver.run<{ received: number; sent: number }[]>("traffic", {
             server: target.server,

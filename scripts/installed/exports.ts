@@ -1,6 +1,6 @@
 /**
- * A module whose exports all have inferred types, as applications have it. install.test.ts writes declarations of it:
- * each type must have a name that the program can reach, even where it sees only the packages that it depends on.
+ * A module whose exports all have inferred types, as in applications. install.test.ts emits its declarations: each
+ * type needs a name that the program can import, even if it only sees its direct dependencies.
  */
 import {
   Client,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type LibraryPackage, libraryPackages, ROOT } from "./packages.ts";
 import { pnpm } from "./run.ts";
 
-/** Modification times of the files below `folder`, in milliseconds. */
+/** Returns the modification times of the files below `folder`, in milliseconds. */
 function times(folder: string): number[] {
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, withFileTypes: true })

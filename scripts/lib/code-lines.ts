@@ -1,8 +1,7 @@
 import ts from "typescript";
 
 /**
- * How many lines of a source hold code: neither comments nor blank lines count, nor `import`s and what is exported from
- * another module.
+ * Counts the lines of code in a source, without comments, blank lines, `import`s and re-exports.
  */
 export function codeLines(source: string): number {
   const file = ts.createSourceFile("source.ts", source, ts.ScriptTarget.Latest, true);

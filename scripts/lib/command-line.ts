@@ -1,17 +1,17 @@
-/** Command lines of the repository's tools: checked options, `--help`, and a message instead of a stack for a mistake. */
+/** Command lines of the repository's tools: validated options, `--help`, and usage errors without a stack trace. */
 import process from "node:process";
 import { parseArgs } from "node:util";
 
 /** An option `--name VALUE`, or a flag without a value. */
 export interface Option<Value> {
   readonly help: string;
-  /** Stands for the value in the usage; null for a flag. */
+  /** Placeholder of the value in the usage; null for a flag. */
   readonly placeholder: string | null;
-  /** Value if it isn't given. */
+  /** Default value. */
   readonly usual: Value;
-  /** The usual value as the usage shows it; empty for nothing. */
+  /** Text of the default value in the usage; empty to omit it. */
   readonly usualText: string;
-  /** Reads what follows the option. @throws UsageError */
+  /** Parses the option's value. @throws UsageError */
   read(given: string): Value;
 }
 
@@ -23,18 +23,18 @@ type Values<Given extends Options> = {
 
 /** A tool. */
 export interface Command<Given extends Options, Name extends string = string> {
-  /** As it is called: `pnpm chaos`. */
+  /** The command: `pnpm chaos`. */
   readonly name: string;
   readonly about: string;
   readonly options: Given;
-  /** Names that may stand without an option. */
+  /** Positional arguments. */
   readonly names?: { readonly help: string; readonly choices: readonly Name[] };
 }
 
-/** The command line is wrong; the message says how. */
+/** The command line is invalid; the message contains the reason. */
 export class UsageError extends Error {}
 
-/** False, unless it is given. */
+/** A flag; false by default. */
 export function flag(help: string): Option<boolean> {
   return { help, placeholder: null, usual: false, usualText: "", read: () => true };
 }
@@ -64,7 +64,7 @@ export function counts(help: string, usual: readonly number[]): Option<readonly 
   };
 }
 
-/** Some of the choices, separated by commas; all of them unless it is given. */
+/** Some of the choices, separated by commas; all by default. */
 export function list<Name extends string>(help: string, choices: readonly Name[]): Option<readonly Name[]> {
   return {
     help: `${help}, separated by commas: ${choices.join(", ")}`,
@@ -75,7 +75,7 @@ export function list<Name extends string>(help: string, choices: readonly Name[]
   };
 }
 
-/** Reads a command line. @throws UsageError */
+/** Parses a command line. @throws UsageError */
 export function readCommandLine<Given extends Options, Name extends string>(
   command: Command<Given, Name>,
   args: readonly string[],
@@ -107,7 +107,7 @@ export function usageOf({ name, about, options, names }: Command<Options>): stri
   return `Usage: ${name}${names === undefined ? "" : " [NAMES]"} [options]\n\n${about}\n\n${lines.join("\n")}`;
 }
 
-/** Reads the process's command line. Ends the process after `--help` (exit code 0) and after a mistake (2). */
+/** Parses the process's command line. Exits after `--help` (exit code 0) and on a usage error (2). */
 export function commandLine<Given extends Options, Name extends string>(
   command: Command<Given, Name>,
 ): { values: Values<Given>; names: readonly Name[] } {

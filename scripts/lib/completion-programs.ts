@@ -1,4 +1,4 @@
-/** Programs at whose cursor an editor completes the name of a method, with a contract of many. */
+/** Programs in which an editor completes a method name at the cursor, with a contract of many methods. */
 import { CURSOR } from "./completions.ts";
 
 const FIELDS = [
@@ -8,7 +8,7 @@ const FIELDS = [
   "tags: v.array(v.object({ name: v.string(), weight: v.nullable(v.number()) }))",
 ].join(", ");
 
-/** A contract whose methods, `area0.method0` and so on, have schemas of their own. */
+/** Returns a contract whose methods, `area0.method0` and so on, each have their own schemas. */
 export function contractOf(methods: number): string {
   const entries = Array.from({ length: methods }, (_, n) => {
     const params = `v.object({ ${FIELDS}, p${n}: v.boolean() })`;

@@ -1,4 +1,4 @@
-/** Asks TypeScript's language service what an editor would offer, in programs that exist in memory alone. */
+/** Gets an editor's completions from TypeScript's language service, for in-memory programs. */
 import { join } from "node:path";
 import ts from "typescript";
 import { ROOT } from "./packages.ts";
@@ -21,7 +21,7 @@ const SETTINGS: ts.CompilerOptions = {
   },
 };
 
-/** Marks a place in the main file at which completions are asked for. */
+/** Marks a position in the main file at which to request completions. */
 export const CURSOR = "‸";
 
 /** A program: the file with the cursors, and `./contract.ts` beside it. */
@@ -30,21 +30,21 @@ export interface CompletionProgram {
   readonly contract: string;
 }
 
-/** The answer at one cursor. */
+/** The completions at one cursor. */
 export interface Completions {
   readonly names: readonly string[];
-  /** The processor's time, in milliseconds: other processes don't count. */
+  /** CPU time in milliseconds, which other processes don't affect. */
   readonly cpuMs: number;
-  /** Types that the checker has made from generic ones since the program was read; the same in every run. */
+  /** Number of type instantiations since the program was loaded; deterministic. */
   readonly instantiations: number;
 }
 
-/** Libraries and our sources are read once for all programs. */
+/** Shares parsed libraries and sources between programs. */
 const registry = ts.createDocumentRegistry();
 
-/** Completions at each cursor, in their order. The first is asked of a checker that has checked nothing before. */
+/** Returns the completions at each cursor, in order. The first one uses a cold checker. */
 export function completionsAt({ main, contract }: CompletionProgram): Completions[] {
-  // Within the repository, so that packages are found.
+  // Within the repository, so that packages resolve.
   const mainPath = join(ROOT, "scripts/in-memory/main.ts");
   const contractPath = join(ROOT, "scripts/in-memory/contract.ts");
   const parts = main.split(CURSOR);
@@ -53,7 +53,7 @@ export function completionsAt({ main, contract }: CompletionProgram): Completion
     [contractPath, contract],
   ]);
   const service = ts.createLanguageService(serviceHost(files), registry);
-  // An editor has read and bound the files by then.
+  // An editor has already parsed and bound the files.
   const program = service.getProgram();
   const answers: Completions[] = [];
   let position = 0;

@@ -18,7 +18,7 @@ const FILES = {
   "dist/shared.d.ts": ["interface Runtime {}", "declare const Code: object;", "export { Runtime as R, Code as C };"],
 };
 
-/** The names that are found when files are as above but for those given. */
+/** Returns the names found in the files above, with some of them replaced. */
 function insides(changed: Partial<Record<keyof typeof FILES, string | readonly string[]>> = {}): string[] {
   const root = mkdtempSync(join(tmpdir(), "netconduit-declarations-"));
   onTestFinished(() => rmSync(root, { recursive: true }));

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import ts from "typescript";
 
-/** Rooms of the core that an application doesn't see, but for what an entry exports. */
+/** Rooms of the core that are internal, except for exports of an entry. */
 export const INTERNAL_ROOMS: readonly string[] = [
   "auth",
   "bytes",
@@ -15,25 +15,25 @@ export const INTERNAL_ROOMS: readonly string[] = [
   "wire",
 ];
 
-/** The declarations behind an entry of a package: its `.d.ts` file, and files that it shares with other entries. */
+/** The declarations of a package's entry: its `.d.ts` file, and files shared with other entries. */
 export interface Declarations {
-  /** Names at the top of these files, exported or not. */
+  /** Names at the top level of these files, exported or not. */
   readonly declared: ReadonlySet<string>;
-  /** Those of them that are classes. */
+  /** The classes among them. */
   readonly classes: ReadonlySet<string>;
-  /** Names that the entry exports, but for those it re-exports as a whole from another package. */
+  /** Names that the entry exports, except for those it re-exports from another package by `export *`. */
   readonly exported: ReadonlySet<string>;
   readonly lines: number;
 }
 
-/** Tells two declarations of the same name apart. */
+/** Suffix with which the bundler distinguishes declarations of the same name. */
 const BUNDLER_SUFFIX = /\$\d+$/;
 
 function parse(file: string): ts.SourceFile {
   return ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest);
 }
 
-/** Names declared at the top of a file. */
+/** Returns the names declared at the top level of a file. */
 function topLevelNames(source: ts.SourceFile): string[] {
   const names: string[] = [];
   for (const statement of source.statements) {
@@ -51,7 +51,7 @@ function topLevelNames(source: ts.SourceFile): string[] {
   return names.map((name) => name.replace(BUNDLER_SUFFIX, ""));
 }
 
-/** Names after `as` (or without one) in a file's export lists. */
+/** Returns the exported names in a file's export lists, after `as` if present. */
 function exportedNames(source: ts.SourceFile): string[] {
   return source.statements.flatMap((statement) =>
     ts.isExportDeclaration(statement) &&
@@ -62,7 +62,7 @@ function exportedNames(source: ts.SourceFile): string[] {
   );
 }
 
-/** Files beside it that a file imports or re-exports from. */
+/** Returns the sibling files that a file imports or re-exports from. */
 function neighbours(source: ts.SourceFile): string[] {
   return source.statements.flatMap((statement) => {
     if (!ts.isImportDeclaration(statement) && !ts.isExportDeclaration(statement)) return [];
@@ -74,7 +74,7 @@ function neighbours(source: ts.SourceFile): string[] {
 
 /**
  * Reads the declarations of an entry from its `.d.ts` file.
- * @param others the `.d.ts` files of the package's other entries, which count for themselves
+ * @param others the `.d.ts` files of the package's other entries, which are excluded
  */
 export function readDeclarations(entry: string, others: readonly string[] = []): Declarations {
   const files = new Set([entry]);
@@ -95,7 +95,7 @@ export function readDeclarations(entry: string, others: readonly string[] = []):
   return { declared, classes, exported, lines };
 }
 
-/** Names that the core's sources declare in rooms that an application doesn't see. */
+/** Returns the names that the core's sources declare in internal rooms. */
 function internalNames(sources: string): Set<string> {
   const names = new Set<string>();
   for (const room of INTERNAL_ROOMS) {
@@ -108,11 +108,11 @@ function internalNames(sources: string): Set<string> {
 }
 
 /**
- * Names of the core's insides that the declarations of its main entry show, sorted: any of {@link INTERNAL_ROOMS}, and
- * classes of other rooms.
+ * Returns the internal names exposed by the declarations of the core's main entry, sorted: any name of {@link
+ * INTERNAL_ROOMS}, and classes of other rooms.
  * @param sources the core's `src`
  * @param main the main entry's declarations
- * @param all the declarations of all entries: what one of them exports isn't internal
+ * @param all the declarations of all entries; names exported by any of them aren't internal
  */
 export function exposedInsides(sources: string, main: Declarations, all: readonly Declarations[]): string[] {
   const internal = internalNames(sources);

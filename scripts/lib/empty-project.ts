@@ -6,7 +6,7 @@ import { run } from "./run.ts";
 /** Dependencies of a project: name → range. */
 export type Dependencies = Readonly<Record<string, string>>;
 
-/** The ranges of this repository's own dependencies. */
+/** Returns the version ranges of this repository's own dependencies. */
 export function workspaceRanges(...names: readonly string[]): Dependencies {
   const { devDependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
     devDependencies: Dependencies;
@@ -21,8 +21,8 @@ export function workspaceRanges(...names: readonly string[]): Dependencies {
 }
 
 /**
- * This process's environment without variables set by pnpm, npx and vitest, so that package managers run as in a user's
- * shell. Variables with the value undefined are removed.
+ * Returns this process's environment without variables set by pnpm, npx and vitest, so that package managers run as
+ * in a user's shell. Variables with the value undefined are removed.
  */
 function userEnvironment(): Record<string, string | undefined> {
   const foreign = /^(npm_(?!config_)|npm_config_(user_agent|local_prefix|prefix|package|call)$|vitest|node_path$)/i;

@@ -1,4 +1,4 @@
-/** The terminal of docs/fleet.svg. */
+/** Size of the terminal in docs/fleet.svg. */
 export const COLUMNS = 96;
 export const ROWS = 36;
 export const TITLE =

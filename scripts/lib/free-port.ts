@@ -1,9 +1,9 @@
 import { createServer } from "node:net";
 
-/** Below the ports that systems give to outgoing connections, one of which could take the port during a restart. */
+/** Below the range of ephemeral ports, because an outgoing connection could take the port during a restart. */
 const PORTS = { first: 12_000, count: 18_000 } as const;
 
-/** A port of the loopback address that nobody listens at. */
+/** Resolves with a free port on the loopback address. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = PORTS.first + Math.floor(Math.random() * PORTS.count);

@@ -6,7 +6,7 @@ import { leftOverProcesses, processesOf, RUN_VARIABLE } from "./left-over.ts";
 
 const onLinux = { skip: process.platform !== "linux" };
 
-/** A process that belongs to the run `id` and its parent's child. */
+/** A program that starts a child process; both belong to the run. */
 const PARENT = `
 const { spawn } = require("node:child_process");
 const child = spawn(process.execPath, ["-e", "process.stdin.on('end', process.exit).resume()"], {

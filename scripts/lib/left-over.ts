@@ -1,19 +1,19 @@
 import { readdirSync, readFileSync } from "node:fs";
 
-/** Environment variable that the processes of one run inherit. */
+/** Environment variable inherited by the processes of a run. */
 export const RUN_VARIABLE = "NETCONDUIT_TEST_RUN";
 
-/** Processes need a moment to exit after their parent has. */
+/** Time for processes to exit after their parent has. */
 const PATIENCE_MS = 5000;
 const ASK_EVERY_MS = 100;
 
-/** A process that is still there. */
+/** A process that is still running. */
 export interface LeftOver {
   readonly pid: number;
   readonly command: string;
 }
 
-/** Processes of the run `id`, this one left out. Reads /proc: elsewhere than on Linux it finds none. */
+/** Returns the processes of the run `id`, except this one. Reads /proc, so it finds none on systems other than Linux. */
 export function processesOf(id: string): LeftOver[] {
   if (process.platform !== "linux") return [];
   return readdirSync("/proc").flatMap((entry) => {
@@ -25,7 +25,7 @@ export function processesOf(id: string): LeftOver[] {
   });
 }
 
-/** Resolves with the processes of the run `id` that don't exit by themselves. */
+/** Resolves with the processes of the run `id` that don't exit in time. */
 export async function leftOverProcesses(id: string, patienceMs: number = PATIENCE_MS): Promise<LeftOver[]> {
   const deadline = performance.now() + patienceMs;
   let left = processesOf(id);
@@ -36,7 +36,7 @@ export async function leftOverProcesses(id: string, patienceMs: number = PATIENC
   return left;
 }
 
-/** Empty if the process is gone or someone else's. */
+/** Returns an empty text if the process has exited or belongs to another user. */
 function contentOf(path: string): string {
   try {
     return readFileSync(path, "utf8");

@@ -1,19 +1,19 @@
 import type { Options } from "tsup";
 
-/** How a package of this repository is built. */
+/** Build options of a package in this repository. */
 export interface LibraryBuild {
-  /** Output name → source file. Entries share chunks, so a class is one and the same object behind all of them. */
+  /** Output name → source file. Entries share chunks, so that a class is the same object in all of them. */
   readonly entry: Record<string, string>;
   /**
-   * Output name → source file: code that is built into files of its own, without being an entry of the package. A
-   * bundler leaves out whole files that a program doesn't use; from within a file it takes all that might have effects.
+   * Output name → source file: code built into separate files that aren't entries of the package. Bundlers omit
+   * unused files entirely, but keep all code with possible side effects within a used file.
    */
   readonly split?: Record<string, string>;
   /** `neutral` for code that runs everywhere, `node` for code that imports `node:` modules. */
   readonly platform: "neutral" | "node";
 }
 
-/** tsup's options for every package here: ESM only, declarations, source maps, nothing bundled from elsewhere. */
+/** Returns tsup's options for a package: ESM only, declarations, source maps, no bundled dependencies. */
 export function libraryBuild({ entry, split = {}, platform }: LibraryBuild): Options {
   return {
     entry: { ...entry, ...split },
@@ -23,13 +23,12 @@ export function libraryBuild({ entry, split = {}, platform }: LibraryBuild): Opt
     splitting: true,
     sourcemap: true,
     clean: true,
-    // Modules that are a part of Bun, as `bun:sqlite`, are left to it.
+    // Bun's built-in modules, such as `bun:sqlite`, are external.
     external: [/^@netconduit\//, /^bun:/],
     removeNodeProtocol: false,
     dts: {
       entry,
-      // Declarations refer to the other packages by name, as their users' programs do; the paths of a package's
-      // tsconfig point into its neighbours' sources, and composite projects check only what their own lists name.
+      // Declarations import the other packages by name, as in user programs: the paths in a package's tsconfig point to the sources of the others, and composite projects only check files in their own lists.
       compilerOptions: { paths: {}, composite: false, stripInternal: true },
     },
   };

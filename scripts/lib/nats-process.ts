@@ -9,23 +9,23 @@ import { freePort } from "./free-port.ts";
 import type { NatsInstallation } from "./nats-server.ts";
 
 export interface NatsProcessOptions {
-  /** Text of the configuration, without `port`, `http` and `jetstream`. Default: empty. */
+  /** Configuration text, without `port`, `http` and `jetstream`. Default: empty. */
   readonly config?: string;
   /** Default: true. */
   readonly hasJetStream?: boolean;
   /** Name of the server. Default: `nats`. */
   readonly name?: string;
-  /** Port for clients. Default: a free one. */
+  /** Client port. Default: a free port. */
   readonly port?: number;
-  /** Whether it takes WebSockets, too. Default: false. */
+  /** Whether the server also accepts WebSockets. Default: false. */
   readonly takesWebSockets?: boolean;
 }
 
-/** Free ports may be taken before the server listens at them: by another test, or as two of its own. */
+/** Number of attempts to start: a free port may be taken before the server listens, by another test or by itself. */
 const START_ATTEMPTS = 5;
-/** How long a start may take on a busy machine. */
+/** Time limit of a start on a busy machine. */
 const START_TIMEOUT_MS = 30_000;
-/** A nats-server in a process of its own, with JetStream in a temporary folder. Dispose it. */
+/** A nats-server in a separate process, with JetStream in a temporary folder. Must be disposed. */
 export class NatsProcess {
   readonly port: number;
   readonly monitorPort: number;
@@ -35,7 +35,7 @@ export class NatsProcess {
   readonly #configFile: string;
   readonly #baseConfig: string;
   #child: ChildProcess | null = null;
-  /** The last lines it printed, for errors. */
+  /** The most recent lines of output, for errors. */
   #lines: string[] = [];
 
   private constructor(
@@ -53,7 +53,7 @@ export class NatsProcess {
     this.#webSocketPort = ports.webSockets;
   }
 
-  /** Starts a server; resolves when it takes clients. */
+  /** Starts a server. Resolves when it accepts clients. */
   static async start(installation: NatsInstallation, options: NatsProcessOptions = {}): Promise<NatsProcess> {
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -94,8 +94,8 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
   }
 
   /**
-   * Starts several servers as one cluster; resolves when it takes clients and stores what they append.
-   * @param way the port by which a server reaches another one, which listens on `port`. Default: that port.
+   * Starts several servers as a cluster. Resolves when it accepts clients and JetStream is ready.
+   * @param way returns the port for routes from one server to another that listens on `port`. Default: `port`.
    */
   static async startCluster(
     installation: NatsInstallation,
@@ -108,7 +108,7 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
         const others = [...ports.entries()].filter(([to]) => to !== from);
         const ways = await Promise.all(others.map(([to, port]) => way(from, to, port)));
         const routes = ways.map((port) => `"nats://127.0.0.1:${port}"`).join(", ");
-        // Servers tell each other where others listen; nobody listens at port 1, so they use the given ways only.
+        // Servers advertise the addresses of others. Nothing listens on port 1, so they only use the configured routes.
         const cluster = `name: "test", listen: "127.0.0.1:${own}", advertise: "127.0.0.1:1", routes: [${routes}]`;
         return NatsProcess.start(installation, { name: `nats-${from}`, config: `cluster { ${cluster} }` });
       }),
@@ -117,7 +117,7 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
     return servers;
   }
 
-  /** A server of a cluster is healthy when JetStream has a leader. */
+  /** Waits until the server is healthy, which in a cluster requires a JetStream leader. */
   async #untilHealthy(): Promise<void> {
     const deadline = performance.now() + START_TIMEOUT_MS;
     for (;;) {
@@ -132,7 +132,7 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
     return `nats://127.0.0.1:${this.port}`;
   }
 
-  /** Where it takes WebSockets. */
+  /** Port for WebSockets. */
   get webSocketPort(): number {
     if (this.#webSocketPort === null) throw new Error("nats-server takes no WebSockets");
     return this.#webSocketPort;
@@ -142,12 +142,12 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
     return this.#running().pid!;
   }
 
-  /** Gives it another configuration, from its next start on. */
+  /** Changes the configuration for the next start. */
   configure(config: string): void {
     writeFileSync(this.#configFile, `${this.#baseConfig}\n${config}\n`);
   }
 
-  /** Starts it again, at the same port and with the same data. */
+  /** Restarts the server with the same port and data. */
   async start(): Promise<void> {
     if (this.#child !== null) throw new Error("nats-server is running already");
     const child = spawn(this.#program, ["--config", this.#configFile], { stdio: ["ignore", "ignore", "pipe"] });
@@ -171,45 +171,45 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
     }
   }
 
-  /** Ends it without a chance to write anything. */
+  /** Kills the server by SIGKILL. */
   async kill(): Promise<void> {
     await this.#end("SIGKILL");
   }
 
-  /** Ends it in order. */
+  /** Stops the server gracefully. */
   async stop(): Promise<void> {
     await this.#end("SIGTERM");
   }
 
-  /** Freezes it: connections stay, and nothing is read or answered. */
+  /** Suspends the process: connections stay open, and nothing is read or answered. */
   pause(): void {
     process.kill(this.pid, "SIGSTOP");
   }
 
   resume(): void {
-    // By its id: Deno's ChildProcess.kill() sends only one signal.
+    // Use the process id: Deno's ChildProcess.kill() only sends one signal.
     process.kill(this.pid, "SIGCONT");
   }
 
-  /** Removes all streams and buckets; the server must not run. */
+  /** Removes all streams and buckets. The server must be stopped. */
   removeData(): void {
     if (this.#child !== null) throw new Error("nats-server still runs");
     rmSync(join(this.#folder, "store"), { recursive: true, force: true });
   }
 
-  /** Keeps a copy of the data, as a backup would; the server must not run. */
+  /** Copies the data, like a backup. The server must be stopped. */
   backUpData(): void {
     if (this.#child !== null) throw new Error("nats-server still runs");
     cpSync(join(this.#folder, "store"), join(this.#folder, "backup"), { recursive: true });
   }
 
-  /** Puts the data of the backup in the place of the present ones; the server must not run. */
+  /** Replaces the data with the backup. The server must be stopped. */
   restoreData(): void {
     this.removeData();
     cpSync(join(this.#folder, "backup"), join(this.#folder, "store"), { recursive: true });
   }
 
-  /** A page of the server's monitoring, such as `connz` or `subsz?subs=1`. */
+  /** Resolves with a monitoring page, such as `connz` or `subsz?subs=1`. */
   async monitor<T>(page: string): Promise<T> {
     const response = await fetch(`http://127.0.0.1:${this.monitorPort}/${page}`);
     return (await response.json()) as T;
@@ -232,7 +232,7 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
     const exited = once(child, "exit");
     child.kill(signal);
-    // A stopped process sees no other signal than SIGKILL.
+    // A suspended process only handles SIGKILL.
     if (signal !== "SIGKILL") child.kill("SIGCONT");
     await exited;
   }

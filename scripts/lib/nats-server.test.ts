@@ -11,7 +11,7 @@ afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
 });
 
-/** A program that says it is this version. */
+/** Creates a program that reports this version. */
 function programOf(version: string): string {
   const folder = mkdtempSync(join(tmpdir(), "netconduit-found-"));
   folders.push(folder);

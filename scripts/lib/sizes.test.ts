@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from "vitest";
 import type { LibraryPackage } from "./packages.ts";
 import { formatSizes, limitsFor, measureSizes, sizeProblems } from "./sizes.ts";
 
-/** A built package with one dependency; each exports a constant text. */
+/** Creates a built package with one dependency; each exports a constant text. */
 function builtPackage(text: string): LibraryPackage {
   const directory = mkdtempSync(join(tmpdir(), "netconduit-sizes-"));
   onTestFinished(() => rmSync(directory, { recursive: true }));

@@ -10,9 +10,9 @@ import { type LibraryPackage, ROOT } from "./packages.ts";
 export interface EntrySize {
   /** Only this repository's code; a runtime's package includes the core. */
   readonly own: number;
-  /** Including other people's packages, such as `@msgpack/msgpack` and `valibot`. */
+  /** Including third-party packages, such as `@msgpack/msgpack` and `valibot`. */
   readonly withDependencies: number;
-  /** Lines of the entry's declarations. Absent for a single name. */
+  /** Number of lines in the entry's declarations. Absent for a single name. */
   readonly declarationLines?: number;
 }
 
@@ -21,10 +21,10 @@ export interface EntrySize {
  */
 export type Sizes = Readonly<Record<string, EntrySize>>;
 
-/** How much an entry may grow beyond the size that `pnpm sizes --update` measured. */
+/** Allowed growth of an entry relative to the size measured by `pnpm sizes --update`. */
 const ROOM = 1.03;
 
-/** A built file of an entry in a package's exports: its code, or its declarations. */
+/** Returns the built file of an entry in a package's exports: its code or its declarations. */
 function builtFile({ directory, manifest }: LibraryPackage, path: string, condition: "default" | "types"): string {
   const target = manifest.exports?.[path];
   const file = join(directory, typeof target === "string" ? target : (target?.[condition] ?? ""));
@@ -53,7 +53,7 @@ async function bundledBytes(file: string, name: string | null, external: readonl
   return gzipSync(outputFiles[0]!.contents, { level: 9 }).length;
 }
 
-/** Whether a built entry has an export: it declares or lists it, or exports all of another package. */
+/** Returns whether a built entry has an export: declared, listed, or by `export *` of another package. */
 function exportsName(file: string, name: string): boolean {
   const statements = readFileSync(file, "utf8").match(/^export (?:\{[^}]*\}|\* from|\w+ \w+)/gm) ?? [];
   return statements.some((text) => text.startsWith("export *") || new RegExp(`\\b${name}\\b`).test(text));

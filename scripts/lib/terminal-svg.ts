@@ -1,26 +1,26 @@
-/** A terminal in memory, and its screen as an SVG. */
+/** An in-memory terminal that renders its screen as SVG. */
 
 import * as headless from "@xterm/headless";
 
-// Node.js sees a default export only, the types see named ones.
+// Node.js only provides a default export, but the types declare named ones.
 const { Terminal } = (headless as unknown as { readonly default: typeof headless }).default;
 type Terminal = InstanceType<typeof headless.Terminal>;
 type Cell = NonNullable<ReturnType<NonNullable<ReturnType<Terminal["buffer"]["active"]["getLine"]>>["getCell"]>>;
 
 const CELL = { width: 8.4, height: 18 };
 const PADDING = 16;
-/** A letter's baseline below the top of its cell. */
+/** Distance of a letter's baseline from the top of its cell. */
 const BASELINE = 13.5;
 const FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', 'Liberation Mono', monospace";
 const BACKGROUND = "#22272e";
 const FOREGROUND = "#cdd9e5";
-/** The eight colours of a terminal, on a dark ground of its own, so that a page may be light or dark. */
+/** A terminal's eight colours. The picture has its own dark background, for light and dark pages. */
 const COLOURS = ["#545d68", "#f47067", "#6bc46d", "#daaa3f", "#539bf5", "#b083f0", "#56c2c8", "#cdd9e5"];
 const DIM = "#8b97a3";
 const LOWER_BLOCKS = "▁▂▃▄▅▆▇█";
 const LIGHT_SHADE = "░";
 
-/** A terminal that takes output as it comes. */
+/** A terminal that processes output incrementally. */
 export class Screen {
   readonly #terminal: Terminal;
 
@@ -28,7 +28,7 @@ export class Screen {
     this.#terminal = new Terminal({ cols: columns, rows, allowProposedApi: true });
   }
 
-  /** Resolves when the output is on the screen. */
+  /** Writes output. Resolves when it is on the screen. */
   write(output: string): Promise<void> {
     return new Promise((resolve) => this.#terminal.write(output, resolve));
   }
@@ -37,7 +37,7 @@ export class Screen {
     return Array.from({ length: this.#terminal.rows }, (_, row) => this.#line(row).translateToString(true));
   }
 
-  /** The screen as it is now. */
+  /** Renders the current screen. */
   svg(title: string): string {
     const { cols, rows } = this.#terminal;
     const width = Math.ceil(cols * CELL.width + 2 * PADDING);
@@ -62,7 +62,7 @@ export class Screen {
     return line;
   }
 
-  /** Neighbouring cells that look alike. Blocks are by themselves: they are drawn, since fonts leave gaps between them. */
+  /** Groups neighbouring cells of the same style. Block characters are separate: they are drawn, because fonts leave gaps. */
   #runs(row: number): Run[] {
     const line = this.#line(row);
     const runs: Run[] = [];
@@ -108,7 +108,7 @@ function shape({ column, text, style, isBlock }: Run, row: number): string {
   }
   const eighths = text.startsWith(LIGHT_SHADE) ? 8 : LOWER_BLOCKS.indexOf(text[0] ?? "") + 1;
   const opacity = text.startsWith(LIGHT_SHADE) ? ' fill-opacity="0.35"' : "";
-  // A line of the picture is as high as the letters.
+  // The maximum height is that of letters.
   const height = ((CELL.height - 4) * eighths) / 8;
   const width = (text.length * CELL.width).toFixed(1);
   const y = top + 2 + CELL.height - 4 - height;
