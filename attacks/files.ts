@@ -15,7 +15,7 @@ const NO_DIGEST = "0".repeat(64);
 const server = { files: {} };
 
 /** Logs in and repeatedly requests files by each name in turn. Reads the answers. */
-async function askFor(context: AttackContext, connections: number, names: readonly string[]): Promise<void> {
+async function requestFiles(context: AttackContext, connections: number, names: readonly string[]): Promise<void> {
   await context.againInParallel(connections, async () => {
     const socket = await context.logIn();
     let id = 1;
@@ -92,9 +92,14 @@ export const fileAttacks: readonly Attack[] = [
   {
     name: "requests for files by bad names",
     server,
-    run: (context) => askFor(context, 1, ["../a", "NUL", "a/b", "..\\a", "\u202e", ".netconduit", "a".repeat(241)]),
+    run: (context) =>
+      requestFiles(context, 1, ["../a", "NUL", "a/b", "..\\a", "\u202e", ".netconduit", "a".repeat(241)]),
   },
-  { name: "requests for files by names of 160 KB of marks", server, run: (context) => askFor(context, 1, [MARKS]) },
+  {
+    name: "requests for files by names of 160 KB of marks",
+    server,
+    run: (context) => requestFiles(context, 1, [MARKS]),
+  },
   {
     name: "half uploads, 2,000 at a time, that end with their connection",
     server,

@@ -69,17 +69,17 @@ async function run(server: Program, clients: Client[]): Promise<void> {
   };
   const [ada, grace, linus] = [clientOf("Ada"), clientOf("Grace"), clientOf("Linus")];
 
-  step("Clients log in; broadcasts tell them about each other");
+  step("Clients log in; broadcasts announce each new client");
   const ids = new Map<Client, string>();
   for (const [client, others] of [
     [ada, []],
     [grace, [ada]],
     [linus, [ada, grace]],
   ] as const) {
-    const told = others.map((other) => next(other, "user_join", Joined));
+    const announcements = others.map((other) => next(other, "user_join", Joined));
     const { ms } = await timed(() => client.connect());
     arrow(client.config.name, "server", "log in", "SCRAM-SHA-256: the password itself is never sent", ms);
-    for (const [index, { id }] of (await Promise.all(told)).entries()) {
+    for (const [index, { id }] of (await Promise.all(announcements)).entries()) {
       arrow("server", others[index]?.config.name ?? "", "user_join", { id });
       check("The id of the new client", id, ids.get(client) ?? id);
       ids.set(client, id);

@@ -74,8 +74,8 @@ export class PythonDriver {
     this.#child.stderr.setEncoding("utf8").on("data", (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-4000);
     });
-    this.#child.on("error", (error) => this.#over(`could not be started: ${error.message}`));
-    this.#child.on("close", (code, signal) => this.#over(`ended (${signal ?? code})`));
+    this.#child.on("error", (error) => this.#ended(`could not be started: ${error.message}`));
+    this.#child.on("close", (code, signal) => this.#ended(`ended (${signal ?? code})`));
     createInterface({ input: this.#child.stdout, crlfDelay: Number.POSITIVE_INFINITY }).on("line", (line) =>
       this.#line(line),
     );
@@ -121,9 +121,9 @@ export class PythonDriver {
   /** Kills the process, as a crash would. Resolves when it has exited. */
   async kill(): Promise<void> {
     if (this.#exited !== null) return;
-    const gone = new Promise((resolve) => this.#child.once("close", resolve));
+    const exited = new Promise((resolve) => this.#child.once("close", resolve));
     this.#child.kill("SIGKILL");
-    await gone;
+    await exited;
   }
 
   #line(line: string): void {
@@ -140,7 +140,7 @@ export class PythonDriver {
     else waiter?.reject(new PythonError(message.error));
   }
 
-  #over(how: string): void {
+  #ended(how: string): void {
     if (this.#exited !== null) return;
     const error = new Error(`The Python driver ${how}\n${this.#stderr}`);
     this.#exited = error;

@@ -39,8 +39,8 @@ export async function pythonWith(
       return "reason" in answer ? { python: null, reason: answer.reason } : answer;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") continue;
-      const told = (error as { stderr?: string }).stderr?.trim() || String(error);
-      return { python: null, reason: `${program} failed: ${told.slice(0, 300)}` };
+      const message = (error as { stderr?: string }).stderr?.trim() || String(error);
+      return { python: null, reason: `${program} failed: ${message.slice(0, 300)}` };
     }
   }
   return { python: null, reason: `there is no ${programs.join(" or ")} here` };

@@ -58,12 +58,12 @@ async function demo({ runtime, cluster }: DemoOptions): Promise<number> {
 }
 
 async function main(): Promise<number> {
-  const asked = options();
-  if (typeof asked === "string") {
-    console.error(`${asked}\n\n${USAGE}`);
+  const parsed = options();
+  if (typeof parsed === "string") {
+    console.error(`${parsed}\n\n${USAGE}`);
     return 2;
   }
-  if (asked.help) {
+  if (parsed.help) {
     console.log(USAGE);
     return 0;
   }
@@ -74,7 +74,7 @@ async function main(): Promise<number> {
     return 1;
   }
   try {
-    return await demo(asked);
+    return await demo(parsed);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     return 1;

@@ -75,12 +75,12 @@ export async function runAttack(attack: Attack, runtime: RuntimeName, times: Att
     const hostilePort = await attacker.ask<number>("start", { name: attack.name, target: place });
     if (hostilePort > 0) await server.ask("dial", hostilePort);
     const endsAt = performance.now() + (attack.seconds === undefined ? times.attackMs : attack.seconds * 1000);
-    const isOver = async (): Promise<boolean> =>
+    const hasEnded = async (): Promise<boolean> =>
       performance.now() >= endsAt ||
       server.exit !== null ||
       times.isEnough?.(await attacker.ask<AttackOutcome>("look"), await server.ask<ServerReport>("report")) === true;
     if (times.isEnough === undefined) await sleep(endsAt - performance.now());
-    else while (!(await isOver())) await sleep(LOOK_MS);
+    else while (!(await hasEnded())) await sleep(LOOK_MS);
     const beside = await honest.ask<Latencies>("take");
     const { peakMiB } = server;
     const heldMiB = times.measuresHeld === true ? await server.ask<number>("held") : null;

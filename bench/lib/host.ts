@@ -34,7 +34,7 @@ export class Host<Commands> {
   readonly #pending: Map<number, Pending> = new Map();
   readonly #exited: Promise<void>;
   #errors = "";
-  #gone: Error | null = null;
+  #exitError: Error | null = null;
   #lastId = 0;
 
   /** Starts the process; resolves when it accepts commands. */
@@ -80,7 +80,7 @@ export class Host<Commands> {
   ): Promise<Result<Commands, Name>> {
     const id = ++this.#lastId;
     const result = this.#expect(id, command) as Promise<Result<Commands, Name>>;
-    if (this.#gone === null) this.#child.stdin?.write(`${JSON.stringify({ id, command, args })}\n`);
+    if (this.#exitError === null) this.#child.stdin?.write(`${JSON.stringify({ id, command, args })}\n`);
     return result;
   }
 
@@ -93,7 +93,7 @@ export class Host<Commands> {
   }
 
   async #expect(id: number, command: string): Promise<unknown> {
-    if (this.#gone !== null) throw this.#gone;
+    if (this.#exitError !== null) throw this.#exitError;
     let timer: NodeJS.Timeout | undefined;
     try {
       return await new Promise((resolve, reject) => {
@@ -124,8 +124,8 @@ export class Host<Commands> {
   }
 
   #fail(reason: string): void {
-    this.#gone ??= this.#error(reason);
-    for (const { reject } of this.#pending.values()) reject(this.#gone);
+    this.#exitError ??= this.#error(reason);
+    for (const { reject } of this.#pending.values()) reject(this.#exitError);
   }
 
   #error(reason: string): Error {

@@ -8,10 +8,10 @@
  *
  * Rules for comparable numbers:
  *
- * - A peer is used as its own documentation says, with compression off, Nagle's algorithm off, on 127.0.0.1.
+ * - A peer is used according to its own documentation, with compression off, Nagle's algorithm off, on 127.0.0.1.
  * - `add` checks its parameters on the server with `AddSchema` of `workload.ts`, or the equivalent in the peer's own
  *   schema language (protobuf).
- * - On each runtime a server is set up as its documentation says for that runtime.
+ * - On each runtime, a server is set up according to its documentation for that runtime.
  * - The peer module caches, batches and omits nothing that a program using the library wouldn't.
  * - Failures throw or reject: the harness checks every sum, reply, mark and count, and reports the peer as failed in
  *   that scenario.

@@ -94,17 +94,17 @@ export class Forwarder {
     for (const { server, bytes, order } of late) {
       this.counts.lateLogins += 1;
       if (order === "before") pending += 1;
-      const over = (): void => {
+      const ended = (): void => {
         server.destroy();
         if (order !== "before") return;
         pending -= 1;
         if (pending === 0) ready();
       };
-      let isOver = false;
+      let hasEnded = false;
       const end = (): void => {
-        if (isOver) return;
-        isOver = true;
-        setTimeout(over, DUPLICATE_MS);
+        if (hasEnded) return;
+        hasEnded = true;
+        setTimeout(ended, DUPLICATE_MS);
       };
       server.on("data", end).on("close", end);
       server.write(bytes);
@@ -145,7 +145,7 @@ class Passage {
   readonly #passed: Record<Direction, number> = { up: 0, down: 0 };
   #duplicate: Socket | null = null;
   #isLoggedIn = false;
-  #isOver = false;
+  #hasEnded = false;
   #isSilent = false;
 
   constructor(forwarder: Forwarder, plan: ConnectionPlan, client: Socket, server: Socket) {
@@ -158,17 +158,17 @@ class Passage {
     for (const [direction, from, to] of [["up", client, server] as const, ["down", server, client] as const]) {
       from.on("data", (chunk: Buffer) => this.#arrived(direction, chunk));
       from.on("end", () => {
-        if (!this.#isOver && !this.#isSilent) this.#pipes[direction].push(null);
+        if (!this.#hasEnded && !this.#isSilent) this.#pipes[direction].push(null);
       });
       from.on("close", (hadError) => {
-        if (hadError && !this.#isOver && !this.#isSilent) to.destroy();
+        if (hadError && !this.#hasEnded && !this.#isSilent) to.destroy();
         if (client.destroyed && server.destroyed) this.#end();
       });
     }
   }
 
   cut(kind: CutKind): void {
-    if (this.#isOver || this.#isSilent) return;
+    if (this.#hasEnded || this.#isSilent) return;
     const { counts } = this.#forwarder;
     counts.cuts += 1;
     if (!this.#isLoggedIn) counts.cutLogins += 1;
@@ -186,14 +186,14 @@ class Passage {
   }
 
   #end(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
     for (const pipe of Object.values(this.#pipes)) pipe.drop();
     this.#forwarder.left(this);
   }
 
   #arrived(direction: Direction, chunk: Buffer): void {
-    if (this.#isOver || this.#isSilent) return;
+    if (this.#hasEnded || this.#isSilent) return;
     if (this.#isLoggedIn || this.#forwarder.isCalm) {
       this.#pass(direction, chunk);
       return;

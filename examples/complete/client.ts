@@ -32,7 +32,7 @@ try {
   await ada.connect();
   console.log(`Ada is connected to ${ada.serverInfo?.name} ${ada.serverInfo?.version}`);
 
-  // A broadcast tells Ada that Grace has joined.
+  // A broadcast informs Ada that Grace has joined.
   const joined = new Promise<v.InferOutput<typeof User>>((resolve) => ada.on("user_join", User, resolve));
   await grace.connect();
   console.log(`Ada learns that ${(await joined).id} joined`);

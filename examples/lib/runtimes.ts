@@ -32,13 +32,13 @@ export function findRuntime(name: RuntimeName): Installed | null {
   let installed = found.get(name);
   if (installed === undefined) {
     installed =
-      name === thisRuntime() ? { path: process.execPath, version: process.versions[name] ?? "" } : askRuntime(name);
+      name === thisRuntime() ? { path: process.execPath, version: process.versions[name] ?? "" } : queryRuntime(name);
     found.set(name, installed);
   }
   return installed;
 }
 
-function askRuntime(name: RuntimeName): Installed | null {
+function queryRuntime(name: RuntimeName): Installed | null {
   // No spaces or quotes: on Windows this goes through a shell, because the PATH holds a batch file.
   const question = `console.log(process.execPath,process.versions.${name})`;
   const { status, stdout } = spawnSync(name, [name === "deno" ? "eval" : "-e", question], {

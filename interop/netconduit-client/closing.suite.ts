@@ -75,14 +75,16 @@ export function describeClosing(staged: Staged<ClientScene>): void {
     test(
       "a client whose process dies frees its place",
       staged(async (scene) => {
-        const gone = new EventLog<Connection>();
-        const server = await scene.listen({}, (made) => made.onClientDisconnect((connection) => gone.add(connection)));
+        const disconnected = new EventLog<Connection>();
+        const server = await scene.listen({}, (made) =>
+          made.onClientDisconnect((connection) => disconnected.add(connection)),
+        );
         const mortal = await scene.driver.startAnother();
         scene.defer(() => mortal.kill());
         await mortal.run("connect", { client: "mortal", options: scene.target(server) });
         expect(server.connectionCount).toBe(1);
         await mortal.kill();
-        await gone.next();
+        await disconnected.next();
         expect(server.connectionCount).toBe(0);
       }),
     );

@@ -38,7 +38,7 @@ export function describeMessages(staged: Staged<ServerScene>): void {
       staged(async (scene) => {
         const target = await scene.listen();
         const clients = [await scene.logIn(target), await scene.logIn(target), await scene.logIn(target)] as const;
-        const heard = clients.map((ours) => {
+        const received = clients.map((ours) => {
           const news = new EventLog<unknown>();
           ours.on("news", news.add);
           return news.all;
@@ -48,7 +48,7 @@ export function describeMessages(staged: Staged<ServerScene>): void {
         expect(await scene.driver.run("broadcast", { ...args, exclude: [ids[1]] })).toBe(2);
         // Messages arrive in order: the answer to a later request comes after the news.
         await Promise.all(clients.map((ours) => scene.idOf(ours)));
-        expect(heard).toEqual([[{ n: 1 }], [], [{ n: 1 }]]);
+        expect(received).toEqual([[{ n: 1 }], [], [{ n: 1 }]]);
       }),
     );
 

@@ -30,7 +30,7 @@ await server.start();
 const options: ClientOptions = { host: "127.0.0.1", port: server.address.port, password: "secret123" };
 const client = new Client({ ...options, contract });
 client.rpc("mood", () => "fine");
-const heard = new Promise<string>((resolve) => {
+const received = new Promise<string>((resolve) => {
   client.on("said", ({ text }) => resolve(text));
 });
 await client.connect();
@@ -41,7 +41,7 @@ const product: number = await client.api.numbers.multiply({ a: 6, b: 7 });
 console.log("multiply:", product);
 
 client.send("say", { text: "hello" });
-console.log("heard:", await heard);
+console.log("heard:", await received);
 
 const mood: string | undefined = await server.connections[0]?.call("mood");
 console.log("mood:", mood);

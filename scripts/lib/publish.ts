@@ -42,7 +42,7 @@ export function releaseProblems(version: string, changelog: string, environment:
 
 /**
  * Unpacks a tarball of `pnpm pack` and adds `repository` to its package.json, against which registries check
- * provenance. Only a run on GitHub knows its value.
+ * provenance. Its value is only known on GitHub.
  */
 async function stage(library: LibraryPackage, work: string, environment: ReleaseEnvironment): Promise<string> {
   const folder = join(work, "staged", library.manifest.name);

@@ -55,7 +55,7 @@ async function exerciseCalls(client: BenchClient, has: (feature: Feature) => boo
 
 async function exerciseBroadcast(clients: readonly BenchClient[], broadcast: (news: News) => void): Promise<void> {
   const sent = [1, 2, 3].map((n): News => ({ n, text: NEWS_TEXT }));
-  const heard = clients.map(async (client) => {
+  const received = clients.map(async (client) => {
     const got: News[] = [];
     const all = Promise.withResolvers<void>();
     await client.onBroadcast?.((news) => {
@@ -64,7 +64,7 @@ async function exerciseBroadcast(clients: readonly BenchClient[], broadcast: (ne
     });
     return { got, all: all.promise };
   });
-  const listening = await Promise.all(heard);
+  const listening = await Promise.all(received);
   for (const news of sent) broadcast(news);
   for (const { got, all } of listening) {
     await all;
