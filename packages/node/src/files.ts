@@ -7,7 +7,7 @@ import { type FileAccess, FileTurns, filesInTurns, nodeFiles, TIME_SLICE_MS } fr
 // Kept, because fake timers replace the global ones.
 const { performance, setImmediate } = globalThis;
 
-/** What follows operations on files takes as much of a turn of the event loop as one connection. */
+/** In each turn of the event loop, continuations of file operations take as long as one connection may. */
 const turns = new FileTurns({
   now: () => performance.now(),
   turnMs: TIME_SLICE_MS,

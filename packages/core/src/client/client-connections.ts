@@ -133,7 +133,7 @@ export class ClientConnections<Peer>
     return state === "active" || state === "paused" || state === "draining";
   }
 
-  /** The connection for sending. One that has lost its stream queues everything until it has a new one. */
+  /** The connection for sending. While it has no stream, it queues everything. */
   get current(): ProtocolConnection<Peer> | null {
     return this.#waiting.connection ?? this.#connection;
   }
@@ -264,7 +264,7 @@ export class ClientConnections<Peer>
 
   async dial(abort: DialController): Promise<void> {
     const connection = this.#connection;
-    // Wait until a closing connection has closed. One that has just lost its stream is resumed over the next one.
+    // Wait until a closing connection has closed. A connection that has just lost its stream is resumed over the next one.
     if (connection !== null && !connection.isSuspended) {
       const reason = { code: ErrorCode.CONNECTION_CLOSED, message: "Replaced by a new connection", reconnect: false };
       await abort.race(connection.close(reason));

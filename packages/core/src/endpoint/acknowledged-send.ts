@@ -231,8 +231,8 @@ async function attemptMessage(
   type: string,
   options: AckOptions & Pick<CallSettings, "meta" | "isTaken">,
 ): Promise<void> {
-  const { attempts = ATTEMPTS, delayMs = DELAY_MS, timeoutMs, signal, meta, isTaken = false } = options;
-  const { deliveries = 1 } = options;
+  const { attempts = ATTEMPTS, delayMs = DELAY_MS, deliveries = 1 } = options;
+  const { timeoutMs, signal, meta, isTaken = false } = options;
   let delivery = 1;
   if (deliveries > 1) message.setDelivery(delivery, deliveries);
   // Number of attempts that spent all their time in the send queue, so that the peer received nothing.

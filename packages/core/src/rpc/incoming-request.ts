@@ -41,8 +41,8 @@ export interface HandlerContext<Peer, Item = unknown, Progress = unknown> {
   /** Items from the caller's option `input`, if the method has an input; empty without the option. Can be read once. */
   readonly input: ItemStream<Item>;
   /**
-   * Sends a value to the caller's `onProgress`; does nothing if it has none. Of several values that can't be sent
-   * yet, only the last one is sent.
+   * Sends a value to the caller's `onProgress`; does nothing if it has none. While values can't be sent,
+   * only the last one is kept.
    * @throws ConduitError INVALID_RESULT (rejected by the schema), UNSERIALIZABLE, MESSAGE_TOO_LARGE (64 KiB)
    */
   // A method's type, which is bivariant, so that a function taking any context also takes one with typed progress.

@@ -5,8 +5,8 @@ import { boundedValidate } from "./bounded-valibot.ts";
 import type { Schema, SchemaIssue, SchemaProps, SchemaResult } from "./schema.ts";
 
 /**
- * What a {@link Validator} validates: parameters of a method, data of a message, an input item, data of a topic, a
- * method's result or a stream's item, or a call's progress.
+ * The kind of value that a {@link Validator} checks: parameters of a method, data of a message, an input item, data of a
+ * topic, a method's result or a stream's item, or a call's progress.
  */
 export type ValidationSubject = "params" | "data" | "input" | "topic" | "result" | "progress";
 

@@ -138,8 +138,8 @@ export interface ServerOptions extends PeerOptions {
   /** Rate limit per client. Default: no limit. */
   readonly rateLimit?: RateLimitOptions | undefined;
   /**
-   * What happens to a client whose send queue is full during a broadcast: it misses the message, or is disconnected.
-   * Default `"disconnect"`.
+   * How a broadcast handles a client whose send queue is full: `drop` skips the message for it, `disconnect` ends its
+   * connection. Default `"disconnect"`.
    */
   readonly slowConsumer?: "drop" | "disconnect" | undefined;
   /** Maximum number of topics per client; 1 to 1,000,000. Default 1,000. */

@@ -1,4 +1,4 @@
-/** What a server keeps in its store: answers to calls and messages with a key, and dead letters. */
+/** A server's part of its store: answers to calls and messages with a key, and dead letters. */
 
 import { nameInIdentity } from "../auth/user.ts";
 import type { DeadLetter } from "../endpoint/dead-letter.ts";

@@ -31,7 +31,7 @@ export interface FolderOptions<Peer = unknown> {
    */
   readonly quotaBytes?: number | undefined;
   /**
-   * What happens if an uploaded file's name is taken: `fail` rejects the upload, `replace` replaces the file,
+   * How an upload handles a name that is taken: `fail` rejects the upload, `replace` replaces the file,
    * `rename` adds a number to the new file's name. Default `fail`.
    */
   readonly overwrite?: OverwritePolicy | undefined;

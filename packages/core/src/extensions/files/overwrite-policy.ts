@@ -1,4 +1,4 @@
-/** What happens when a transfer's name is taken: it fails, replaces the file, or gets another name. */
+/** How a transfer handles a name that is taken: it fails, replaces the file, or gets another name. */
 export type OverwritePolicy = "fail" | "replace" | "rename";
 
 const POLICIES: readonly unknown[] = ["fail", "replace", "rename"];

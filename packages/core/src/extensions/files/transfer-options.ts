@@ -36,7 +36,7 @@ export interface DownloadOptions extends TransferOptions {
    * As for uploads. A download to a `WritableStream` can only be continued within this call. Default false.
    */
   readonly resume?: boolean | undefined;
-  /** What happens if the name is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
+  /** How to handle a name that is taken on this side: `fail`, `replace` or `rename`. Default `fail`. */
   readonly overwrite?: OverwritePolicy | undefined;
   /** Largest file that is taken, in bytes; a larger one is FILE_TOO_LARGE. Default: no limit. */
   readonly maxBytes?: number | undefined;

@@ -40,7 +40,7 @@ export class RoomWaits<Member extends Reader> {
     while (all.size > 0 && member.isOpen) {
       await roomOf(member);
       for (const one of [...all]) {
-        // One that still waits goes to the end of the queue.
+        // Added again at the end of the queue if it still waits.
         all.delete(one);
         if (one.memberTakes(member)) continue;
         all.add(one);
