@@ -17,9 +17,14 @@ async function sendUntilHeard(from: TestNode, heard: { readonly all: readonly st
 
 /** Appends with the same id until it is stored. */
 export async function appendForSure(log: TestLog, id: string): Promise<number> {
+  return (await untilAvailable(() => log.append(id))).offset;
+}
+
+/** Repeats an operation as long as it fails with CLUSTER_UNAVAILABLE. Elections of JetStream's groups take seconds. */
+async function untilAvailable<T>(operation: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return (await log.append(id)).offset;
+      return await operation();
     } catch (error) {
       if ((error as { code?: number }).code !== ErrorCode.CLUSTER_UNAVAILABLE) throw error;
       await sleep(20);
@@ -257,7 +262,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
         urls.map((url, index) => scene().node(`n${index}`, { servers: url, replicas: 3, connectTimeoutMs: 2000 })),
       );
       const logs: TestLog[] = [];
-      for (const node of nodes) logs.push(await node.log("chat"));
+      for (const node of nodes) logs.push(await untilAvailable(() => node.log("chat")));
       for (const log of logs) log.read(10_000);
       const heard = await nodes[1]!.listen(room);
       for (let index = 0; index < 20; index++) await appendForSure(logs[index % 3]!, `before-${index}`);
@@ -276,24 +281,15 @@ export function describeNatsFailures(nats: NatsInstallation): void {
     test("of three NATS servers the one that leads the records is killed: with replicas: 3 the others have them", async () => {
       const servers = await scene().cluster(3);
       const options = { servers: servers.map(({ url }) => url), replicas: 3, connectTimeoutMs: 2000 } as const;
-      const set = await (await scene().node("a", options)).link.records!.open("sessions", 60_000);
-      await set.put("k", new Uint8Array([1]), null);
+      const { records } = (await scene().node("a", options)).link;
+      const set = await untilAvailable(() => records!.open("sessions", 60_000));
+      await untilAvailable(() => set.put("k", new Uint8Array([1]), null));
       const subject = "$JS.API.STREAM.INFO.KV_netconduit-fleet-sessions";
       const { config, cluster } = JSON.parse(await rawRequest(servers[0]!.port, subject));
       expect(config.num_replicas).toBe(3);
       // Server names contain their numbers.
       await servers[Number(cluster.leader.split("-")[1])]!.kill();
-      const read = async (): Promise<unknown> => {
-        for (;;) {
-          try {
-            return await set.get("k");
-          } catch (error) {
-            if ((error as { code?: number }).code !== ErrorCode.CLUSTER_UNAVAILABLE) throw error;
-            await sleep(20);
-          }
-        }
-      };
-      expect(await read()).toMatchObject({ value: new Uint8Array([1]) });
+      expect(await untilAvailable(() => set.get("k"))).toMatchObject({ value: new Uint8Array([1]) });
     });
   });
 }
