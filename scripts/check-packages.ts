@@ -5,10 +5,19 @@
  * whether a strict TypeScript program compiles against them, whether they load, and whether their versions agree. Needs
  * no network.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { exposedInsides, readDeclarations } from "./lib/declarations.ts";
+import { exposedInsides, readDeclarations, renamedDeclarations } from "./lib/declarations.ts";
 import { pack } from "./lib/pack.ts";
 import { entryPoints, type LibraryPackage, libraryPackages, manifestProblems, ROOT } from "./lib/packages.ts";
 import { pnpm, run } from "./lib/run.ts";
@@ -126,8 +135,18 @@ async function dryRunOnJsr(): Promise<void> {
   if (code !== 0) report("deno publish --dry-run", output);
 }
 
-/** Checks that the core's main entry, which the runtime packages re-export, declares no internals. */
+/**
+ * Checks that no declaration has a name that the bundler made up, and that the core's main entry, which the runtime
+ * packages re-export, declares no internals.
+ */
 function checkDeclarations(packages: readonly LibraryPackage[]): void {
+  for (const { directory, manifest } of packages) {
+    for (const file of globSync(join(directory, "dist", "*.d.ts"))) {
+      for (const name of renamedDeclarations(file)) {
+        report(manifest.name, `its declarations show ${name}; give one of the types another name`);
+      }
+    }
+  }
   const { directory } = packages.find(({ manifest }) => manifest.name === "@netconduit/core")!;
   const entries = ["index.d.ts", "adapter.d.ts", "testing.d.ts"].map((name) => join(directory, "dist", name));
   const [main, adapter] = entries.map((entry) => readDeclarations(entry, entries));

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { exposedInsides, INTERNAL_ROOMS, readDeclarations } from "./declarations.ts";
+import { exposedInsides, INTERNAL_ROOMS, readDeclarations, renamedDeclarations } from "./declarations.ts";
 
 const FILES = {
   "src/wire/frame-decoder.ts": "export class FrameDecoder {}\nexport interface Frame {}\n",
@@ -53,6 +53,17 @@ describe("insides in the declarations of the core's main entry:", () => {
     const index = [...FILES["dist/index.d.ts"], "declare class Registry {}"];
     expect(insides({ "dist/index.d.ts": index })).toEqual(["Registry"]);
   });
+});
+
+test("names that the bundler made up are found in declarations and in imports", () => {
+  const root = mkdtempSync(join(tmpdir(), "netconduit-declarations-"));
+  onTestFinished(() => rmSync(root, { recursive: true }));
+  const file = join(root, "index.d.ts");
+  writeFileSync(
+    file,
+    'import { Client as Client$1 } from "core";\ntype Key$2 = string;\ndeclare const a: Key$2, $3: Key;\n',
+  );
+  expect(renamedDeclarations(file)).toEqual(["Client$1", "Key$2"]);
 });
 
 test("lines are counted with those of shared files, without those of other entries", () => {

@@ -33,6 +33,12 @@ function parse(file: string): ts.SourceFile {
   return ts.createSourceFile(file, readFileSync(file, "utf8"), ts.ScriptTarget.Latest);
 }
 
+/** Returns the names in a file of declarations that have a suffix of the bundler, sorted. */
+export function renamedDeclarations(file: string): string[] {
+  const names = readFileSync(file, "utf8").match(/\b\w+\$\d+\b/g);
+  return [...new Set(names)].sort();
+}
+
 /** Returns the names declared at the top level of a file. */
 function topLevelNames(source: ts.SourceFile): string[] {
   const names: string[] = [];

@@ -86,7 +86,6 @@ export type { DeadLetter } from "./endpoint/dead-letter.ts";
 export type { ErrorContext } from "./endpoint/endpoint-core.ts";
 export type { HandlerGroup } from "./endpoint/handler-group.ts";
 export type {
-  Awaitable,
   Disposer,
   MessageOptions,
   MethodDefinition,
@@ -163,5 +162,6 @@ export type {
 export { type MemoryStoreOptions, memoryStore } from "./store/memory-store.ts";
 export type { FileStore, FileStoreOptions } from "./store/sqlite-store.ts";
 export type { Store } from "./store/store.ts";
+export type { Awaitable } from "./util/awaitable.ts";
 export { Float64, float64 } from "./wire/float64.ts";
 export type { Metadata } from "./wire/metadata.ts";

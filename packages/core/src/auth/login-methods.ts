@@ -1,10 +1,9 @@
 /** Login methods other than SCRAM: tokens and client certificates. */
 
 import type { Address, TlsInfo } from "../bytes/byte-stream.ts";
+import type { Awaitable } from "../util/awaitable.ts";
 import { isLoopback } from "../util/ip-address.ts";
 import type { Identity } from "./user.ts";
-
-type Awaitable<T> = T | Promise<T>;
 
 /** Returns a token's identity; null if the token is invalid. */
 export type TokenCheck = (token: string) => Awaitable<Identity | null>;

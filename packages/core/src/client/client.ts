@@ -12,12 +12,12 @@ import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HandlerGroup } from "../endpoint/handler-group.ts";
 import type {
-  Awaitable,
   Disposer,
   InputSchema,
   MethodDefinition,
   MethodHandler,
   MethodHandlers,
+  ServerMessageHandler,
   StreamDefinition,
   StreamHandler,
 } from "../endpoint/method-types.ts";
@@ -94,7 +94,6 @@ export interface ClientHealth {
 export type ClientInit<C extends Contract = Contract> = ClientOptions & ContractOption<C>;
 
 type StreamCallback = (params: never, context: HandlerContext<never, never>) => unknown;
-type OnHandler<D, Peer> = (data: D, context: HandlerContext<Peer>) => Awaitable<unknown>;
 
 /**
  * A client. The runtime packages export it bound to their runtime; here it takes the runtime as its second argument.
@@ -345,17 +344,17 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
    */
   on<T extends NameBound<MessageType<C, "client">>>(
     type: (T & string) | readonly (T & string)[],
-    handler: OnHandler<MessageOutput<C, "client", T>, Client<C>>,
+    handler: ServerMessageHandler<MessageOutput<C, "client", T>, Client<C>>,
   ): Disposer;
   on<T extends NameBound<MessageType<C, "client">>, M extends MessageSchema<C, "client", T>>(
     type: (T & string) | readonly (T & string)[],
     schema: M,
-    handler: OnHandler<InferOutput<M>, Client<C>>,
+    handler: ServerMessageHandler<InferOutput<M>, Client<C>>,
   ): Disposer;
   on(
     type: string | readonly string[],
-    schemaOrHandler: Schema | OnHandler<never, Client<C>>,
-    maybeHandler?: OnHandler<never, Client<C>>,
+    schemaOrHandler: Schema | ServerMessageHandler<never, Client<C>>,
+    maybeHandler?: ServerMessageHandler<never, Client<C>>,
   ): Disposer {
     return this.#core.registration.addMessageHandler(type, schemaOrHandler, maybeHandler);
   }

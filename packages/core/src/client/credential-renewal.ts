@@ -3,9 +3,9 @@
 import type { LoginCredentials } from "../auth/client-handshake.ts";
 import { isPrivate, type LoginTransport } from "../auth/login-methods.ts";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
-import type { Awaitable } from "../endpoint/method-types.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { CREDENTIALS_FRAME, type Renewal, renewal } from "../extensions/renewal.ts";
+import type { Awaitable } from "../util/awaitable.ts";
 import { type ClientConfig, type Credentials, checkedCredentials } from "./client-options.ts";
 
 /**

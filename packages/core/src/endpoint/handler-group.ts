@@ -12,25 +12,25 @@ import type {
   StreamName,
   StreamParamsSchema,
 } from "../rpc/contract.ts";
-import type { HandlerContext } from "../rpc/incoming-request.ts";
 import { type AddedFields, type Middleware, MiddlewareList } from "../rpc/middleware.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { HandlerRegistration, HandlerScope } from "./handler-registration.ts";
 import type {
-  Awaitable,
+  ClientMessageHandler,
   Disposer,
   InputSchema,
   MessageOptions,
   MethodDefinition,
   MethodHandler,
   MethodHandlers,
+  ServerMessageHandler,
   StreamDefinition,
   StreamHandler,
 } from "./method-types.ts";
 
 type GroupMessageHandler<S extends Side, D, Peer, Fields> = S extends "server"
-  ? (client: Peer, data: D, context: HandlerContext<Peer> & Fields) => Awaitable<unknown>
-  : (data: D, context: HandlerContext<Peer> & Fields) => Awaitable<unknown>;
+  ? ClientMessageHandler<D, Peer, Fields>
+  : ServerMessageHandler<D, Peer, Fields>;
 
 /** Only groups of a server take options, because only clients have roles. */
 type OnOptions<S extends Side> = S extends "server" ? [options?: MessageOptions] : [];

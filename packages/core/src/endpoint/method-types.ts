@@ -18,11 +18,22 @@ import type {
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { StreamSource } from "../rpc/request-streams.ts";
 import type { InferInput, InferOutput, Schema } from "../rpc/schema.ts";
+import type { Awaitable } from "../util/awaitable.ts";
 
-/** A value or a promise of one. */
-export type Awaitable<T> = T | PromiseLike<T>;
 /** Removes a handler, method or hook. Calling it again has no effect. */
 export type Disposer = () => void;
+
+/** Handles messages of clients, on a server. Middleware adds `Fields` to the context. */
+export type ClientMessageHandler<D, Peer, Fields = unknown> = (
+  client: Peer,
+  data: D,
+  context: HandlerContext<Peer> & Fields,
+) => Awaitable<unknown>;
+/** Handles messages of the server, on a client, which has no other peer. */
+export type ServerMessageHandler<D, Peer, Fields = unknown> = (
+  data: D,
+  context: HandlerContext<Peer> & Fields,
+) => Awaitable<unknown>;
 
 /** Definition of an RPC method, for `rpc`. */
 export interface MethodDefinition<

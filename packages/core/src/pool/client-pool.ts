@@ -28,12 +28,12 @@ import {
 import type { ErrorContext } from "../endpoint/endpoint-core.ts";
 import { CALL_ALL_OPTIONS } from "../endpoint/known-call-options.ts";
 import type {
-  Awaitable,
   Disposer,
   InputSchema,
   MethodDefinition,
   MethodHandler,
   MethodHandlers,
+  ServerMessageHandler,
   StreamDefinition,
   StreamHandler,
 } from "../endpoint/method-types.ts";
@@ -67,7 +67,6 @@ import type {
   TopicName,
   TopicOutput,
 } from "../rpc/contract.ts";
-import type { HandlerContext } from "../rpc/incoming-request.ts";
 import type { ItemStream } from "../rpc/request-streams.ts";
 import type { InferOutput, Schema } from "../rpc/schema.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -101,8 +100,6 @@ const CONNECT = new KnownOptions<PoolConnectOptions>("pool.connect", { all: true
 export type PoolResult<T> =
   | { readonly server: string; readonly ok: true; readonly result: T }
   | { readonly server: string; readonly ok: false; readonly error: ConduitError };
-
-type OnHandler<D, C extends Contract> = (data: D, context: HandlerContext<Client<C>>) => Awaitable<unknown>;
 
 /**
  * Clients of several equivalent servers. The runtime packages export it bound to their runtime; here it takes the
@@ -394,12 +391,12 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
   /** Like `Client.on`, for messages from all servers. `context.client` is the connection that a message came from. */
   on<T extends NameBound<MessageType<C, "client">>>(
     type: (T & string) | readonly (T & string)[],
-    handler: OnHandler<MessageOutput<C, "client", T>, C>,
+    handler: ServerMessageHandler<MessageOutput<C, "client", T>, Client<C>>,
   ): Disposer;
   on<T extends NameBound<MessageType<C, "client">>, M extends MessageSchema<C, "client", T>>(
     type: (T & string) | readonly (T & string)[],
     schema: M,
-    handler: OnHandler<InferOutput<M>, C>,
+    handler: ServerMessageHandler<InferOutput<M>, Client<C>>,
   ): Disposer;
   on(type: unknown, schemaOrHandler: unknown, maybeHandler?: unknown): Disposer {
     return this.#members.register((client) =>

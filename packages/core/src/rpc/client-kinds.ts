@@ -39,7 +39,7 @@ type KindMessages<C extends Contract> = {
   readonly [T in KindMessage<C>]: Takers<C, T> extends (data: infer D) => void ? Schema<D> : never;
 };
 /** A contract whose part `client` includes the messages of all kinds. */
-export type AnyClient<C extends Contract> = [ClientKind<C>] extends [never]
+export type AllKinds<C extends Contract> = [ClientKind<C>] extends [never]
   ? C
   : string extends ClientKind<C>
     ? C

@@ -16,7 +16,7 @@ import type { DeadLetter } from "../endpoint/dead-letter.ts";
 import { EndpointCore, type ErrorContext } from "../endpoint/endpoint-core.ts";
 import { HandlerGroup } from "../endpoint/handler-group.ts";
 import type {
-  Awaitable,
+  ClientMessageHandler,
   Disposer,
   InputSchema,
   MessageOptions,
@@ -31,7 +31,7 @@ import type { FolderOptions } from "../extensions/files/folder-options.ts";
 import type { TransferredFile } from "../extensions/files/served-folder.ts";
 import { builtInExtensions } from "../extensions/index.ts";
 import type { Denial } from "../rpc/access.ts";
-import { type AnyClient, anyClientSide, type ClientKind, ClientKinds, mustHaveKind } from "../rpc/client-kinds.ts";
+import { type AllKinds, anyClientSide, type ClientKind, ClientKinds, mustHaveKind } from "../rpc/client-kinds.ts";
 import type {
   Contract,
   FolderName,
@@ -92,8 +92,6 @@ export interface ServerInit<C extends Contract = Contract, D extends object = Re
   /** Connects this server to others as nodes of a cluster. Each server needs its own driver. Default: no cluster. */
   readonly cluster?: ClusterDriver | undefined;
 }
-
-type OnHandler<D, Peer> = (client: Peer, data: D, context: HandlerContext<Peer>) => Awaitable<unknown>;
 
 /**
  * A server. The runtime packages export it bound to their runtime; here it takes the runtime as its second argument.
@@ -352,19 +350,19 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    */
   on<T extends NameBound<MessageType<C, "server">>>(
     type: (T & string) | readonly (T & string)[],
-    handler: OnHandler<MessageOutput<C, "server", T>, Connection<C, D>>,
+    handler: ClientMessageHandler<MessageOutput<C, "server", T>, Connection<C, D>>,
     options?: MessageOptions,
   ): Disposer;
   on<T extends NameBound<MessageType<C, "server">>, M extends MessageSchema<C, "server", T>>(
     type: (T & string) | readonly (T & string)[],
     schema: M,
-    handler: OnHandler<InferOutput<M>, Connection<C, D>>,
+    handler: ClientMessageHandler<InferOutput<M>, Connection<C, D>>,
     options?: MessageOptions,
   ): Disposer;
   on(
     type: string | readonly string[],
-    schemaOrHandler: Schema | OnHandler<never, Connection<C, D>>,
-    handlerOrOptions?: OnHandler<never, Connection<C, D>> | MessageOptions,
+    schemaOrHandler: Schema | ClientMessageHandler<never, Connection<C, D>>,
+    handlerOrOptions?: ClientMessageHandler<never, Connection<C, D>> | MessageOptions,
     maybeOptions?: MessageOptions,
   ): Disposer {
     return this.#core.registration.addMessageHandler(type, schemaOrHandler, handlerOrOptions, maybeOptions);
@@ -643,10 +641,10 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
    * @throws ConduitError UNSERIALIZABLE, MESSAGE_TOO_LARGE; for a connection also CONNECTION_CLOSED, SEND_QUEUE_FULL,
    *   CLUSTER_UNAVAILABLE, and PEER_UNSUPPORTED if the connection is on this node and of another kind
    */
-  send<T extends NameBound<MessageType<AnyClient<C>, "client">>, O extends SendingOptions = Record<never, never>>(
+  send<T extends NameBound<MessageType<AllKinds<C>, "client">>, O extends SendingOptions = Record<never, never>>(
     to: string | { readonly user: string },
     type: T & string,
-    ...dataAndOptions: MessageArguments<AnyClient<C>, "client", T, O>
+    ...dataAndOptions: MessageArguments<AllKinds<C>, "client", T, O>
   ): Sent<O, number>;
   send(
     to: string | { readonly user: string },

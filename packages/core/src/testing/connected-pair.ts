@@ -1,8 +1,8 @@
 import type { Client } from "../client/client.ts";
-import type { Awaitable } from "../endpoint/method-types.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Connection } from "../server/connection.ts";
 import type { Server } from "../server/server.ts";
+import type { Awaitable } from "../util/awaitable.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import type { FrameRecorder } from "./frame-recorder.ts";
 import {

@@ -1,12 +1,12 @@
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import type { MemoryPairOptions } from "../bytes/memory-pair.ts";
 import { Client, type ClientInit } from "../client/client.ts";
-import type { Awaitable } from "../endpoint/method-types.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { SCRAM_MIN_ITERATIONS } from "../limits.ts";
 import type { Contract } from "../rpc/contract.ts";
 import type { Runtime } from "../runtime.ts";
 import { Server, type ServerInit } from "../server/server.ts";
+import type { Awaitable } from "../util/awaitable.ts";
 import { KnownOptions } from "../util/known-options.ts";
 import { FrameRecorder } from "./frame-recorder.ts";
 import { MemoryRuntime } from "./memory-runtime.ts";

@@ -11,7 +11,9 @@ import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts"
 import { type AccessControl, missingRoles, verdictOf } from "../../rpc/access.ts";
 import { didYouMean } from "../../rpc/nearest-name.ts";
 import { describeValue } from "../../text/describe-value.ts";
+import type { Awaitable } from "../../util/awaitable.ts";
 import { isCount } from "../../util/is-count.ts";
+import { isThenable } from "../../util/is-thenable.ts";
 import { type AnyConnection, Connection } from "../connection.ts";
 import type { ChannelHost, Member } from "./channel-host.ts";
 import { IdleTopics } from "./idle-topics.ts";
@@ -239,7 +241,7 @@ export class TopicHub {
     this.#mustHaveRoom(member, name);
     const verdict = rules.authorize === null ? true : rules.authorize(connection, name);
     if (rules.isDurable) return this.#admitDurable(name, rules, member, token, verdict, join);
-    if (typeof verdict === "object" && verdict !== null && "then" in verdict) {
+    if (isThenable(verdict)) {
       return this.#admitLater(name, rules, member, token, verdict, join);
     }
     join(member, userOf(verdict, name, member));
@@ -252,7 +254,7 @@ export class TopicHub {
     rules: TopicRules,
     member: Member,
     token: number,
-    verdict: boolean | Admission | Promise<boolean | Admission>,
+    verdict: Awaitable<boolean | Admission>,
     join: (member: Member, user: string | null) => void,
   ): Promise<null> {
     const channel = this.#channels.get(name) ?? this.#open(name, rules);
@@ -280,7 +282,7 @@ export class TopicHub {
     rules: TopicRules,
     member: Member,
     token: number,
-    verdict: Promise<boolean | Admission>,
+    verdict: PromiseLike<boolean | Admission>,
     join: (member: Member, user: string | null) => void,
   ): Promise<null> {
     const isStillWanted = this.#memberships.ask(member, name, token);
@@ -325,7 +327,7 @@ export class TopicHub {
     const rules = this.rulesFor(name);
     this.#host.access.mustHave(connection, rules.access, "publish", name as string);
     const verdict = this.#mayPublish(name as string, rules, connection);
-    if (typeof verdict === "object" && verdict !== null) {
+    if (isThenable(verdict)) {
       return this.#publishLater(name as string, rules, connection, verdict, data);
     }
     return this.#publishIfAllowed(name as string, rules, verdict, data);
@@ -335,7 +337,7 @@ export class TopicHub {
     name: string,
     rules: TopicRules,
     connection: AnyConnection,
-    verdict: Promise<boolean>,
+    verdict: PromiseLike<boolean>,
     data: unknown,
   ): Promise<null> {
     const isAllowed = await verdict;
@@ -344,7 +346,7 @@ export class TopicHub {
     return this.#publishIfAllowed(name, rules, isAllowed, data);
   }
 
-  #mayPublish(name: string, rules: TopicRules, connection: AnyConnection): boolean | Promise<boolean> {
+  #mayPublish(name: string, rules: TopicRules, connection: AnyConnection): Awaitable<boolean> {
     const { publish } = rules;
     if (publish === "subscribers") return this.has(name, rules, connection);
     return typeof publish === "function" ? publish(connection, name) : publish;

@@ -9,9 +9,8 @@ import { type Access, accessOf, isRoleList } from "../../rpc/access.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../../rpc/schema.ts";
 import { Validator } from "../../rpc/validation.ts";
 import { describeValue } from "../../text/describe-value.ts";
+import type { Awaitable } from "../../util/awaitable.ts";
 import type { AnyConnection } from "../connection.ts";
-
-type Awaitable<T> = T | Promise<T>;
 
 /** How a topic handles a subscriber that reads more slowly than messages are published. */
 export type SlowPolicy = "drop-oldest" | "drop-newest" | "latest" | "disconnect";
