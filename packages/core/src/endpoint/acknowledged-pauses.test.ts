@@ -59,6 +59,22 @@ describe("a wait before another attempt", () => {
     expect([sent.state, counts, getEventListeners(signal, "abort")]).toEqual(["resolved", [1, 2, 3], []]);
   });
 
+  test("doesn't begin for a call that its program cancels as soon as its attempt has failed", async () => {
+    const runtime = fakeRuntime();
+    await testServer(runtime, {}, (server) => server.rpc("charge", () => new Promise(() => undefined)));
+    const { client } = testClient(runtime);
+    await client.connect();
+    const controller = new AbortController();
+    client.onDisconnect(() => controller.abort());
+    const { signal } = controller;
+    const called = outcome(client.call("charge", {}, { once: "1", signal }));
+    await runtime.settle();
+    runtime.pairs.at(-1)?.dialled.destroy(null);
+    await runtime.settle();
+    expect(called.error).toMatchObject({ code: ErrorCode.CANCELLED });
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+  });
+
   test("of a client ends when it gives up reconnecting", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime);

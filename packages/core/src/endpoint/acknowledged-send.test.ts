@@ -236,6 +236,18 @@ describe("send with ack", () => {
     expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 4 } });
   });
 
+  test("without a delay ends after its attempts, also if these are more than 1,024", async () => {
+    const runtime = fakeRuntime();
+    const { server } = await testServer(runtime);
+    server.on("order", () => new Promise(() => undefined));
+    const { client } = testClient(runtime);
+    await client.connect();
+    const attempts = 1100;
+    const sent = outcome(client.send("order", 1, { ack: { attempts, delayMs: 0, timeoutMs: 1 } }));
+    await runtime.advance(100_000);
+    expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts } });
+  });
+
   test("is sent again if the other side says that its time was over before it began", async () => {
     const { runtime, sent, peer } = await withRawServer({ delayMs: 10 });
     const { id } = await peer.next(Type.RPC_REQUEST);

@@ -107,6 +107,7 @@ export class Pauses {
     signal: AbortSignal | undefined,
     whileConnected = false,
   ): Promise<void> {
+    if (signal?.aborted === true) return Promise.resolve();
     return new Promise((resolve) => {
       const end = (): void => {
         runtime.clearTimer(timer);
@@ -362,7 +363,8 @@ function afterEarlier(error: unknown, earlier: unknown): ConduitError {
 }
 
 function backOff(delayMs: number, count: number): number {
-  return Math.min(delayMs * 2 ** (count - 1), MAX_DELAY_MS);
+  // 2 to the power of 1024 is Infinity, and 0 times that isn't a number.
+  return delayMs === 0 ? 0 : Math.min(delayMs * 2 ** (count - 1), MAX_DELAY_MS);
 }
 
 /** Whether the peer's handler failed and may succeed the next time. */

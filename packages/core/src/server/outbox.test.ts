@@ -603,3 +603,13 @@ test("It needs a store, a client with a session, and a server's own connection",
   await runtime.settle();
   expect(refused.error?.code).toBe(ErrorCode.PEER_UNSUPPORTED);
 });
+
+test("A stored message has the data of the time at which it was sent: later changes aren't sent", async () => {
+  const { runtime, connection, handled } = await scene();
+  const data = { n: 1 };
+  const sent = connection.send("n", data, STORED);
+  data.n = 2;
+  await sent;
+  await runtime.settle();
+  expect(handled).toEqual([{ n: 1 }]);
+});

@@ -108,6 +108,8 @@ export class Outbox {
         `at most ${MAX_WAITING} with ${maxBytes} bytes`;
       throw new ConduitError(ErrorCode.SEND_QUEUE_FULL, message);
     }
+    // Encoded now, because the program may change its data while the store writes.
+    const value = this.#sender.context.writer(Number.MAX_SAFE_INTEGER, false).encodeData(type, data ?? null);
     // Messages are delivered in the order of their keys, even if the system clock is set back.
     this.#lastTime = Math.max(this.#lastTime, wallClock());
     const time = String(this.#lastTime).padStart(TIME_DIGITS, "0");
@@ -134,7 +136,7 @@ export class Outbox {
       throw isGivenUp() ? cancelledError(type, signal?.reason) : closed(type);
     }
     waiting.isStored = true;
-    void this.#deliver(key, type, data, { ...options, once, signal: undefined });
+    void this.#deliver(key, type, value, { ...options, once, signal: undefined });
   }
 
   /** Sends the messages left by another server. Never rejects. */
