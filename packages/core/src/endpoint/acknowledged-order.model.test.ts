@@ -51,7 +51,7 @@ async function scene({ resume, seed, ...queues }: Options) {
   const end = async (): Promise<void> => {
     const arePending = (): boolean => sent.some(({ state }) => state === "pending");
     // Blocking calls wait for each other.
-    for (let round = 0; round < 50 && arePending(); round += 1) {
+    for (let round = 0; round < 50 && (arePending() || gates.length > 0); round += 1) {
       for (const { open } of gates.splice(0)) open();
       await runtime.advance(2000);
     }
