@@ -216,12 +216,12 @@ export function describeClientKinds(subject: Subject): void {
         thrownBy(() => new Server({ password: PASSWORD, contract })).message;
       const ping = { result: v.string() };
       expect(refused({ client: { methods: { ping } }, clients: { device: { methods: { ping } } } })).toContain(
-        "contract.clients.device.methods.ping: must not be given: all clients have it, by contract.client.methods",
+        "contract.clients.device.methods.ping of the server: must not be given: all clients have it, by contract.client.methods",
       );
       const other = { result: v.number() };
       const two = { device: { methods: { ping } }, operator: { methods: { ping: other } } };
       expect(refused({ clients: two })).toContain(
-        "contract.clients.operator.methods.ping: must be the same object as that of another kind",
+        "contract.clients.operator.methods.ping of the server: must be the same object as that of another kind",
       );
       expect(refused({ clients: { device: { method: {} } as never } })).toContain("contract.clients.device.method");
     });

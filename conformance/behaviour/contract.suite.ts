@@ -211,7 +211,7 @@ export function describeContract(subject: Subject): void {
         const contract = { server: { methods: { history: { parms: v.object({}) } } } } as Contract;
         const make = (): unknown => stage.ownServer({ ...stage.serverOptions({}), contract });
         expect(make).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }));
-        expect(make).toThrow("Unknown option contract.server.methods.history.parms; did you mean");
+        expect(make).toThrow("Unknown option contract.server.methods.history.parms of the server; did you mean");
       }),
     );
   });

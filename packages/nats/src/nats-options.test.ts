@@ -16,40 +16,46 @@ function problemOf(options: object): string {
 }
 
 test.each([
-  [{ name: "" }, 'Invalid option name: must be 1 to 64 characters A-Z a-z 0-9 _ -, got ""'],
-  [{ name: "a.b" }, 'Invalid option name: must be 1 to 64 characters A-Z a-z 0-9 _ -, got "a.b"'],
-  [{ name: undefined }, "Invalid option name: must be 1 to 64 characters A-Z a-z 0-9 _ -, got undefined"],
-  [{ servers: undefined }, "Invalid option servers: must name at least one server, got undefined"],
-  [{ servers: [] }, "Invalid option servers: must name at least one server, got "],
+  [{ name: "" }, 'Invalid option name of natsCluster: must be 1 to 64 characters A-Z a-z 0-9 _ -, got ""'],
+  [{ name: "a.b" }, 'Invalid option name of natsCluster: must be 1 to 64 characters A-Z a-z 0-9 _ -, got "a.b"'],
+  [
+    { name: undefined },
+    "Invalid option name of natsCluster: must be 1 to 64 characters A-Z a-z 0-9 _ -, got undefined",
+  ],
+  [{ servers: undefined }, "Invalid option servers of natsCluster: must name at least one server, got undefined"],
+  [{ servers: [] }, "Invalid option servers of natsCluster: must name at least one server, got "],
   [
     { servers: "localhost" },
-    'Invalid option servers: must be URLs such as nats://host:4222 or tls://host:4222, got "localhost"',
+    'Invalid option servers of natsCluster: must be URLs such as nats://host:4222 or tls://host:4222, got "localhost"',
   ],
   [
     { servers: "nats://ada:secret@host" },
-    "Invalid option servers: a URL has a user or password; give them as the options user and pass, or token",
+    "Invalid option servers of natsCluster: a URL has a user or password; give them as the options user and pass, or token",
   ],
-  [{ user: "ada", token: "t" }, "Invalid options user, token: only one of them can be given"],
-  [{ pass: "secret" }, 'Invalid option pass: needs the option user, got "…"'],
+  [{ user: "ada", token: "t" }, "Invalid options user, token of natsCluster: only one of them can be given"],
+  [{ pass: "secret" }, 'Invalid option pass of natsCluster: needs the option user, got "…"'],
   [
     { subjectPrefix: "a.*" },
-    'Invalid option subjectPrefix: must be words of A-Z a-z 0-9 _ -, with points between them, got "a.*"',
+    'Invalid option subjectPrefix of natsCluster: must be words of A-Z a-z 0-9 _ -, with points between them, got "a.*"',
   ],
-  [{ replicas: 2 }, "Invalid option replicas: must be 1, 3 or 5, got 2"],
-  [{ maxPayloadBytes: 0 }, "Invalid option maxPayloadBytes: must be a whole number of at least 1, got 0"],
+  [{ replicas: 2 }, "Invalid option replicas of natsCluster: must be 1, 3 or 5, got 2"],
+  [
+    { maxPayloadBytes: 0 },
+    "Invalid option maxPayloadBytes of natsCluster: must be a whole number of at least 1, got 0",
+  ],
   [
     { servers: "ws://host:8080" },
-    'Invalid option servers: can\'t be WebSockets without the option connect: wsconnect of @nats-io/nats-core, got "ws://host:8080"',
+    'Invalid option servers of natsCluster: can\'t be WebSockets without the option connect: wsconnect of @nats-io/nats-core, got "ws://host:8080"',
   ],
   [
     { servers: ["wss://host", "nats://host"], connect: async () => ({}) },
-    'Invalid option servers: must all be WebSockets, or none, got "nats://host"',
+    'Invalid option servers of natsCluster: must all be WebSockets, or none, got "nats://host"',
   ],
   [
     { servers: "ws://host", tls: true, connect: async () => ({}) },
-    "Invalid option tls: isn't for WebSockets: use wss:// and the certificates that the runtime trusts, got true",
+    "Invalid option tls of natsCluster: isn't for WebSockets: use wss:// and the certificates that the runtime trusts, got true",
   ],
-  [{ connect: 5 }, "Invalid option connect: must be a function, got 5"],
+  [{ connect: 5 }, "Invalid option connect of natsCluster: must be a function, got 5"],
 ])("invalid options %j are rejected with the rule and the value", (options, problem) => {
   expect(problemOf(options)).toBe(problem);
 });
@@ -58,7 +64,7 @@ test.each(["http://ada:secret@host", "nats://ada:secret@ho st", "wss://ada:secre
   "the password in an unusable URL isn't shown: %s",
   (servers) => {
     expect(problemOf({ servers })).toBe(
-      "Invalid option servers: a URL has a user or password; give them as the options user and pass, or token",
+      "Invalid option servers of natsCluster: a URL has a user or password; give them as the options user and pass, or token",
     );
   },
 );

@@ -162,7 +162,7 @@ function parseServers(servers: string | readonly string[], isConnectGiven: boole
     if (typeof server === "string" && server.includes("@")) {
       throw new ConduitError(
         ErrorCode.INVALID_CONFIG,
-        "Invalid option servers: a URL has a user or password; give them as the options user and pass, or token",
+        "Invalid option servers of natsCluster: a URL has a user or password; give them as the options user and pass, or token",
       );
     }
     const url = typeof server === "string" && URL.canParse(server) ? new URL(server) : null;
@@ -193,7 +193,10 @@ function parseLogin(options: NatsClusterOptions, servers: readonly string[]): Na
   const ways = Object.entries({ user, token, credentials, nkeySeed }).filter(([, value]) => value !== undefined);
   if (ways.length > 1) {
     const names = ways.map(([name]) => name).join(", ");
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid options ${names}: only one of them can be given`);
+    throw new ConduitError(
+      ErrorCode.INVALID_CONFIG,
+      `Invalid options ${names} of natsCluster: only one of them can be given`,
+    );
   }
   if (pass !== undefined && user === undefined) throw invalid("pass", "needs the option user", "…");
   const wantsTls = tls === true || servers.some((server) => server.startsWith("tls:"));
@@ -237,5 +240,5 @@ function wholeNumber(options: NatsClusterOptions, name: NumberOption, byDefault:
 
 function invalid(name: string, rule: string, value: unknown): ConduitError {
   const shown = typeof value === "string" ? `"${value.slice(0, 100)}"` : String(value);
-  return new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option ${name}: ${rule}, got ${shown}`);
+  return new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option ${name} of natsCluster: ${rule}, got ${shown}`);
 }

@@ -118,13 +118,13 @@ describe("parseClientOptions", () => {
 
   test("reports when host and port are required", () => {
     expect(() => parseClientOptions({ password: "p", port: 1 })).toThrow(
-      "Invalid option host: is required unless path is given, got undefined",
+      "Invalid option host of the client: is required unless path is given, got undefined",
     );
   });
 
   test("explains where to find the port of a server on port 0", () => {
     expect(() => parseClientOptions({ ...base, port: 0 })).toThrow(
-      "Invalid option port: must be an integer from 1 to 65535; server.address has it once start() has resolved, got 0",
+      "Invalid option port of the client: must be an integer from 1 to 65535; server.address has it once start() has resolved, got 0",
     );
   });
 
@@ -167,7 +167,7 @@ describe("parseClientOptions", () => {
 
   test("reports both numbers when the delays contradict each other", () => {
     expect(() => parseClientOptions({ ...base, reconnect: { delayMs: 90_000 } })).toThrow(
-      "Invalid option reconnect.maxDelayMs: must be at least reconnect.delayMs (90000), got 30000 (the default)",
+      "Invalid option reconnect.maxDelayMs of the client: must be at least reconnect.delayMs (90000), got 30000 (the default)",
     );
   });
 
@@ -177,7 +177,7 @@ describe("parseClientOptions", () => {
 
   test("suggests the nested name for netconduit's flat name", () => {
     expect(() => parseClientOptions({ ...base, reconnect_attempts: 3 })).toThrow(
-      "Unknown option reconnect_attempts; did you mean reconnect.attempts?",
+      "Unknown option reconnect_attempts of the client; did you mean reconnect.attempts?",
     );
   });
 
@@ -190,7 +190,7 @@ describe("parseClientOptions", () => {
     ["max_message_size", "maxMessageBytes"],
     ["ssl_cert_file", "tls.cert"],
   ])("suggests the name of netconduit's %s in this library", (theirs, ours) => {
-    const message = `Unknown option ${theirs}; did you mean ${ours}?`;
+    const message = `Unknown option ${theirs} of the client; did you mean ${ours}?`;
     expect(() => parseClientOptions({ ...base, [theirs]: 1 })).toThrow(message);
   });
 
@@ -199,12 +199,12 @@ describe("parseClientOptions", () => {
     [{ tls: true, rejectUnauthorized: false }, "rejectUnauthorized"],
   ])("suggests the alternative to disabling verification: %o", (options, option) => {
     expect(() => parseClientOptions({ ...base, ...options })).toThrow(
-      `Unknown option ${option}; certificates are always verified; to trust the server's, give it, or its CA, as tls.ca`,
+      `Unknown option ${option} of the client; certificates are always verified; to trust the server's, give it, or its CA, as tls.ca`,
     );
   });
 
   test("reports that options must be an object", () => {
-    expect(() => parseClientOptions("secret")).toThrow(/^Client options must be an object, got a string$/);
+    expect(() => parseClientOptions("secret")).toThrow(/^The options of the client must be an object, got a string$/);
   });
 
   test("throws with the code INVALID_CONFIG", () => {

@@ -247,11 +247,12 @@ const remarks = {
 /**
  * Checks a client's options and fills in the defaults.
  *
+ * @param owner whose options they are, for the message
  * @throws ConduitError INVALID_CONFIG. The message names every invalid option with its rule and value;
  *   `details.problems` lists them as `{option, rule, received}`. Secrets are never shown.
  */
-export function parseClientOptions(options: unknown): ClientConfig {
-  const problems = new OptionProblems("client options", knownOptions, ["password", "credentials", "tls.key"], remarks);
+export function parseClientOptions(options: unknown, owner = "the client"): ClientConfig {
+  const problems = new OptionProblems(owner, knownOptions, ["password", "credentials", "tls.key"], remarks);
   if (isMap(options) && options["port"] === 0) {
     problems.add("port", "must be an integer from 1 to 65535; server.address has it once start() has resolved", 0);
   }

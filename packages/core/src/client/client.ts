@@ -621,11 +621,11 @@ export class Client<C extends Contract = Contract> extends RemotePeerBase<C, "se
 function parseInit<C extends Contract>(options: ClientInit<C>): { contract: C | null; config: ClientConfig } {
   if (typeof options !== "object" || options === null || !("contract" in options)) {
     const config = parseClientOptions(options);
-    return { contract: parseContract<C>(undefined, config.complete), config };
+    return { contract: parseContract<C>(undefined, config.complete, "the client"), config };
   }
   const { contract, ...rest } = options;
   const config = parseClientOptions(rest);
-  return { contract: parseContract(contract, config.complete), config };
+  return { contract: parseContract(contract, config.complete, "the client"), config };
 }
 
 /** Any client, with any contract. `any`, because the class is invariant in its type parameter. */

@@ -26,10 +26,10 @@ const schema = group(entries);
 export function parseCluster(driver: unknown): { readonly driver: ClusterDriver; readonly config: ClusterConfig } {
   if (!isDriver(driver)) {
     const rule = "must be a cluster driver, as natsCluster() of @netconduit/nats makes one";
-    const message = `Invalid option cluster: ${rule}, got ${describeValue(driver)}`;
+    const message = `Invalid option cluster of the server: ${rule}, got ${describeValue(driver)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
-  const problems = new OptionProblems("options of the cluster", Object.keys(entries), []);
+  const problems = new OptionProblems("the cluster", Object.keys(entries), []);
   const result = v.safeParse(schema, driver.options);
   if (!result.success) problems.addIssues(result.issues);
   problems.throwIfAny();

@@ -23,11 +23,11 @@ export interface FilteredConnection {
 const KEYS: readonly string[] = ["user", "role", "topic"];
 const MAX_VALUES = 1000;
 
-/** @throws ConduitError INVALID_CONFIG if the value isn't a filter */
-export function checkFilter(value: unknown): ConnectionFilter {
+/** Checks the option `where` of a method. @throws ConduitError INVALID_CONFIG if the value isn't a filter */
+export function checkFilter(value: unknown, method: string): ConnectionFilter {
   const problem = filterProblem(value);
   if (problem === null) return value as ConnectionFilter;
-  throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option where: ${problem}`);
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option where of ${method}: ${problem}`);
 }
 
 /** Reads a filter from another node; null for all connections. @throws ConduitError MALFORMED_PAYLOAD */

@@ -23,7 +23,7 @@ test("a filter has at most 1,000 values of a key", () => {
   const users = (count: number): { user: string[] } => ({ user: Array.from({ length: count }, (_, n) => `${n}`) });
   expect(readFilter(users(1000))).toEqual(users(1000));
   expect(() => readFilter(users(1001))).toThrow(expect.objectContaining({ code: ErrorCode.MALFORMED_PAYLOAD }));
-  expect(() => checkFilter(users(1001))).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }));
+  expect(() => checkFilter(users(1001), "count")).toThrow(expect.objectContaining({ code: ErrorCode.INVALID_CONFIG }));
 });
 
 test("the id of a node has at most 64 characters, and a name in a head 256", () => {

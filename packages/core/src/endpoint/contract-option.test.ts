@@ -8,7 +8,7 @@ const text = v.string();
 
 function refusal(contract: unknown): ConduitError {
   try {
-    parseContract(contract as never, false);
+    parseContract(contract as never, false, "the server");
   } catch (error) {
     if (error instanceof ConduitError) return error;
     throw error;
@@ -29,47 +29,53 @@ describe("parseContract", () => {
     ["folders", { server: { files: { reports: {}, photos: { roles: ["staff"] } } }, client: { files: { inbox: {} } } }],
     ["messages", { client: { messages: { a: text, constructor: z.string() } } }],
   ])("accepts %s, and gives it back", (_what, contract) => {
-    expect(parseContract(contract as never, false)).toBe(contract);
+    expect(parseContract(contract as never, false, "the server")).toBe(contract);
   });
 
   test("takes undefined as no contract", () => {
-    expect(parseContract(undefined, false)).toBeNull();
+    expect(parseContract(undefined, false, "the server")).toBeNull();
   });
 
   test.each([
-    [null, "Invalid option contract: must be an object, got null"],
-    [[], "Invalid option contract: must be an object, got an array"],
-    [{ sever: {} }, "Unknown option contract.sever; did you mean contract.server?"],
-    [{ server: 5 }, "Invalid option contract.server: must be an object, got 5"],
-    [{ server: { method: {} } }, "Unknown option contract.server.method; did you mean contract.server.methods?"],
-    [{ client: { messages: "a" } }, 'Invalid option contract.client.messages: must be an object, got "a"'],
+    [null, "Invalid option contract of the server: must be an object, got null"],
+    [[], "Invalid option contract of the server: must be an object, got an array"],
+    [{ sever: {} }, "Unknown option contract.sever of the server; did you mean contract.server?"],
+    [{ server: 5 }, "Invalid option contract.server of the server: must be an object, got 5"],
+    [
+      { server: { method: {} } },
+      "Unknown option contract.server.method of the server; did you mean contract.server.methods?",
+    ],
+    [
+      { client: { messages: "a" } },
+      'Invalid option contract.client.messages of the server: must be an object, got "a"',
+    ],
     [
       { client: { methods: { a: text } } },
-      "Invalid option contract.client.methods.a: must be an object with params and result, not a schema, got an object",
+      "Invalid option contract.client.methods.a of the server: must be an object with params and result, not a schema, got an object",
     ],
     [
       { client: { methods: { a: { param: text } } } },
-      "Unknown option contract.client.methods.a.param; did you mean contract.client.methods.a.params?",
+      "Unknown option contract.client.methods.a.param of the server; did you mean contract.client.methods.a.params?",
     ],
     [
       { server: { methods: { a: { result: "string" } } } },
-      'Invalid option contract.server.methods.a.result: must implement Standard Schema v1 (valibot, zod, arktype, …), got "string"',
+      'Invalid option contract.server.methods.a.result of the server: must implement Standard Schema v1 (valibot, zod, arktype, …), got "string"',
     ],
     [
       { server: { files: { reports: { role: ["staff"] } } } },
-      "Unknown option contract.server.files.reports.role; did you mean contract.server.files.reports.roles?",
+      "Unknown option contract.server.files.reports.role of the server; did you mean contract.server.files.reports.roles?",
     ],
     [
       { client: { files: { inbox: { roles: ["staff"] } } } },
-      "Invalid option contract.client.files.inbox.roles: must not be given for clients: a server has no roles, got an array",
+      "Invalid option contract.client.files.inbox.roles of the server: must not be given for clients: a server has no roles, got an array",
     ],
     [
       { server: { messages: { a: { params: text } } } },
-      "Invalid option contract.server.messages.a: must implement Standard Schema v1 (valibot, zod, arktype, …), got an object",
+      "Invalid option contract.server.messages.a of the server: must implement Standard Schema v1 (valibot, zod, arktype, …), got an object",
     ],
     [
       { server: { messages: { a: undefined } } },
-      "Invalid option contract.server.messages.a: must implement Standard Schema v1 (valibot, zod, arktype, …), got undefined",
+      "Invalid option contract.server.messages.a of the server: must implement Standard Schema v1 (valibot, zod, arktype, …), got undefined",
     ],
   ])("refuses %o and says why", (contract, message) => {
     expect(refusal(contract)).toMatchObject({ code: ErrorCode.INVALID_CONFIG, message });
@@ -77,7 +83,7 @@ describe("parseContract", () => {
 
   test("names all problems at once", () => {
     const { message, details } = refusal({ server: { messages: { a: 1, b: 2 } }, clent: {} });
-    expect(message).toMatch(/^3 problems in the contract:\n- /);
+    expect(message).toMatch(/^3 problems in the options of the server:\n- /);
     expect(details?.["problems"]).toHaveLength(3);
   });
 });
@@ -119,7 +125,7 @@ describe("topics", () => {
   });
 
   test("need a schema each", () => {
-    expect(() => parseContract({ topics: { news: {} as never } }, false)).toThrow("contract.topics.news");
-    expect(() => parseContract({ topic: { news: text } } as never, false)).toThrow("contract.topic");
+    expect(() => parseContract({ topics: { news: {} as never } }, false, "the server")).toThrow("contract.topics.news");
+    expect(() => parseContract({ topic: { news: text } } as never, false, "the server")).toThrow("contract.topic");
   });
 });

@@ -34,14 +34,15 @@ const STREAM_SCHEMAS = ["params", "output", "input", "progress"];
  * Returns the option `contract`, or null. Checks all of it, so that a typo can't leave a name unvalidated.
  *
  * @param complete the option of that name, which needs a contract
+ * @param owner whose options they are, for the message
  * @throws ConduitError INVALID_CONFIG listing every problem
  */
-export function parseContract<C extends Contract>(contract: C | undefined, complete: boolean): C | null {
+export function parseContract<C extends Contract>(contract: C | undefined, complete: boolean, owner: string): C | null {
   if (contract === undefined) {
     if (!complete) return null;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option complete: needs the option contract");
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option complete of ${owner}: needs the option contract`);
   }
-  const problems = new OptionProblems("contract", [], []);
+  const problems = new OptionProblems(owner, [], []);
   for (const [sidePath, side] of parts(problems, "contract", contract, [...SIDES, CLIENTS, TOPICS])) {
     if (sidePath === `contract.${TOPICS}`) {
       for (const [path, entry] of parts(problems, sidePath, side, null)) checkData(problems, path, entry, true);

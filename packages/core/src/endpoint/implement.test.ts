@@ -154,13 +154,13 @@ describe("option complete", () => {
   });
 
   test.each([
-    ["a server", () => new Server({ ...target, complete: true }, fakeRuntime())],
-    ["a client", () => new Client({ ...target, complete: true }, fakeRuntime())],
-  ])("is refused for %s without a contract", (_, make) => {
+    ["the server", () => new Server({ ...target, complete: true }, fakeRuntime())],
+    ["the client", () => new Client({ ...target, complete: true }, fakeRuntime())],
+  ])("of %s is refused without a contract", (owner, make) => {
     expect(make).toThrow(
       expect.objectContaining({
         code: ErrorCode.INVALID_CONFIG,
-        message: "Invalid option complete: needs the option contract",
+        message: `Invalid option complete of ${owner}: needs the option contract`,
       }),
     );
   });

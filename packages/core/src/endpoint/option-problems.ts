@@ -13,25 +13,30 @@ export interface OptionProblem {
   readonly received: string;
 }
 
+interface Recorded extends OptionProblem {
+  /** `of` is `" of the server"`, or `""` in a list whose first line says it. */
+  message(of: string): string;
+}
+
 /** Collects the problems of an options object, to report them all at once. */
 export class OptionProblems {
-  readonly #problems = new Map<string, OptionProblem & { readonly message: string }>();
-  readonly #subject: string;
+  readonly #problems = new Map<string, Recorded>();
+  readonly #owner: string;
   readonly #known: readonly string[];
   readonly #secrets: ReadonlySet<string>;
   readonly #remarks: Readonly<Record<string, string>>;
 
   /**
-   * `subject` names the options ("server options"); `known` lists every option's path. Values of `secrets` never appear
+   * `owner` has the options ("the server"); `known` lists every option's path. Values of `secrets` never appear
    * in a message; a `*` in their paths stands for any name. `remarks` are hints for options known from other libraries, by the last part of their path.
    */
   constructor(
-    subject: string,
+    owner: string,
     known: readonly string[],
     secrets: readonly string[],
     remarks: Readonly<Record<string, string>> = {},
   ) {
-    this.#subject = subject;
+    this.#owner = owner;
     this.#known = known;
     this.#secrets = new Set(secrets);
     this.#remarks = remarks;
@@ -59,7 +64,7 @@ export class OptionProblems {
       option,
       rule,
       received,
-      message: `Invalid option ${option}: ${rule}, got ${received}`,
+      message: (of) => `Invalid option ${option}${of}: ${rule}, got ${received}`,
     });
   }
 
@@ -85,12 +90,16 @@ export class OptionProblems {
   throwIfAny(): void {
     const problems = [...this.#problems.values()];
     if (problems.length === 0) return;
-    const lines = problems.map((problem) => problem.message);
-    const message =
-      lines.length === 1 ? `${lines[0]}` : `${lines.length} problems in the ${this.#subject}:\n- ${lines.join("\n- ")}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message, {
+    throw new ConduitError(ErrorCode.INVALID_CONFIG, this.#messageOf(problems), {
       details: { problems: problems.map(({ option, rule, received }) => ({ option, rule, received })) },
     });
+  }
+
+  #messageOf(problems: readonly Recorded[]): string {
+    const [first, ...others] = problems;
+    if (first !== undefined && others.length === 0) return first.message(` of ${this.#owner}`);
+    const lines = problems.map((problem) => `\n- ${problem.message("")}`);
+    return `${problems.length} problems in the options of ${this.#owner}:${lines.join("")}`;
   }
 
   /** Records an unknown option. `known` lists candidates for "did you mean". */
@@ -101,7 +110,7 @@ export class OptionProblems {
       option,
       rule: `is unknown${hint}`,
       received: describeKind(value),
-      message: `Unknown option ${option}${hint}`,
+      message: (of) => `Unknown option ${option}${of}${hint}`,
     });
   }
 
@@ -121,7 +130,8 @@ export class OptionProblems {
 
   addMissing(option: string, rule = "is required"): void {
     if (this.#problems.has(option)) return;
-    this.#problems.set(option, { option, rule, received: "undefined", message: `Missing option ${option}: ${rule}` });
+    const message = (of: string): string => `Missing option ${option}${of}: ${rule}`;
+    this.#problems.set(option, { option, rule, received: "undefined", message });
   }
 
   #isSecret(option: string): boolean {
@@ -132,7 +142,7 @@ export class OptionProblems {
   #addWhole(value: unknown): void {
     const rule = "must be an object";
     const received = describeKind(value);
-    const subject = this.#subject[0]?.toUpperCase() + this.#subject.slice(1);
-    this.#problems.set("", { option: "", rule, received, message: `${subject} ${rule}, got ${received}` });
+    const message = (): string => `The options of ${this.#owner} ${rule}, got ${received}`;
+    this.#problems.set("", { option: "", rule, received, message });
   }
 }

@@ -103,7 +103,7 @@ describe("is INVALID_CONFIG, and the message says what is wrong", () => {
     [
       "a password as options",
       () => new Server("secret" as Any, pair.network.runtime),
-      "options must be an object, got a",
+      "The options of the server must be an object, got a",
     ],
     ["no options", () => new Server(undefined as Any, pair.network.runtime), "must be an object, got undefined"],
     [
@@ -167,7 +167,11 @@ describe("is INVALID_CONFIG, and the message says what is wrong", () => {
       () => client.files("box").upload("a.txt", { resume: "yes" }),
       'resume of an upload: must be a boolean, got "yes"',
     ],
-    ["a url", () => pair.network.client({ url: "ws://host" } as Any), "Unknown option url; use host and port, or path"],
+    [
+      "a url",
+      () => pair.network.client({ url: "ws://host" } as Any),
+      "Unknown option url of the client; use host and port, or path",
+    ],
   ])("%s", async (_what, run, message) => {
     const call = (async () => await run())();
     await expect(call).rejects.toMatchObject({ codeName: "INVALID_CONFIG", message: expect.stringContaining(message) });

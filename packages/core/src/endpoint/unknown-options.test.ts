@@ -119,7 +119,7 @@ const CALLS: readonly [called: string, run: () => unknown, message: string][] = 
     () => pair.server.deadLetters.list({ limt: 1 } as Any),
     "limt of deadLetters.list(); did you mean limit?",
   ],
-  ["topic", () => pair.server.topic("t", { retian: 1 } as Any), "retian; did you mean retain?"],
+  ["topic", () => pair.server.topic("t", { retian: 1 } as Any), "retian of topic 't'; did you mean retain?"],
   [
     "topic.publish",
     () => news().publish(1, { exlude: "id" } as Any),

@@ -22,6 +22,7 @@ import {
 import {
   agreedResults,
   type ContractOption,
+  parseContract,
   type ResultValidators,
   topicValidator,
 } from "../endpoint/contract-option.ts";
@@ -108,7 +109,7 @@ export type PoolResult<T> =
 export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "server"> {
   /** All options, with defaults filled in. */
   readonly config: PoolConfig;
-  readonly #contract: C | undefined;
+  readonly #contract: C | null;
   readonly #results: ResultValidators | null;
   readonly #runtime: Runtime;
   readonly #context: RuntimeContext;
@@ -131,7 +132,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     const { contract, ...rest } = options ?? {};
     super();
     this.config = parsePoolOptions(options === undefined ? options : rest);
-    this.#contract = contract;
+    this.#contract = parseContract(contract, this.config.complete, "the pool");
     this.#results = agreedResults(contract?.server);
     this.#runtime = runtime;
     this.#context = runtimeContextOf(runtime);
@@ -304,7 +305,7 @@ export class ClientPool<C extends Contract = Contract> extends RemoteCaller<C, "
     name: N,
     ...[data, options]: PublishArguments<C, N, CallOptions>
   ): Promise<void> {
-    await publishTopic(this._outgoing, topicValidator(this.#contract ?? null, name), name, data, options);
+    await publishTopic(this._outgoing, topicValidator(this.#contract, name), name, data, options);
   }
 
   /**

@@ -73,7 +73,7 @@ export function parsePoolOptions(options: unknown): PoolConfig {
   const given = Object.entries(options ?? {});
   const own = Object.fromEntries(given.filter(([name]) => known.includes(name)));
   const forClients = Object.fromEntries(given.filter(([name]) => !known.includes(name)));
-  const problems = new OptionProblems("pool options", known, []);
+  const problems = new OptionProblems("the pool", known, []);
   const result = v.safeParse(schema, typeof options === "object" && options !== null ? own : options);
   if (!result.success) problems.addIssues(result.issues);
   for (const option of Object.keys(serverEntries)) {
@@ -84,7 +84,7 @@ export function parsePoolOptions(options: unknown): PoolConfig {
   problems.throwIfAny();
 
   const servers = parsed.servers.map((server) => Object.freeze(server) as TcpTarget | UnixTarget);
-  const [config] = servers.map((server) => parseClientOptions({ ...forClients, ...server }));
+  const [config] = servers.map((server) => parseClientOptions({ ...forClients, ...server }, "the pool"));
   const { host: _host, port: _port, path: _path, ...shared } = config as ClientConfig;
   const { password, credentials } = config as ClientConfig;
   return sealConfig({ ...shared, ...parsed, password, credentials, servers: Object.freeze(servers) }, [

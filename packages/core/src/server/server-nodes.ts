@@ -212,7 +212,7 @@ export class ServerNodes {
       const select = { exclude, include, where: where as (connection: AnyConnection) => boolean };
       return this.#sendHere(type, data, this.#host.clients(), select);
     }
-    const filter = where === undefined ? null : checkFilter(where);
+    const filter = where === undefined ? null : checkFilter(where, "broadcast");
     const recipients = { exclude: idSet("exclude", exclude), include: idSet("include", include), where: filter };
     if (!isForOthers) return this.#broadcastHere(type, data, recipients);
     // Encoded once for local clients and other nodes.
@@ -312,7 +312,7 @@ export class ServerNodes {
   async count(options: { readonly where?: ConnectionFilter | undefined }): Promise<ConnectionCount> {
     COUNT.check(options);
     const { where } = options;
-    const filter = where === undefined ? null : checkFilter(where);
+    const filter = where === undefined ? null : checkFilter(where, "count");
     const here = this.#countHere(filter);
     if (this.node === null) return { count: here, ...HERE_ALONE };
     const params = filter === null ? {} : { where: filter };
@@ -323,7 +323,7 @@ export class ServerNodes {
   async list(options: ListOptions): Promise<ConnectionPage> {
     LIST.check(options);
     const { where, limit = DEFAULT_LIMIT, after } = options;
-    const filter = where === undefined ? null : checkFilter(where);
+    const filter = where === undefined ? null : checkFilter(where, "listConnections");
     if (!Number.isSafeInteger(limit) || limit < 1 || limit > MAX_LIMIT) {
       const rule = `must be an integer from 1 to ${MAX_LIMIT}, got ${describeValue(limit)}`;
       throw new ConduitError(ErrorCode.INVALID_CONFIG, `Invalid option limit of listConnections: ${rule}`);

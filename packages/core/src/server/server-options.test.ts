@@ -112,7 +112,7 @@ describe("parseServerOptions", () => {
 
   test.each(["0.0.0.0:80", "http://localhost", "[::]"])("refuses the host %s", (host) => {
     expect(() => parseServerOptions({ password, host })).toThrow(
-      `Invalid option host: must be a name or an address, without a port, brackets or a scheme, got "${host}"`,
+      `Invalid option host of the server: must be a name or an address, without a port, brackets or a scheme, got "${host}"`,
     );
   });
 

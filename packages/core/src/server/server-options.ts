@@ -254,7 +254,7 @@ const remarks = {
  */
 export function parseServerOptions(options: unknown): ServerConfig {
   const problems = new OptionProblems(
-    "server options",
+    "the server",
     knownOptions,
     ["password", "tls.key", "authenticate.secret", ...USER_SECRETS],
     remarks,
@@ -292,7 +292,10 @@ export function parseServerOptions(options: unknown): ServerConfig {
 export function parseServerTls(tls: unknown): TlsServerOptions {
   const parsed = parseServerOptions({ password: "any", tls }).tls;
   if (parsed === null)
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, "Invalid option tls: must be an object with cert and key");
+    throw new ConduitError(
+      ErrorCode.INVALID_CONFIG,
+      "Invalid option tls of the server: must be an object with cert and key",
+    );
   return parsed;
 }
 

@@ -123,9 +123,9 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
   constructor(options: ServerInit<C, D>, runtime: Runtime, extensions: readonly AnyExtension[] = builtInExtensions) {
     const { connectionData, contract: given, cluster, ...rest } = options ?? {};
     const config = parseServerOptions(typeof options === "object" && options !== null ? rest : options);
-    const contract = parseContract(given, config.complete);
+    const contract = parseContract(given, config.complete, "the server");
     if (connectionData !== undefined && typeof connectionData !== "function") {
-      const message = `Invalid option connectionData: must be a function, got ${describeValue(connectionData)}`;
+      const message = `Invalid option connectionData of the server: must be a function, got ${describeValue(connectionData)}`;
       throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
     }
     const sides = contract === null ? {} : { own: contract.server ?? {}, peer: anyClientSide(contract) };

@@ -19,7 +19,7 @@ export function checkUsers(problems: OptionProblems, users: Readonly<Record<stri
 
 /** @throws ConduitError INVALID_CONFIG */
 export function parseUser(name: string, user: unknown): void {
-  const problems = new OptionProblems("options of the user", [], USER_SECRETS);
+  const problems = new OptionProblems("server.setUser()", [], USER_SECRETS);
   checkUser(problems, `users.${name}`, name, user);
   problems.throwIfAny();
 }

@@ -40,15 +40,15 @@ describe("a server with users", () => {
 
   test("refuses a password where a user's options or verifier belong, and doesn't show it", async () => {
     const users = { ada: "lovelace" };
-    const refused = {
+    const refused = (owner: string): object => ({
       code: ErrorCode.INVALID_CONFIG,
       message:
-        "Invalid option users.ada: must be a text made by scramVerifier(password), or an object with password or " +
-        "verifier, got a string",
-    };
-    await expect(testServer(fakeRuntime(), { users })).rejects.toMatchObject(refused);
+        `Invalid option users.ada of ${owner}: must be a text made by scramVerifier(password), or an object with ` +
+        "password or verifier, got a string",
+    });
+    await expect(testServer(fakeRuntime(), { users })).rejects.toMatchObject(refused("the server"));
     const { server } = await testServer(fakeRuntime(), { users: {} });
-    await expect(server.setUser("ada", "lovelace")).rejects.toMatchObject(refused);
+    await expect(server.setUser("ada", "lovelace")).rejects.toMatchObject(refused("server.setUser()"));
   });
 
   test("lets clients with the shared password in as nobody", async () => {

@@ -111,11 +111,11 @@ export async function openSqliteStore(
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   if (fsync !== "checkpoint" && fsync !== "commit") {
-    const message = `Invalid option fsync: must be "commit" or "checkpoint", got ${describeValue(fsync)}`;
+    const message = `Invalid option fsync of fileStore: must be "commit" or "checkpoint", got ${describeValue(fsync)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   if (!Number.isSafeInteger(maxBytes) || maxBytes < MIN_FILE_BYTES) {
-    const message = `Invalid option maxBytes: must be a whole number of at least ${MIN_FILE_BYTES}, got ${describeValue(maxBytes)}`;
+    const message = `Invalid option maxBytes of fileStore: must be a whole number of at least ${MIN_FILE_BYTES}, got ${describeValue(maxBytes)}`;
     throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
   }
   let database: SqliteDatabase | null = null;

@@ -139,7 +139,7 @@ export function parseTopicOptions(
   slowConsumer: "drop" | "disconnect",
 ): TopicRules {
   checkName(name, isPattern);
-  const problems = new OptionProblems(`options of topic '${name}'`, knownOptions, []);
+  const problems = new OptionProblems(`topic '${name}'`, knownOptions, []);
   const result = v.safeParse(schema, options);
   if (!result.success) problems.addIssues(result.issues);
   problems.throwIfAny();
