@@ -99,6 +99,22 @@ describe("outgoing calls", () => {
     expect([call.state, calls.size]).toEqual(["pending", 1]);
   });
 
+  test("give their slot back once, also if a getter in the params cancels the call and throws", async () => {
+    const { begin, calls, sent } = bench();
+    const controller = new AbortController();
+    const params = {
+      get n() {
+        controller.abort();
+        throw new Error("no value");
+      },
+    };
+    const cancelled = calls.call("m", params, { signal: controller.signal }, null);
+    begin();
+    begin();
+    expect([sent, calls.size]).toEqual([["2/0", "1/1"], 2]);
+    await expect(cancelled).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
+  });
+
   test("never use an id again: a slot whose generations are used up is retired", async () => {
     const { begin, reply, sent } = bench(null, 3);
     for (const generation of [1, 2, 3]) {

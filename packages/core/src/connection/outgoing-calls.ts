@@ -468,6 +468,8 @@ export class OutgoingCalls {
   }
 
   #remove(call: OutgoingCall): void {
+    // A getter in its params may have ended it, and thrown.
+    if (!call.isPending) return;
     call.isPending = false;
     this.#calls[call.idLo] = null;
     // A slot without unused generations is retired.

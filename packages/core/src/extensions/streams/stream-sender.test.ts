@@ -58,3 +58,16 @@ test("a stream that is given up within an item leaves others its overdraft and i
   await expect(written).rejects.toBe(reason);
   expect(counted).toMatchObject({ held: 0, overdraft: 0 });
 });
+
+test("an item with a getter that ends its stream takes no memory", () => {
+  const { sender, counted } = senderWith(1000, () => true);
+  const reason = new Error("given up");
+  const item = {
+    get n() {
+      sender.abort(reason);
+      return 1;
+    },
+  };
+  expect(() => sender.write(item)).toThrow(reason);
+  expect(counted).toMatchObject({ sent: 0, held: 0 });
+});

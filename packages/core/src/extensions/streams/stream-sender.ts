@@ -198,6 +198,8 @@ export class StreamSender {
     const host = this.#host;
     const isBinary = item instanceof Uint8Array && item.length >= MIN_BINARY_BYTES;
     const bytes = isBinary ? item : host.encodeItem(item);
+    // A getter in the item may have ended the stream.
+    if (this.#reason !== null) throw this.#reason;
     const { length } = bytes;
     if (length > host.maxSentItemBytes) {
       const message = `Cannot send an item of '${this.#name}': ${length} bytes exceed the peer's maxMessageBytes ${host.maxSentItemBytes}`;
