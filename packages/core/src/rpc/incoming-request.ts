@@ -103,6 +103,26 @@ export interface RequestSource<Peer> {
   handlerSettled(request: IncomingRequest<Peer>): void;
 }
 
+/** A decoded call or message. */
+export interface RequestContent {
+  /** Method name or message type. */
+  readonly name: string;
+  readonly value: unknown;
+  /** Memory it uses. */
+  readonly size: number;
+}
+
+/** Any id, for a request whose answer isn't sent. */
+const ANY_ID = { correlationHi: 0, correlationLo: 1 };
+
+/**
+ * Returns the deadline of a request, in monotonic milliseconds; 0 for none.
+ * @param timeoutMs how long the caller waits. A peer may send any number; infinity means no deadline
+ */
+export function deadlineAfter(timeoutMs: number, receivedAtMs: number): number {
+  return timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY ? receivedAtMs + timeoutMs : 0;
+}
+
 /**
  * A call or message from the peer, from the decoder to the reply. The same object is queued and passed to the handler
  * as its context. Its signal and deadline timer are created when the handler first reads them.
@@ -138,34 +158,28 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
   #abortReason: ConduitError | null = null;
 
   /**
-   * @param timeoutMs how long the caller waits; 0 if it sent no deadline
-   * @param receivedAtMs when it arrived, in monotonic milliseconds; null if it has just arrived
+   * @param id the frame's correlation id
+   * @param deadlineMs from {@link deadlineAfter}; 0 for none
    */
   constructor(
     source: RequestSource<Peer>,
     isCall: boolean,
-    method: string,
-    value: unknown,
-    idHi: number,
-    idLo: number,
-    timeoutMs: number,
-    bytes: number,
-    receivedAtMs: number | null = null,
+    content: RequestContent,
+    id: { readonly correlationHi: number; readonly correlationLo: number },
+    deadlineMs: number = 0,
     reportsRefusal: boolean = false,
   ) {
     super();
     this.client = source.peer;
-    this.method = method;
+    this.method = content.name;
     this.isCall = isCall;
-    this.value = value;
-    this.idHi = idHi;
-    this.idLo = idLo;
-    this.bytes = bytes;
+    this.value = content.value;
+    this.idHi = id.correlationHi;
+    this.idLo = id.correlationLo;
+    this.bytes = content.size;
     this.reportsRefusal = reportsRefusal;
     this.#source = source;
-    // A peer may send any number; infinity means no deadline.
-    const hasDeadline = timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY;
-    this.#deadlineMs = hasDeadline ? (receivedAtMs ?? source.context.turnMs()) + timeoutMs : 0;
+    this.#deadlineMs = deadlineMs;
   }
 
   /** Whether it has a correlation id, so that a reply can be sent. */
@@ -306,8 +320,7 @@ export class KeyedRequest<Peer> extends IncomingRequest<Peer> {
     { isCall, name, value }: { readonly isCall: boolean; readonly name: string; readonly value: unknown },
     bytes: number,
   ) {
-    // Any id will do, because its answer isn't sent.
-    super(source, isCall, name, value, 0, 1, 0, bytes);
+    super(source, isCall, { name, value, size: bytes }, ANY_ID);
     this.#delivery = delivery;
   }
 

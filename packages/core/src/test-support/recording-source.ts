@@ -1,5 +1,5 @@
 import type { RpcError } from "../errors.ts";
-import { IncomingRequest, type ReplySender, type RequestSource } from "../rpc/incoming-request.ts";
+import { deadlineAfter, IncomingRequest, type ReplySender, type RequestSource } from "../rpc/incoming-request.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
 import type { FakeRuntime } from "./fake-runtime.ts";
 
@@ -80,6 +80,7 @@ export interface RequestFacts {
 /** Creates a call, by default of `m` without parameters and with id 0/1. */
 export function incomingRequest(source: RequestSource<string>, facts: RequestFacts = {}): IncomingRequest<string> {
   const { isCall = true, method = "m", value = {}, idHi = 0, idLo = 1, timeoutMs = 0, bytes = 0 } = facts;
-  const { reportsRefusal } = facts;
-  return new IncomingRequest(source, isCall, method, value, idHi, idLo, timeoutMs, bytes, 0, reportsRefusal);
+  const content = { name: method, value, size: bytes };
+  const id = { correlationHi: idHi, correlationLo: idLo };
+  return new IncomingRequest(source, isCall, content, id, deadlineAfter(timeoutMs, 0), facts.reportsRefusal);
 }

@@ -6,7 +6,13 @@
 import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, quoted, RpcError } from "../../errors.ts";
 import { HEADER_BYTES, MAX_RATE_VIOLATIONS } from "../../limits.ts";
-import { calledOf, IncomingRequest, type ReplySender, type RequestSource } from "../../rpc/incoming-request.ts";
+import {
+  calledOf,
+  deadlineAfter,
+  IncomingRequest,
+  type ReplySender,
+  type RequestSource,
+} from "../../rpc/incoming-request.ts";
 import type { RequestStreams } from "../../rpc/request-streams.ts";
 import { Flag, FrameType } from "../../wire/constants.ts";
 import type { FrameDecoder } from "../../wire/frame-decoder.ts";
@@ -257,20 +263,10 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       return;
     }
     this.#chargeInflated(frame);
-    const { name, value, size, streams, meta } = reader;
+    const { streams, meta } = reader;
     const isReported = this.#reportsRefusal(frame);
-    const request = new IncomingRequest<Peer>(
-      host,
-      isCall,
-      name,
-      value,
-      idHi,
-      idLo,
-      timeoutMs,
-      size,
-      queuedAtMs,
-      isReported,
-    );
+    const deadlineMs = timeoutMs > 0 ? deadlineAfter(timeoutMs, queuedAtMs ?? host.context.turnMs()) : 0;
+    const request = new IncomingRequest<Peer>(host, isCall, reader, frame, deadlineMs, isReported);
     if (isReported) this.handledMessages?.started(request);
     if (meta !== null) request.meta = meta;
     if (queuedAtMs !== null && request.isExpired) {
