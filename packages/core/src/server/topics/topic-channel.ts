@@ -209,6 +209,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
       if (this.rules.keep > 0 || this.#hasLaggards) this.#keep(plain, payloadBytes);
     }
     const slow: Member[] = [];
+    const refusing: Member[] = [];
     let reached = 0;
     for (const member of this.members) {
       if (selection !== null && !isSelected(member, selection)) continue;
@@ -216,8 +217,8 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
         reached += 1;
         continue;
       }
-      if (member.sender.refusesSize(this.name, payloadBytes)) {
-        this.#dropped += 1;
+      if (payloadBytes > member.maxPeerPayloadBytes) {
+        refusing.push(member);
         continue;
       }
       if (member.hasNetconduitPeer) {
@@ -235,7 +236,9 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
       if (member.sender.sendShared(member.writer.compresses ? compressed : plain, false)) reached += 1;
       else slow.push(member);
     }
-    // Last, because hooks may change the members.
+    this.#dropped += refusing.length;
+    // Last, because hooks may change the members, or publish as well.
+    for (const member of refusing) member.sender.refusesSize(this.name, payloadBytes);
     for (const member of slow) this.#tooSlow(member, 1);
     return reached;
   }

@@ -310,6 +310,20 @@ describe("a subscriber that accepts small messages alone", () => {
     expect(errors).toMatchObject([{ code: ErrorCode.MESSAGE_TOO_LARGE, message }]);
   });
 
+  test("for its limit is reported after others have got the message, because a hook may publish as well", async () => {
+    const { runtime, server, join } = await topicScene();
+    const news = server.topic("news");
+    server.onError(() => void news.publish("a client missed one"));
+    const small = (await join({ maxMessageBytes: 1024 })).subscribe("news");
+    const other = (await join()).subscribe("news");
+    await Promise.all([small.ready, other.ready]);
+    const large = "x".repeat(5000);
+    news.publish(large);
+    await runtime.settle();
+    expect([await taken(small), small.dropped]).toEqual([["a client missed one"], 1]);
+    expect([await taken(other), other.dropped]).toEqual([[large, "a client missed one"], 0]);
+  });
+
   test("may be removed by the hook that hears of it while it joins, and isn't present then", async () => {
     const { runtime, server, port, join } = await topicScene();
     const rooms = server.topics("room:*", { authorize: () => true, presence: true, retain: 2 });
