@@ -7,7 +7,7 @@ import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { clientAtRawServer, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { type MemoryPeer, PASSWORD, RawServer, rawClient, rawDial } from "../test-support/raw-memory.ts";
 import type { ScramClient } from "../test-support/scram-by-rfc.ts";
 import { COMPRESSED, frame, rawFrame } from "../testing/raw-frames.ts";
@@ -153,12 +153,7 @@ test("a request made from onDisconnect is queued with queueWhileDisconnected", a
 });
 
 test("a message sent after the server's CLOSE, before the stream is over, is queued", async () => {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client } = testClient(runtime, { queueWhileDisconnected: "send" });
-  const connected = client.connect();
-  const peer = await raw.admit();
-  await connected;
+  const { runtime, client, peer } = await clientAtRawServer({}, { queueWhileDisconnected: "send" });
   peer.pause();
   peer.send(FrameType.CLOSE, { reason: "restart", code: ErrorCode.SERVER_STOPPING, reconnect: true });
   await runtime.settle();
@@ -244,12 +239,7 @@ test("the rate limit covers RPC_LIST", async () => {
 });
 
 test("connectTimeoutMs holds while the connection before is being closed", async () => {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client } = testClient(runtime, { connectTimeoutMs: 1000, closeTimeoutMs: 30_000 });
-  const connected = client.connect();
-  const peer = await raw.admit();
-  await connected;
+  const { runtime, client, peer } = await clientAtRawServer({}, { connectTimeoutMs: 1000, closeTimeoutMs: 30_000 });
   peer.pause();
   void client.disconnect();
   const again = outcome(client.connect());

@@ -6,7 +6,7 @@ import { MAX_UNREAD_CONTROL_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
 import { leftovers } from "../test-support/leftovers.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
+import { clientAtRawServer, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { RawServer, rawClient } from "../test-support/raw-memory.ts";
 import { COMPRESSED, call, concat, frame, HEADER_BYTES, message, rawFrame, Type } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
@@ -186,12 +186,10 @@ describe("answers that need no permission and that nobody reads", () => {
   });
 
   test("end the connection of a client, item by item", async () => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client } = testClient(runtime, { reconnect: { enabled: false } });
-    const connecting = client.connect();
-    const peer = await raw.admit({ extensions: withParts });
-    await connecting;
+    const { runtime, client, peer } = await clientAtRawServer(
+      { extensions: withParts },
+      { reconnect: { enabled: false } },
+    );
     let items = 0;
     const read = outcome(
       (async () => {

@@ -5,21 +5,10 @@ import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import type { HandlerContext } from "../rpc/incoming-request.ts";
 import { EPOCH_MS, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { clientAtRawServer, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
 import { rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
-
-/** Logs in a client at a raw server. */
-async function toRawServer(options: Record<string, unknown> = {}, login: Parameters<RawServer["admit"]>[0] = {}) {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client, errors } = testClient(runtime, options);
-  const connecting = client.connect();
-  const peer = await raw.admit(login);
-  await connecting;
-  return { runtime, raw, client, errors, peer };
-}
 
 /** Logs in a raw client at a server. */
 async function fromRawClient(options: Record<string, unknown> = {}, login: Parameters<typeof rawClient>[2] = {}) {
@@ -31,7 +20,7 @@ async function fromRawClient(options: Record<string, unknown> = {}, login: Param
 
 describe("a call", () => {
   test("resolves with the result of its own reply, whatever the order of the replies", async () => {
-    const { runtime, client, peer } = await toRawServer();
+    const { runtime, client, peer } = await clientAtRawServer();
     const calls = [1, 2, 3].map((n) => outcome(client.call("m", { n })));
     const requests = await peer.received();
     for (const request of requests.reverse()) {
@@ -43,7 +32,7 @@ describe("a call", () => {
   });
 
   test("rejects with code, message and details of RPC_ERROR", async () => {
-    const { client, peer } = await toRawServer();
+    const { client, peer } = await clientAtRawServer();
     const call = client.call("m", {});
     const request = await peer.next(FrameType.RPC_REQUEST);
     const payload = { success: false, error: "No such user", code: 4010, details: { id: 7 } };
@@ -54,7 +43,7 @@ describe("a call", () => {
   });
 
   test("rejects with TIMEOUT, tells the server, and ignores the late reply", async () => {
-    const { runtime, client, peer } = await toRawServer({ rpcTimeoutMs: 1000 });
+    const { runtime, client, peer } = await clientAtRawServer({}, { rpcTimeoutMs: 1000 });
     const call = outcome(client.call("slow", {}));
     const request = await peer.next(FrameType.RPC_REQUEST);
     await runtime.advance(990);
@@ -71,7 +60,7 @@ describe("a call", () => {
   });
 
   test("takes its own timeoutMs; 0 waits as long as it takes", async () => {
-    const { runtime, client } = await toRawServer({ rpcTimeoutMs: 1000 });
+    const { runtime, client } = await clientAtRawServer({}, { rpcTimeoutMs: 1000 });
     const short = outcome(client.call("m", {}, { timeoutMs: 100 }));
     const endless = outcome(client.call("m", {}, { timeoutMs: 0 }));
     await runtime.advance(130);
@@ -83,7 +72,7 @@ describe("a call", () => {
   test.each([Number.NaN, -1, Number.POSITIVE_INFINITY, "5" as never])(
     "refuses a timeoutMs of %o",
     async (timeoutMs) => {
-      const { client } = await toRawServer();
+      const { client } = await clientAtRawServer();
       await expect(client.call("m", {}, { timeoutMs })).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
       expect(client.health().pendingCalls).toBe(0);
     },
@@ -95,7 +84,7 @@ describe("a call", () => {
     [{ result: "number" }, "result of 'm' must be a schema that implements Standard Schema v1, got \"number\""],
     [{ result: null }, "result of 'm' must be a schema that implements Standard Schema v1, got null"],
   ])("rejects with INVALID_CONFIG for the options %o", async (options, message) => {
-    const { client } = await toRawServer();
+    const { client } = await clientAtRawServer();
     for (const call of [client.call("m", {}, options as never), client.request("m", {}, options as never)]) {
       await expect(call).rejects.toMatchObject({
         code: ErrorCode.INVALID_CONFIG,
@@ -106,7 +95,7 @@ describe("a call", () => {
   });
 
   test("tells the server how long it waits, where that is agreed on", async () => {
-    const { client, peer } = await toRawServer({ rpcTimeoutMs: 1234 });
+    const { client, peer } = await clientAtRawServer({}, { rpcTimeoutMs: 1234 });
     client.call("m", {}).catch(() => undefined);
     client.call("m", {}, { timeoutMs: 0 }).catch(() => undefined);
     const requests = await peer.received();
@@ -114,13 +103,16 @@ describe("a call", () => {
   });
 
   test("tells a netconduit server nothing of its timeout", async () => {
-    const { client, peer } = await toRawServer({ allowPasswordHash: true }, { extensions: null, passwordHash: true });
+    const { client, peer } = await clientAtRawServer(
+      { extensions: null, passwordHash: true },
+      { allowPasswordHash: true },
+    );
     client.call("m", {}).catch(() => undefined);
     expect((await peer.next(FrameType.RPC_REQUEST)).payload).toEqual({ method: "m", params: {} });
   });
 
   test("rejects with CANCELLED at once when its signal fires, and tells the server", async () => {
-    const { runtime, client, peer } = await toRawServer();
+    const { runtime, client, peer } = await clientAtRawServer();
     const abort = new AbortController();
     const call = outcome(client.call("m", {}, { signal: abort.signal }));
     const request = await peer.next(FrameType.RPC_REQUEST);
@@ -131,7 +123,7 @@ describe("a call", () => {
   });
 
   test("with a signal that fired before is not sent at all, and neither is a request", async () => {
-    const { client, peer } = await toRawServer();
+    const { client, peer } = await clientAtRawServer();
     const signal = AbortSignal.abort("no");
     await expect(client.call("m", {}, { signal })).rejects.toMatchObject({ code: ErrorCode.CANCELLED, cause: "no" });
     await expect(client.request("m", {}, { signal })).rejects.toMatchObject({ code: ErrorCode.CANCELLED });
@@ -139,7 +131,7 @@ describe("a call", () => {
   });
 
   test("leaves no listener on its signal, however it ends", async () => {
-    const { client, peer } = await toRawServer();
+    const { client, peer } = await clientAtRawServer();
     let listeners = 0;
     const signal = {
       aborted: false,
@@ -161,7 +153,7 @@ describe("a call", () => {
   });
 
   test("that waits for RESUME and is cancelled is withdrawn: neither it nor a CANCEL is sent", async () => {
-    const { runtime, client, peer } = await toRawServer();
+    const { runtime, client, peer } = await clientAtRawServer();
     peer.send(FrameType.PAUSE);
     await runtime.settle();
     const abort = new AbortController();
@@ -173,14 +165,14 @@ describe("a call", () => {
   });
 
   test("that is given up sends no CANCEL to a peer without that extension", async () => {
-    const { runtime, client, peer } = await toRawServer({}, { extensions: ["reply"] });
+    const { runtime, client, peer } = await clientAtRawServer({ extensions: ["reply"] });
     client.call("m", {}, { timeoutMs: 100 }).catch(() => undefined);
     await runtime.advance(200);
     expect(await peer.receivedTypes()).toEqual(["RPC_REQUEST"]);
   });
 
   test("checks its result with the schema it is given", async () => {
-    const { client, peer } = await toRawServer();
+    const { client, peer } = await clientAtRawServer();
     const result = v.object({ n: v.pipe(v.number(), v.toMinValue(10)) });
     const answers = [{ n: 1 }, { n: "one" }];
     const calls = answers.map(() => outcome(client.call("m", {}, { result })));
@@ -199,7 +191,7 @@ describe("a call", () => {
   });
 
   test("waits for a schema that is asynchronous", async () => {
-    const { client, peer } = await toRawServer();
+    const { client, peer } = await clientAtRawServer();
     const result = v.pipeAsync(
       v.number(),
       v.checkAsync(async (n) => n > 1, "must be more than one"),
@@ -219,7 +211,7 @@ describe("a call", () => {
     ["malformed", FrameType.RPC_ERROR, Uint8Array.of(0xc1), ErrorCode.MALFORMED_PAYLOAD],
     ["without a text", FrameType.RPC_ERROR, Uint8Array.of(0x80), ErrorCode.INVALID_PAYLOAD_SHAPE],
   ])("rejects when its reply is %s, and the connection lives", async (_what, type, payload, code) => {
-    const { runtime, client, peer } = await toRawServer();
+    const { runtime, client, peer } = await clientAtRawServer();
     const call = outcome(client.call("m", {}));
     const request = await peer.next(FrameType.RPC_REQUEST);
     peer.write(rawFrame(type, payload, { id: request.id }));
@@ -228,7 +220,7 @@ describe("a call", () => {
   });
 
   test("is not settled by replies with other ids", async () => {
-    const { runtime, client, peer } = await toRawServer();
+    const { runtime, client, peer } = await clientAtRawServer();
     const call = outcome(client.call("m", {}));
     const request = await peer.next(FrameType.RPC_REQUEST);
     for (const id of [0n, request.id + 2n ** 32n, request.id + 1n, 2n ** 64n - 1n]) {
@@ -240,9 +232,9 @@ describe("a call", () => {
   });
 
   test("of a netconduit server resolves without the wrapper around its result", async () => {
-    const { runtime, client, peer } = await toRawServer(
-      { allowPasswordHash: true },
+    const { runtime, client, peer } = await clientAtRawServer(
       { extensions: null, passwordHash: true },
+      { allowPasswordHash: true },
     );
     const calls = [outcome(client.call("m", {})), outcome(client.call("m", {}))];
     const answers = [
@@ -260,7 +252,7 @@ describe("a call", () => {
 
 describe("a connection's end", () => {
   test("rejects every pending call and request at once with CONNECTION_CLOSED", async () => {
-    const { runtime, client, peer } = await toRawServer({ reconnect: { enabled: false } });
+    const { runtime, client, peer } = await clientAtRawServer({}, { reconnect: { enabled: false } });
     const calls = [
       outcome(client.call("a", {})),
       outcome(client.request("b", {})),
@@ -275,7 +267,7 @@ describe("a connection's end", () => {
   });
 
   test("makes later calls reject with CONNECTION_CLOSED", async () => {
-    const { runtime, client, peer } = await toRawServer({ reconnect: { enabled: false } });
+    const { runtime, client, peer } = await clientAtRawServer({}, { reconnect: { enabled: false } });
     peer.reset();
     await runtime.settle();
     await expect(client.call("a", {})).rejects.toMatchObject({ code: ErrorCode.CONNECTION_CLOSED });
@@ -284,7 +276,7 @@ describe("a connection's end", () => {
 
 describe("a request", () => {
   test("resolves with the reply to its own message", async () => {
-    const { runtime, client, peer } = await toRawServer();
+    const { runtime, client, peer } = await clientAtRawServer();
     const first = outcome(client.request("ask", 1));
     const second = outcome(client.request("ask", 2));
     const [one, two] = await peer.received();
@@ -298,7 +290,7 @@ describe("a request", () => {
     const netconduit = { extensions: null, passwordHash: true } as const;
 
     test("carries no id and takes the next message of type <type>_response", async () => {
-      const { runtime, client, peer } = await toRawServer({ allowPasswordHash: true }, netconduit);
+      const { runtime, client, peer } = await clientAtRawServer(netconduit, { allowPasswordHash: true });
       const seen: unknown[] = [];
       client.on("ask_response", (data) => seen.push(data));
       const asked = [outcome(client.request("ask", 1)), outcome(client.request("ask", 2))];
@@ -309,7 +301,7 @@ describe("a request", () => {
     });
 
     test("that timed out is passed over; the reply goes to the next that waits", async () => {
-      const { runtime, client, peer } = await toRawServer({ allowPasswordHash: true }, netconduit);
+      const { runtime, client, peer } = await clientAtRawServer(netconduit, { allowPasswordHash: true });
       const early = outcome(client.request("ask", 1, { timeoutMs: 100 }));
       await runtime.advance(200);
       const late = outcome(client.request("ask", 2));
@@ -319,7 +311,7 @@ describe("a request", () => {
     });
 
     test("whose reply comes when no request waits is a message like any other", async () => {
-      const { runtime, client, peer } = await toRawServer({ allowPasswordHash: true }, netconduit);
+      const { runtime, client, peer } = await clientAtRawServer(netconduit, { allowPasswordHash: true });
       const seen: unknown[] = [];
       client.on("ask_response", (data) => seen.push(data));
       client.request("ask", 1, { timeoutMs: 100 }).catch(() => undefined);

@@ -8,8 +8,8 @@ import { DRAIN_FRAME } from "../extensions/drain.ts";
 import { MAX_CHUNK_BYTES } from "../limits.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { clientAtRawServer, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
 import { call, chunksOf, FrameParser, frame, message, type ReceivedFrame } from "../testing/raw-frames.ts";
 import { Flag, FrameType } from "../wire/constants.ts";
 
@@ -57,12 +57,10 @@ async function toServer(options: Record<string, unknown> = {}, chunk: unknown = 
 
 /** Starts a client and a raw server that supports chunks. */
 async function toRawServer(chunk: unknown = CHUNKS, others = {}, options: Record<string, unknown> = {}) {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client, errors } = testClient(runtime, options);
-  const connecting = client.connect();
-  const peer = await raw.admit({ extensions: { ...BASE, chunk, ...others } });
-  await connecting;
+  const { runtime, client, errors, peer } = await clientAtRawServer(
+    { extensions: { ...BASE, chunk, ...others } },
+    options,
+  );
   const acknowledge = (bytes: number): void => peer.send(CHUNK_ACK_FRAME, { bytes });
   return { runtime, client, errors, peer, acknowledge };
 }

@@ -3,8 +3,8 @@ import { ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { type MemoryPeer, RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { clientAtRawServer, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
 import { FrameType } from "../wire/constants.ts";
 import type { CloseReason } from "./close-reason.ts";
 
@@ -350,12 +350,7 @@ describe("disconnect", () => {
   });
 
   test("of a client whose server does not react is forced after closeTimeoutMs", async () => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client } = testClient(runtime, { closeTimeoutMs: 500 });
-    const connecting = client.connect();
-    const peer: MemoryPeer = await raw.admit();
-    await connecting;
+    const { runtime, client, peer } = await clientAtRawServer({}, { closeTimeoutMs: 500 });
     peer.pause();
     const leaving = outcome(client.disconnect());
     await runtime.advance(480);

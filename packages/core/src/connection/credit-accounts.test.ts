@@ -6,8 +6,8 @@ import { CANCEL_FRAME } from "../extensions/cancel.ts";
 import { CREDIT_FRAME } from "../extensions/credit.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
-import { testClient, testServer } from "../test-support/peers.ts";
-import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { clientAtRawServer, testServer } from "../test-support/peers.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
 import { call, frame, message, type ReceivedFrame } from "../testing/raw-frames.ts";
 
 const EXTENSIONS = { reply: true, cancel: true, close: true, call: true, credit: { frames: 1000, bytes: 1_000_000 } };
@@ -44,12 +44,9 @@ function returned(frames: readonly ReceivedFrame[]): { frames: number; bytes: nu
 }
 
 test("a message with large binary data costs credit like any other", async () => {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client } = testClient(runtime);
-  const connecting = client.connect();
-  const peer = await raw.admit({ extensions: { ...EXTENSIONS, credit: { frames: 2, bytes: 1_000_000 } } });
-  await connecting;
+  const { client, peer } = await clientAtRawServer({
+    extensions: { ...EXTENSIONS, credit: { frames: 2, bytes: 1_000_000 } },
+  });
   for (let n = 0; n < 4; n += 1) client.send("file", new Uint8Array(20_000).fill(n));
   const data = (await peer.received()).map(({ payload }) => payload?.["data"]);
   expect(data).toEqual([0, 1].map((n) => new Uint8Array(20_000).fill(n)));

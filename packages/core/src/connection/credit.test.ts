@@ -7,8 +7,8 @@ import { CREDIT_FRAME } from "../extensions/credit.ts";
 import { DRAIN_FRAME } from "../extensions/drain.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { type Gate, gate } from "../test-support/gate.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { clientAtRawServer, outcome, testClient, testServer } from "../test-support/peers.ts";
+import { rawClient } from "../test-support/raw-memory.ts";
 import { frame, type ReceivedFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
@@ -46,12 +46,10 @@ async function toServer(options: Record<string, unknown> = {}, grant = granting(
 
 /** Starts a client and a raw server with this grant. */
 async function toRawServer(frames: number, options: Record<string, unknown> = {}, bytes = LARGE, others = {}) {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client } = testClient(runtime, options);
-  const connecting = client.connect();
-  const peer = await raw.admit({ extensions: { ...granting(frames, bytes), ...others } });
-  await connecting;
+  const { runtime, client, peer } = await clientAtRawServer(
+    { extensions: { ...granting(frames, bytes), ...others } },
+    options,
+  );
   const give = (count: number, size = LARGE): void => peer.send(CREDIT_FRAME, { frames: count, bytes: size });
   return { runtime, client, peer, give };
 }

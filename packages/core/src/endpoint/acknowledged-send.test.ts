@@ -6,8 +6,7 @@ import { ONCE_WINDOW_MS } from "../limits.ts";
 import type { ServerInit } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
-import { outcome, testClient, testServer } from "../test-support/peers.ts";
-import { RawServer } from "../test-support/raw-memory.ts";
+import { clientAtRawServer, outcome, testClient, testServer } from "../test-support/peers.ts";
 import { frame, Type } from "../testing/raw-frames.ts";
 import type { AckOptions } from "./acknowledged-send.ts";
 
@@ -29,25 +28,17 @@ async function scene(options: Partial<ServerInit> = {}) {
 
 /** Sends a message from a client to a server whose answers are written by the test. */
 async function withRawServer(ack: AckOptions) {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client } = testClient(runtime);
-  const connecting = client.connect();
-  const peer = await raw.admit();
-  await connecting;
+  const { runtime, client, peer } = await clientAtRawServer();
   const sent = outcome(client.send("order", 1, { ack }));
   await runtime.settle();
   return { runtime, sent, peer };
 }
 
 test("ack and once at a netconduit server are PEER_UNSUPPORTED, and nothing is sent", async () => {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client } = testClient(runtime, { allowPasswordHash: true });
-  const connecting = client.connect();
-  const peer = await raw.admit({ extensions: null, passwordHash: true });
-  await runtime.advance(1000);
-  await connecting;
+  const { client, peer } = await clientAtRawServer(
+    { extensions: null, passwordHash: true },
+    { allowPasswordHash: true },
+  );
   const code = ErrorCode.PEER_UNSUPPORTED;
   const rule = "with ack or once: a netconduit server has neither";
   const sent = client.send("order", {}, { ack: { deliveries: 3 } });
@@ -102,12 +93,7 @@ describe("send with ack", () => {
     ],
     ["call", (client: Client, order: { id: number }) => client.call("order", order, { once: "key" })],
   ] as const)("of a %s encodes what it is given once: later changes aren't sent", async ([, ask]) => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client } = testClient(runtime);
-    const connecting = client.connect();
-    const peer = await raw.admit();
-    await connecting;
+    const { runtime, client, peer } = await clientAtRawServer();
     const order = { id: 1 };
     const sent = outcome(ask(client, order));
     const given: unknown[] = [];

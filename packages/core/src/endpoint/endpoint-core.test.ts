@@ -5,8 +5,8 @@ import { ErrorCode, RpcError } from "../errors.ts";
 import { REPORT_WINDOW_MS } from "../limits.ts";
 import { Server, type ServerInit } from "../server/server.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { testClient, testServer } from "../test-support/peers.ts";
-import { PASSWORD, RawServer, rawClient } from "../test-support/raw-memory.ts";
+import { clientAtRawServer, testClient, testServer } from "../test-support/peers.ts";
+import { PASSWORD, rawClient } from "../test-support/raw-memory.ts";
 import { rawFrame } from "../testing/raw-frames.ts";
 import { FrameType } from "../wire/constants.ts";
 
@@ -361,12 +361,7 @@ describe("a client", () => {
   });
 
   test.each([null, 5, {}, { methods: "none" }])("refuses %j as the answer to discover()", async (answer) => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client } = testClient(runtime);
-    const connecting = client.connect();
-    const peer = await raw.admit();
-    await connecting;
+    const { client, peer } = await clientAtRawServer();
     const discovering = client.discover();
     const request = await peer.next(FrameType.RPC_REQUEST);
     peer.send(FrameType.RPC_RESPONSE, { success: true, result: answer }, { id: request.id });
@@ -374,12 +369,7 @@ describe("a client", () => {
   });
 
   test("reports malformed frames of its server, and stays connected", async () => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client, errors } = testClient(runtime);
-    const connecting = client.connect();
-    const peer = await raw.admit();
-    await connecting;
+    const { runtime, client, errors, peer } = await clientAtRawServer();
     peer.write(rawFrame(FrameType.MESSAGE, Uint8Array.of(0xc1)));
     await runtime.settle();
     expect([errors, client.isConnected]).toMatchObject([

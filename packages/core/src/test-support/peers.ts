@@ -8,7 +8,7 @@ import { ClientPool, type PoolInit } from "../pool/client-pool.ts";
 import { Server, type ServerInit } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "./fake-runtime.ts";
 import { leftovers, watchFromNow } from "./leftovers.ts";
-import { type MemoryPeer, PASSWORD, rawClient } from "./raw-memory.ts";
+import { type MemoryPeer, PASSWORD, type RawAnswer, RawServer, rawClient } from "./raw-memory.ts";
 
 /** The minimum number of PBKDF2 rounds, because tests log in often. */
 export const FEW_ITERATIONS = 4096;
@@ -68,6 +68,20 @@ export function testClient(runtime: FakeRuntime, options: Partial<ClientInit> = 
   const errors: SeenError[] = [];
   client.onError((error, context) => errors.push(seen(error, context)));
   return { client, errors };
+}
+
+/** Logs a client in at a raw server, which answers with `login`. */
+export async function clientAtRawServer(
+  login: RawAnswer = {},
+  options: Partial<ClientInit> = {},
+): Promise<TestClient & { readonly runtime: FakeRuntime; readonly raw: RawServer; readonly peer: MemoryPeer }> {
+  const runtime = fakeRuntime();
+  const raw = await RawServer.start(runtime);
+  const made = testClient(runtime, options);
+  const connecting = made.client.connect();
+  const peer = await raw.admit(login);
+  await connecting;
+  return { runtime, raw, peer, ...made };
 }
 
 export interface TestPool {

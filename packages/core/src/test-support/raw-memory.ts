@@ -34,7 +34,7 @@ export async function rawClient(
 }
 
 /** How a raw server answers a login. */
-type RawAnswer = Pick<RawLogin, "extensions" | "passwordHash">;
+export type RawAnswer = Pick<RawLogin, "extensions" | "passwordHash">;
 
 /** A server with raw peers as its connections. */
 export class RawServer {

@@ -9,9 +9,8 @@ import {
   TOPIC_SUBSCRIBE,
   TOPIC_UNSUBSCRIBE,
 } from "../../extensions/topics/topic.ts";
-import { fakeRuntime } from "../../test-support/fake-runtime.ts";
-import { outcome, testClient } from "../../test-support/peers.ts";
-import { type MemoryPeer, RawServer } from "../../test-support/raw-memory.ts";
+import { clientAtRawServer, outcome } from "../../test-support/peers.ts";
+import type { MemoryPeer } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { taken, topicScene } from "../../test-support/topic-scene.ts";
 import { Type } from "../../testing/raw-frames.ts";
@@ -23,14 +22,10 @@ const WITH_TOPICS = Object.fromEntries([...EXTENSIONS, "topic"].map((name) => [n
 
 /** Connects a client to a raw server. */
 async function rawScene(options: Partial<ClientInit> = {}, offer: Partial<Record<string, unknown>> = {}) {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
+  const login = { extensions: { ...WITH_TOPICS, ...offer } };
   const reconnect = { jitter: false, delayMs: 100 };
-  const { client, errors } = testClient(runtime, { reconnect, ...options });
-  const connecting = client.connect();
-  const admit = (): Promise<MemoryPeer> => raw.admit({ extensions: { ...WITH_TOPICS, ...offer } });
-  const peer = await admit();
-  await connecting;
+  const { runtime, raw, client, errors, peer } = await clientAtRawServer(login, { reconnect, ...options });
+  const admit = (): Promise<MemoryPeer> => raw.admit(login);
   /** Starts the client's next subscription as topic 1. */
   const start = async (from: MemoryPeer = peer, presence = false): Promise<void> => {
     const { id, topic, token } = await asked(from);
@@ -123,13 +118,7 @@ describe("a subscription", () => {
   });
 
   test("to a netconduit server fails with PEER_UNSUPPORTED and an explanation", async () => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client } = testClient(runtime, { allowPasswordHash: true });
-    const connecting = client.connect();
-    await raw.admit({ extensions: null, passwordHash: true });
-    await runtime.advance(1000);
-    await connecting;
+    const { client } = await clientAtRawServer({ extensions: null, passwordHash: true }, { allowPasswordHash: true });
     await expect(client.subscribe("news").ready).rejects.toMatchObject({
       code: ErrorCode.PEER_UNSUPPORTED,
       message: "Cannot subscribe to 'news': a netconduit server has none (extension 'topic')",

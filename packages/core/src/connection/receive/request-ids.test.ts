@@ -6,8 +6,8 @@ import { CANCEL_FRAME } from "../../extensions/cancel.ts";
 import type { IdentifiedRequest } from "../../rpc/incoming-request.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
-import { testClient, testServer } from "../../test-support/peers.ts";
-import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
+import { clientAtRawServer, testServer } from "../../test-support/peers.ts";
+import { rawClient } from "../../test-support/raw-memory.ts";
 import type { RawLogin } from "../../test-support/raw-peer.ts";
 import { FrameType } from "../../wire/constants.ts";
 import { RequestIds } from "./request-ids.ts";
@@ -114,12 +114,7 @@ test("a cancelled request that waits is answered with CANCELLED, so that its id 
 });
 
 test("a call that a client did not agree to answer ends the connection", async () => {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client } = testClient(runtime);
-  const connecting = client.connect();
-  const peer = await raw.admit({ extensions: ["close"] });
-  await connecting;
+  const { peer } = await clientAtRawServer({ extensions: ["close"] });
   peer.send(FrameType.RPC_REQUEST, { method: "m", params: {} }, { id: 1 });
   expect((await peer.next(FrameType.CLOSE)).payload).toMatchObject({ code: ErrorCode.UNEXPECTED_FRAME });
 });

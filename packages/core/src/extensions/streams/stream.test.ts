@@ -9,8 +9,8 @@ import { ErrorCode } from "../../errors.ts";
 import { MAX_GIVEN_UP_STREAMS } from "../../limits.ts";
 import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
-import { outcome, testClient, testServer } from "../../test-support/peers.ts";
-import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
+import { clientAtRawServer, outcome, testClient, testServer } from "../../test-support/peers.ts";
+import { rawClient } from "../../test-support/raw-memory.ts";
 import { frame, type ReceivedFrame, rawFrame, Type } from "../../testing/raw-frames.ts";
 import { Flag } from "../../wire/constants.ts";
 import { CANCEL_FRAME } from "../cancel.ts";
@@ -345,12 +345,7 @@ describe("a hostile client", () => {
 });
 
 test("a client that disconnects in the middle of an input ends it with an error, so that it isn't taken for all of it", async () => {
-  const runtime = fakeRuntime();
-  const raw = await RawServer.start(runtime);
-  const { client } = testClient(runtime);
-  const connecting = client.connect();
-  const peer = await raw.admit({ extensions: { ...BASE, stream: STREAM } });
-  await connecting;
+  const { client, peer } = await clientAtRawServer({ extensions: { ...BASE, stream: STREAM } });
   const input = ["a", "b", "c"].map((letter) => letter.repeat(100));
   const called = expect(client.call("take", {}, { input })).rejects.toMatchObject({
     code: ErrorCode.CONNECTION_CLOSED,
@@ -367,12 +362,7 @@ test("a client that disconnects in the middle of an input ends it with an error,
 
 describe("a hostile server", () => {
   async function toRawServer(stream = STREAM) {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client, errors } = testClient(runtime);
-    const connecting = client.connect();
-    const peer = await raw.admit({ extensions: { ...BASE, stream } });
-    await connecting;
+    const { runtime, client, errors, peer } = await clientAtRawServer({ extensions: { ...BASE, stream } });
     const reasons: number[] = [];
     client.onDisconnect((_client, reason) => reasons.push(reason.code));
     return { runtime, client, errors, peer, reasons };

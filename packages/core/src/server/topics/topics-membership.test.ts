@@ -3,10 +3,9 @@ import type { Client } from "../../client/client.ts";
 import type { Subscription } from "../../client/topics/subscription.ts";
 import { ErrorCode, RpcError } from "../../errors.ts";
 import { TOPIC_DATA_FRAME } from "../../extensions/topics/topic.ts";
-import { fakeRuntime } from "../../test-support/fake-runtime.ts";
 import { gate } from "../../test-support/gate.ts";
-import { outcome, testClient } from "../../test-support/peers.ts";
-import { RawServer, rawClient } from "../../test-support/raw-memory.ts";
+import { clientAtRawServer, outcome, testClient } from "../../test-support/peers.ts";
+import { rawClient } from "../../test-support/raw-memory.ts";
 import { EXTENSIONS } from "../../test-support/raw-peer.ts";
 import { taken, topicScene } from "../../test-support/topic-scene.ts";
 import { EventLog } from "../../testing/event-log.ts";
@@ -215,12 +214,7 @@ describe("members", () => {
   });
 
   test("of a server without topics fail with a code", async () => {
-    const runtime = fakeRuntime();
-    const raw = await RawServer.start(runtime);
-    const { client } = testClient(runtime);
-    const connecting = client.connect();
-    await raw.admit({ extensions: EXTENSIONS });
-    await connecting;
+    const { client } = await clientAtRawServer({ extensions: EXTENSIONS });
     await expect(client.subscribe("news").ready).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
     await expect(client.publish("news", 1)).rejects.toMatchObject({ code: ErrorCode.PEER_UNSUPPORTED });
   });
