@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ErrorCode } from "../errors.ts";
+import { ConduitError, ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
 import { memoryStore } from "../store/memory-store.ts";
 import type { Store } from "../store/store.ts";
@@ -311,6 +311,60 @@ describe("after a lost connection", () => {
     expect(paying).toMatchObject({ state: "rejected", error: { code: OUTCOME_UNKNOWN } });
     expect(runs.length).toBe(1);
   });
+
+  test.each(["call", "message"])(
+    "a %s that its first server never began, and that waited for another one, isn't begun on two",
+    async (kind) => {
+      const runtime = fakeRuntime();
+      const runs: number[] = [];
+      const servers: Server[] = [];
+      for (const port of [1, 2]) {
+        const { server } = await testServer(runtime, { port, handlerConcurrency: 1 }, (made) => {
+          made.rpc("block", never);
+          const run = (): Promise<unknown> => {
+            runs.push(port);
+            return never();
+          };
+          made.rpc("pay", run);
+          made.on("order", run);
+        });
+        servers.push(server);
+      }
+      const down = new Set<number>();
+      const connect = runtime.connect.bind(runtime);
+      runtime.connect = async (target, signal) => {
+        if (down.has(target.port)) throw new ConduitError(ErrorCode.CONNECTION_REFUSED, "down");
+        return connect(target, signal);
+      };
+      const takeDown = (port: number): void => {
+        down.add(port);
+        void servers[port - 1]?.connections[0]?.close("moving", { reconnect: true });
+      };
+      const { pool } = testPool(runtime, [1, 2], { queueWhileDisconnected: "send" });
+      await pool.connect({ all: true });
+      takeDown(2);
+      await runtime.advance(10);
+      // What follows waits behind it.
+      void outcome(pool.call("block", {}, { timeoutMs: 0 }));
+      const sent = outcome<unknown>(
+        kind === "call"
+          ? pool.call("pay", {}, { once: "k1", timeoutMs: 0 })
+          : pool.send("order", 1, { ack: { timeoutMs: 0 } }),
+      );
+      await runtime.settle();
+      takeDown(1);
+      await runtime.advance(1000);
+      down.delete(2);
+      await runtime.advance(1000);
+      expect(runs).toEqual([2]);
+      down.delete(1);
+      await runtime.advance(1000);
+      takeDown(2);
+      await runtime.advance(10_000);
+      expect(runs).toEqual([2]);
+      expect(sent.error?.code).toBe(kind === "call" ? OUTCOME_UNKNOWN : undefined);
+    },
+  );
 });
 
 describe("without an answer in time", () => {

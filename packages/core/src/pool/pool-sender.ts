@@ -83,7 +83,10 @@ export class PoolSender implements Outgoing {
     return this.#call("call", method, params, options, validator);
   }
 
-  /** Like `call`. `chosen` is called with each connection before the call is sent over it, and not at all if the call is queued. */
+  /**
+   * Like `call`. `chosen` is called with each connection before the call is sent over it. The call is queued only if
+   * there is no connection at first, and then `chosen` isn't called.
+   */
   callTracked(
     chosen: Chosen,
     method: string,
@@ -183,7 +186,8 @@ export class PoolSender implements Outgoing {
       const leftMs = timeoutMs === 0 ? 0 : Math.max(1, timeoutMs - (clock.now() - call.startedAtMs));
       const rest = { ...options, timeoutMs: leftMs };
       const next = this.#another(tried);
-      if (next === null && !(queues && this.usable.length === 0)) break;
+      // The caller of a tracked call has to know which server gets it, and makes another attempt itself.
+      if (next === null && (chosen !== undefined || !queues || this.usable.length > 0)) break;
       if (next === null) return offline[kind](name, value, rest, validator);
       tried.push(next);
       this.#movedCalls += 1;
