@@ -10,6 +10,7 @@ import { ConduitError, ErrorCode, errorCodeName } from "../errors.ts";
 import { passwordHash } from "../netconduit/password-hash.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { FrameType } from "../wire/constants.ts";
+import { frameTypeText } from "../wire/frame-types.ts";
 import {
   type AuthMethod,
   clippedText,
@@ -145,7 +146,7 @@ export class ClientHandshake {
       this.#stage = "over";
       return this.#accept(payload, stage === "answered");
     }
-    const name = `0x${type.toString(16).padStart(4, "0")}`;
+    const name = frameTypeText(type);
     if (!frameTypes.has(type)) {
       throw new ConduitError(ErrorCode.NOT_NETCONDUIT, `The server answers the login with unknown frame type ${name}`);
     }

@@ -15,6 +15,7 @@ import { passwordHash } from "../netconduit/password-hash.ts";
 import type { RuntimeCrypto } from "../runtime.ts";
 import { utf8 } from "../util/utf8.ts";
 import { FrameType } from "../wire/constants.ts";
+import { frameTypeText } from "../wire/frame-types.ts";
 import { type CertificateCheck, isPrivate, type LoginTransport, type TokenCheck } from "./login-methods.ts";
 import { type AuthMethod, isSamePeerInfo, type PeerInfo, parsePeerInfo } from "./peer-info.ts";
 import { ScramServer } from "./scram.ts";
@@ -234,8 +235,7 @@ export class ServerHandshake {
     if (stage.awaits === "request" && frameType === FrameType.AUTH_REQUEST) return this.#request(payload);
     if (stage.awaits === "token" && frameType === FrameType.AUTH_RESPONSE) return this.#judgeToken(payload, stage);
     if (stage.awaits === "proof" && frameType === FrameType.AUTH_RESPONSE) return this.#judgeProof(payload, stage);
-    const type = `0x${frameType.toString(16).padStart(4, "0")}`;
-    const message = `Login expects ${AWAITED_FRAMES[stage.awaits]}, got frame type ${type}`;
+    const message = `Login expects ${AWAITED_FRAMES[stage.awaits]}, got frame type ${frameTypeText(frameType)}`;
     return refused(ErrorCode.UNEXPECTED_FRAME, message);
   }
 

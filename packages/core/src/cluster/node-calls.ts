@@ -198,11 +198,12 @@ export class NodeCalls {
     const { code, message, details } = given;
     const kind = isInstance(given, RpcError) ? { rpc: true } : {};
     const whole = { code, message, ...(details === undefined ? {} : { details }), ...kind };
-    if (this.#isErrorSent(address, { id, error: whole })) return;
-    this.#isErrorSent(address, { id, error: { code, message: UNSENDABLE, ...kind } });
+    if (this.#trySendError(address, { id, error: whole })) return;
+    this.#trySendError(address, { id, error: { code, message: UNSENDABLE, ...kind } });
   }
 
-  #isErrorSent(address: ClusterAddress, head: Readonly<Record<string, unknown>>): boolean {
+  /** Returns false if the error can't be encoded, or is too large. */
+  #trySendError(address: ClusterAddress, head: Readonly<Record<string, unknown>>): boolean {
     try {
       return this.#host.publish(address, EnvelopeKind.ANSWER, head) !== "too-large";
     } catch {

@@ -171,20 +171,25 @@ class NodeSender implements Outgoing {
   sendMessage(type: string, data: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
     const local = this.#host.connection(this.#id);
     if (local !== undefined) return local.sendMessage(type, data, options);
-    const { bytes } = this.#host.writer.encodeData(type, data);
-    const cluster = this.#cluster(type);
-    const node = cluster.mustKnow(this.#id, type);
-    cluster.calls.send(node, this.#id, "send", type, bytes, metadataIn(type, options));
-    return true;
+    return this.#send("send", type, this.#host.writer.encodeData(type, data), options);
   }
 
   callNoWait(method: string, params: unknown, options?: { readonly meta?: Metadata | undefined }): boolean {
     const local = this.#host.connection(this.#id);
     if (local !== undefined) return local.callNoWait(method, params, options);
-    const { bytes } = this.#host.writer.encodeParams(method, params);
-    const cluster = this.#cluster(method);
-    const node = cluster.mustKnow(this.#id, method);
-    cluster.calls.send(node, this.#id, "callNoWait", method, bytes, metadataIn(method, options));
+    return this.#send("callNoWait", method, this.#host.writer.encodeParams(method, params), options);
+  }
+
+  /** Sends a message, or a call without a reply, to another node. */
+  #send(
+    form: "send" | "callNoWait",
+    name: string,
+    { bytes }: EncodedValue,
+    options: { readonly meta?: Metadata | undefined } | undefined,
+  ): true {
+    const cluster = this.#cluster(name);
+    const node = cluster.mustKnow(this.#id, name);
+    cluster.calls.send(node, this.#id, form, name, bytes, metadataIn(name, options));
     return true;
   }
 

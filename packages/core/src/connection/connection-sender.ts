@@ -205,8 +205,8 @@ export class ConnectionSender {
     return true;
   }
 
-  /** Whether the peer doesn't accept frames of this size, in which case it is reported. */
-  refusesSize(type: string, payloadBytes: number): boolean {
+  /** Drops and reports a broadcast that is larger than the peer accepts. Returns whether it was. */
+  dropOversized(type: string, payloadBytes: number): boolean {
     if (payloadBytes <= this.#host.maxPeerPayloadBytes) return false;
     this.missedBroadcast();
     this.#host.report(this.tooLargeForPeer(`'${type}'`, payloadBytes));

@@ -1,7 +1,7 @@
 import type { RpcError } from "../errors.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
 import { isMap } from "../util/is-map.ts";
-import { baseFrameTypes, type FrameTypes, isOptionalFrameType } from "../wire/frame-types.ts";
+import { baseFrameTypes, type FrameTypes, frameTypeText, isOptionalFrameType } from "../wire/frame-types.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
 import type { CloseReason } from "./close-reason.ts";
 import type { ConnectionSettings } from "./connection-settings.ts";
@@ -132,9 +132,14 @@ export class ExtensionRegistry implements FrameTypes {
     return Math.min(limit, entry.spec.maxPayloadBytes ?? limit);
   }
 
-  /** The name of the extension that a frame type belongs to, or null. */
-  nameOfType(type: number): string | null {
-    return this.extensions[this.ofType(type)?.index ?? -1]?.name ?? null;
+  /** Why a frame of this type is an error after the login, for a connection of this role. */
+  whyUnexpected(type: number, role: "server" | "client"): string {
+    const frame = `Frame type ${frameTypeText(type)}`;
+    const entry = this.ofType(type);
+    if (entry === undefined) return `${frame} is not allowed after login`;
+    if (entry.spec.from === role) return `${frame} is not sent to a ${role}`;
+    const { name } = this.extensions[entry.index] as AnyExtension;
+    return `${frame} belongs to the extension '${name}', which was not agreed on at login`;
   }
 
   /** The index of the extension that a frame type belongs to, and its specification of the type. */

@@ -192,7 +192,7 @@ export class OutgoingCalls {
   /** Requests to a netconduit server, by reply type, oldest first. Its replies have no id. */
   readonly #uncorrelated: Map<string, Fifo<OutgoingCall>> = new Map();
   /** Abandoned calls with streams, by id. The peer may send items until it has answered. */
-  #resting: Map<number, CallStreams> | null = null;
+  #abandonedStreams: Map<number, CallStreams> | null = null;
 
   /** @param maxGeneration default 2^20 - 1, so that an id fits exactly in a number. Set it in tests only. */
   constructor(host: CallsHost, maxGeneration: number = MAX_GENERATION) {
@@ -374,8 +374,8 @@ export class OutgoingCalls {
     const error = errorOf(isSent);
     if (call.streams !== null) {
       if (isSent) {
-        this.#resting ??= new Map();
-        this.#resting.set(idOf(call), call.streams);
+        this.#abandonedStreams ??= new Map();
+        this.#abandonedStreams.set(idOf(call), call.streams);
       }
       call.streams.abandoned(isSent, error);
     }
@@ -451,10 +451,10 @@ export class OutgoingCalls {
   #answered({ correlationHi, correlationLo }: FrameDecoder): OutgoingCall | null {
     const call = this.#take(correlationHi, correlationLo);
     if (call !== null) call.streams?.answered();
-    else if (this.#resting !== null) {
+    else if (this.#abandonedStreams !== null) {
       const id = idOf({ idHi: correlationHi, idLo: correlationLo });
-      this.#resting.get(id)?.answered();
-      this.#resting.delete(id);
+      this.#abandonedStreams.get(id)?.answered();
+      this.#abandonedStreams.delete(id);
     }
     return call;
   }

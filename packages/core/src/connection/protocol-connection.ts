@@ -728,15 +728,8 @@ export class ProtocolConnection<Peer>
       this.requests.refusePayload(frame, asConduitError(error));
       return;
     }
-    throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, this.#unexpected(frame.type));
-  }
-
-  #unexpected(type: number): string {
-    const name = this.endpoint.extensions.nameOfType(type);
-    const frame = `Frame type 0x${type.toString(16).padStart(4, "0")}`;
-    if (name === null) return `${frame} is not allowed after login`;
-    if (this.endpoint.extensions.ofType(type)?.spec.from === this.role) return `${frame} is not sent to a ${this.role}`;
-    return `${frame} belongs to the extension '${name}', which was not agreed on at login`;
+    const message = this.endpoint.extensions.whyUnexpected(frame.type, this.role);
+    throw new ConduitError(ErrorCode.UNEXPECTED_FRAME, message);
   }
 
   takeUncorrelatedReply(frame: FrameDecoder): boolean {

@@ -84,7 +84,7 @@ class ConnectionHeartbeat extends TimerEntry {
       if (this.#hasLostStream) this.#waitForStream();
       return;
     }
-    if (!this.#isFrameTooSlow(now)) {
+    if (!this.#checkFrame(now)) {
       this.#doubtsFrame = false;
     } else if (!this.#doubtsFrame) {
       // Its remaining bytes may also still be in the socket.
@@ -119,7 +119,8 @@ class ConnectionHeartbeat extends TimerEntry {
     this.#connection.context.wheel.schedule(this, this.#connection.settings.heartbeatIntervalMs);
   }
 
-  #isFrameTooSlow(now: number): boolean {
+  /** Checks the progress of an incomplete frame. Returns whether it is too slow. */
+  #checkFrame(now: number): boolean {
     const connection = this.#connection;
     if (connection.incompleteFrame === 0) {
       this.#progress = null;

@@ -16,7 +16,7 @@ function crowd() {
         return true;
       },
       writer: { compresses: false },
-      sender: { refusesSize: () => false, sendShared: () => true },
+      sender: { dropOversized: () => false, sendShared: () => true },
     };
     connections.set(`${n}`, connection);
   }

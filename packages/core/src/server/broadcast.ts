@@ -71,7 +71,7 @@ export function sendToSelected<C extends Contract, D extends object>(
   const isForAll = exclude === null && include === null && where === undefined;
   let reached = 0;
   const send = (connection: ProtocolConnection<Connection<C, D>>): void => {
-    if (connection.sender.refusesSize(type, payloadBytes)) return;
+    if (connection.sender.dropOversized(type, payloadBytes)) return;
     if (connection.sender.sendShared(frame(connection.writer.compresses), isForAll)) reached += 1;
     else onFull(connection);
   };

@@ -261,7 +261,7 @@ export class LoginManager<Peer> {
 
   /** Processes a login frame. Returns a promise only if the users, the application or the store are asked. */
   #receive(login: PendingLogin<Peer>, type: number, payload: Record<string, unknown> | null): void | Promise<void> {
-    if (type === FrameType.AUTH_REQUEST && this.#isRefused(login.connection, payload?.["resume"])) return;
+    if (type === FrameType.AUTH_REQUEST && this.#refuseIfClosed(login.connection, payload?.["resume"])) return;
     const step = this.#step(login, type, payload);
     return step instanceof Promise ? step.then((judged) => this.#judged(login, judged)) : this.#judged(login, step);
   }
@@ -281,7 +281,7 @@ export class LoginManager<Peer> {
       connection.sendPayload(FrameType.AUTH_CHALLENGE, step.payload);
     } else if (step.kind === "refused") {
       this.refuse(connection, step.code, step.reason, step.payload);
-    } else if (!this.#isRefused(connection, step.resume)) {
+    } else if (!this.#refuseIfClosed(connection, step.resume)) {
       // No `await` since the check, so that logins finishing in the same turn can't exceed the limit.
       this.#host.admit(connection, step, login.acceptedAt, login.recalled);
     }
@@ -319,7 +319,8 @@ export class LoginManager<Peer> {
     return true;
   }
 
-  #isRefused(connection: ProtocolConnection<Peer>, resume: unknown): boolean {
+  /** Rejects a login if the server is stopping or full. Returns whether it did. */
+  #refuseIfClosed(connection: ProtocolConnection<Peer>, resume: unknown): boolean {
     const refusal = this.#host.refusal(resume);
     if (refusal !== null) this.refuse(connection, refusal.code, refusal.message);
     return refusal !== null;

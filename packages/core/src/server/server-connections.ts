@@ -189,7 +189,7 @@ export class ServerConnections<C extends Contract, D extends object> {
       this.#logins.turnAway(stream);
       return;
     }
-    if (!this.#hasDescriptors()) {
+    if (!this.#ensureDescriptor()) {
       stream.destroy(new ConduitError(ErrorCode.CONNECTION_ERROR, "Short of file descriptors"));
       return;
     }
@@ -255,8 +255,8 @@ export class ServerConnections<C extends Contract, D extends object> {
 
   // --- admission ----------------------------------------------------------------------------------------------------
 
-  /** Whether there are descriptors for one more connection, closing a pending login if necessary. */
-  #hasDescriptors(): boolean {
+  /** Closes a pending login if there is no descriptor for another connection. Returns whether there is one now. */
+  #ensureDescriptor(): boolean {
     const pending = this.#logins.size;
     const open = pending + this.#clients.size + this.#leaving.size - (this.#sessions?.live.suspendedCount ?? 0);
     if (this.#descriptors.hasRoom(open, pending)) return true;
@@ -279,7 +279,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     const sessions = this.#sessions;
     const resumable = sessions?.find(step) ?? null;
     if (sessions !== null && resumable !== null) {
-      this.#mayResume(protocol, step, sessions, resumable);
+      this.#runResumeHooks(protocol, step, sessions, resumable);
       return;
     }
     // The client may have been let through for a session that it can't resume after all.
@@ -335,8 +335,8 @@ export class ServerConnections<C extends Contract, D extends object> {
     this.#runConnectHooks(protocol, connection, acceptedAt);
   }
 
-  /** Runs the hooks that decide whether a client may resume. */
-  #mayResume(
+  /** Resumes a session if the hooks allow it. */
+  #runResumeHooks(
     protocol: Protocol<C, D>,
     step: AcceptedStep,
     sessions: ClientSessions<Connection<C, D>>,

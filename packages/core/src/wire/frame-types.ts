@@ -7,6 +7,11 @@ export function isOptionalFrameType(type: number): boolean {
   return type >= FIRST_OPTIONAL_TYPE;
 }
 
+/** A frame type as shown in error messages, for example `0x0100`. */
+export function frameTypeText(type: number): string {
+  return `0x${type.toString(16).padStart(4, "0")}`;
+}
+
 /** Frames of topics: 0x0130 to 0x013f. Like messages, they are ordered and may be sent in chunks. */
 export function isTopicFrame(type: number): boolean {
   return type >> 4 === 0x0013;

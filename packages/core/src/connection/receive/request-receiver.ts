@@ -32,8 +32,10 @@ export interface RequestReplies<Peer> extends ReplySender<Peer> {
   /** Answers RPC_LIST. @throws ConduitError MESSAGE_TOO_LARGE */
   sendDiscovery(idHi: number, idLo: number): void;
   sendErrorOfFrame(idHi: number, idLo: number, error: RpcError): void;
-  /** Notifies the sender of a message or call without a reply that it failed before it was decoded. */
-  /** @param name the method or message type, as far as it is known */
+  /**
+   * Notifies the sender of a message or call without a reply that it failed before it was decoded.
+   * @param name the method or message type, as far as it is known
+   */
   sendRefusalOfFrame(error: RpcError, name: string): void;
 }
 
@@ -177,7 +179,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
   receive(frame: FrameDecoder): void {
     if (this.#host.isClosing) {
       this.requestTaken(wireBytes(frame));
-    } else if (this.#isAdmitted(frame)) {
+    } else if (this.#admit(frame)) {
       this.scheduler.submit(frame);
     } else {
       this.requestTaken(wireBytes(frame));
@@ -185,7 +187,8 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     }
   }
 
-  #isAdmitted(frame: FrameDecoder): boolean {
+  /** Counts a request and checks its rate and id. Returns whether it may be handled. */
+  #admit(frame: FrameDecoder): boolean {
     const host = this.#host;
     const { type } = frame;
     if (type !== FrameType.RPC_LIST) host.messagesReceived += 1;
@@ -193,8 +196,9 @@ export class RequestReceiver<Peer> implements SchedulerHost {
       this.#reportableTaken += 1;
       this.handledMessages?.arrived();
     }
-    if (this.#rateGate !== null && !this.#isWithinRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) return false;
-    if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#refusesId(frame)) return false;
+    if (this.#rateGate !== null && !this.#chargeRate(this.#rateGate, frame, type !== FrameType.MESSAGE)) return false;
+    if (this.scheduler.isIdInUse(frame.correlationHi, frame.correlationLo) && this.#rejectDuplicateId(frame))
+      return false;
     return !host.takeUncorrelatedReply(frame);
   }
 
@@ -210,8 +214,11 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     if (pauseMs > 0) this.#host.reading.throttle(pauseMs);
   }
 
-  /** Pauses reading if the frame is over the rate, and rejects the first such frame of each window. */
-  #isWithinRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
+  /**
+   * Charges the frame to the rate. If it is over the rate, pauses reading, and rejects the first such frame of each
+   * window. Returns whether the frame may be handled.
+   */
+  #chargeRate(gate: RateGate, frame: FrameDecoder, isCall: boolean): boolean {
     const host = this.#host;
     const verdict = gate.charge(frame, host.context.runtime.now());
     if (verdict === "pass") return true;
@@ -231,8 +238,11 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     return verdict === "take";
   }
 
-  /** Ends the connection of a peer that uses an id twice, because a reply to it would be ambiguous. */
-  #refusesId({ correlationHi, correlationLo }: FrameDecoder): boolean {
+  /**
+   * Ends the connection of a peer that uses an id twice, because a reply to it would be ambiguous. A netconduit peer may.
+   * Returns whether it ended.
+   */
+  #rejectDuplicateId({ correlationHi, correlationLo }: FrameDecoder): boolean {
     if (this.#host.hasNetconduitPeer) return false;
     const id = idOf(correlationHi, correlationLo);
     const message = `Correlation id ${id} is in use by another request that has not been answered`;

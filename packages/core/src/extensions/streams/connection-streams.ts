@@ -22,6 +22,7 @@ import {
 import { isCount } from "../../util/is-count.ts";
 import { RenewedMap } from "../../util/renewed-map.ts";
 import { Flag } from "../../wire/constants.ts";
+import { frameTypeText } from "../../wire/frame-types.ts";
 import type { FrameWriter } from "../../wire/frame-writer.ts";
 import type { PayloadReader } from "../../wire/payload-reader.ts";
 import type { FrameBytes } from "../../wire/scattered-frame.ts";
@@ -284,7 +285,7 @@ export class ConnectionStreams implements ReceiverHost, SenderHost, Continuable 
   #known<T>(stream: T | null | undefined, { type, correlationHi, correlationLo }: ReceivedFrame): T {
     if (stream !== null && stream !== undefined) return stream;
     const id = `${keyOf(correlationHi, correlationLo)}`;
-    const message = `A frame of type 0x${type.toString(16).padStart(4, "0")} belongs to no open stream (id ${id})`;
+    const message = `A frame of type ${frameTypeText(type)} belongs to no open stream (id ${id})`;
     throw new ConduitError(ErrorCode.UNKNOWN_STREAM, message);
   }
 

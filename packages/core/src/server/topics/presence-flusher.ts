@@ -63,7 +63,7 @@ export class PresenceFlusher {
     const endsAt = this.#host.now() + TIME_SLICE_MS;
     const hasTime = (): boolean => this.#host.now() < endsAt;
     for (const topic of this.#due) {
-      if (this.#hasTold(topic, hasTime)) this.#due.delete(topic);
+      if (this.#flush(topic, hasTime)) this.#due.delete(topic);
       if (this.#due.size > 0 && !hasTime()) {
         this.#host.nextTurn(() => this.#run());
         return;
@@ -71,7 +71,9 @@ export class PresenceFlusher {
     }
     this.#isRunning = false;
   }
-  #hasTold(topic: Flushable, hasTime: () => boolean): boolean {
+
+  /** Returns whether all changes of the topic were sent, or can't be. */
+  #flush(topic: Flushable, hasTime: () => boolean): boolean {
     try {
       return topic.flush(hasTime);
     } catch (error) {

@@ -238,7 +238,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     }
     this.#dropped += refusing.length;
     // Last, because hooks may change the members, or publish as well.
-    for (const member of refusing) member.sender.refusesSize(this.name, payloadBytes);
+    for (const member of refusing) member.sender.dropOversized(this.name, payloadBytes);
     for (const member of slow) this.#tooSlow(member, 1);
     return reached;
   }
@@ -454,7 +454,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
       }
       const message = log?.at(lag.next);
       if (message === undefined) return true;
-      if (member.sender.refusesSize(this.name, message.payloadBytes)) this.#dropped += 1;
+      if (member.sender.dropOversized(this.name, message.payloadBytes)) this.#dropped += 1;
       else if (member.sendQueue.delaysRequests || !member.sender.sendShared(message.frame, false)) return false;
       lag.next += 1;
     }
