@@ -54,8 +54,8 @@ export function tcpHandshakes(acceptor: Acceptor<Socket>): TlsHandshakes {
 }
 
 /**
- * Handshakes over a Unix socket, whose clients have no address to tell them apart by. So each has a TLS server to
- * itself, of 0.3 ms and 50 KiB, which the next one uses again.
+ * Handshakes over a Unix socket. Its clients can't be distinguished by address, so each handshake uses its own TLS server
+ * (0.3 ms and 50 KiB), which later ones reuse.
  */
 export function unixHandshakes(acceptor: Acceptor<Socket>): TlsHandshakes {
   let idle: Server[] = [tlsServer(acceptor)];
@@ -98,7 +98,7 @@ function begin(server: Server, socket: Socket): void {
   server.emit("connection", socket.unref());
 }
 
-/** Node doesn't tell which socket a TLS socket is on, but both know the client's address. */
+/** Node doesn't say which socket a TLS socket is on, but both have the client's address. */
 function nameOf({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress}:${remotePort}`;
 }

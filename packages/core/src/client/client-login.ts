@@ -68,7 +68,7 @@ export class ClientLogin<Peer> {
     const { allowPasswordHash, resume } = this.#config;
     const { runtime } = this.#core.runtimeContext;
     const source = credentialsOf(this.#config);
-    // Not at once: a listener that connects when it hears of a lost stream is called before the session waits for another.
+    // Always awaits: a listener may connect when the stream is lost, just before the session waits for another stream.
     const credentials = await (source instanceof Promise ? abort.race(source) : source);
     const offer = this.#core.extensions.offer;
     const session = this.#host.session();

@@ -58,7 +58,7 @@ interface Series {
 export class Reconnector<Peer> {
   readonly #core: EndpointCore<Peer>;
   readonly #config: ClientConfig;
-  readonly #owner: ReconnectorHost;
+  readonly #host: ReconnectorHost;
   #keepsRunning = true;
   /** The current attempt, including the hooks after it. */
   #connecting: Promise<void> | null = null;
@@ -73,10 +73,10 @@ export class Reconnector<Peer> {
   /** No attempt is expected unless the application calls `connect` again. */
   #hasGivenUp = false;
 
-  constructor(core: EndpointCore<Peer>, config: ClientConfig, owner: ReconnectorHost) {
+  constructor(core: EndpointCore<Peer>, config: ClientConfig, host: ReconnectorHost) {
     this.#core = core;
     this.#config = config;
-    this.#owner = owner;
+    this.#host = host;
   }
 
   get #runtime(): Runtime {
@@ -103,9 +103,9 @@ export class Reconnector<Peer> {
     this.#hasGivenUp = false;
     this.#attempts = 0;
     this.#stopSeries();
-    const under = this.#abort === null ? null : this.#connecting;
-    if (under !== null && this.#abort?.aborted !== true) return under;
-    return this.#start(false, under);
+    const current = this.#abort === null ? null : this.#connecting;
+    if (current !== null && this.#abort?.aborted !== true) return current;
+    return this.#start(false, current);
   }
 
   /** Dials. Records the attempt before state listeners run, because these may call `connect` or `callOff`. */
@@ -147,7 +147,7 @@ export class Reconnector<Peer> {
    * @param retryAfterMs how long the server asked the client to wait
    */
   lost(reason: CloseReason, hooks: () => Promise<void>, retryAfterMs: number = 0): void {
-    const series: Series | null = this.#comesBack(reason) ? { cancelled: false, wake: null, rearm: null } : null;
+    const series: Series | null = this.#reconnectsAfter(reason) ? { cancelled: false, wake: null, rearm: null } : null;
     if (series !== null) this.#series = series;
     else if (this.#abort === null && this.#series === null) this.#hasGivenUp = true;
     const done = hooks();
@@ -164,7 +164,7 @@ export class Reconnector<Peer> {
   tryAgain(error: unknown): boolean {
     if (this.#hasGivenUp || this.#endsReconnecting(error)) return false;
     const reason = closeReason({ code: toConduitError(error).code, message: messageOf(error), reconnect: true });
-    if (!this.#comesBack(reason)) return false;
+    if (!this.#reconnectsAfter(reason)) return false;
     this.lost(reason, () => Promise.resolve());
     return true;
   }
@@ -192,7 +192,7 @@ export class Reconnector<Peer> {
   mayConnect(closing: CloseReason | null): boolean {
     if (this.isConnecting) return true;
     if (this.#leaving || this.#hasGivenUp) return false;
-    return closing === null || this.#comesBack(closing);
+    return closing === null || this.#reconnectsAfter(closing);
   }
 
   /** Whether the client reconnects after the server closes the connection, if the server allows it. */
@@ -201,7 +201,7 @@ export class Reconnector<Peer> {
   }
 
   /** Whether the client reconnects after a connection ended for this reason. */
-  #comesBack(reason: CloseReason): boolean {
+  #reconnectsAfter(reason: CloseReason): boolean {
     if (!this.mayReconnect || !reason.reconnect) return false;
     // A current attempt already is the next one.
     return this.#series === null && this.#abort === null;
@@ -237,13 +237,13 @@ export class Reconnector<Peer> {
       const isLast = this.#series === null && this.#endsReconnecting(failure);
       if (isLast) this.#hasGivenUp = true;
       const next = this.#series === null ? "connect" : "another";
-      this.#owner.dialFailed(toConduitError(failure), isLast ? "none" : next);
+      this.#host.dialFailed(toConduitError(failure), isLast ? "none" : next);
       throw failure;
     } finally {
       runtime.clearTimer(timer);
       if (this.#abort === abort) this.#abort = null;
     }
-    const hooks = this.#owner.loginHooks(again);
+    const hooks = this.#host.loginHooks(again);
     if (hooks !== null) await hooks;
   }
 
@@ -257,14 +257,14 @@ export class Reconnector<Peer> {
     let hadSession = true;
     for (;;) {
       try {
-        await this.#owner.dial(abort);
+        await this.#host.dial(abort);
         return;
       } catch (error) {
         const isExpired = codeOf(toConduitError(error)) === ErrorCode.SESSION_EXPIRED;
         const waitMs = isExpired && hadSession ? 0 : retryAfterMs(error);
         if (isExpired) hadSession = false;
         if (waitMs === null || abort.aborted || this.#runtime.now() + waitMs >= endsAt) throw error;
-        this.#owner.dialFailed(toConduitError(error), "another");
+        this.#host.dialFailed(toConduitError(error), "another");
         await this.#sleep(abort, waitMs);
       }
     }
@@ -308,7 +308,7 @@ export class Reconnector<Peer> {
         // `disconnect` ended it, or `connect` joined it and rejects.
         if (series.cancelled) return;
         lastError = error;
-        this.#owner.attemptFailed({ error: asError(error), attempts: this.#attempts });
+        this.#host.attemptFailed({ error: asError(error), attempts: this.#attempts });
         if (this.#endsReconnecting(error)) break;
       }
     }
@@ -320,7 +320,7 @@ export class Reconnector<Peer> {
     const tries = this.#attempts === 1 ? "1 attempt" : `${this.#attempts} attempts`;
     const message = `Gave up reconnecting to ${endpointOf(this.#config)} after ${tries}: ${messageOf(cause)}`;
     const error = new ConduitError(ErrorCode.RECONNECT_FAILED, message, { cause });
-    this.#owner.dialFailed(error, "none");
+    this.#host.dialFailed(error, "none");
     this.#core.report(error, { stage: "reconnect" });
   }
 
@@ -345,7 +345,7 @@ export class Reconnector<Peer> {
 
   /** Whether further attempts would fail in the same way, which isn't certain if a function provides the credentials. */
   #endsReconnecting(error: unknown): boolean {
-    if (this.#owner.isFinal(error)) return true;
+    if (this.#host.isFinal(error)) return true;
     const { password, credentials } = this.#config;
     return isLoginProblem(error) && typeof password !== "function" && typeof credentials !== "function";
   }

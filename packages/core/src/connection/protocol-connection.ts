@@ -758,7 +758,7 @@ export class ProtocolConnection<Peer>
     else this.#madeReports.addMessage(error, type, this.context.runtime.now());
   }
 
-  // --- what parts of the connection tell it -------------------------------------------------------------------------
+  // --- events of its parts ------------------------------------------------------------------------------------------
 
   callAbandoned(call: OutgoingCall): boolean {
     if (this.sendQueue.withdraw(call)) return false;

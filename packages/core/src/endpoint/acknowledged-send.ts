@@ -18,7 +18,7 @@ import {
   RpcError,
 } from "../errors.ts";
 import { isOnceKey, MAX_DELIVERIES, ONCE_KEY_RULE, ONCE_METHOD } from "../rpc/once-window.ts";
-import { isRedeliverable } from "../rpc/redelivery.ts";
+import { isRedeliverable, isRefusal } from "../rpc/redelivery.ts";
 import type { Validator } from "../rpc/validation.ts";
 import { describeValue } from "../text/describe-value.ts";
 import { checkName } from "../util/check-name.ts";
@@ -386,13 +386,6 @@ const REFUSED_HERE: ReadonlySet<number> = new Set<number>([
   ErrorCode.INVALID_CONFIG,
 ]);
 
-const REFUSALS: ReadonlySet<number> = new Set<number>([
-  ErrorCode.SERVER_STOPPING,
-  ErrorCode.RATE_LIMITED,
-  ErrorCode.STORE_FAILED,
-  ErrorCode.STORE_FULL,
-]);
-
 /** Delay before the next attempt; null if the peer has answered, or another attempt would fail in the same way. */
 function retryAfterMs(error: unknown, bound: number): number | null {
   const jittered = Math.random() * bound;
@@ -400,7 +393,7 @@ function retryAfterMs(error: unknown, bound: number): number | null {
     const started = startedIn(error);
     // The attempt timed out, which the peer detected first.
     if (codeOf(error) === ErrorCode.TIMEOUT && started === false) return jittered;
-    const waitMs = REFUSALS.has(codeOf(error)) && started !== true ? retryAfterIn(error.details) : null;
+    const waitMs = isRefusal(codeOf(error)) && started !== true ? retryAfterIn(error.details) : null;
     return waitMs === null ? null : waitMs + jittered;
   }
   if (!isInstance(error, ConduitError)) return null;

@@ -1,6 +1,7 @@
 /** Middleware around a client's outgoing calls and messages. */
 
 import { asError, ConduitError, ErrorCode } from "../errors.ts";
+import { checkMiddleware, droppedResult } from "../rpc/middleware.ts";
 import type { CallOptions, CallStreamOptions, SendOptions } from "./call-options.ts";
 
 /** An outgoing call, request, message or stream, as passed to the middleware of `client.use`. */
@@ -38,10 +39,7 @@ export class OutgoingMiddlewares {
 
   /** @throws ConduitError INVALID_CONFIG */
   add(middleware: OutgoingMiddleware): void {
-    if (typeof middleware !== "function") {
-      const message = "use() takes a function: use(async (context, next) => await next())";
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-    }
+    checkMiddleware(middleware);
     this.#list.push(middleware);
   }
 
@@ -67,8 +65,7 @@ export class OutgoingMiddlewares {
       return answer;
     });
     if (result !== undefined || !hasResult) return result;
-    const message = `A middleware of '${method}' dropped the result: it should "return await next()", or else null`;
-    throw new ConduitError(ErrorCode.INVALID_STATE, message);
+    throw droppedResult(method);
   }
 
   /** Runs the middlewares around something that is sent synchronously. Returns or throws what `send` does. */

@@ -16,7 +16,7 @@ import {
   OnceWindow,
   onceRequest,
 } from "./once-window.ts";
-import { isFinalFailure } from "./redelivery.ts";
+import { isFinalFailure, isRefusal } from "./redelivery.ts";
 import type { Discovery, MessageEntry, MethodEntry, Registry } from "./registry.ts";
 
 /** The server or client that a dispatcher belongs to. */
@@ -652,17 +652,10 @@ export class Dispatcher<Peer> {
   }
 }
 
-const REFUSALS: ReadonlySet<number> = new Set<number>([
-  ErrorCode.RATE_LIMITED,
-  ErrorCode.SERVER_STOPPING,
-  ErrorCode.STORE_FAILED,
-  ErrorCode.STORE_FULL,
-  ErrorCode.TIMEOUT,
-]);
-
 /** Marks the error of handlers that ran for a key, so that its sender doesn't treat it as a rejection and retry. */
 function startedError(error: RpcError): RpcError {
-  return REFUSALS.has(codeOf(error)) ? saysStarted(error) : error;
+  const code = codeOf(error);
+  return isRefusal(code) || code === ErrorCode.TIMEOUT ? saysStarted(error) : error;
 }
 
 /**

@@ -139,9 +139,20 @@ async function mustBeNothing(returned: unknown, method: string): Promise<undefin
     // The middlewares also got this error, and handled it.
     return;
   }
-  if (value === undefined) return;
+  if (value !== undefined) throw droppedResult(method);
+}
+
+/** The error of a middleware that returned nothing although there is a result. */
+export function droppedResult(method: string): ConduitError {
   const message = `A middleware of '${method}' dropped the result: it should "return await next()", or else null`;
-  throw new ConduitError(ErrorCode.INVALID_STATE, message);
+  return new ConduitError(ErrorCode.INVALID_STATE, message);
+}
+
+/** @throws ConduitError INVALID_CONFIG unless the argument of `use` is a function */
+export function checkMiddleware(middleware: unknown): void {
+  if (typeof middleware === "function") return;
+  const message = "use() takes a function: use(async (context, next) => await next())";
+  throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
 }
 
 function addFields(context: GrowingContext<unknown>, fields: object): void {
@@ -176,10 +187,7 @@ export class MiddlewareList<Peer> {
 
   /** @throws ConduitError INVALID_CONFIG */
   add(middleware: AnyMiddleware<Peer>): void {
-    if (typeof middleware !== "function") {
-      const message = "use() takes a function: use(async (context, next) => await next())";
-      throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-    }
+    checkMiddleware(middleware);
     this.#list = [...(this.#list ?? []), middleware];
   }
 

@@ -16,6 +16,19 @@ const FINAL: ReadonlySet<number> = new Set<number>([
   ErrorCode.MESSAGE_TOO_LARGE,
 ]);
 
+/** Errors that reject a message or call with a key before it starts, so that its sender sends it again. */
+const REFUSALS: ReadonlySet<number> = new Set<number>([
+  ErrorCode.RATE_LIMITED,
+  ErrorCode.SERVER_STOPPING,
+  ErrorCode.STORE_FAILED,
+  ErrorCode.STORE_FULL,
+]);
+
+/** Whether the sender of a key takes this code for a rejection, unless the error says that its handler was started. */
+export function isRefusal(code: number): boolean {
+  return REFUSALS.has(code);
+}
+
 /** Whether a message whose handler failed may be delivered again. */
 export function isRedeliverable(error: RpcError): boolean {
   return !FINAL.has(codeOf(error));

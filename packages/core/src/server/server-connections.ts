@@ -318,7 +318,7 @@ export class ServerConnections<C extends Contract, D extends object> {
     const agreement = extensions.accept(step.offer, hooks.connect.isEmpty ? ready.name : undefined);
     const expired = sessions?.expired(step, recalled);
     const success = { session_token: token, server_info: this.#serverInfo, ...step.payload, ...expired };
-    // Plain peers know no extensions.
+    // Plain peers have no extensions.
     const isPlain = step.peer.netconduit;
     const answer = isPlain ? success : { ...success, extensions: extensions.answer(agreement) };
     protocol.sendPayload(FrameType.AUTH_SUCCESS, answer);

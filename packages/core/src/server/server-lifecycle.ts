@@ -110,7 +110,7 @@ export class ServerLifecycle {
       );
     }
     this.#state = "starting";
-    // After a stop() in between, another start may be current, so the state isn't enough to tell.
+    // After a stop() in between, another start may be current, so comparing states isn't enough.
     const start = {};
     this.#starting = start;
     let release: (() => void) | null = null;

@@ -82,7 +82,7 @@ export class ServerStore<Peer> {
     deadline.cancel();
   }
 
-  /** Never rejects: without an id, the server only can't tell which keys it shares. */
+  /** Never rejects: without an id, the server doesn't name the keys it shares. */
   async #askForKeys(): Promise<void> {
     const store = this.#store;
     if (store === null || this.#isAskingForKeys) return;

@@ -661,7 +661,7 @@ export class Server<C extends Contract = Contract, D extends object = Record<str
     return this.#nodes.peer<C>(connectionId);
   }
 
-  // --- what its parts ask of it --------------------------------------------------------------------------------
+  // --- interfaces for its parts --------------------------------------------------------------------------------
 
   #connectionsHost(runtime: Runtime, connectionData: (() => D) | undefined): ServerConnectionsHost<C, D> {
     return {
