@@ -148,6 +148,20 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(a.send(room, "back")).toBe("sent");
     });
 
+    test("a NATS that stands still is given up although data waits for it, which is told as lost", async () => {
+      const nats = await scene().server();
+      const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500 });
+      nats.pause();
+      // More than the system's buffers take.
+      const text = "x".repeat(500_000);
+      for (let index = 0; index < 60; index++) expect(a.send(room, text)).toBe("sent");
+      expect(await a.until("reconnecting")).toMatchObject({ code: ErrorCode.HEARTBEAT_TIMEOUT });
+      expect(a.lost("sent")).toBe(60);
+      nats.resume();
+      await a.until("connected");
+      expect(a.send(room, "back")).toBe("sent");
+    });
+
     test("a node that starts while NATS is away joins when it comes, with what it has subscribed to", async () => {
       const port = await freePort();
       const servers = `nats://127.0.0.1:${port}`;

@@ -1,10 +1,13 @@
 import { createRequire } from "node:module";
+import { ErrorCode } from "@netconduit/core";
 import type { NatsConnect } from "@netconduit/nats";
+import { expect, test } from "vitest";
 import { NatsProcess } from "../../scripts/lib/nats-process.ts";
 import { describeClusterDriver } from "../many-nodes/driver.suite.ts";
 import { describeManyNodes } from "../many-nodes/nodes.suite.ts";
 import type { Subject } from "../support/subject.ts";
 import { type NatsWay, natsSubject } from "./nats-subject.ts";
+import { describeScenes, room, type TestNode } from "./scene.ts";
 import { describeWithNats } from "./with-nats.ts";
 
 const require = createRequire(new URL("../../packages/nats/package.json", import.meta.url));
@@ -26,5 +29,37 @@ export function describeNatsByWebSockets(runtime: Subject): Promise<void> {
     const subject = natsSubject(nats, OVER_WEBSOCKETS);
     describeClusterDriver(subject);
     describeManyNodes(runtime, subject);
+    describeScenes("failures of NATS, over WebSockets", nats, (scene) => {
+      const connected = async (): Promise<{ server: NatsProcess; a: TestNode }> => {
+        const server = await scene().server({ takesWebSockets: true });
+        const servers = `ws://127.0.0.1:${server.webSocketPort}`;
+        return { server, a: await scene().node("a", { servers, connect: wsconnect, connectTimeoutMs: 500 }) };
+      };
+
+      test.each([
+        ["nothing", 0],
+        ["more than the system's buffers take", 60],
+      ])(
+        "a NATS that stands still, with %s waiting for it, is given up and taken again when it goes on",
+        async (_, count) => {
+          const { server, a } = await connected();
+          server.pause();
+          for (let index = 0; index < count; index++) expect(a.send(room, "x".repeat(500_000))).toBe("sent");
+          expect(await a.until("reconnecting")).toMatchObject({ code: ErrorCode.HEARTBEAT_TIMEOUT });
+          expect(a.lost("sent")).toBe(count);
+          server.resume();
+          await a.until("connected");
+        },
+      );
+
+      test("a link that is closed while data waits for a NATS that stands still ends within five seconds", async () => {
+        const { server, a } = await connected();
+        server.pause();
+        for (let index = 0; index < 60; index++) a.send(room, "x".repeat(500_000));
+        const before = performance.now();
+        await a.link.close();
+        expect(performance.now() - before).toBeLessThan(5000);
+      });
+    });
   });
 }

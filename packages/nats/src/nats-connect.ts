@@ -10,3 +10,23 @@ export type NatsConnect = (options: never) => Promise<object>;
 export function connectBy(own: NatsConnect | undefined, options: NodeConnectionOptions): Promise<NatsConnection> {
   return own === undefined ? connect(options) : (own(options as never) as Promise<NatsConnection>);
 }
+
+/** The transport of a connection, for which nats.js has no public type. */
+interface OverTransport {
+  readonly protocol: {
+    readonly transport: {
+      close(error: Error): Promise<void>;
+      readonly closedNotification: { resolve(error: Error): void };
+    };
+  };
+}
+
+/**
+ * Ends a connection's transport immediately, after which nats.js reconnects. By itself, nats.js waits until the data is
+ * written, and a WebSocket until the server has answered, which may be never.
+ */
+export function abortTransport(connection: NatsConnection, error: Error): void {
+  const { transport } = (connection as unknown as OverTransport).protocol;
+  void transport.close(error);
+  transport.closedNotification.resolve(error);
+}

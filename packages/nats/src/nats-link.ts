@@ -23,7 +23,7 @@ import { ConduitError, ErrorCode } from "@netconduit/core";
 import { messageOf } from "@netconduit/core/adapter";
 import { CHUNK_HEADER, ChunkAssembler, chunksOf } from "./chunks.ts";
 import { ConnectionRequests } from "./connection-requests.ts";
-import { connectBy } from "./nats-connect.ts";
+import { abortTransport, connectBy } from "./nats-connect.ts";
 import {
   connectionError,
   isHopeless,
@@ -46,6 +46,8 @@ const RETRY_MS = 2000;
 const MIN_RETRY_MS = 100;
 /** How long `close` flushes published messages; `close` must settle within five seconds. */
 const DRAIN_MS = 3000;
+/** A WebSocket isn't closed before its data is written. */
+const CLOSE_MS = 1000;
 
 const KINDS: readonly ClusterAddress["kind"][] = ["all", "node", "topic", "user"];
 
@@ -197,11 +199,19 @@ export class NatsLink implements ClusterLink {
   async #watch(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
       if (this.#connection !== connection) return;
-      if (status.type === "disconnect") this.#lost();
+      if (status.type === "staleConnection") this.#unanswered(connection);
+      else if (status.type === "disconnect") this.#lost();
       else if (status.type === "reconnect") void this.#restored(connection);
       else if (status.type === "error") this.#failed(status.error);
     }
     if (this.#connection === connection) await this.#ended(connection);
+  }
+
+  /** NATS doesn't answer pings. */
+  #unanswered(connection: NatsConnection): void {
+    const message = `NATS at ${this.#config.servers.join(", ")} doesn't answer pings`;
+    this.#lastError = new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message);
+    abortTransport(connection, this.#lastError);
   }
 
   /** nats.js has closed the connection for good, for example because the credentials function threw. Makes a new one. */
@@ -369,21 +379,21 @@ export class NatsLink implements ClusterLink {
     const connection = this.#connection;
     this.#connection = null;
     if (connection === null || connection.isClosed()) return;
-    if (wasConnected) await this.#drain(connection);
-    await connection.close();
+    if (wasConnected) await this.#limited(connection.flush(), DRAIN_MS);
+    await this.#limited(connection.close(), CLOSE_MS);
   }
 
-  /** Flushes published messages; stops after a time limit if NATS doesn't read. */
-  async #drain(connection: NatsConnection): Promise<void> {
+  /** Waits until a task has ended; stops after a time limit if NATS doesn't read. */
+  async #limited(task: Promise<void>, limitMs: number): Promise<void> {
     const { clock } = this.#host;
     await new Promise<void>((resolve) => {
-      const timer = clock.setTimer(resolve, DRAIN_MS, true);
+      const timer = clock.setTimer(resolve, limitMs, true);
       const done = (): void => {
         clock.clearTimer(timer);
         resolve();
       };
       // `flush` rejects if the connection is lost, after which nothing can be sent.
-      connection.flush().then(done, done);
+      task.then(done, done);
     });
   }
 }
