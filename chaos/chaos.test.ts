@@ -23,7 +23,7 @@ function run(options: Partial<RunOptions>): Promise<RunResult> {
     messages: 5000,
     seed: SEED,
     actions: 1,
-    meanBytes: 20_000,
+    meanBytes: 150_000,
     ...options,
   });
 }
@@ -60,6 +60,11 @@ describe("a mistake is counted", { concurrent: true, ...PATIENT }, () => {
   test("of a receiver that swaps two messages", async () => {
     const { tally } = await run({ ...planted, fault: "swaps" });
     expect([tally.lost, tally.double, tally.disordered]).toEqual([0, 0, 4]);
+  });
+
+  test("of a sender whose content changes on its way", async () => {
+    const { faults } = await run({ ...planted, fault: "spoils" });
+    expect(faults.filter((fault) => fault.endsWith("the content of 7 is not intact"))).toHaveLength(8);
   });
 
   test("of a sender that sends again with another key", async () => {

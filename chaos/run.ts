@@ -23,7 +23,7 @@ const { values } = commandLine({
     run: list("modes to run", MODES),
     seed: count("repeats the plan of the run that printed this seed", 1 + Math.floor(Math.random() * 1_000_000)),
     actions: count("number of times that processes are stopped or killed", 3),
-    "mean-bytes": amount("average bytes between two cuts", 30_000),
+    "mean-bytes": amount("average bytes between two cuts", 150_000),
     write: flag("updates the rows in docs/reliability.md"),
     verbose: flag("prints events"),
   },

@@ -1,5 +1,6 @@
 /** Sends and receives numbered messages and calls; identical on both ends. */
 import { setImmediate, setTimeout as sleep } from "node:timers/promises";
+import { type Content, contentOf, isIntact, MAX_ANSWER_BYTES } from "./content.ts";
 import type { Journal, Lane } from "./journal.ts";
 import type { Workload } from "./workload.ts";
 
@@ -13,6 +14,8 @@ export interface End {
 export interface Numbered {
   readonly lane: Lane;
   readonly id: number;
+  /** In messages with `ack`, and in calls with `once` and their answers. */
+  readonly content?: Content;
 }
 
 /** A server or a client, on which handlers are registered. */
@@ -23,10 +26,10 @@ export interface Receiver {
 }
 
 /** A deliberate fault of a sender, which tests expect to be counted. */
-export type SenderFault = "resends" | null;
+export type SenderFault = "resends" | "spoils" | null;
 
 const IN_FLIGHT = 32;
-/** Interval of large messages, which are sent in chunks. */
+/** Interval of large plain messages, which are sent in chunks. */
 const LARGE_EVERY = 500;
 const LARGE_BYTES = 80_000;
 const FAULTY_ID = 7;
@@ -90,7 +93,10 @@ export class Traffic {
   }
 
   receiveAt(receiver: Receiver): void {
-    const got = ({ lane, id }: Numbered): void => this.journal.got(lane, id);
+    const got = (data: Numbered): void => {
+      this.#verify(data);
+      this.journal.got(data.lane, data.id);
+    };
     receiver.on("message", (data) => got(data));
     receiver.on("ack", async (data, delivery) => {
       if (delivery > 1) this.journal.gotAgain(data.lane, data.id);
@@ -105,8 +111,21 @@ export class Traffic {
     receiver.rpc("once", async (params) => {
       if (params.id % 3 === 0) await setImmediate();
       got(params);
-      return { id: params.id, answer: Math.random() };
+      return {
+        ...params,
+        content: contentOf(params.lane, params.id, { maxBytes: MAX_ANSWER_BYTES }),
+        answer: Math.random(),
+      };
     });
+  }
+
+  #verify({ lane, id, content }: Numbered): void {
+    if (content !== undefined && !isIntact(lane, id, content))
+      this.surprise(lane, `the content of ${id} is not intact`);
+  }
+
+  #numbered(lane: Lane, id: number): Numbered {
+    return { lane, id, content: contentOf(lane, id, { isSpoiled: this.#fault === "spoils" && id === FAULTY_ID }) };
   }
 
   /** Sends everything over one session. */
@@ -133,15 +152,16 @@ export class Traffic {
   }
 
   async #ack(end: End, lane: Lane, id: number): Promise<void> {
-    await end.send("ack", { lane, id }, { ack: { ...ACK, once: `${lane}-${id}` } });
+    await end.send("ack", this.#numbered(lane, id), { ack: { ...ACK, once: `${lane}-${id}` } });
     this.journal.acked(lane, id);
-    if (this.#fault === "resends" && id === FAULTY_ID) await end.send("ack", { lane, id }, { ack: ACK });
+    if (this.#fault === "resends" && id === FAULTY_ID) await end.send("ack", this.#numbered(lane, id), { ack: ACK });
   }
 
   async #once(end: End, lane: Lane, id: number): Promise<void> {
-    const ask = (): Promise<unknown> => end.call("once", { lane, id }, { once: `${lane}-${id}` });
+    const ask = (): Promise<unknown> => end.call("once", this.#numbered(lane, id), { once: `${lane}-${id}` });
     const answers = await Promise.all(id % 5 === 0 ? [ask(), ask()] : [ask()]);
     this.journal.acked(lane, id);
+    for (const answer of answers) this.#verify(answer as Numbered);
     const [first, ...others] = answers.map((answer) => JSON.stringify(answer));
     if (others.some((other) => other !== first)) this.surprise(lane, `${id} was answered differently`);
   }
@@ -213,8 +233,9 @@ export class Traffic {
         if (end !== null) {
           // Clients only have one connection, and must keep the order.
           const ack = lane.includes(">") ? { ...KILLED_ACK, attempts: ACK.attempts } : KILLED_ACK;
-          if (kind === "ack") await end.send("ack", { lane, id }, { ack: { ...ack, once } });
-          else await end.call("once", { lane, id }, { once, timeoutMs: KILLED_ACK.timeoutMs });
+          const data = this.#numbered(lane, id);
+          if (kind === "ack") await end.send("ack", data, { ack: { ...ack, once } });
+          else this.#verify((await end.call("once", data, { once, timeoutMs: KILLED_ACK.timeoutMs })) as Numbered);
           this.journal.acked(lane, id);
           return;
         }
