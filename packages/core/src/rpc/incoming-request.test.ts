@@ -109,11 +109,6 @@ describe("IncomingRequest", () => {
     context.finish();
     expect(context.isScheduled).toBe(false);
   });
-
-  test("an endless timeout is no deadline", () => {
-    const { context } = bench(Number.POSITIVE_INFINITY);
-    expect([context.deadline, context.signal.aborted]).toEqual([null, false]);
-  });
 });
 
 const reason = new ConduitError(ErrorCode.CANCELLED, "The caller cancelled 'm'");

@@ -116,14 +116,6 @@ export interface RequestContent {
 const ANY_ID = { correlationHi: 0, correlationLo: 1 };
 
 /**
- * Returns the deadline of a request, in monotonic milliseconds; 0 for none.
- * @param timeoutMs how long the caller waits. A peer may send any number; infinity means no deadline
- */
-export function deadlineAfter(timeoutMs: number, receivedAtMs: number): number {
-  return timeoutMs > 0 && timeoutMs < Number.POSITIVE_INFINITY ? receivedAtMs + timeoutMs : 0;
-}
-
-/**
  * A call or message from the peer, from the decoder to the reply. The same object is queued and passed to the handler
  * as its context. Its signal and deadline timer are created when the handler first reads them.
  */
@@ -159,7 +151,7 @@ export class IncomingRequest<Peer> extends TimerEntry implements HandlerContext<
 
   /**
    * @param id the frame's correlation id
-   * @param deadlineMs from {@link deadlineAfter}; 0 for none
+   * @param deadlineMs when the caller stops waiting, in monotonic milliseconds; 0 for none
    */
   constructor(
     source: RequestSource<Peer>,

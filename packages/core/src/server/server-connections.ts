@@ -34,11 +34,11 @@ import { Connection } from "./connection.ts";
 import { DescriptorGuard } from "./descriptor-guard.ts";
 import { IdentityExpiries } from "./identity-expiries.ts";
 import { type AcceptedStep, LoginManager } from "./login-manager.ts";
+import { withProtocolHint } from "./protocol-hint.ts";
 import type { ClientConnectionHooks } from "./server-hooks.ts";
 import type { ServerConfig } from "./server-options.ts";
 import { resumeRequest } from "./sessions.ts";
 import type { RecalledSession, SessionPlace, StoredSessions } from "./stored-sessions.ts";
-import { strangerError } from "./stranger-error.ts";
 
 /** Counters of a server since its creation. */
 export interface ServerStats {
@@ -449,7 +449,7 @@ export class ServerConnections<C extends Contract, D extends object> {
   }
 
   #frameRefused(protocol: Protocol<C, D>, refusal: ConduitError, count: number): void {
-    const error = protocol.isAuthenticated ? refusal : strangerError(refusal);
+    const error = protocol.isAuthenticated ? refusal : withProtocolHint(refusal);
     const client = clientOf(protocol);
     const phase = protocol.isAuthenticated ? "protocol" : "login";
     const stage = error.code === ErrorCode.RATE_LIMITED ? "rate-limit" : phase;

@@ -1,5 +1,5 @@
 import type { RpcError } from "../errors.ts";
-import { deadlineAfter, IncomingRequest, type ReplySender, type RequestSource } from "../rpc/incoming-request.ts";
+import { IncomingRequest, type ReplySender, type RequestSource } from "../rpc/incoming-request.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
 import type { FakeRuntime } from "./fake-runtime.ts";
 
@@ -72,6 +72,7 @@ export interface RequestFacts {
   readonly value?: unknown;
   readonly idHi?: number;
   readonly idLo?: number;
+  /** From the start of the clock, when it arrives. */
   readonly timeoutMs?: number;
   readonly bytes?: number;
   readonly reportsRefusal?: boolean;
@@ -82,5 +83,5 @@ export function incomingRequest(source: RequestSource<string>, facts: RequestFac
   const { isCall = true, method = "m", value = {}, idHi = 0, idLo = 1, timeoutMs = 0, bytes = 0 } = facts;
   const content = { name: method, value, size: bytes };
   const id = { correlationHi: idHi, correlationLo: idLo };
-  return new IncomingRequest(source, isCall, content, id, deadlineAfter(timeoutMs, 0), facts.reportsRefusal);
+  return new IncomingRequest(source, isCall, content, id, timeoutMs, facts.reportsRefusal);
 }

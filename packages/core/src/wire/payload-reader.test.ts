@@ -128,6 +128,7 @@ describe("PayloadReader, of an RPC_REQUEST", () => {
     ["whose timeout is negative", { method: "m", params: {}, timeout_ms: -1 }],
     ["whose timeout is a string", { method: "m", params: {}, timeout_ms: "1" }],
     ["whose timeout is not a number", { method: "m", params: {}, timeout_ms: Number.NaN }],
+    ["whose timeout is infinite", { method: "m", params: {}, timeout_ms: Number.POSITIVE_INFINITY }],
     ["whose output is 0", { method: "m", output: 0 }],
     ["whose output is a boolean", { method: "m", output: true }],
     ["whose input is a number", { method: "m", input: 1 }],

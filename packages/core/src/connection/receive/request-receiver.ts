@@ -6,13 +6,7 @@
 import type { RuntimeContext } from "../../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, quoted, RpcError } from "../../errors.ts";
 import { HEADER_BYTES, MAX_RATE_VIOLATIONS } from "../../limits.ts";
-import {
-  calledOf,
-  deadlineAfter,
-  IncomingRequest,
-  type ReplySender,
-  type RequestSource,
-} from "../../rpc/incoming-request.ts";
+import { calledOf, IncomingRequest, type ReplySender, type RequestSource } from "../../rpc/incoming-request.ts";
 import type { RequestStreams } from "../../rpc/request-streams.ts";
 import { Flag, FrameType } from "../../wire/constants.ts";
 import type { FrameDecoder } from "../../wire/frame-decoder.ts";
@@ -275,7 +269,7 @@ export class RequestReceiver<Peer> implements SchedulerHost {
     this.#chargeInflated(frame);
     const { streams, meta } = reader;
     const isReported = this.#reportsRefusal(frame);
-    const deadlineMs = timeoutMs > 0 ? deadlineAfter(timeoutMs, queuedAtMs ?? host.context.turnMs()) : 0;
+    const deadlineMs = timeoutMs > 0 ? (queuedAtMs ?? host.context.turnMs()) + timeoutMs : 0;
     const request = new IncomingRequest<Peer>(host, isCall, reader, frame, deadlineMs, isReported);
     if (isReported) this.handledMessages?.started(request);
     if (meta !== null) request.meta = meta;
