@@ -185,7 +185,24 @@ describe("room", () => {
   test("isn't there if no connection has it", async () => {
     const { sender, member } = scene(failing("a", "b"));
     sender.usable = [member("a"), member("b")];
-    await expect(sender.waitForRoom()).rejects.toThrow("a is gone");
+    await expect(sender.waitForRoom()).rejects.toThrow("b is gone");
+  });
+
+  test("is asked of a connection once, however often others had some since", async () => {
+    const asked: string[] = [];
+    const { sender, member } = scene();
+    const withRoom = (name: string, room: Promise<void>): PoolMember => {
+      const one = member(name);
+      const waitForRoom = (): Promise<void> => {
+        asked.push(name);
+        return room;
+      };
+      return { ...one, outgoing: { ...one.outgoing, waitForRoom } };
+    };
+    const stuck = new Promise<void>(() => undefined);
+    sender.usable = [withRoom("a", stuck), withRoom("b", Promise.resolve())];
+    for (let count = 0; count < 3; count += 1) await sender.waitForRoom();
+    expect(asked).toEqual(["a", "b", "b", "b"]);
   });
 });
 

@@ -4,6 +4,7 @@ import { type Called, ConduitError, codeOf, ErrorCode, isInstance } from "../err
 import type { Validator } from "../rpc/validation.ts";
 import type { Clock } from "../util/clock.ts";
 import { wasNeverStarted } from "./never-started.ts";
+import { PoolRoom } from "./pool-room.ts";
 import type { Choose, Load } from "./strategy.ts";
 
 /** A connection that a {@link PoolSender} may choose. */
@@ -55,6 +56,7 @@ export class PoolSender implements Outgoing {
   /** Connections that accept messages and calls. Replaced as a whole, never mutated. */
   usable: readonly PoolMember[] = [];
   readonly #settings: SenderSettings;
+  readonly #room = new PoolRoom();
   #movedCalls = 0;
 
   constructor(settings: SenderSettings) {
@@ -122,10 +124,7 @@ export class PoolSender implements Outgoing {
   /** Resolves when a connection has room. */
   async waitForRoom(): Promise<void> {
     if (this.usable.length === 0) return this.#settings.offline.waitForRoom();
-    const rooms = this.usable.map(({ outgoing }) => outgoing.waitForRoom());
-    await Promise.any(rooms).catch(({ errors }: AggregateError) => {
-      throw errors[0];
-    });
+    await this.#room.wait(this.usable);
   }
 
   #send(send: (outgoing: Outgoing) => boolean): boolean {
