@@ -9,6 +9,7 @@
 import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { type CloseReason, errorOf } from "../connection/close-reason.ts";
+import type { ConnectionDelegate } from "../connection/connection-endpoint.ts";
 import type { StreamConnection } from "../connection/connection-sender.ts";
 import {
   type ConnectionState,
@@ -17,7 +18,7 @@ import {
   StateListeners,
 } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
-import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
+import { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { MessageAttempts } from "../endpoint/acknowledged-send.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import type { Disposer } from "../endpoint/method-types.ts";
@@ -70,7 +71,7 @@ export interface ClientConnectionsHost<Peer> {
 }
 
 export class ClientConnections<Peer>
-  implements ConnectionDelegate<Peer>, ClientLoginHost<Peer>, ReconnectorHost, OfflineHost
+  implements ConnectionDelegate<ProtocolConnection<Peer>>, ClientLoginHost<Peer>, ReconnectorHost, OfflineHost
 {
   readonly role = "client";
   readonly buffers = null;

@@ -16,7 +16,6 @@ import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import { asConduitError, ConduitError, ErrorCode, type RpcError } from "../errors.ts";
 import { MAX_CHUNK_BYTES, MAX_UNREAD_CONTROL_BYTES } from "../limits.ts";
-import type { Dispatcher } from "../rpc/dispatcher.ts";
 import { calledOf, type IncomingRequest } from "../rpc/incoming-request.ts";
 import type { RequestStreams } from "../rpc/request-streams.ts";
 import type { Validator } from "../rpc/validation.ts";
@@ -29,6 +28,7 @@ import type { PayloadReader } from "../wire/payload-reader.ts";
 import type { StreamKeys } from "../wire/stream-keys.ts";
 import { type CloseReason, type CloseRequest, errorOf } from "./close-reason.ts";
 import { type ClosingHost, ConnectionClosing } from "./connection-closing.ts";
+import type { ConnectionDelegate, ConnectionEndpoint } from "./connection-endpoint.ts";
 import { ConnectionReports } from "./connection-reports.ts";
 import { ConnectionResumption, type ResumptionHost } from "./connection-resumption.ts";
 import { ConnectionSender, type SenderHost } from "./connection-sender.ts";
@@ -36,7 +36,7 @@ import type { ConnectionSettings } from "./connection-settings.ts";
 import type { ConnectionState, ConnectionStateMachine } from "./connection-state.ts";
 import { Draining } from "./draining.ts";
 import type { DrainNotice, Extension, ExtensionHost, ItemChecks, StreamLimits } from "./extension.ts";
-import { type Agreement, AttachedExtensions, type ExtensionRegistry } from "./extension-registry.ts";
+import { type Agreement, AttachedExtensions } from "./extension-registry.ts";
 import { type Features, NO_FEATURES } from "./features.ts";
 import type { OutgoingCall } from "./outgoing-calls.ts";
 import { type ConnectionLogin, FrameReceiver, type ReceiverHost } from "./receive/frame-receiver.ts";
@@ -49,56 +49,6 @@ import type { Lane } from "./send/lane.ts";
 import type { ChunkLimits } from "./send/large-frames.ts";
 import { SendCredit } from "./send/send-credit.ts";
 import { SendQueue, type SendQueueHost } from "./send/send-queue.ts";
-
-/** Handlers, options and codecs, shared by all connections of a server or client. */
-export interface ConnectionEndpoint<Peer> {
-  readonly runtimeContext: RuntimeContext;
-  readonly writer: FrameWriter;
-  readonly reader: PayloadReader;
-  readonly dispatcher: Dispatcher<Peer>;
-  readonly settings: ConnectionSettings;
-  readonly extensions: ExtensionRegistry;
-  /** Validators for the results of calls without their own schema; null if there are none. */
-  readonly results: { get(method: string): Validator<unknown> | undefined } | null;
-  /** Validators of the items of calls; null if there are none. */
-  readonly items: { get(method: string): ItemChecks | undefined } | null;
-  /** The encoded payload of the reply to RPC_LIST. */
-  discovery(): Uint8Array;
-  /** The peer rejected messages or calls without a reply. `count` is how many the report covers. */
-  sendRefused(connection: ProtocolConnection<Peer>, error: RpcError, count: number): void;
-  /** Messages of this type failed with this code through the peer's fault. `count` is how many the report covers. */
-  messageFailed(connection: ProtocolConnection<Peer>, error: ConduitError, type: string, count: number): void;
-  /** A callback of the application threw or rejected. */
-  callbackFailed(connection: ProtocolConnection<Peer>, name: string, error: unknown): void;
-}
-
-/** The server or client that is notified of a connection's life cycle. */
-export interface ConnectionDelegate<Peer> {
-  /** This end of the connection. */
-  readonly role: "server" | "client";
-  /** Limits the memory of all connections; null for no limit. */
-  readonly buffers: { count(connection: ProtocolConnection<Peer>): void } | null;
-  /** The phase timer fired: the login or the connect hooks took too long. */
-  phaseTimedOut(connection: ProtocolConnection<Peer>): void;
-  /**
-   * Frames were invalid or over the rate limit. The connection continues.
-   * @param count how many frames this report covers
-   */
-  frameRefused(connection: ProtocolConnection<Peer>, error: ConduitError, count: number): void;
-  /** The server's connect hooks have finished. Called on clients if the extension `ready` was agreed on. */
-  connectionReady(connection: ProtocolConnection<Peer>): void;
-  /** The server is stopping and accepts no new messages and requests. Called on clients. */
-  connectionDraining(connection: ProtocolConnection<Peer>, notice: DrainNotice): void;
-  /**
-   * The stream was lost and the session waits for a new one. The delegate may end the connection instead.
-   * @param reason the reason if the connection had ended
-   */
-  connectionSuspended(connection: ProtocolConnection<Peer>, reason: CloseReason): void;
-  /** The connection starts to close. Not called if it ends without closing first. */
-  connectionClosing(connection: ProtocolConnection<Peer>): void;
-  /** The connection has ended. Called once. */
-  connectionClosed(connection: ProtocolConnection<Peer>, reason: CloseReason): void;
-}
 
 export class ProtocolConnection<Peer>
   implements
@@ -114,8 +64,8 @@ export class ProtocolConnection<Peer>
     SendQueueHost
 {
   // The fields needed for each message come first. With thousands of connections they aren't in the CPU's caches, and each cache line takes 0.1 µs.
-  readonly endpoint: ConnectionEndpoint<Peer>;
-  readonly delegate: ConnectionDelegate<Peer>;
+  readonly endpoint: ConnectionEndpoint<Peer, ProtocolConnection<Peer>>;
+  readonly delegate: ConnectionDelegate<ProtocolConnection<Peer>>;
   readonly context: RuntimeContext;
   readonly #receiver: FrameReceiver;
   /** Created when the connection starts to end. */
@@ -181,8 +131,8 @@ export class ProtocolConnection<Peer>
   #phaseTimer: CallbackTimer | null = null;
 
   constructor(
-    endpoint: ConnectionEndpoint<Peer>,
-    delegate: ConnectionDelegate<Peer>,
+    endpoint: ConnectionEndpoint<Peer, ProtocolConnection<Peer>>,
+    delegate: ConnectionDelegate<ProtocolConnection<Peer>>,
     stream: ByteStream,
     machine: ConnectionStateMachine,
   ) {

@@ -1,8 +1,9 @@
+import type { ConnectionEndpoint } from "../connection/connection-endpoint.ts";
 import type { ConnectionSettings } from "../connection/connection-settings.ts";
 import type { StateHost } from "../connection/connection-state.ts";
 import type { AnyExtension } from "../connection/extension.ts";
 import { ExtensionRegistry } from "../connection/extension-registry.ts";
-import type { ConnectionEndpoint, ProtocolConnection } from "../connection/protocol-connection.ts";
+import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { type RuntimeContext, runtimeContextOf } from "../context/runtime-context.ts";
 import { asError, ConduitError, ErrorCode, isInstance, printableError, RpcError } from "../errors.ts";
 import { FileService } from "../extensions/files/file-service.ts";
@@ -88,7 +89,9 @@ const noName = (): string => "";
 const ignore = (): void => undefined;
 
 /** The internals of a `Server` or `Client`. */
-export class EndpointCore<Peer> implements ConnectionEndpoint<Peer>, DispatchHost<Peer>, StateHost {
+export class EndpointCore<Peer>
+  implements ConnectionEndpoint<Peer, ProtocolConnection<Peer>>, DispatchHost<Peer>, StateHost
+{
   readonly runtimeContext: RuntimeContext;
   readonly registry: Registry<Peer> = new Registry<Peer>();
   readonly registration: HandlerRegistration<Peer>;

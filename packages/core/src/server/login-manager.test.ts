@@ -3,8 +3,9 @@ import { ClientHandshake } from "../auth/client-handshake.ts";
 import type { Identity } from "../auth/user.ts";
 import type { Address, ByteStream } from "../bytes/byte-stream.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
+import type { ConnectionDelegate } from "../connection/connection-endpoint.ts";
 import { ConnectionStateMachine } from "../connection/connection-state.ts";
-import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
+import { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { builtInExtensions } from "../extensions/index.ts";
@@ -50,7 +51,7 @@ class LoginBench {
   room = Number.POSITIVE_INFINITY;
   readonly logins: LoginManager<unknown>;
   readonly #core: EndpointCore<unknown>;
-  readonly #delegate: ConnectionDelegate<unknown>;
+  readonly #delegate: ConnectionDelegate<ProtocolConnection<unknown>>;
 
   private constructor(options: Partial<ServerOptions>) {
     const { runtime } = this;

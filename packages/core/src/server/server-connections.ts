@@ -14,9 +14,10 @@ import { formatAddress } from "../bytes/address.ts";
 import type { ByteStream } from "../bytes/byte-stream.ts";
 import { ResumableStream } from "../bytes/resumable-stream.ts";
 import type { CloseReason } from "../connection/close-reason.ts";
+import type { ConnectionDelegate } from "../connection/connection-endpoint.ts";
 import { ConnectionStateMachine } from "../connection/connection-state.ts";
 import type { DrainNotice } from "../connection/extension.ts";
-import { type ConnectionDelegate, ProtocolConnection } from "../connection/protocol-connection.ts";
+import { ProtocolConnection } from "../connection/protocol-connection.ts";
 import type { EndpointCore } from "../endpoint/endpoint-core.ts";
 import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import { askToDrain, drain } from "../extensions/drain.ts";
@@ -82,7 +83,7 @@ type Protocol<C extends Contract, D extends object> = ProtocolConnection<Connect
 
 export class ServerConnections<C extends Contract, D extends object> {
   readonly #host: ServerConnectionsHost<C, D>;
-  readonly #delegate: ConnectionDelegate<Connection<C, D>>;
+  readonly #delegate: ConnectionDelegate<Protocol<C, D>>;
   readonly #serverInfo: Readonly<Record<string, string>>;
   readonly #logins: LoginManager<Connection<C, D>>;
   readonly #clients = new Map<string, Protocol<C, D>>();
