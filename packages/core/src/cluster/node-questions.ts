@@ -218,6 +218,23 @@ export class NodeQuestions {
     return { connections, next, missing: lost, isAlone: this.#host.isAlone };
   }
 
+  /** The ids of all connections that fit the filter. Asks all nodes at once. */
+  async connectionIds(where: ConnectionFilter): Promise<ClusterAnswer & { readonly ids: readonly string[] }> {
+    const nodes = [this.#host.nodeId, ...this.#host.nodes().keys()];
+    const missing: string[] = [];
+    const idsOf = async (nodeId: string): Promise<string[]> => {
+      const ids: string[] = [];
+      for (;;) {
+        const part = await this.#describe(nodeId, where, ids.at(-1) ?? "", MAX_PAGE);
+        if (part === null) missing.push(nodeId);
+        for (const { id } of part ?? []) ids.push(id);
+        if (part === null || part.length < MAX_PAGE) return ids;
+      }
+    };
+    const ids = (await Promise.all(nodes.map(idsOf))).flat();
+    return { ids, missing: this.#withLost(missing, new Map()), isAlone: this.#host.isAlone };
+  }
+
   /** Resolves with null if the node doesn't answer. */
   async #describe(
     nodeId: string,

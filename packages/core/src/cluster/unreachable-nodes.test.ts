@@ -179,6 +179,23 @@ test("A count names nodes that were lost recently, but not nodes that have stopp
   expect(await a.server.count()).toEqual({ count: 0, missing: [], isAlone: false });
 });
 
+test("A message with ack to a user asks all nodes for their connections at once, and waits for the silent ones once", async () => {
+  const all = clusterScene({}, { heartbeatMs: 1000, nodeTimeoutMs: 5000, answerTimeoutMs: 500 });
+  const [a, b] = await three(all);
+  await all.node("d");
+  await all.runtime.settle();
+  const client = await b.join(ADA);
+  const heard: unknown[] = [];
+  client.on("note", (data) => {
+    heard.push(data);
+  });
+  all.cluster.partition(["a", "b"], ["c", "d"]);
+  const sent = outcome(a.server.send({ user: "ada" }, "note", 1, { ack: true }));
+  await all.runtime.advance(600);
+  expect(heard).toEqual([1]);
+  expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { missing: ["c", "d"] } });
+});
+
 /** Returns a value with more nesting levels than a message may have. */
 function deep(): unknown {
   let value: unknown = 1;

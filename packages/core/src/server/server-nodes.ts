@@ -280,16 +280,12 @@ export class ServerNodes {
   }
 
   async #connectionsOf(where: ConnectionFilter & { readonly user: string }): Promise<UserConnections> {
-    const ids: string[] = [];
-    const missing = new Set<string>();
-    let after: string | null = null;
-    for (;;) {
-      const page: ConnectionPage = await this.list({ where, limit: MAX_LIMIT, after });
-      for (const { id } of page.connections) ids.push(id);
-      for (const node of page.missing) missing.add(node);
-      if (page.next === null) return { user: where.user, ids, missing: [...missing], isAlone: page.isAlone };
-      after = page.next;
-    }
+    const { user } = where;
+    if (this.node !== null) return { user, ...(await this.node.questions.connectionIds(where)) };
+    const ids = Array.from(this.#candidates(where))
+      .filter((protocol) => this.#fits(protocol, where))
+      .map(({ peer }) => peer.id);
+    return { user, ids, ...HERE_ALONE };
   }
 
   peer<C extends Contract>(id: string): NodePeer<C> {
