@@ -8,8 +8,8 @@ import { afterPause } from "./turns.ts";
 const { performance } = globalThis;
 
 /**
- * As long as operations on files come to an end in each turn, Deno looks at its sockets only every 61st time: beside ten
- * lists of 1,000 files, calls took up to 105 ms. A pause takes 1 to 2 ms, so it is worth as much.
+ * While file operations complete in each turn, Deno polls its sockets only every 61st time: calls during ten lists of
+ * 1,000 files took up to 105 ms. A pause takes 1 to 2 ms, so a turn may take as long.
  */
 const turns = new FileTurns({
   now: () => performance.now(),

@@ -3,7 +3,7 @@ import { errors } from "./errors.ts";
 import { ReadBuffer } from "./read-buffer.ts";
 import { ReadTurn } from "./turns.ts";
 
-/** That of all sockets. */
+/** Shared by all sockets. */
 const readTurn = new ReadTurn();
 
 /** The part of `Deno.Conn` that a stream uses: one read and one write at a time. */

@@ -65,7 +65,7 @@ export class ConnectionSender {
   unhandled: UnhandledMessages | null = null;
   /** Number of messages and calls that the peer has accepted, from its CLOSE. */
   #taken: number | null = null;
-  /** Those that it has fully handled, from its CLOSE; null if unknown. */
+  /** Messages and calls that it has fully handled, from its CLOSE; null if unknown. */
   #handled: HandledByPeer | null = null;
   messagesSent = 0;
   /** Number of broadcasts and topic messages that were dropped for this peer. */

@@ -470,7 +470,7 @@ export class ProtocolConnection<Peer>
   handlerSettled(request: IncomingRequest<Peer>): void {
     this.scheduler.handlerSettled(request);
     this.requests.handledMessages?.settled(request);
-    // A connection that counts as nothing holds no more now, unless its reply waits.
+    // If it counted as 0, it holds no more than before, unless its reply waits.
     if (this.countedBytes > 0 || this.sendQueue.hasWaiting) this.countHeldBytes();
   }
 

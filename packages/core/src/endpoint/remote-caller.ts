@@ -131,12 +131,12 @@ export abstract class RemoteCaller<C extends Contract = any, S extends Side = an
     return this.#pauses;
   }
 
-  /** @internal What waits for another attempt, because nothing answered the last one, waits for a connection now. */
+  /** @internal The connection was lost: attempts that wait because the last one got no answer now wait for a connection. */
   protected _connectionLost(): void {
     this.#pauses?.connectionLost();
   }
 
-  /** @internal Nothing can be sent any more: what waits for another attempt fails now. */
+  /** @internal Sending is no longer possible: fails everything that waits for another attempt. */
   _endPauses(): void {
     this.#pauses?.end();
   }

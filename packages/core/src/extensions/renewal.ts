@@ -11,7 +11,7 @@ export const CREDENTIALS_EXPIRING_FRAME = 0x0118;
 /** `{token: str}`, from the client. */
 export const CREDENTIALS_FRAME = 0x0119;
 const MAX_EXPIRING_BYTES = 128;
-/** As much as a login frame may have. */
+/** The limit of login frames. */
 const MAX_CREDENTIALS_BYTES = 16 * 1024;
 
 /** The renewals of one connection. The server or client sets what it handles. */

@@ -55,7 +55,7 @@ export interface IdentifiedRequest {
   readonly idHi: number;
   readonly idLo: number;
   readonly wantsReply: boolean;
-  /** The next one of its chain in the table of ids, which alone sets it. */
+  /** The next request in its chain of the table of ids. Set only by the table. */
   nextOfChain: IdentifiedRequest | null;
 }
 

@@ -6,8 +6,8 @@
  * server that the client reconnects to sends it again with the same key, so that the client handles it once. The
  * outbox keeps its id when the session moves to another server. In a shared store, the new server marks the messages
  * as its own, because the previous server may still have the session and removes its own messages when it ends. It
- * then records that it has taken over the outbox, by which the previous server knows when it stops whether its later
- * messages will be found.
+ * then records that it has taken over the outbox. The previous server reads this record when it stops, to learn whether
+ * its later messages will be found.
  */
 
 import { type AckOptions, type RepeatingSender, sendAcknowledged } from "../endpoint/acknowledged-send.ts";

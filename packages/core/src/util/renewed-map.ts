@@ -1,10 +1,10 @@
-/** As many entries are deleted before the Map is copied; more if it holds more. */
+/** Minimum number of deletions before the Map is copied; a larger Map is copied after as many as it has entries. */
 const MIN_DELETED = 1000;
 
 /**
- * A Map of entries that come and go fast. V8 makes a new table whenever a Map's has filled up, and each former table refers
- * to the next and keeps what was in it. Once one of them is old, all that follow survive until a full collection, with
- * everything in them. So the Map is copied after many deletions, which ends that chain, and dropped when it is empty.
+ * A Map whose entries are added and deleted fast. V8 allocates a new table whenever a Map's table is full. Each former
+ * table refers to the next one and keeps its entries, so once one of them is in the old generation, all later ones and
+ * their entries survive until a full collection. So the Map is copied after many deletions, which ends that chain, and dropped when it is empty.
  */
 export class RenewedMap<Key, Value> {
   #map: Map<Key, Value> | null = null;

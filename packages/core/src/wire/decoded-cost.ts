@@ -21,7 +21,7 @@ export const HASH_TABLE_COST = 1200;
 export const LATER_KEY_COST = 176;
 /** Cost of each smaller index for which an integer key allocates room. */
 export const INDEX_COST = 15;
-/** Such room grows by half, plus this. */
+/** Room for indices grows by half, plus this. */
 export const INDEX_SLACK = 16;
 /** Integer keys with a larger gap are kept in a hash table. */
 export const MAX_INDEX_GAP = 1024;

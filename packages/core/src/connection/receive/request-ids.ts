@@ -1,8 +1,8 @@
 import type { IdentifiedRequest } from "../../rpc/incoming-request.ts";
 
-/** They double when there are more requests than chains. */
+/** The number of chains doubles when there are more requests. */
 const MIN_CHAINS = 16;
-/** More are given back when there are no requests. */
+/** If there are more chains, they are released when there are no requests. */
 const MAX_IDLE_CHAINS = 64;
 const WORD_BITS = 32;
 

@@ -39,7 +39,7 @@ export class LargeFrames {
   /** Number of incompletely sent frames, and their unsent bytes. */
   frames = 0;
   bytes = 0;
-  /** Those requested by the peer. */
+  /** The part of them that the peer requested. */
   answers = 0;
   answerBytes = 0;
   /** Sent bytes of frames whose memory is kept until the rest is sent. */
