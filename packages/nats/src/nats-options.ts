@@ -42,7 +42,10 @@ export interface NatsClusterOptions extends ClusterOptions {
   readonly credentials?: string | (() => string) | undefined;
   /** Seed of an NKey (`SU…`), or a function that returns it at each connect. */
   readonly nkeySeed?: string | (() => string) | undefined;
-  /** `true` or options to require TLS. Default: TLS if the NATS server offers it. */
+  /**
+   * `true` or options to require TLS. Default: TLS if the NATS server offers it; Node.js and Deno then check only names,
+   * so a server in `servers` by its address needs `true`.
+   */
   readonly tls?: boolean | NatsTlsOptions | undefined;
   /**
    * Prefix of all subjects, which must be unique to the cluster: nodes with the same prefix receive each other's
