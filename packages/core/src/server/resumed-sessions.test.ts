@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ProtocolConnection } from "../connection/protocol-connection.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
+import { trackKeepAlive } from "../test-support/kept-alive.ts";
 import { testClient, testServer } from "../test-support/peers.ts";
 
 const RECONNECT = { delayMs: 10, maxDelayMs: 10, jitter: false };
@@ -10,19 +11,7 @@ const BACK_MS = 100;
 describe("a session that is resumed", () => {
   test("doesn't keep the process of an unref'd server running", async () => {
     const runtime = fakeRuntime();
-    const keeping: boolean[] = [];
-    const pair = runtime.pair.bind(runtime);
-    runtime.pair = () => {
-      const streams = pair();
-      const index = keeping.push(true) - 1;
-      streams[1].ref = () => {
-        keeping[index] = true;
-      };
-      streams[1].unref = () => {
-        keeping[index] = false;
-      };
-      return streams;
-    };
+    const keeping = trackKeepAlive(runtime);
     const { server } = await testServer(runtime, { resume: true });
     server.unref();
     const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });

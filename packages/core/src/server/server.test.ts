@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ConduitError, ErrorCode } from "../errors.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
+import { trackKeepAlive } from "../test-support/kept-alive.ts";
 import { testClient, testServer, withClients } from "../test-support/peers.ts";
 import { rawClient, rawDial } from "../test-support/raw-memory.ts";
 import type { SlowConsumer } from "./broadcast.ts";
@@ -76,19 +77,7 @@ describe("a server that has descriptors for few connections", () => {
 describe("a process", () => {
   test("may end while clients of a server are connected, from unref() until ref()", async () => {
     const runtime = fakeRuntime();
-    const keeping: boolean[] = [];
-    const pair = runtime.pair.bind(runtime);
-    runtime.pair = () => {
-      const streams = pair();
-      const index = keeping.push(true) - 1;
-      streams[1].ref = () => {
-        keeping[index] = true;
-      };
-      streams[1].unref = () => {
-        keeping[index] = false;
-      };
-      return streams;
-    };
+    const keeping = trackKeepAlive(runtime);
     const { server, port } = await testServer(runtime);
     await rawClient(runtime, port);
     server.unref();
