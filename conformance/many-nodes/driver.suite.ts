@@ -268,6 +268,20 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test.skipIf(!capabilities.logs)(
+      "A log says what its newest message is, in the epoch of its reader",
+      staged(async (stage) => {
+        const [a, b] = [await openLog(stage, "a"), await openLog(stage, "b")];
+        const before = await b.newest(WAIT_MS);
+        expect(before.offset).toBe(0);
+        const place = await a.append("1", bytes("m1"), WAIT_MS);
+        expect(await b.newest(WAIT_MS)).toEqual(place);
+        expect(place).toEqual({ epoch: before.epoch, offset: 1 });
+        await stage.cluster.cut("b");
+        expect((await failureOf(b.newest(500))).code).toBe(ErrorCode.CLUSTER_UNAVAILABLE);
+      }),
+    );
+
+    test.skipIf(!capabilities.logs)(
       "A reader goes on without gaps and doubles after its link was lost, and appending fails meanwhile",
       staged(async (stage) => {
         const a = await openLog(stage, "a");

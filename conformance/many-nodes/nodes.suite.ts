@@ -453,5 +453,25 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
         expect(returning.recovered).toBe(true);
       }),
     );
+
+    test.skipIf(!capabilities.logs)(
+      "A client with a position beyond the end of a durable topic's log is told of the loss, and gets what follows",
+      staged(async (stage) => {
+        const [a, b] = await stage.three((server) => {
+          server.topic("orders", { publish: true, history: { messages: 1000, durable: true } });
+        });
+        const publisher = await stage.join(a);
+        const first = publisher.subscribe<string>("orders");
+        await first.ready;
+        await publisher.publish("orders", "old");
+        expect(await itemsOf(first, 1)).toEqual(["old"]);
+        const [epoch] = (first.position as string).split(":");
+        const returning = (await stage.join(b)).subscribe<string>("orders", { since: `${epoch}:5` });
+        await returning.ready;
+        expect(returning.recovered).toBe(false);
+        await publisher.publish("orders", "new");
+        expect(await itemsOf(returning, 1)).toEqual(["new"]);
+      }),
+    );
   });
 }

@@ -40,6 +40,7 @@ interface Start {
   readonly epoch: string;
   readonly offset: number;
   readonly token: unknown;
+  readonly lost: unknown;
 }
 
 async function subscribe(peer: RawPeer, params: Readonly<Record<string, unknown>>): Promise<Start> {
@@ -47,9 +48,10 @@ async function subscribe(peer: RawPeer, params: Readonly<Record<string, unknown>
   peer.call("$topic.subscribe", params, lastId);
   for (;;) {
     const { id, payload } = await frameOf(peer, START);
-    const { topic, epoch, offset, token } = payload ?? {};
+    const { topic, epoch, offset, token, lost } = payload ?? {};
     // The start of an earlier call may arrive after its answer.
-    if (topic === params["topic"]) return { number: id, topic, epoch: String(epoch), offset: Number(offset), token };
+    if (topic === params["topic"])
+      return { number: id, topic, epoch: String(epoch), offset: Number(offset), token, lost };
   }
 }
 
@@ -224,6 +226,24 @@ export const topicChecks: readonly Check<ServerUnderTest>[] = [
         assert.notEqual(epoch, since.slice(0, since.lastIndexOf(":")));
       }
       await isAlive(peer);
+    },
+  },
+  {
+    section: SECTION,
+    sentence:
+      "If the epoch is the same, but the topic ends before `since`, because it has lost messages, `TOPIC_START` has `lost` (bool) true: the client has missed an unknown number of messages, and forgets its position, so that it doesn't ignore new messages with offsets that it has had.",
+    async run(server) {
+      const peer = await login(server);
+      const topic = newTopic();
+      const { epoch, offset } = await subscribe(peer, { topic });
+      for (const [ahead, lost] of [
+        [0, undefined],
+        [1, true],
+        [1_000_000, true],
+      ] as const) {
+        const again = await subscribe(peer, { topic, since: `${epoch}:${offset + ahead}` });
+        assert.deepEqual([again.epoch, again.offset, again.lost], [epoch, offset, lost]);
+      }
     },
   },
   {

@@ -98,6 +98,11 @@ class NatsLog implements ClusterLog {
     void this.#readOn();
   }
 
+  async newest(timeoutMs: number): Promise<LogPlace> {
+    const { epoch, newest } = await this.stream.prepare(timeoutMs);
+    return { epoch, offset: newest };
+  }
+
   /** The link has reconnected. */
   restored(): void {
     if (this.#reader !== null) void this.#readOn();

@@ -165,6 +165,12 @@ export interface ClusterLog {
    * @param last how many of the stored messages to read; all of them if there are fewer
    */
   read(last: number, reader: LogReader): void;
+  /**
+   * Asks the engine for the place of the newest message. If the log is empty, it is the place that the reader's `starts`
+   * gets.
+   * @throws ConduitError CLUSTER_UNAVAILABLE if the engine doesn't answer within `timeoutMs`
+   */
+  newest(timeoutMs: number): Promise<LogPlace>;
   /** Stops reading. The log is kept. */
   close(): void;
 }

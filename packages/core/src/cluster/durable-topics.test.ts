@@ -1,12 +1,13 @@
 import { expect, test } from "vitest";
+import type { Subscription } from "../client/topics/subscription.ts";
 import { ErrorCode } from "../errors.ts";
 import type { Server } from "../server/server.ts";
 import { clusterScene, three } from "../test-support/cluster-scene.ts";
 import { fakeRuntime } from "../test-support/fake-runtime.ts";
-import { outcome, testServer } from "../test-support/peers.ts";
+import { outcome, testClient, testServer } from "../test-support/peers.ts";
 import { taken } from "../test-support/topic-scene.ts";
 import { TimerWheel } from "../util/timer-wheel.ts";
-import type { ClusterLink, ClusterLog } from "./driver.ts";
+import type { ClusterLink, ClusterLog, LogPlace, LogReader } from "./driver.ts";
 import { type DurableTopic, DurableTopics } from "./durable-topics.ts";
 
 const DURABLE = { publish: true, history: { messages: 100, durable: true } };
@@ -169,6 +170,45 @@ test("When the engine has lost its data, subscribers are notified of possibly mi
   expect(returning.recovered).toBe(false);
 });
 
+test("A subscriber whose position is beyond the end of a log with the same epoch is told of the loss, and misses nothing new", async () => {
+  const all = clusterScene();
+  const a = await all.node("a", {}, orders);
+  const client = await a.join();
+  const first = client.subscribe("orders");
+  await first.ready;
+  await client.publish("orders", 1);
+  await all.runtime.settle();
+  const [epoch] = (first.position as string).split(":");
+  // As after a restart of everything with older data.
+  const returning = (await a.join()).subscribe("orders", { since: `${epoch}:5` });
+  await returning.ready;
+  await client.publish("orders", 2);
+  await all.runtime.settle();
+  expect([await taken(returning), returning.recovered]).toEqual([[2], false]);
+  expect(returning.position).toBe(`${epoch}:2`);
+  expect([await taken(first), first.dropped]).toEqual([[1, 2], 0]);
+});
+
+test("Subscriptions of a reconnecting client to one topic are told separately whether their messages were lost", async () => {
+  const all = clusterScene();
+  const a = await all.node("a", {}, orders);
+  const publisher = await a.join();
+  const first = publisher.subscribe("orders");
+  await first.ready;
+  await publisher.publish("orders", 1);
+  await all.runtime.settle();
+  const [epoch] = (first.position as string).split(":");
+  const { client } = testClient(all.runtime, { port: a.port, reconnect: { jitter: false, delayMs: 100 } });
+  const connecting = client.connect();
+  const [complete, ahead] = [0, 5].map((offset) => client.subscribe("orders", { since: `${epoch}:${offset}` }));
+  await connecting;
+  await Promise.all([complete?.ready, ahead?.ready]);
+  await publisher.publish("orders", 2);
+  await all.runtime.settle();
+  expect([await taken(complete as Subscription), complete?.recovered]).toEqual([[1, 2], true]);
+  expect([(await taken(ahead as Subscription)).at(-1), ahead?.recovered]).toEqual([2, false]);
+});
+
 test("A client without permission to subscribe doesn't cause a log to be opened", async () => {
   const all = clusterScene();
   const a = await all.node("a", {}, (server) => {
@@ -236,7 +276,7 @@ test("A client whose newest message exceeds this node's maxMessageBytes can subs
 });
 
 /** Creates durable topics whose log has messages that never arrive. */
-function waiting(newest = 1) {
+function waiting(newest = 1, methods: Partial<ClusterLog> = {}) {
   const runtime = fakeRuntime();
   let reads = 0;
   const log: ClusterLog = {
@@ -245,7 +285,9 @@ function waiting(newest = 1) {
       reads += 1;
       reader.starts({ epoch: "e", offset: 0 }, newest);
     },
+    newest: () => Promise.reject(new Error("unused")),
     close: () => undefined,
+    ...methods,
   };
   const durable = new DurableTopics({
     wheel: new TimerWheel(runtime),
@@ -266,6 +308,78 @@ function waiting(newest = 1) {
   };
   return { runtime, durable, topic, reads: () => reads };
 }
+
+/** A log whose reader gets entries one by one, and which says what its newest message is. */
+async function readingScene() {
+  let reader: LogReader | undefined;
+  const asked: ((place: LogPlace) => void)[] = [];
+  const scene = waiting(0, {
+    read: (_last, given) => {
+      reader = given;
+      reader.starts({ epoch: "e", offset: 0 }, 0);
+    },
+    newest: () => new Promise((resolve) => asked.push(resolve)),
+  });
+  const { runtime, durable, topic } = scene;
+  await durable.open(topic);
+  const openAt = async (offset: number, epoch = "e") => {
+    const opened = outcome(durable.open(topic, { epoch, offset }));
+    await runtime.settle();
+    return opened;
+  };
+  return { ...scene, reader: reader as LogReader, asked, openAt };
+}
+
+test("Opening a topic at a position that this node hasn't read waits for it if the log has it", async () => {
+  const { runtime, reader, asked, openAt } = await readingScene();
+  const opened = await openAt(2);
+  asked[0]?.({ epoch: "e", offset: 3 });
+  for (const [offset, state] of [
+    [1, "pending"],
+    [2, "pending"],
+    [3, "resolved"],
+  ] as const) {
+    reader.entry(offset, new Uint8Array());
+    await runtime.settle();
+    expect(opened.state).toBe(state);
+  }
+  expect([(await openAt(3)).state, (await openAt(9, "other")).state, asked.length]).toEqual([
+    "resolved",
+    "resolved",
+    1,
+  ]);
+});
+
+test("Opening a topic at a position beyond the end of its log doesn't wait, and asks again for those that came later", async () => {
+  const { runtime, asked, openAt } = await readingScene();
+  const first = await openAt(2);
+  const others = [await openAt(3), await openAt(4)];
+  expect(asked.length).toBe(1);
+  asked[0]?.({ epoch: "e", offset: 0 });
+  await runtime.settle();
+  expect([first.state, others.map(({ state }) => state), asked.length]).toEqual([
+    "resolved",
+    ["pending", "pending"],
+    2,
+  ]);
+  asked[1]?.({ epoch: "e", offset: 0 });
+  await runtime.settle();
+  expect(others.map(({ state }) => state)).toEqual(["resolved", "resolved"]);
+});
+
+test.each([["before"], ["after"]])(
+  "Opening a topic at a position rejects if it is closed %s the log has answered",
+  async (when) => {
+    const { runtime, durable, topic, asked, openAt } = await readingScene();
+    const opened = await openAt(2);
+    if (when === "before") durable.close(topic);
+    asked[0]?.({ epoch: "e", offset: 2 });
+    await runtime.settle();
+    durable.close(topic);
+    await runtime.settle();
+    expect(opened.error?.code).toBe(ErrorCode.CLUSTER_UNAVAILABLE);
+  },
+);
 
 test("A topic that is closed and opened repeatedly is read five times immediately and then once per second", async () => {
   const { runtime, durable, topic, reads } = waiting(0);

@@ -46,9 +46,21 @@ interface Reading {
   /** Resolves when the reader has caught up. */
   ready: Promise<void>;
   log: ClusterLog | null;
+  /** The last place read; null before reading has started. */
+  place: LogPlace | null;
+  /** Resolves when the reader has caught up with what the log had when this began; null if nobody waits for that. */
+  catchingUp: Promise<void> | null;
+  readonly waits: Set<Wait>;
   isOver: boolean;
-  /** Rejects `ready` if it is pending. */
+  /** Rejects `ready` while it is pending because reading must not start yet. */
   fail: (reason: ConduitError) => void;
+}
+
+/** A promise that resolves when the message at `newest` has been read. */
+interface Wait {
+  newest: number;
+  readonly resolve: () => void;
+  readonly reject: (reason: ConduitError) => void;
 }
 
 /** Logs to keep open for publishing. */
@@ -88,10 +100,7 @@ export class DurableTopics {
   stop(reason: ConduitError | null): void {
     this.#left = reason;
     const readings = [...this.#readings.values()];
-    for (const reading of readings) {
-      reading.isOver = true;
-      reading.fail(unavailable(reading.topic.name, "the link has ended"));
-    }
+    for (const reading of readings) end(reading, "the link has ended");
     this.#readings.clear();
     this.#logs.clear();
     if (reason === null) return;
@@ -99,17 +108,48 @@ export class DurableTopics {
   }
 
   /**
-   * Starts reading the topic. Resolves when the reader has caught up.
+   * Starts reading the topic. Resolves when the reader has caught up, and has read the message at `since` unless the log
+   * has lost it.
+   * @param since a subscriber's position, which may come from a node that has read more
    * @throws ConduitError CLUSTER_UNAVAILABLE
    */
-  open(topic: DurableTopic): Promise<void> {
+  async open(topic: DurableTopic, since: LogPlace | null = null): Promise<void> {
+    const reading = this.#readingOf(topic);
+    await reading.ready;
+    if (!isBehind(reading, since)) return;
+    // One that is in progress may have begun before the message was stored.
+    await reading.catchingUp;
+    if (!isBehind(reading, since)) return;
+    reading.catchingUp ??= this.#catchUp(reading).finally(() => {
+      reading.catchingUp = null;
+    });
+    await reading.catchingUp;
+  }
+
+  #readingOf(topic: DurableTopic): Reading {
     const known = this.#readings.get(topic.name);
-    if (known?.topic === topic) return known.ready;
+    if (known?.topic === topic) return known;
     if (known !== undefined) this.close(known.topic);
-    const reading: Reading = { topic, ready: Promise.resolve(), log: null, isOver: false, fail: () => undefined };
+    const reading: Reading = {
+      topic,
+      ready: Promise.resolve(),
+      log: null,
+      place: null,
+      catchingUp: null,
+      waits: new Set(),
+      isOver: false,
+      fail: () => undefined,
+    };
     this.#readings.set(topic.name, reading);
     reading.ready = this.#begin(reading);
-    return reading.ready;
+    return reading;
+  }
+
+  async #catchUp(reading: Reading): Promise<void> {
+    const newest = await reading.log?.newest(this.#host.answerTimeoutMs);
+    if (reading.isOver) throw unavailable(reading.topic.name, "it was closed");
+    if (newest === undefined || !isBehind(reading, newest)) return;
+    await new Promise<void>((resolve, reject) => reading.waits.add({ newest: newest.offset, resolve, reject }));
   }
 
   async #begin(reading: Reading): Promise<void> {
@@ -159,22 +199,19 @@ export class DurableTopics {
   #readUntilNewest(reading: Reading, log: ClusterLog): Promise<void> {
     const { topic } = reading;
     return new Promise((resolve, reject) => {
-      reading.fail = reject;
-      let newest = Number.POSITIVE_INFINITY;
-      const reached = (offset: number): void => {
-        if (offset >= newest) resolve();
-      };
+      reading.waits.add({ newest: Number.POSITIVE_INFINITY, resolve, reject });
       log.read(topic.limits.messages, {
-        starts: (after, last) => {
+        starts: (after, newest) => {
           if (reading.isOver) return;
-          newest = last;
+          const isSame = after.epoch === reading.place?.epoch;
+          for (const wait of reading.waits) wait.newest = isSame ? Math.min(wait.newest, newest) : newest;
           topic.logStarts(after);
-          reached(after.offset);
+          reached(reading, after);
         },
         entry: (offset, payload) => {
-          if (reading.isOver) return;
+          if (reading.isOver || reading.place === null) return;
           this.#give(topic, offset, payload);
-          reached(offset);
+          reached(reading, { epoch: reading.place.epoch, offset });
         },
       });
     });
@@ -194,10 +231,9 @@ export class DurableTopics {
   close(topic: DurableTopic): void {
     const reading = this.#readings.get(topic.name);
     if (reading?.topic !== topic) return;
-    reading.isOver = true;
     this.#readings.delete(topic.name);
     reading.log?.close();
-    reading.fail(unavailable(topic.name, "it was closed"));
+    end(reading, "it was closed");
   }
 
   /**
@@ -238,6 +274,28 @@ export class DurableTopics {
     if (link.logs === null) throw unavailable(name, "the engine of the cluster has no logs");
     return link.logs.open(name, limits, this.#host.answerTimeoutMs);
   }
+}
+
+/** Whether the reader hasn't read this place of its epoch. */
+function isBehind({ place }: Reading, other: LogPlace | null): boolean {
+  return place !== null && other !== null && place.epoch === other.epoch && place.offset < other.offset;
+}
+
+function reached(reading: Reading, place: LogPlace): void {
+  reading.place = place;
+  for (const wait of reading.waits) {
+    if (place.offset < wait.newest) continue;
+    reading.waits.delete(wait);
+    wait.resolve();
+  }
+}
+
+function end(reading: Reading, why: string): void {
+  const reason = unavailable(reading.topic.name, why);
+  reading.isOver = true;
+  reading.fail(reason);
+  for (const { reject } of reading.waits) reject(reason);
+  reading.waits.clear();
 }
 
 function unavailable(name: string, why: string): ConduitError {

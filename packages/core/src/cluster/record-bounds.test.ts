@@ -114,6 +114,7 @@ function topicsOfANode() {
   const log = (name: string): ClusterLog => ({
     append: async () => ({ epoch: "e", offset: 1 }),
     read: () => undefined,
+    newest: async () => ({ epoch: "e", offset: 1 }),
     close: () => closed.push(name),
   });
   const host: ClusterTopicsHost = {

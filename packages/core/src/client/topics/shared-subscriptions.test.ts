@@ -119,6 +119,17 @@ describe("subscriptions of one client to one topic", () => {
     expect(await taken(first)).toEqual([1]);
   });
 
+  test("that are requested while authorize is running all start", async () => {
+    const decided = gate();
+    const { runtime, client, news, publish } = await scene({ authorize: () => decided.promise.then(() => true) });
+    const [first, second] = [client.subscribe("news"), client.subscribe("news")];
+    await runtime.settle();
+    decided.open();
+    await Promise.all([first.ready, second.ready]);
+    await publish(1, 1);
+    expect([news.size, await taken(first), await taken(second)]).toEqual([1, [1], [1]]);
+  });
+
   test("leave the server when the last is rejected after the first was closed", async () => {
     const decided = gate();
     let asked = 0;

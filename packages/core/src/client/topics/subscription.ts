@@ -257,11 +257,16 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
     return this.#received;
   }
 
-  /** @internal TOPIC_START has arrived for this subscription. */
-  _start(start: TopicStart): void {
+  /**
+   * @internal TOPIC_START has arrived for this subscription.
+   * @param isAnswer whether it answers a call with this subscription's position. The server doesn't know the position
+   *   otherwise, and a lower offset may mean that messages were lost
+   */
+  _start(start: TopicStart, isAnswer: boolean): void {
     const isReturn = this.#hasStarted && !this.#isLive;
     const isNew = this.#received === null;
-    const missed = this.#continueAt(start);
+    const isLost = isAnswer ? start.lost : start.offset < (this.#received?.offset ?? 0);
+    const missed = this.#continueAt(start, isLost);
     this.#recovered = !isNew && missed === 0;
     this.#hasStarted = true;
     this.#isLive = true;
@@ -278,7 +283,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
    *   one. Or the server reports missed messages, for example between nodes.
    */
   _started(start: TopicStart): void {
-    const missed = this.#continueAt(start);
+    const missed = this.#continueAt(start, false);
     if (missed !== 0) this.#notifyResumed(false, missed);
   }
 
@@ -288,9 +293,9 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   }
 
   /** Returns the number of skipped messages; null if unknown. */
-  #continueAt({ epoch, offset }: TopicStart): number | null {
+  #continueAt({ epoch, offset }: TopicStart, isLost: boolean): number | null {
     const before = this.#received;
-    const missed = before?.epoch === epoch ? Math.max(0, offset - before.offset) : null;
+    const missed = before?.epoch === epoch && !isLost ? Math.max(0, offset - before.offset) : null;
     this.#dropped += missed ?? 0;
     if (missed !== 0) this.#received = { epoch, offset };
     // Waiting messages come before this position.

@@ -149,6 +149,49 @@ describe("a subscription", () => {
     expect([await taken(subscription), subscription.recovered, subscription.dropped]).toEqual([[6, 9], false, 2]);
   });
 
+  test("whose server has lost messages that it received continues at the server's position", async () => {
+    const { runtime, client, peer, admit, start } = await rawScene();
+    const subscription = client.subscribe("news");
+    const resumptions: unknown[] = [];
+    subscription.onResume((resumption) => resumptions.push(resumption));
+    await start();
+    for (const offset of [1, 2, 3]) peer.send(TOPIC_DATA_FRAME, { offset, data: `old ${offset}` }, { id: 1 });
+    await runtime.settle();
+    expect(await taken(subscription)).toEqual(["old 1", "old 2", "old 3"]);
+    peer.reset();
+    await runtime.advance(150);
+    const next = await admit();
+    const { topic, token } = await asked(next);
+    next.send(TOPIC_START_FRAME, { topic, epoch: "e", offset: 1, presence: false, lost: true, token }, { id: 1 });
+    for (const offset of [2, 3]) next.send(TOPIC_DATA_FRAME, { offset, data: `new ${offset}` }, { id: 1 });
+    await runtime.settle();
+    expect([resumptions, await taken(subscription)]).toEqual([
+      [{ recovered: false, missed: null }],
+      ["new 2", "new 3"],
+    ]);
+    expect(subscription.position).toBe("e:3");
+  });
+
+  test("waits for the answer to its own call if another one starts its topic at an earlier position", async () => {
+    const { runtime, client, peer } = await rawScene();
+    const later = client.subscribe("news", { since: "e:10" });
+    const first = await asked(peer);
+    const limited = { code: ErrorCode.RATE_LIMITED, success: false, error: "slower", details: { retry_after: 2 } };
+    peer.send(Type.RPC_ERROR, limited, { id: first.id });
+    const earlier = client.subscribe("news", { since: "e:5" });
+    const second = await asked(peer);
+    const begin = (offset: number, token: unknown): void => {
+      peer.send(TOPIC_START_FRAME, { topic: "news", epoch: "e", offset, presence: false, token }, { id: 1 });
+    };
+    begin(5, second.token);
+    await runtime.settle();
+    expect([earlier.isLive, later.isLive]).toEqual([true, false]);
+    await runtime.advance(2100);
+    begin(10, (await asked(peer)).token);
+    await runtime.settle();
+    expect([later.isLive, later.recovered]).toEqual([true, true]);
+  });
+
   test("reports invalid data once per second and topic, with its number", async () => {
     const { runtime, client, peer, start } = await rawScene({ contract: { topics: { news: v.string() } } });
     const counts: unknown[] = [];
@@ -387,6 +430,25 @@ describe("a subscription started by the server", () => {
     next.send(TOPIC_DATA_FRAME, { offset: 1, data: "hello" }, { id: 1 });
     await runtime.settle();
     expect([subscription.isLive, await taken(subscription)]).toEqual([true, ["hello"]]);
+  });
+
+  test("that begins again before the position that it had may have missed messages", async () => {
+    const { runtime, client, peer, admit } = await rawScene();
+    const begun: Subscription[] = [];
+    client.onSubscribed((subscription) => begun.push(subscription));
+    const resumptions: unknown[] = [];
+    peer.send(TOPIC_START_FRAME, { ...news, offset: 5 }, { id: 1 });
+    peer.send(TOPIC_DATA_FRAME, { offset: 6, data: "old" }, { id: 1 });
+    await runtime.settle();
+    begun[0]?.onResume((resumption) => resumptions.push(resumption));
+    peer.reset();
+    await runtime.advance(150);
+    const next = await admit();
+    next.send(TOPIC_START_FRAME, { ...news, offset: 5 }, { id: 1 });
+    next.send(TOPIC_DATA_FRAME, { offset: 6, data: "new" }, { id: 1 });
+    await runtime.settle();
+    expect(await taken(begun[0] as Subscription)).toEqual(["old", "new"]);
+    expect(resumptions).toEqual([{ recovered: false, missed: null }]);
   });
 
   test("is dropped by a client without onSubscribed hooks", async () => {

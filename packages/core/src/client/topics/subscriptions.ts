@@ -212,7 +212,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     entry.number = number;
     this.#byNumber.set(number, entry);
     const starting = [...entry.subscriptions].filter(
-      (one) => ask?.subscriptions.has(one) === true || isIdle(entry, one),
+      (one) => ask?.subscriptions.has(one) === true || isStarted(entry, one, start),
     );
     if (ask !== undefined) {
       ask.hasStarted = true;
@@ -223,7 +223,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     for (const one of [...entry.subscriptions]) if (one.isLive && !starting.includes(one)) one._started(start);
     for (const one of starting) {
       this.#dropRetries(entry, one);
-      one._start(start);
+      one._start(start, ask?.subscriptions.has(one) === true);
       // In a cluster, the call is answered once messages from other nodes arrive as well.
       if (ask === undefined || ask.calling === null) one._ready();
     }
@@ -333,15 +333,15 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   // --- asking -------------------------------------------------------------------------------------------------------
 
-  /** Makes one call, from the earliest position, for all subscriptions with positions in the same epoch. */
+  /** Makes one call for all subscriptions with the same position. */
   #askForAll(entry: Entry, connection: Connection): void {
-    const byEpoch = new Map<string | null, AnySubscription[]>();
+    const byPosition = new Map<string | null, AnySubscription[]>();
     for (const one of entry.subscriptions) {
       if (one._isUnasked) continue;
-      const epoch = one._since?.epoch ?? null;
-      byEpoch.set(epoch, [...(byEpoch.get(epoch) ?? []), one]);
+      const position = one._since && formatPosition(one._since);
+      byPosition.set(position, [...(byPosition.get(position) ?? []), one]);
     }
-    for (const group of byEpoch.values()) this.#ask(entry, group, connection);
+    for (const group of byPosition.values()) this.#ask(entry, group, connection);
   }
 
   #ask(entry: Entry, subscriptions: readonly AnySubscription[], connection: Connection): void {
@@ -477,10 +477,15 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   }
 }
 
-/** Whether no call for this subscription is pending, so that any start of its topic also starts it. */
-function isIdle({ asks }: Entry, subscription: AnySubscription): boolean {
+/** Whether a start of its topic that isn't the answer to its own call also starts this subscription. */
+function isStarted({ asks }: Entry, subscription: AnySubscription, { epoch, offset }: TopicStart): boolean {
   if (subscription.isLive) return false;
-  return [...asks.values()].every(({ retry, subscriptions }) => retry !== null || !subscriptions.has(subscription));
+  const own = [...asks.values()].filter(({ subscriptions }) => subscriptions.has(subscription));
+  if (own.some(({ retry }) => retry === null)) return false;
+  const { _since } = subscription;
+  // Only the answer to its own call shows whether the messages up to its position still exist.
+  const isAhead = _since !== null && _since.epoch === epoch && _since.offset > offset;
+  return own.length === 0 || !isAhead;
 }
 
 /** The topic's subscribers, if one of its subscriptions has the list. */

@@ -121,6 +121,12 @@ class OpenLog implements ClusterLog {
     this.readLater();
   }
 
+  async newest(): Promise<LogPlace> {
+    if (!this.#user.isConnected()) throw unavailable(`Cannot read the log of '${this.#topic}'`);
+    const { epoch, newest } = this.#stored;
+    return { epoch, offset: newest };
+  }
+
   close(): void {
     this.#reader = null;
     this.#stored.readers.delete(this);

@@ -15,7 +15,7 @@ import { isMap } from "../../util/is-map.ts";
 import { ReservedMethod } from "../../wire/called-as.ts";
 import { MAX_TOPIC_CHARS } from "./topic-name.ts";
 
-/** `{topic: str, epoch: str, offset: int, presence: bool, token?: int}`. */
+/** `{topic: str, epoch: str, offset: int, presence: bool, lost?: bool, token?: int}`. */
 export const TOPIC_START_FRAME = 0x0130;
 /** `{offset?: int, data: any}`. */
 export const TOPIC_DATA_FRAME = 0x0131;
@@ -49,6 +49,8 @@ export interface TopicStart {
   readonly offset: number;
   /** Whether presence frames follow. */
   readonly presence: boolean;
+  /** Whether the topic ends before the call's `since`, because messages were lost. */
+  readonly lost: boolean;
   /** Token of the subscribing call; null if the server subscribed the client. */
   readonly token: number | null;
 }
@@ -135,11 +137,18 @@ function pass(connection: ExtensionHost, receiver: TopicReceiver, frame: Receive
 }
 
 function startIn(payload: Record<string, unknown>): TopicStart {
-  const { topic: name, epoch, offset, presence, token } = payload;
+  const { topic: name, epoch, offset, presence, lost, token } = payload;
   if (!isText(name, MAX_TOPIC_CHARS) || !isText(epoch, MAX_TOPIC_CHARS) || !isCount(offset)) {
     throw invalid("TOPIC_START", "topic and epoch must be strings, and offset an integer of at least 0");
   }
-  return { topic: name, epoch, offset, presence: presence === true, token: isCount(token) ? token : null };
+  return {
+    topic: name,
+    epoch,
+    offset,
+    presence: presence === true,
+    lost: lost === true,
+    token: isCount(token) ? token : null,
+  };
 }
 
 function presenceIn({ reset, joined, left }: Record<string, unknown>): PresenceFrame {

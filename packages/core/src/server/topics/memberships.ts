@@ -6,8 +6,8 @@ import type { TopicChannel } from "./topic-channel.ts";
 interface Own {
   /** Topics that it is subscribed to or has created. */
   readonly topics: Set<TopicChannel>;
-  /** Names for which `authorize` is running, with the token of the client's call. */
-  asked: Map<string, number> | null;
+  /** The pending calls for each name. */
+  asked: Map<string, Set<symbol>> | null;
 }
 
 /** The topics that each connection is subscribed to, and its pending subscriptions. */
@@ -49,27 +49,31 @@ export class Memberships {
   }
 
   /**
-   * Records that `authorize` is running for a connection.
-   * @param token of the client's call
+   * Records that a call is pending, because `authorize` is running or a log is being opened.
    * @returns a function to call when it has finished: ends the record, and returns whether the client still wants
    *   this subscription
    */
-  ask(member: Member, name: string, token: number): () => boolean {
+  ask(member: Member, name: string): () => boolean {
     const own = this.#ownOf(member);
     own.asked ??= new Map();
     const { asked } = own;
-    asked.set(name, token);
+    const calls = asked.get(name) ?? new Set();
+    const call = Symbol(name);
+    calls.add(call);
+    asked.set(name, calls);
     return () => {
-      const isWanted = asked.get(name) === token;
-      if (isWanted) asked.delete(name);
+      const isWanted = calls.delete(call);
+      if (calls.size === 0 && asked.get(name) === calls) asked.delete(name);
       this.#forgetIfEmpty(member);
       return isWanted;
     };
   }
 
-  /** The client has cancelled a pending subscription. */
+  /** The client has cancelled its pending calls. */
   withdraw(member: Member, name: string): void {
-    this.#members.get(member)?.asked?.delete(name);
+    const { asked } = this.#members.get(member) ?? {};
+    asked?.get(name)?.clear();
+    asked?.delete(name);
     this.#forgetIfEmpty(member);
   }
 

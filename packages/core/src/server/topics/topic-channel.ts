@@ -149,6 +149,7 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
         epoch: this.epoch,
         offset: next - 1,
         presence: this.rules.presence && watchesPresence,
+        ...(this.#hasLost(since) ? { lost: true } : {}),
         ...(token === null ? {} : { token }),
       };
       if (!member.sender.sendShared(this.#host.encode(TOPIC_START_FRAME, this.number, start), false)) {
@@ -387,6 +388,11 @@ export class TopicChannel implements ClusterTopic, DurableTopic, KeptMessages {
     // More would be skipped, and the new subscriber would count as slow.
     const retain = this.rules.slow === "latest" ? Math.min(1, this.rules.retain) : this.rules.retain;
     return Math.max(first, newest - retain);
+  }
+
+  /** Whether a subscriber has received messages that the topic no longer has, because its log was restored with older data. */
+  #hasLost(since: Position | null): boolean {
+    return since !== null && since.epoch === this.epoch && since.offset > this.#offset;
   }
 
   /** Adds the message just published to the log. */

@@ -5,7 +5,7 @@
 
 import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import { ConduitError, ErrorCode, isInstance, RpcError } from "../../errors.ts";
-import { formatPosition, parsePosition } from "../../extensions/topics/position.ts";
+import { formatPosition, type Position, parsePosition } from "../../extensions/topics/position.ts";
 import { MAX_PRESENCE_CHARS } from "../../extensions/topics/topic.ts";
 import { fitsPattern, isTopicName } from "../../extensions/topics/topic-name.ts";
 import { type AccessControl, missingRoles, verdictOf } from "../../rpc/access.ts";
@@ -215,7 +215,7 @@ export class TopicHub {
     const rules = this.rulesFor(name);
     const token = isCount(given) ? given : 0;
     const joining = { since: parsePosition(since), watchesPresence: presence !== false, token };
-    const joined = this.admit(name as string, rules, connection, token, (member, user) =>
+    const joined = this.admit(name as string, rules, connection, joining.since, (member, user) =>
       this.#join(member, name as string, rules, { ...joining, user }),
     );
     return this.#host.cluster === null ? joined : this.#whenReady(name as string, joined);
@@ -233,16 +233,16 @@ export class TopicHub {
     name: string,
     rules: TopicRules,
     connection: AnyConnection,
-    token: number,
+    since: Position | null,
     join: (member: Member, user: string | null) => void,
   ): null | Promise<null> {
     const member = this.#mustBeMember(connection, name);
     this.#host.access.mustHave(connection, rules.access, "subscribe", name);
     this.#mustHaveRoom(member, name);
     const verdict = rules.authorize === null ? true : rules.authorize(connection, name);
-    if (rules.isDurable) return this.#admitDurable(name, rules, member, token, verdict, join);
+    if (rules.isDurable) return this.#admitDurable(name, rules, member, since, verdict, join);
     if (isThenable(verdict)) {
-      return this.#admitLater(name, rules, member, token, verdict, join);
+      return this.#admitLater(name, rules, member, verdict, join);
     }
     join(member, userOf(verdict, name, member));
     return null;
@@ -253,7 +253,7 @@ export class TopicHub {
     name: string,
     rules: TopicRules,
     member: Member,
-    token: number,
+    since: Position | null,
     verdict: Awaitable<boolean | Admission>,
     join: (member: Member, user: string | null) => void,
   ): Promise<null> {
@@ -261,12 +261,12 @@ export class TopicHub {
     const opened = async (): Promise<boolean | Admission> => {
       const admission = await verdict;
       userOf(admission, name, member);
-      await this.#host.cluster?.durable.open(channel);
+      await this.#host.cluster?.durable.open(channel, since);
       return admission;
     };
     this.#held.set(channel, (this.#held.get(channel) ?? 0) + 1);
     try {
-      return await this.#admitLater(name, rules, member, token, opened(), join);
+      return await this.#admitLater(name, rules, member, opened(), join);
     } catch (error) {
       throw this.#asRpcError(error);
     } finally {
@@ -281,11 +281,10 @@ export class TopicHub {
     name: string,
     rules: TopicRules,
     member: Member,
-    token: number,
     verdict: PromiseLike<boolean | Admission>,
     join: (member: Member, user: string | null) => void,
   ): Promise<null> {
-    const isStillWanted = this.#memberships.ask(member, name, token);
+    const isStillWanted = this.#memberships.ask(member, name);
     let user: string | null;
     try {
       user = userOf(await verdict, name, member);
@@ -293,7 +292,7 @@ export class TopicHub {
       isStillWanted();
       throw error;
     }
-    // The client may have unsubscribed, or subscribed again, in the meantime.
+    // The client may have unsubscribed in the meantime.
     if (!isStillWanted()) {
       throw new RpcError(ErrorCode.CANCELLED, `The subscription to '${name}' was cancelled`);
     }
