@@ -138,7 +138,8 @@ export class ClientSessions<Peer> {
     const isStopping = reason.code === ErrorCode.SERVER_STOPPING && !reason.byPeer;
     const isForGood = !reason.reconnect || reason.code === ErrorCode.SESSION_EXPIRED;
     const mayAskAgain = !isForGood && (protocol.resumption?.stream.received ?? 0) === 0;
-    this.#host.stored?.ended(resuming, isStopping || this.#moved.has(protocol), mayAskAgain);
+    const isClosed = isStopping && reason.lost === undefined;
+    this.#host.stored?.ended(resuming, isStopping || this.#moved.has(protocol), mayAskAgain, isClosed);
   }
 }
 

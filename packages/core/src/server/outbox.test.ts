@@ -228,6 +228,22 @@ test("A server that stops leaves its stored messages to the next one", async () 
   expect(all.handled).toEqual([1]);
 });
 
+test("A server that stops reports stored messages of connected clients, whose sessions end, and removes them", async () => {
+  const all = await scene();
+  const { errors } = all;
+  all.hold();
+  await all.connection.send("n", 1, STORED);
+  await all.runtime.settle();
+  const stopped = all.stop();
+  await all.runtime.advance(200);
+  await stopped;
+  expect(errors.map(({ code }) => code)).toContain(ErrorCode.NOT_DELIVERED);
+  expect(await all.stored()).toEqual([]);
+  all.release();
+  await all.start();
+  expect([all.handled, all.client.isConnected]).toEqual([[1], true]);
+});
+
 test("Stored messages of a session that ends for good are reported, and removed", async () => {
   const all = await scene();
   const { connection, errors } = all;
@@ -315,7 +331,7 @@ test("Messages of a former process are reported and removed if the session ends 
   expect(all.handled).toEqual([]);
 });
 
-test("Messages of a former process stay in the store if the server stops while they are read", async () => {
+test("Messages of a former process stay in the store if the server stops while they are read and the client is away", async () => {
   const all = await scene();
   all.cut();
   await all.connection.send("n", 1, STORED);
@@ -323,11 +339,13 @@ test("Messages of a former process stay in the store if the server stops while t
   await all.restart(() => {
     reading = holdReads(all);
   });
+  all.cut();
+  await all.runtime.settle();
   const stopped = all.stop();
   reading.open();
   await all.runtime.advance(200);
   await stopped;
-  expect(await all.stored()).toHaveLength(1);
+  expect([all.handled, await all.stored()]).toEqual([[], [expect.any(String)]]);
   await all.start();
   expect(all.handled).toEqual([1]);
 });

@@ -169,19 +169,17 @@ export class StoredSessions {
    * The connection has ended.
    * @param isKept whether the client may request it from the next server
    * @param mayAskAgain whether the client may not have received its token, and may request the previous session again
+   * @param isClosed whether CLOSE was sent, after which the client requests it only if CLOSE didn't arrive
    */
-  ended(session: ConnectionSession, isKept: boolean, mayAskAgain = false): void {
+  ended(session: ConnectionSession, isKept: boolean, mayAskAgain = false, isClosed = false): void {
     const stored = this.#live.get(session);
     if (stored === undefined) return;
-    this.#ended(session, stored, isKept || (mayAskAgain && stored.hasFormerOutbox));
-  }
-
-  #ended(session: ConnectionSession, stored: StoredSession, isKept: boolean): void {
+    const mayAskForFormer = mayAskAgain && stored.hasFormerOutbox;
     this.#live.delete(session);
     if (this.#byKey.get(stored.key) === stored) this.#byKey.delete(stored.key);
     session.handledMore = () => undefined;
-    stored.outbox?.ended(isKept);
-    if (isKept) this.#save(stored);
+    stored.outbox?.ended(mayAskForFormer || (isKept && !isClosed));
+    if (isKept || mayAskForFormer) this.#save(stored);
     else this.#untilSettled(this.#forget(stored));
     if (this.#live.size > 0) return;
     this.#endRenewal?.();
