@@ -5,7 +5,7 @@
  */
 
 import type { AnySubscription, SubscribeOptions, SubscriptionOwner } from "../client/topics/subscription.ts";
-import { makeSubscription, type Subscriptions } from "../client/topics/subscriptions.ts";
+import { makeSubscription, notConnected, type Subscriptions } from "../client/topics/subscriptions.ts";
 import { ConduitError, ErrorCode } from "../errors.ts";
 
 /** A connection that can hold subscriptions of a pool. */
@@ -42,12 +42,7 @@ export class PoolSubscriptions implements SubscriptionOwner {
   subscribe(name: string, options: SubscribeOptions): AnySubscription {
     const subscription = makeSubscription(this, name, options);
     if (!this.#host.mayConnect()) {
-      subscription._end(
-        new ConduitError(
-          ErrorCode.CONNECTION_CLOSED,
-          `Cannot subscribe to '${name}': not connected; call connect() first`,
-        ),
-      );
+      subscription._end(notConnected(name));
       return subscription;
     }
     this.#homes.set(subscription, null);

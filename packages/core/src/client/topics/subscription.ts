@@ -248,7 +248,7 @@ export class Subscription<T = unknown> implements AsyncIterableIterator<T, undef
   }
 
   /** @internal Whether the server started it, so that the client doesn't restore it after a reconnect. */
-  get _isUnasked(): boolean {
+  get _isUnsolicited(): boolean {
     return this.#share !== null;
   }
 

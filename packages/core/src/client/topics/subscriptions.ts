@@ -21,19 +21,18 @@ import {
   type TopicStart,
   topic,
 } from "../../extensions/topics/topic.ts";
-import { isTopicName, MAX_TOPIC_CHARS } from "../../extensions/topics/topic-name.ts";
+import { checkTopicName } from "../../extensions/topics/topic-name.ts";
 import type { Validator } from "../../rpc/validation.ts";
 import { describeValue } from "../../text/describe-value.ts";
-import { isThenable } from "../../util/is-thenable.ts";
 import { KnownOptions } from "../../util/known-options.ts";
 import { retryAfterIn } from "../../util/retry-after.ts";
 import { CallbackTimer } from "../../util/time.ts";
 import type { TimerWheel } from "../../util/timer-wheel.ts";
 import { type AnySubscription, type SubscribeOptions, Subscription, type SubscriptionOwner } from "./subscription.ts";
-import { UnaskedShare } from "./unasked-share.ts";
+import { UnsolicitedShare } from "./unsolicited-share.ts";
 
 /** Maximum number of subscriptions started by the server on one connection. */
-const MAX_UNASKED = 10_000;
+const MAX_UNSOLICITED = 10_000;
 /** Minimum delay before a temporarily rejected subscription is requested again. */
 const MIN_RETRY_MS = 100;
 const MAX_RETRY_MS = 60_000;
@@ -95,10 +94,10 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   readonly #hooks = new HookList<[subscription: Subscription]>();
   #nextToken = 1;
   /** Number of subscriptions started by the server, including those of earlier connections. */
-  #unasked = 0;
+  #unsolicited = 0;
   /** Subscriptions started by the server whose asynchronous hooks are running. */
   readonly #hooked = new Set<AnySubscription>();
-  readonly #unaskedShare: UnaskedShare = new UnaskedShare(() => this.maxBytes);
+  readonly #unsolicitedShare: UnsolicitedShare = new UnsolicitedShare(() => this.maxBytes);
 
   constructor(host: SubscriptionsHost) {
     this.#host = host;
@@ -131,12 +130,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
     const name = subscription.topic;
     const connection = this.#host.connection();
     if (connection === null && !this.#host.mayConnect()) {
-      subscription._end(
-        new ConduitError(
-          ErrorCode.CONNECTION_CLOSED,
-          `Cannot subscribe to '${name}': not connected; call connect() first`,
-        ),
-      );
+      subscription._end(notConnected(name));
       return subscription;
     }
     const entry = this.#byName.get(name) ?? this.#open(name);
@@ -167,7 +161,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   /** Ends all subscriptions, because there will be no further connection. @param error null if the program closed the client */
   endAll(error: ConduitError | null): void {
-    this.#unasked = 0;
+    this.#unsolicited = 0;
     for (const entry of [...this.#byName.values()]) {
       this.#drop(entry);
       for (const subscription of entry.subscriptions) subscription._end(error);
@@ -198,10 +192,10 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
 
   topicStarted(number: number, start: TopicStart): void {
     let entry = this.#byName.get(start.topic);
-    const isBegun = start.token === null && entry === undefined;
-    if (isBegun) {
+    const isUnsolicited = start.token === null && entry === undefined;
+    if (isUnsolicited) {
       if (this.#hooks.isEmpty) return;
-      entry = this.#begin(start.topic);
+      entry = this.#startUnsolicited(start.topic);
     }
     if (entry === undefined) return;
     const ask = start.token === null ? undefined : entry.asks.get(start.token);
@@ -227,7 +221,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
       // In a cluster, the call is answered once messages from other nodes arrive as well.
       if (ask === undefined || ask.calling === null) one._ready();
     }
-    if (isBegun) for (const one of starting) this.#notifyBegun(one);
+    if (isUnsolicited) for (const one of starting) this.#notifySubscribed(one);
   }
 
   topicData(number: number, offset: number, data: unknown, bytes: number): void {
@@ -276,34 +270,34 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   }
 
   /** The server starts a subscription. */
-  #begin(name: string): Entry | undefined {
-    if (this.#unasked === MAX_UNASKED) this.#endUnaskedOfBefore();
+  #startUnsolicited(name: string): Entry | undefined {
+    if (this.#unsolicited === MAX_UNSOLICITED) this.#endEarlierUnsolicited();
     // Hooks of subscriptions that have already ended may still be running.
-    if (this.#unasked === MAX_UNASKED || this.#hooked.size >= 2 * MAX_UNASKED) {
-      const what = this.#unasked === MAX_UNASKED ? "go on" : "keep hooks of onSubscribed busy";
-      const message = `The server began more than ${MAX_UNASKED} subscriptions that were not asked for and ${what}`;
+    if (this.#unsolicited === MAX_UNSOLICITED || this.#hooked.size >= 2 * MAX_UNSOLICITED) {
+      const what = this.#unsolicited === MAX_UNSOLICITED ? "continue" : "keep hooks of onSubscribed running";
+      const message = `The server started more than ${MAX_UNSOLICITED} subscriptions that the client didn't request and that ${what}`;
       this.#host.connection()?.fail(new ConduitError(ErrorCode.FLOW_CONTROL_ERROR, message));
       return undefined;
     }
-    this.#unasked += 1;
+    this.#unsolicited += 1;
     const entry = this.#open(name);
-    entry.subscriptions.add(new Subscription(this, name, {}, null, this.#unaskedShare));
+    entry.subscriptions.add(new Subscription(this, name, {}, null, this.#unsolicitedShare));
     return entry;
   }
 
   /** Ends subscriptions started by the server on earlier connections and not on this one. */
-  #endUnaskedOfBefore(): void {
+  #endEarlierUnsolicited(): void {
     for (const entry of [...this.#byName.values()]) {
-      const left = [...entry.subscriptions].filter(({ _isUnasked, isLive }) => _isUnasked && !isLive);
+      const left = [...entry.subscriptions].filter(({ _isUnsolicited, isLive }) => _isUnsolicited && !isLive);
       if (left.length > 0) this.#endThese(entry, left, null);
     }
   }
 
-  #countEnded({ _isUnasked }: AnySubscription): void {
-    if (_isUnasked) this.#unasked -= 1;
+  #countEnded({ _isUnsolicited }: AnySubscription): void {
+    if (_isUnsolicited) this.#unsolicited -= 1;
   }
 
-  #notifyBegun(subscription: AnySubscription): void {
+  #notifySubscribed(subscription: AnySubscription): void {
     const running = this.#hooks.start((error) => this.#host.hookFailed("onSubscribed", error), subscription);
     if (running === null) return;
     this.#hooked.add(subscription);
@@ -314,10 +308,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   #check({ topic: name, validator }: Entry, data: unknown): unknown {
     if (validator === null) return data;
     try {
-      const value = validator.run(data, name);
-      if (!isThenable(value)) return value;
-      void Promise.resolve(value).catch(() => undefined);
-      throw asynchronousSchema(name);
+      return validator.runNow(data, name);
     } catch (error) {
       this.#host.reportInvalid(error, name);
       return INVALID;
@@ -337,7 +328,7 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   #askForAll(entry: Entry, connection: Connection): void {
     const byPosition = new Map<string | null, AnySubscription[]>();
     for (const one of entry.subscriptions) {
-      if (one._isUnasked) continue;
+      if (one._isUnsolicited) continue;
       const position = one._since && formatPosition(one._since);
       byPosition.set(position, [...(byPosition.get(position) ?? []), one]);
     }
@@ -477,6 +468,12 @@ export class Subscriptions implements TopicReceiver, SubscriptionOwner {
   }
 }
 
+/** The error of a subscription made while no connection is expected. */
+export function notConnected(name: string): ConduitError {
+  const message = `Cannot subscribe to '${name}': not connected; call connect() first`;
+  return new ConduitError(ErrorCode.CONNECTION_CLOSED, message);
+}
+
 /** Whether a start of its topic that isn't the answer to its own call also starts this subscription. */
 function isStarted({ asks }: Entry, subscription: AnySubscription, { epoch, offset }: TopicStart): boolean {
   if (subscription.isLive) return false;
@@ -527,10 +524,7 @@ export function makeSubscription(owner: SubscriptionOwner, name: string, options
 }
 
 function checkArguments(name: unknown, options: SubscribeOptions): void {
-  if (!isTopicName(name)) {
-    const message = `The name of a topic must be a string of 1 to ${MAX_TOPIC_CHARS} characters, got ${describeValue(name)}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-  }
+  checkTopicName(name);
   SUBSCRIBE.check(options, name);
   const { buffer, slow, since } = options;
   const fail = (rule: string, value: unknown): never => {
@@ -544,8 +538,4 @@ function checkArguments(name: unknown, options: SubscribeOptions): void {
   }
   const isPosition = (since ?? null) === null || parsePosition(since) !== null;
   if (!isPosition) fail("since must be the position of a subscription", since);
-}
-
-function asynchronousSchema(name: string): ConduitError {
-  return new ConduitError(ErrorCode.INVALID_CONFIG, `The schema of topic '${name}' must not be asynchronous`);
 }

@@ -3,12 +3,11 @@ import type { AgreedTopic } from "../../endpoint/contract-option.ts";
 import { OptionProblems } from "../../endpoint/option-problems.ts";
 import { flag, group, milliseconds, oneOf, optionPaths, wholeNumber } from "../../endpoint/option-rules.ts";
 import { ConduitError, ErrorCode } from "../../errors.ts";
-import { isTopicName, MAX_TOPIC_CHARS } from "../../extensions/topics/topic-name.ts";
+import { checkTopicName } from "../../extensions/topics/topic-name.ts";
 import { DEFAULT_TOPIC_AGE_MS, DEFAULT_TOPIC_BUFFER, DEFAULT_TOPIC_BYTES } from "../../limits.ts";
 import { type Access, accessOf, isRoleList } from "../../rpc/access.ts";
 import { isSchema, SCHEMA_RULE, type Schema } from "../../rpc/schema.ts";
 import { Validator } from "../../rpc/validation.ts";
-import { describeValue } from "../../text/describe-value.ts";
 import type { Awaitable } from "../../util/awaitable.ts";
 import type { AnyConnection } from "../connection.ts";
 
@@ -176,11 +175,8 @@ export function parseTopicOptions(
 
 /** @throws ConduitError INVALID_CONFIG */
 function checkName(name: unknown, isPattern: boolean): void {
-  const stars = typeof name === "string" ? name.split("*").length - 1 : 0;
-  if (!isTopicName(name)) {
-    const message = `The name of a topic must be a string of 1 to ${MAX_TOPIC_CHARS} characters, got ${describeValue(name)}`;
-    throw new ConduitError(ErrorCode.INVALID_CONFIG, message);
-  }
+  checkTopicName(name);
+  const stars = name.split("*").length - 1;
   if (isPattern && stars !== 1) {
     throw new ConduitError(ErrorCode.INVALID_CONFIG, `The pattern '${name}' must contain one '*', as in 'room:*'`);
   }

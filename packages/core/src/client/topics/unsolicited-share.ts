@@ -8,7 +8,7 @@ const SUBSCRIPTION_BYTES = 2048;
  * Limits the memory of subscriptions started by the server. Because the server decides their number, together they
  * may use as much memory as one requested by the program.
  */
-export class UnaskedShare implements SubscriptionShare {
+export class UnsolicitedShare implements SubscriptionShare {
   readonly #maxBytes: () => number;
   #bytes = 0;
   #members = 0;
