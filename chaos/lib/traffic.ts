@@ -36,8 +36,8 @@ const FAULTY_ID = 7;
 /** Short, so that messages are resent while their session has no stream. */
 const ACK_TIMEOUT_MS = 2000;
 const ACK = { timeoutMs: ACK_TIMEOUT_MS, delayMs: 50, attempts: 10_000 };
-/** For runs with kills; after the last attempt, a server looks for another connection. */
-const KILLED_ACK = { timeoutMs: 5000, delayMs: 20, attempts: 3 };
+/** For runs with kills; after the last attempt, a server looks for another connection. Long, because large messages queue up. */
+const KILLED_ACK = { timeoutMs: 30_000, delayMs: 20, attempts: 3 };
 const AGAIN_MS = 20;
 /** Interval of ids that are resent after their acknowledgement. */
 const AGAIN_EVERY = 5;
