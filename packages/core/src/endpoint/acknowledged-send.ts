@@ -5,7 +5,7 @@
  * failed. It has kept the message anyway, so the receiver needs no memory for that.
  */
 
-import type { Overdue } from "../connection/outgoing-calls.ts";
+import { checkSignal, checkTimeout, type Overdue } from "../connection/outgoing-calls.ts";
 import type { RuntimeContext } from "../context/runtime-context.ts";
 import {
   asConduitError,
@@ -190,13 +190,16 @@ export function ackOptions(type: string, ack: unknown): AckOptions {
   mustBe(typeof ack === "object" && ack !== null, "ack", "true or an object of options", ack);
   const options = ack as AckOptions;
   ACK.check(options, type);
-  const { attempts, delayMs, deliveries, once, stored } = options;
+  const { attempts, delayMs, deliveries, once, signal, stored, timeoutMs } = options;
   mustBe(isCount(attempts, 1), "ack.attempts", "an integer of 1 or more", attempts);
   mustBe(isCount(delayMs), "ack.delayMs", "an integer of 0 or more", delayMs);
   const isCountOfDeliveries = isCount(deliveries, 1) && deliveries <= MAX_DELIVERIES;
   mustBe(isCountOfDeliveries, "ack.deliveries", `an integer from 1 to ${MAX_DELIVERIES}`, deliveries);
   mustBe(typeof stored === "boolean", "ack.stored", "a boolean", stored);
   mustBe(isOnceKey(once), "ack.once", ONCE_KEY_RULE, once);
+  // Checked here as well, because a stored message isn't sent before its sender has been answered.
+  checkTimeout(type, timeoutMs ?? 0);
+  checkSignal(type, signal);
   return options;
 }
 

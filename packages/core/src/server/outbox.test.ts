@@ -631,3 +631,13 @@ test("A stored message has the data of the time at which it was sent: later chan
   await runtime.settle();
   expect(handled).toEqual([{ n: 1 }]);
 });
+
+test.each([{ timeoutMs: -1 }, { signal: {} as AbortSignal }])(
+  "It rejects if an option is invalid, before anything is stored: %j",
+  async (option) => {
+    const { connection, stored } = await scene();
+    const sent = connection.send("n", 1, { ack: { stored: true, ...option } });
+    await expect(sent).rejects.toMatchObject({ code: ErrorCode.INVALID_CONFIG });
+    expect(await stored()).toEqual([]);
+  },
+);
