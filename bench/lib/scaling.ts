@@ -7,7 +7,7 @@ import { formatNumber, formatTable } from "./format.ts";
 /** Measured by `bench/nodes.ts` (and memory by `bench/run.ts`); docs/scaling.md has the runs. Microseconds of CPU time, bytes. */
 export const COSTS = {
   /** A delivery with its own write: 1,000 subscribers, one message per turn. */
-  deliveryUs: 7.41,
+  deliveryUs: 8.98,
   /** A node publishes to others: 100 messages per turn. */
   sendUs: 5.68,
   /** A node receives from others: 100 messages per turn, including one delivery for each. */
