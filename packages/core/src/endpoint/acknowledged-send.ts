@@ -214,11 +214,10 @@ export async function sendAcknowledged(
   data: unknown,
   options: AckOptions & Pick<CallSettings, "meta" | "isTaken">,
 ): Promise<void> {
-  const { once: key = crypto.randomUUID(), signal, isTaken = false } = options;
+  const { once: key = crypto.randomUUID(), signal } = options;
   const calls = sender.messageAttempts();
   if (signal?.aborted === true) throw cancelledError(type, signal.reason);
   const message = new OnceMessage(sender.context, key, type, data);
-  if (isTaken) return attemptMessage(sender, calls, message, type, options);
   const { length } = message.params.bytes;
   sender.countUnanswered(length);
   try {

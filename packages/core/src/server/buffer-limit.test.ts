@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { ErrorCode } from "../errors.ts";
 import { CHUNK_ACK_FRAME } from "../extensions/chunk.ts";
 import { StreamFrame } from "../extensions/streams/stream-frames.ts";
+import { memoryStore } from "../store/memory-store.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
 import { outcome, testClient, testServer } from "../test-support/peers.ts";
@@ -117,6 +118,21 @@ describe("maxBufferedBytes", () => {
     }
     expect(results[2]).toEqual([[1, 1, 1, 0, 0, 0], []]);
     expect(left).toEqual([ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT, ErrorCode.BUFFER_LIMIT]);
+  });
+
+  test("bounds stored messages that are received and never answered", async () => {
+    const { runtime, server, left } = await bench(0, () => undefined, { resume: { store: memoryStore() } });
+    for (let count = 0; count < 6; count += 1) {
+      const { client } = testClient(runtime, { resume: true, maxMessageBytes: MIB });
+      client.on("note", () => new Promise(() => undefined));
+      await client.connect();
+    }
+    for (const connection of server.connections) {
+      await connection.send("note", LARGE, { ack: { stored: true } });
+      // Its client acknowledges what it has received, so the session keeps nothing.
+      await runtime.advance(2000);
+    }
+    expect(left).toContain(ErrorCode.BUFFER_LIMIT);
   });
 
   test("counts a message with ack no longer once it is answered", async () => {
