@@ -21,6 +21,7 @@ async function scene({ resume, seed, ...queues }: Options) {
   const runtime = fakeRuntime();
   const handled: number[] = [];
   const sent: Outcome<unknown>[] = [];
+  const blocking: Outcome<unknown>[] = [];
   const gates: Gate[] = [];
   const options = { handlerConcurrency: 1, resume: resume ? { windowMs: 60_000 } : false, ...queues };
   await testServer(runtime, options, (made) => {
@@ -41,7 +42,7 @@ async function scene({ resume, seed, ...queues }: Options) {
       const ack = { timeoutMs, delayMs: 200, attempts: 10_000 };
       sent.push(outcome(client.send("order", sent.length, { ack })));
     },
-    block: () => void outcome(client.call("block", {}, { timeoutMs: 0 })),
+    block: () => void blocking.push(outcome(client.call("block", {}, { timeoutMs: 0 }))),
     unblock: () => gates.shift()?.open(),
     cut: () => runtime.pairs.at(-1)?.dialled.destroy(null),
     settle: () => runtime.settle(),
@@ -49,7 +50,7 @@ async function scene({ resume, seed, ...queues }: Options) {
     advanceLong: () => runtime.advance(400),
   };
   const end = async (): Promise<void> => {
-    const arePending = (): boolean => sent.some(({ state }) => state === "pending");
+    const arePending = (): boolean => [...sent, ...blocking].some(({ state }) => state === "pending");
     // Blocking calls wait for each other.
     for (let round = 0; round < 50 && (arePending() || gates.length > 0); round += 1) {
       for (const { open } of gates.splice(0)) open();
