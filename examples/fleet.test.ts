@@ -1,13 +1,19 @@
-import { readFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
 import { COLUMNS, ROWS, TITLE } from "../scripts/lib/fleet-screen.ts";
 import { Screen } from "../scripts/lib/terminal-svg.ts";
+import { DeviceLog } from "./fleet/device-log.ts";
 import { draw, type Picture } from "./fleet/picture.ts";
+import { EXAMPLES } from "./lib/port.ts";
 import type { Program } from "./lib/program.ts";
 import type { RuntimeName } from "./lib/runtimes.ts";
-import { startProgram } from "./lib/test-support.ts";
+import { startProgram, startServer } from "./lib/test-support.ts";
 
 const MIB = 2 ** 20;
 const DEVICES = ["pump-1", "pump-2", "pump-3"];
@@ -136,6 +142,91 @@ describe.each(MIXES)(
   },
 );
 
+describe("the programs of the fleet, started one by one", { timeout: 60_000 }, () => {
+  async function parts(): Promise<{ device: (...names: string[]) => Program; dashboard: Program }> {
+    const folder = (): string => {
+      const path = mkdtempSync(join(tmpdir(), "fleet-test-"));
+      onTestFinished(() => rmSync(path, { recursive: true }));
+      return path;
+    };
+    const { env: address } = await startServer("fleet/server.ts", { env: { FILES: folder() } });
+    const env = { ...address, FILES: folder(), INTERVAL_MS: "50" };
+    return {
+      device: (...args) => startProgram("fleet/device.ts", { args, env }),
+      dashboard: startProgram("fleet/dashboard.ts", { env }),
+    };
+  }
+
+  test("a device whose program starts again is shown from its first sample and log line", async () => {
+    const { device, dashboard } = await parts();
+    const first = device("pump-1");
+    await dashboard.line(/^pump-1 sample 20: /);
+    await first.kill();
+    await dashboard.line(/^pump-1 left$/);
+    device("pump-1");
+    await dashboard.line(/^pump-1 sample [1-9]: /, 10);
+    await dashboard.line(/^pump-1 log 1: connected to the fleet server on node$/, 2);
+  });
+
+  test("a device whose former connection is stuck gets commands over its new one", async () => {
+    const { device, dashboard } = await parts();
+    const stuck = device("pump-1");
+    await dashboard.line(/^pump-1 log 1: /);
+    process.kill(stuck.pid as number, "SIGSTOP");
+    device("pump-1");
+    await dashboard.line(/^pump-1 log 1: /, 2);
+    dashboard.type("record pump-1 1");
+    await dashboard.line(/^pump-1-1\.bin of pump-1 is here and verified: 1048576 bytes, in one go$/);
+    dashboard.type("limit 3");
+    await dashboard.line(/^1 device uploads at most 3 MiB\/s$/);
+  });
+
+  test("uploads of one device at the same time are all shown", async () => {
+    const { device, dashboard } = await parts();
+    device("pump-1");
+    await dashboard.line(/^pump-1 joined$/);
+    dashboard.type("limit 0.1");
+    dashboard.type("record pump-1 1");
+    dashboard.type("record pump-1 1");
+    await dashboard.line(/^pump-1-2\.bin: /);
+    expect(dashboard.output).toMatch(/\npump-1 sample .*\npump-1-1\.bin: .*\npump-1-2\.bin: /);
+  });
+
+  test.runIf(process.platform === "linux")("a dashboard that can't log in leaves the terminal as it was", async () => {
+    const { env } = await startServer("fleet/server.ts");
+    const command = `${process.execPath} ${join(EXAMPLES, "fleet/dashboard.ts")}`;
+    const terminal = spawn("script", ["--quiet", "--command", command, "/dev/null"], {
+      env: { ...process.env, ...env, PASSWORD: "wrong" },
+    });
+    const output = await text(terminal.stdout);
+    expect(output).toContain("AUTH_FAILED");
+    expect(output).not.toContain("\u001b[?1049h");
+  });
+
+  test("a device's log has any number of readers, and begins anew for a reader of an earlier run", async () => {
+    const warnings: Error[] = [];
+    const warned = (warning: Error): number => warnings.push(warning);
+    process.on("warning", warned);
+    onTestFinished(() => void process.off("warning", warned));
+    const log = new DeviceLog(2);
+    log.add("first");
+    const stopping = new AbortController();
+    const places = [null, { run: 1, number: 5 }, { run: 2, number: 1 }, ...Array.from({ length: 10 }, () => null)];
+    const readers = places.map((after) => log.lines(after, stopping.signal));
+    const lines = readers.map((reader) => reader.next());
+    log.add("second");
+    const read = await Promise.all(lines.map(async (line) => (await line).value?.text));
+    expect(read.slice(0, 4)).toEqual(["first", "first", "second", "first"]);
+    const more = readers.slice(3).map((reader) => reader.next());
+    await Promise.all(more);
+    const waiting = readers.slice(3).map((reader) => reader.next());
+    await new Promise((resolve) => setImmediate(resolve));
+    stopping.abort();
+    expect((await Promise.allSettled(waiting)).map(({ status }) => status)).toEqual(Array(10).fill("rejected"));
+    expect(warnings).toEqual([]);
+  });
+});
+
 describe("the picture of the fleet in the README", () => {
   const svg = readFileSync(fileURLToPath(new URL("../docs/fleet.svg", import.meta.url)), "utf8");
   const texts = (source: string): string[] =>
@@ -144,23 +235,24 @@ describe("the picture of the fleet in the README", () => {
   test("is a screen as the dashboard draws it now; run pnpm fleet-picture if it isn't", async () => {
     const at = new Date(0);
     const upload = { file: "pump-1-1.bin", bytes: 20e6, resumedFrom: 8e6, total: 24 * MIB, bytesPerSecond: 2e6 };
-    const sample = { number: 70, celsius: 61.6, bar: 3.25, runtime: "bun" };
+    const sample = { run: 0, number: 70, celsius: 61.6, bar: 3.25, runtime: "bun" };
     const picture: Picture = {
       server: "fleet server on node",
       isConnected: true,
       latencyMs: null,
       dashboards: 1,
       devices: new Map(
-        DEVICES.map((name) => {
-          const own = { ...sample, upload: name === "pump-1" ? upload : null };
+        DEVICES.toReversed().map((name) => {
+          const own = { ...sample, uploads: name === "pump-1" ? [upload] : [] };
           return [name, { name, isConnected: true, sample: own, missing: 0, celsius: [60, 61, 62] }];
         }),
       ),
-      log: [{ device: "pump-1", line: { number: 1, at, text: "connected to the fleet server on node" } }],
+      log: [{ device: "pump-1", line: { run: 0, number: 1, at, text: "connected to the fleet server on node" } }],
       events: [{ at, text: "connected to the fleet server on node", tone: "good" }],
     };
     const screen = new Screen(COLUMNS, ROWS);
     await screen.write(draw(picture, COLUMNS, ROWS));
+    expect(screen.lines.flatMap((line) => line.match(/^● (pump-\d)/)?.[1] ?? [])).toEqual(DEVICES);
     const fresh = screen.svg(TITLE);
     // Compare the frame and all texts that don't depend on timing.
     const frame = (source: string): string[] => source.split("\n").slice(0, 5);

@@ -14,25 +14,34 @@ export const Upload = v.object({
 });
 export type Upload = v.InferOutput<typeof Upload>;
 
+/** The place of a sample or log line. Readers detect missing ones by it, and continue after it. */
+const Place = v.object({
+  /** When the device's program started. */
+  run: v.number(),
+  /** Counts up from 1 in each run. */
+  number: v.number(),
+});
+export type Place = v.InferOutput<typeof Place>;
+
 /** A measurement, sent several times per second. */
 export const Sample = v.object({
-  /** Counts up from 1, so that readers can detect missing samples. */
-  number: v.number(),
+  ...Place.entries,
   celsius: v.number(),
   bar: v.number(),
   runtime: v.string(),
-  upload: v.nullable(Upload),
+  uploads: v.array(Upload),
 });
 export type Sample = v.InferOutput<typeof Sample>;
 
 /** A line in a device's log. */
-export const LogLine = v.object({ number: v.number(), at: v.date(), text: v.string() });
+export const LogLine = v.object({ ...Place.entries, at: v.date(), text: v.string() });
 export type LogLine = v.InferOutput<typeof LogLine>;
 
 const device = v.string();
 const Recording = v.object({ mebibytes: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(1024)) });
 const Limit = v.object({ mebibytesPerSecond: v.pipe(v.number(), v.minValue(0.01)) });
-const From = v.object({ from: v.number() });
+/** The last line that the reader has; null if it has none. */
+const After = v.object({ after: v.nullable(Place) });
 
 const definition = {
   server: {
@@ -46,8 +55,8 @@ const definition = {
       kill: {},
     },
     streams: {
-      /** A device's log, starting at the given line; continues with new lines as they are added. */
-      log: { params: v.object({ device, ...From.entries }), output: LogLine },
+      /** A device's log after the given line; continues with new lines as they are added. */
+      log: { params: v.object({ device, ...After.entries }), output: LogLine },
     },
     /** Recordings that devices upload. */
     files: { recordings: { roles: ["device"] } },
@@ -56,7 +65,7 @@ const definition = {
     // Methods that the server calls on devices. It calls none on dashboards.
     device: {
       methods: { record: { params: Recording, result: v.string() }, limit: { params: Limit } },
-      streams: { log: { params: From, output: LogLine } },
+      streams: { log: { params: After, output: LogLine } },
     },
   },
   topics: {

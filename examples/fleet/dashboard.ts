@@ -10,7 +10,7 @@
  */
 
 import { createInterface } from "node:readline";
-import { fleet } from "./contract.ts";
+import { fleet, type Place } from "./contract.ts";
 import { Client, ConduitError } from "./netconduit.ts";
 import { type DeviceView, draw, HEAT_WIDTH, type Picture, type Tone } from "./picture.ts";
 
@@ -88,8 +88,8 @@ async function readTelemetry(device: DeviceView): Promise<void> {
   const telemetry = client.subscribe(`telemetry:${device.name}`);
   telemetry.onResume(({ recovered, missed }) => showResume(`telemetry of ${device.name}`, recovered, missed));
   for await (const sample of telemetry) {
-    const { number, celsius, upload } = sample;
-    const last = device.sample?.number ?? number - 1;
+    const { run, number, celsius, uploads } = sample;
+    const last = device.sample?.run === run ? device.sample.number : number - 1;
     // After a restart, the server may repeat samples: skip known ones.
     if (number <= last) continue;
     device.missing += number - last - 1;
@@ -97,8 +97,9 @@ async function readTelemetry(device: DeviceView): Promise<void> {
     device.celsius.push(celsius);
     device.celsius.splice(0, device.celsius.length - HEAT_WIDTH);
     show(`${device.name} sample ${number}: ${celsius.toFixed(1)} °C`);
-    if (upload !== null)
-      show(`${upload.file}: ${upload.bytes} of ${upload.total} bytes, from ${upload.resumedFrom} on`);
+    for (const { file, bytes, total, resumedFrom } of uploads) {
+      show(`${file}: ${bytes} of ${total} bytes, from ${resumedFrom} on`);
+    }
   }
 }
 
@@ -108,13 +109,16 @@ function showResume(what: string, recovered: boolean, missed: number | null): vo
   else addEvent(`${what}: back, not recovered: ${missed} missed`);
 }
 
-const nextLines = new Map<string, number>();
+/** The last line of each device's log. */
+const lastLines = new Map<string, Place>();
 
 /** The stream ends with the device's connection. The next call continues after the last line received. */
 async function readLog(device: string): Promise<void> {
-  const from = nextLines.get(device) ?? 1;
-  for await (const line of client.stream("log", { device, from })) {
-    nextLines.set(device, line.number + 1);
+  for await (const line of client.stream("log", { device, after: lastLines.get(device) ?? null })) {
+    const last = lastLines.get(device);
+    // The stream over the device's previous connection may still be open.
+    if (last?.run === line.run && line.number <= last.number) continue;
+    lastLines.set(device, line);
     picture.log.push({ device, line });
     picture.log.splice(0, picture.log.length - 100);
     show(`${device} log ${line.number}: ${line.text}`);
@@ -142,7 +146,8 @@ async function execute(command: string): Promise<void> {
     case "limit": {
       const mebibytesPerSecond = Number(first);
       const devices = await client.call("limit", { mebibytesPerSecond });
-      return addEvent(`${devices} devices upload at most ${mebibytesPerSecond} MiB/s each`);
+      const who = devices === 1 ? "1 device uploads" : `${devices} devices upload`;
+      return addEvent(`${who} at most ${mebibytesPerSecond} MiB/s${devices === 1 ? "" : " each"}`);
     }
     case "cut":
     case "kill":
@@ -173,9 +178,7 @@ function readCommands(): void {
 }
 
 async function quit(): Promise<void> {
-  clearInterval(ticking);
   await client.disconnect();
-  if (stdout.isTTY) stdout.write("\u001b[?25h\u001b[?1049l");
   process.exit();
 }
 
@@ -202,9 +205,13 @@ function tick(): void {
   stdout.write(draw(picture, stdout.columns, stdout.rows));
 }
 
-if (stdout.isTTY) stdout.write("\u001b[?1049h\u001b[?25l\u001b[2J");
-const ticking = setInterval(tick, 100);
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => void quit());
 await client.connect();
+if (stdout.isTTY) {
+  // Switches to the alternate screen, and back at the end, also after a failure.
+  stdout.write("\u001b[?1049h\u001b[?25l\u001b[2J");
+  process.once("exit", () => stdout.write("\u001b[?25h\u001b[?1049l"));
+  setInterval(tick, 100);
+}
 readCommands();
 runInBackground(watchFleet());

@@ -1,21 +1,32 @@
 import { EventEmitter, once } from "node:events";
-import type { LogLine } from "./contract.ts";
+import type { LogLine, Place } from "./contract.ts";
 
-/** A device's log, in memory. Lines are numbered from 1. */
+/** A device's log, in memory. */
 export class DeviceLog {
+  readonly #run: number;
   readonly #lines: LogLine[] = [];
   readonly #events = new EventEmitter();
 
+  constructor(run: number) {
+    this.#run = run;
+    // Each reader listens.
+    this.#events.setMaxListeners(0);
+  }
+
   add(text: string): void {
-    this.#lines.push({ number: this.#lines.length + 1, at: new Date(), text });
+    this.#lines.push({ run: this.#run, number: this.#lines.length + 1, at: new Date(), text });
     this.#events.emit("line");
   }
 
-  /** Yields the lines starting at a number, then new lines as they are added, until the signal is aborted. */
-  async *lines(from: number, signal: AbortSignal): AsyncGenerator<LogLine, undefined> {
-    for (let number = from; ; number += 1) {
-      while (number > this.#lines.length) await once(this.#events, "line", { signal });
-      yield this.#lines[number - 1] as LogLine;
+  /** Yields the lines after a place, then new lines as they are added, until the signal is aborted. */
+  async *lines(after: Place | null, signal: AbortSignal): AsyncGenerator<LogLine, undefined> {
+    let read = after?.run === this.#run ? after.number : 0;
+    for (;;) {
+      for (const line of this.#lines.slice(read)) {
+        yield line;
+        read = line.number;
+      }
+      if (read >= this.#lines.length) await once(this.#events, "line", { signal });
     }
   }
 }

@@ -17,12 +17,14 @@ import { Client, forClient, runtime } from "./netconduit.ts";
 const { HOST = "127.0.0.1", PORT = "7450", DEVICE_PASSWORD = "secret456" } = process.env;
 const { FILES = ".", INTERVAL_MS = "250" } = process.env;
 const MEBIBYTE = 2 ** 20;
+const run = Date.now();
 
 async function runDevice(name: string, seed: number): Promise<void> {
-  const log = new DeviceLog();
+  const log = new DeviceLog(run);
+  /** By file. */
+  const uploads = new Map<string, Upload>();
   let samples = 0;
   let recordings = 0;
-  let upload: Upload | null = null;
   let mebibytesPerSecond = 2;
 
   const client = new Client({
@@ -60,27 +62,31 @@ async function runDevice(name: string, seed: number): Promise<void> {
       ({ mebibytesPerSecond } = limit);
       log.add(`uploads are limited to ${mebibytesPerSecond} MiB/s`);
     },
-    log: ({ from }, { signal }) => log.lines(from, signal),
+    log: ({ after }, { signal }) => log.lines(after, signal),
   });
 
   /** Uploads a file. The upload continues automatically after a lost connection. */
   async function send(file: string): Promise<void> {
-    const sent = await client.files("recordings").upload(join(FILES, file), {
-      resume: true,
-      maxBytesPerSecond: () => mebibytesPerSecond * MEBIBYTE,
-      onProgress({ phase, bytes, resumedFrom, total, bytesPerSecond }) {
-        upload = { file, bytes, resumedFrom, total: total ?? bytes, bytesPerSecond };
-        if (phase === "waiting") log.add(`the upload of ${file} broke off`);
-      },
-    });
-    upload = null;
-    log.add(`uploaded ${file}, from byte ${sent.resumedFrom} on`);
+    try {
+      const sent = await client.files("recordings").upload(join(FILES, file), {
+        resume: true,
+        maxBytesPerSecond: () => mebibytesPerSecond * MEBIBYTE,
+        onProgress({ phase, bytes, resumedFrom, total, bytesPerSecond }) {
+          uploads.set(file, { file, bytes, resumedFrom, total: total ?? bytes, bytesPerSecond });
+          if (phase === "waiting") log.add(`the upload of ${file} broke off`);
+        },
+      });
+      log.add(`uploaded ${file}, from byte ${sent.resumedFrom} on`);
+    } finally {
+      uploads.delete(file);
+    }
   }
 
   function measure(): void {
     samples += 1;
     const wave = Math.sin(samples / 12 + seed) + Math.sin(samples / 5 + 2 * seed) / 3;
-    const sample = { number: samples, celsius: 61 + 6 * wave, bar: 3.2 + wave / 2, runtime, upload };
+    const measured = { celsius: 61 + 6 * wave, bar: 3.2 + wave / 2 };
+    const sample = { run, number: samples, ...measured, runtime, uploads: [...uploads.values()] };
     client.publish(`telemetry:${name}`, sample).catch((error) => log.add(`sample ${sample.number}: ${error.message}`));
     if (samples % 20 === 0) log.add(`${sample.celsius.toFixed(1)} °C, ${sample.bar.toFixed(2)} bar`);
   }

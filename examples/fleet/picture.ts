@@ -45,12 +45,12 @@ const TONES: Readonly<Record<Tone, (text: string) => string>> = { good: green, b
 
 /** Returns the whole screen, one line for each row, with escape sequences. */
 export function draw(picture: Picture, columns: number, rows: number): string {
-  const { devices } = picture;
-  const uploads = [...devices.values()].flatMap(({ sample }) => (sample?.upload ? [uploadLine(sample.upload)] : []));
+  const devices = [...picture.devices.values()].sort((a, b) => a.name.localeCompare(b.name));
+  const uploads = devices.flatMap(({ sample }) => sample?.uploads.map(uploadLine) ?? []);
   const top = [
     header(picture),
     "",
-    ...[...devices.values()].map(deviceLine),
+    ...devices.map(deviceLine),
     "",
     ...section("UPLOADS", uploads.length > 0 ? uploads : [dim("none")]),
     "",

@@ -50,9 +50,12 @@ server.topics("telemetry:*", {
 
 // --- Commands and logs: the server forwards the requests of dashboards to the devices -------------------------------
 
-/** @throws RpcError NOT_FOUND, which is sent to the dashboard */
+/**
+ * Returns a device's newest connection: a lost one remains until its timeout.
+ * @throws RpcError NOT_FOUND, which is sent to the dashboard
+ */
 function deviceNamed(name: string): (typeof devices.connections)[number] {
-  const found = devices.connections.find(({ user }) => user.name === name);
+  const found = devices.connections.findLast(({ user }) => user.name === name);
   if (found === undefined) throw new RpcError(ErrorCode.NOT_FOUND, `${name} is not connected`);
   return found;
 }
@@ -61,13 +64,14 @@ server.rpc("record", ({ device, mebibytes }) => deviceNamed(device).call("record
 
 server.rpc("limit", async (limit) => {
   const calls = devices.connections.map((device) => device.call("limit", limit, { timeoutMs: 2000 }));
-  return (await Promise.all(calls)).length;
+  const results = await Promise.allSettled(calls);
+  return results.filter(({ status }) => status === "fulfilled").length;
 });
 
 /** The stream has no end of its own, so it returns when the server starts to shut down. */
-server.stream("log", async function* ({ device, from }, { signal, draining }) {
+server.stream("log", async function* ({ device, after }, { signal, draining }) {
   try {
-    yield* deviceNamed(device).stream("log", { from }, { signal: AbortSignal.any([signal, draining]) });
+    yield* deviceNamed(device).stream("log", { after }, { signal: AbortSignal.any([signal, draining]) });
   } catch (error) {
     if (!draining.aborted) throw error;
   }

@@ -49,9 +49,9 @@ function runtimesOfOptions(): Record<Role, RuntimeName> {
   }
 }
 
-/** Prints a line, unless the output is a terminal, where the dashboard uses the screen. */
+/** Prints a line, unless the output is a terminal whose screen the dashboard uses. */
 function log(line: string): void {
-  if (!process.stdout.isTTY) console.log(line);
+  if (!process.stdout.isTTY || !children.has("dashboard")) console.log(line);
 }
 
 function start(role: Role, port: number, ...args: string[]): ChildProcess {
