@@ -229,6 +229,32 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(reading.places[1]).toEqual({ epoch: place.epoch, offset: 0 });
     });
 
+    test("when NATS is restored while no node runs: a log ends earlier in the same epoch, and its metadata can change that", async () => {
+      const nats = await scene().server();
+      const before = await scene().node("a", { servers: nats.url });
+      const log = await before.log("chat");
+      const first = await log.append("m1");
+      await nats.kill();
+      nats.backUpData();
+      await nats.start();
+      expect(await appendForSure(log, "m2")).toBe(2);
+      await before.dispose();
+      await nats.kill();
+      nats.restoreData();
+      await nats.start();
+      const newestFor = async (nodeId: string) => {
+        return (await (await scene().node(nodeId, { servers: nats.url })).log("chat")).newest();
+      };
+      expect(await newestFor("b")).toEqual(first);
+      const stream = "netconduit-fleet-log-chat";
+      const info = JSON.parse(await rawRequest(nats.port, `$JS.API.STREAM.INFO.${stream}`));
+      const config = { ...info.config, metadata: { ...info.config.metadata, "netconduit-generation": "restored" } };
+      await rawRequest(nats.port, `$JS.API.STREAM.UPDATE.${stream}`, JSON.stringify(config));
+      const after = await newestFor("c");
+      expect(after.offset).toBe(1);
+      expect(after.epoch).not.toBe(first.epoch);
+    });
+
     test("when the newest message of a log was deleted: a reader is up to date with the one before", async () => {
       const nats = await scene().server();
       const log = await (await scene().node("a", { servers: nats.url })).log("chat");

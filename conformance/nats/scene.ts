@@ -163,6 +163,7 @@ export class TestNode {
     return {
       events,
       places,
+      newest: () => log.newest(TIMEOUT_MS),
       append: (text, id = text) => log.append(id, new TextEncoder().encode(text), TIMEOUT_MS),
       read: (last = 1000) => log.read(last, reader),
       close: () => log.close(),
@@ -178,6 +179,7 @@ export class TestNode {
 export interface TestLog {
   readonly events: EventLog<string>;
   readonly places: readonly LogPlace[];
+  newest(): Promise<LogPlace>;
   append(text: string, id?: string): Promise<LogPlace>;
   read(last?: number): void;
   close(): void;

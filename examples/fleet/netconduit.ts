@@ -5,7 +5,7 @@
 
 import type * as Package from "@netconduit/node";
 
-export type { Contract, FileProgress, Subscription } from "@netconduit/node";
+export type { Contract } from "@netconduit/node";
 
 /** Bun and Deno also report a Node.js version, so check for them first. */
 const { versions } = process;
