@@ -84,7 +84,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
 
   describe(`a cluster driver: ${name}`, () => {
     test(
-      "A message arrives at all nodes that have subscribed to its address, except at its sender",
+      "A message reaches all nodes subscribed to its address except its sender",
       staged(async (stage) => {
         const [a, b, c] = [await stage.link("a"), await stage.link("b"), await stage.link("c")];
         const atA = await heard(a, ALL, topic("end"));
@@ -99,7 +99,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test(
-      "Addresses of different kinds and names are apart, whatever characters the names have",
+      "Addresses of different kinds and names are distinct, whatever characters the names contain",
       staged(async (stage) => {
         const [a, b] = [await stage.link("a"), await stage.link("b")];
         const names = [
@@ -138,7 +138,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test(
-      "One sender's messages arrive in their order, over all addresses together",
+      "One sender's messages arrive in order across all addresses",
       staged(async (stage) => {
         const [a, b] = [await stage.link("a"), await stage.link("b")];
         const log = await heard(b, ALL, topic("t"), { kind: "user", name: "u" });
@@ -149,7 +149,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test(
-      "Nothing arrives any more when the subscription has ended",
+      "No message arrives after unsubscribe",
       staged(async (stage) => {
         const [a, b] = [await stage.link("a"), await stage.link("b")];
         const log = await heard(b, ALL);
@@ -165,7 +165,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test(
-      "A payload up to maxPayloadBytes arrives as it was, and a larger one is refused",
+      "A payload up to maxPayloadBytes arrives unchanged, and a larger one is rejected",
       staged(async (stage) => {
         const [a, b] = [await stage.link("a"), await stage.link("b")];
         const log = new EventLog<Uint8Array>();
@@ -180,7 +180,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test(
-      "A lost link is noticed, nothing is kept meanwhile, and its subscriptions return with it",
+      "A lost link is detected, keeps nothing published while it is down, and restores its subscriptions",
       staged(async (stage) => {
         const [a, b] = [await stage.link("a"), await stage.start("b")];
         const log = await heard(b.link, ALL);
@@ -197,7 +197,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test(
-      "A node that can't reach the engine starts nevertheless, and is connected when it can",
+      "A node that can't reach the engine starts anyway and connects when it can",
       staged(async (stage) => {
         await stage.cluster.cut("b");
         const b = await stage.start("b");
@@ -213,7 +213,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test(
-      "What was published before close() arrives, and nothing can be published afterwards",
+      "Messages published before close() arrive, and none can be published after it",
       staged(async (stage) => {
         const [a, b] = [await stage.link("a"), await stage.start("b")];
         const log = await heard(a, ALL);
@@ -257,7 +257,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test.skipIf(!capabilities.logs)(
-      "A log is read from its newest messages on, and its starts say where it begins and what is newest",
+      "A reader starts with the newest messages and learns its start and the newest offset",
       staged(async (stage) => {
         const log = await openLog(stage, "a");
         for (let n = 1; n <= 5; n += 1) await log.append(`id${n}`, bytes(`m${n}`), WAIT_MS);
@@ -268,7 +268,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test.skipIf(!capabilities.logs)(
-      "A log says what its newest message is, in the epoch of its reader",
+      "A log reports its newest message in its readers' epoch",
       staged(async (stage) => {
         const [a, b] = [await openLog(stage, "a"), await openLog(stage, "b")];
         const before = await b.newest(WAIT_MS);
@@ -282,7 +282,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test.skipIf(!capabilities.logs)(
-      "A reader goes on without gaps and doubles after its link was lost, and appending fails meanwhile",
+      "A reader continues without gaps or duplicates after a lost link, and appending fails while the link is down",
       staged(async (stage) => {
         const a = await openLog(stage, "a");
         const { link, states } = await stage.start("b");
@@ -304,7 +304,7 @@ export function describeClusterDriver({ name, make, capabilities }: ClusterSubje
     );
 
     test.skipIf(!capabilities.records)(
-      "A record is put if its revision is as expected, read by all nodes, and deleted",
+      "A record is put if its revision matches, read by all nodes, and deleted",
       staged(async (stage) => {
         const [a, b] = [await stage.link("a"), await stage.link("b")];
         const atA = await a.records?.open("sessions", 60_000);

@@ -68,7 +68,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
 
   describe(`many nodes: ${name}`, PATIENT, () => {
     test(
-      "Broadcasts reach the clients of all nodes, in order, and are filtered there",
+      "Broadcasts reach the clients of all nodes in order, and filters apply on each node",
       staged(async (stage) => {
         const [a, b, c] = await stage.three();
         const [atA, atB, atC] = [
@@ -91,7 +91,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "A message with ack to a connection or a user waits for its handlers, wherever they are, and names those that failed",
+      "A message with ack to a connection or a user waits for its handlers on any node, and names the connections that failed",
       staged(async (stage) => {
         const [a, b, c] = await stage.three();
         const [atA, atB, atC] = [await stage.join(a, ADA), await stage.join(b, ADA), await stage.join(c, ADA)];
@@ -135,7 +135,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "A message with ack to a user names the nodes that do not answer, and reaches the others",
+      "A message with ack to a user names the nodes that don't respond, and reaches the others",
       staged(async (stage) => {
         const [a, b] = await stage.three();
         const [atA] = [await stage.join(a, ADA), await stage.join(b, ADA)];
@@ -148,7 +148,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "A user and a connection are reached and called wherever they are",
+      "A user and a connection can be sent to and called on any node",
       staged(async (stage) => {
         const [a, b] = await stage.three();
         const client = await stage.join(b, ADA);
@@ -169,7 +169,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "Streams go to a connection on another node and come back, with back-pressure, errors and an early end",
+      "Streams to and from a connection on another node keep back-pressure, errors and an early end",
       staged(async (stage) => {
         const [a, b] = await stage.three();
         const client = await stage.join(b);
@@ -236,7 +236,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "A method that nobody on the other node waits for any more is cancelled, also if the cancellation is lost",
+      "A call from another node is cancelled when its caller stops waiting, even if the cancellation is lost",
       staged(async (stage) => {
         const { driver, loseNext } = lossy(stage.cluster.driver({ nodeId: "a", ...TIMES }));
         const a = await stage.node("a", () => undefined, { cluster: driver });
@@ -269,7 +269,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "Topics reach subscribers on all nodes, each publisher's messages in order, without doubles",
+      "Topics reach subscribers on all nodes, each publisher's messages in order and without duplicates",
       staged(async (stage) => {
         const [a, b, c] = await stage.three((server) => {
           server.topics("room:*", { authorize: () => true, publish: true });
@@ -295,7 +295,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "Messages of one turn reach all subscribers on another node, as many as a send queue holds",
+      "Messages published in one turn reach all subscribers on another node, up to the capacity of a send queue",
       staged(async (stage) => {
         const publishers: ((n: number) => unknown)[] = [];
         const [a, b] = await stage.three((server) => {
@@ -317,7 +317,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "Presence shows the subscribers of all nodes until their node is gone",
+      "Presence lists the subscribers of all nodes until their node leaves",
       staged(async (stage) => {
         const [a, b, c] = await stage.three((server) => {
           server.topic("lobby", { presence: true, authorize: ({ user }) => ({ user: user.name }) });
@@ -342,7 +342,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "Counts, lists, revoked and changed users are for all nodes, and name those that don't answer",
+      "Counts, lists, and revoked and changed users cover all nodes",
       staged(async (stage) => {
         const [a, b, c] = await stage.three();
         const ends = new EventLog<number>();
@@ -366,7 +366,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test(
-      "A node whose link is lost goes on serving its clients, counts what others miss, and comes back",
+      "A node whose link is lost keeps serving its clients, counts unsent messages, and rejoins",
       staged(async (stage) => {
         const [a, b] = await stage.three((server) => {
           server.topic("news", { publish: true });
@@ -390,7 +390,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test.skipIf(!capabilities.records)(
-      "Stored messages of a node that is lost are delivered once by the node that its client comes to",
+      "A lost node's stored messages are delivered once by the node its client resumes on",
       staged(async (stage) => {
         const [a, b] = [
           await stage.node("a", () => undefined, { resume: { store: clusterStore() } }),
@@ -424,7 +424,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test.skipIf(!capabilities.logs)(
-      "A durable topic has one order for all nodes, and a client that comes back to another node misses nothing",
+      "A durable topic has one order for all nodes, and a client that resubscribes on another node misses nothing",
       staged(async (stage) => {
         const [a, b, c] = await stage.three((server) => {
           server.topic("orders", { publish: true, history: { messages: 1000, durable: true } });
@@ -455,7 +455,7 @@ export function describeManyNodes(subject: Subject, { name, make, capabilities }
     );
 
     test.skipIf(!capabilities.logs)(
-      "A client with a position beyond the end of a durable topic's log is told of the loss, and gets what follows",
+      "A subscriber with a position beyond the end of a durable topic's log isn't recovered, and gets later messages",
       staged(async (stage) => {
         const [a, b] = await stage.three((server) => {
           server.topic("orders", { publish: true, history: { messages: 1000, durable: true } });

@@ -33,8 +33,8 @@ function meeting(count: number): () => Promise<void> {
 
 /** Faults that a link must survive. */
 export function describeNatsDamage(nats: NatsInstallation): void {
-  describeScenes("a link over NATS goes on", nats, (scene) => {
-    test("when the function for the credentials throws at a reconnect: it says so, and asks it again", async () => {
+  describeScenes("a link over NATS recovers", nats, (scene) => {
+    test("when the credentials function throws during a reconnect: it reports the error and calls the function again", async () => {
       const nats = await scene().server();
       let asked: (() => void) | null = null;
       const nkeySeed = (): string => {
@@ -69,7 +69,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect((await log.events.count(3)).slice(1)).toEqual(["1 m1", "2 m2"]);
     });
 
-    test("when nats.js gives a connection up just after it has reconnected: another one is made", async () => {
+    test("when nats.js closes a connection right after reconnecting: it opens another one", async () => {
       const nats = await scene().server();
       const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
       let count = 0;
@@ -94,7 +94,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(await heard.next()).toBe("hello");
     });
 
-    test("when NATS forbids a subject for a while: it listens there again when NATS allows that and it connects anew", async () => {
+    test("when NATS temporarily denies a subject: it resubscribes on the next connection that allows it", async () => {
       const allowed =
         'authorization { default_permissions: { publish: ">", subscribe: ">" }, users: [ { user: "fleet", password: "p" } ] }';
       const forbidden = allowed.replace(
@@ -119,7 +119,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(await heard.next()).toBe("hello");
     });
 
-    test("when NATS takes no more subscriptions: it says so", async () => {
+    test("when NATS accepts no more subscriptions: it reports TOO_MANY_SUBSCRIPTIONS", async () => {
       const { url } = await scene().server({ config: "max_subscriptions: 10", hasJetStream: false });
       const a = await scene().node("a", { servers: url });
       for (let n = 0; n < 20; n += 1) void a.link.subscribe({ kind: "topic", name: `room:${n}` }, () => undefined);
@@ -130,7 +130,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       });
     });
 
-    test("when NATS comes back with older data: its log begins anew, and readers miss nothing of what is appended then", async () => {
+    test("when NATS restarts with older data: its log starts a new epoch, and readers get everything appended after that", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
       const [reading, appending] = [await a.log("chat"), await a.log("chat")];
@@ -152,7 +152,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(reading.places[0]?.epoch).not.toBe(place.epoch);
     });
 
-    test("when several nodes notice older data at the same time: they agree on the new epoch of the log", async () => {
+    test("when several nodes detect older data at the same time: they agree on the log's new epoch", async () => {
       const nats = await scene().server();
       const met = meeting(2);
       /** Ensures that each node has read the log's state before the first node records what it has detected. */
@@ -188,7 +188,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       }
     });
 
-    test("when others append to older data before a reader is back: it finds other messages there, and reads them", async () => {
+    test("when others append to older data before a reader reconnects: it detects the different messages and reads them", async () => {
       const nats = await scene().server();
       const relay = new Relay(nats.port);
       await relay.start();
@@ -214,7 +214,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(log.places[1]?.epoch).not.toBe(log.places[0]?.epoch);
     });
 
-    test("when the stream of a log is deleted: the next append makes it anew, and has the epoch that readers have", async () => {
+    test("when a log's stream is deleted: the next append creates it again and returns the epoch that readers get", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
       const [reading, appending] = [await a.log("chat"), await a.log("chat")];
@@ -255,7 +255,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(after.epoch).not.toBe(first.epoch);
     });
 
-    test("when the newest message of a log was deleted: a reader is up to date with the one before", async () => {
+    test("when a log's newest message was deleted: a reader is up to date with the previous message", async () => {
       const nats = await scene().server();
       const log = await (await scene().node("a", { servers: nats.url })).log("chat");
       for (const text of ["m1", "m2", "m3"]) await log.append(text);
@@ -266,7 +266,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect((await log.events.count(5)).slice(3)).toEqual(["after 3 of 4", "4 m4"]);
     });
 
-    test("when a receiver throws at a message: it is told as lost, and the next ones come", async () => {
+    test("when a receiver throws on a message: the message is reported as lost, and later messages are delivered", async () => {
       const { url } = await scene().server();
       const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
       const heard = await b.listen(room);
@@ -287,7 +287,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       ]);
     });
 
-    test("when the reader of a log throws at a message: it is told as lost, and the next ones come", async () => {
+    test("when a log's reader throws on a message: the message is reported as lost, and later messages are delivered", async () => {
       const { url } = await scene().server();
       const b = await scene().node("b", { servers: url });
       const log = await b.log("chat");
@@ -306,7 +306,7 @@ export function describeNatsDamage(nats: NatsInstallation): void {
       expect(b.states.all.map(({ code }) => code)).toEqual([ErrorCode.INTERNAL]);
     });
 
-    test("when a name is longer than NATS takes: nothing is sent, and nobody listens there", async () => {
+    test("when a name is too long for NATS: it neither sends nor subscribes", async () => {
       const { url } = await scene().server();
       const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
       const heard = await b.listen(room);

@@ -35,7 +35,7 @@ async function untilAvailable<T>(operation: () => Promise<T>): Promise<T> {
 /** A link over NATS while NATS is unavailable, slow, or has lost its data. */
 export function describeNatsFailures(nats: NatsInstallation): void {
   describeScenes("failures of NATS", nats, (scene) => {
-    test("a NATS that is killed and comes back: refused meanwhile, told with a reason, and connected again", async () => {
+    test("when NATS is killed and restarted, a link rejects messages until it reconnects, and reports the reason", async () => {
       const nats = await scene().server();
       const [a, b] = [await scene().node("a", { servers: nats.url }), await scene().node("b", { servers: nats.url })];
       const heard = await b.listen(room);
@@ -50,7 +50,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(await heard.next()).toBe("back");
     });
 
-    test("what NATS hadn't taken when it was killed is told as lost, message for message", async () => {
+    test("every message that NATS hadn't received when it was killed is reported as lost", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
       nats.pause();
@@ -63,7 +63,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       ]);
     });
 
-    test("a NATS that stands still for a moment loses nothing", async () => {
+    test("a NATS server that stalls briefly loses nothing", async () => {
       const nats = await scene().server();
       const [a, b] = [
         await scene().node("a", { servers: nats.url, pingIntervalMs: 60_000 }),
@@ -77,7 +77,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(a.losses.all).toEqual([]);
     });
 
-    test("towards a NATS that doesn't read, at most maxPendingBytes are kept; then publishing is refused", async () => {
+    test("at most maxPendingBytes are buffered for a NATS server that doesn't read; then publishing is rejected", async () => {
       const nats = await scene().server();
       const options = { servers: nats.url, maxPendingBytes: 1_000_000, pingIntervalMs: 60_000 };
       const [a, b] = [await scene().node("a", options), await scene().node("b", options)];
@@ -93,7 +93,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(a.losses.all).toEqual([]);
     });
 
-    test("towards a NATS that doesn't store, at most maxPendingBytes wait for logs; then appending is refused at once", async () => {
+    test("at most maxPendingBytes of appends wait for a NATS server that doesn't store; then appending is rejected immediately", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url, maxPendingBytes: 1_000_000, pingIntervalMs: 60_000 });
       const [chat, news] = [await a.log("chat"), await a.log("news")];
@@ -117,7 +117,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect((await chat.append(text, "later")).offset).toBe(6);
     });
 
-    test("a node that doesn't read is cut off by NATS; it comes back, and tells that it may have missed messages", async () => {
+    test("a node that NATS disconnects as a slow consumer reconnects and reports that it may have missed messages", async () => {
       const nats = await scene().server({ config: "max_payload: 64KB\nmax_pending: 256KB" });
       const relay = await scene().relay(nats);
       const a = await scene().node("a", { servers: nats.url });
@@ -138,7 +138,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(a.losses.all).toEqual([]);
     });
 
-    test("a NATS that stands still is given up, and taken again when it goes on", async () => {
+    test("a stalled NATS server is disconnected, and used again when it resumes", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500 });
       nats.pause();
@@ -148,7 +148,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(a.send(room, "back")).toBe("sent");
     });
 
-    test("a NATS that stands still is given up although data waits for it, which is told as lost", async () => {
+    test("a stalled NATS server is disconnected even with data pending, which is reported as lost", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500 });
       nats.pause();
@@ -162,7 +162,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(a.send(room, "back")).toBe("sent");
     });
 
-    test("a node that starts while NATS is away joins when it comes, with what it has subscribed to", async () => {
+    test("a node that starts before NATS joins with its subscriptions when NATS starts", async () => {
       const port = await freePort();
       const servers = `nats://127.0.0.1:${port}`;
       const [a, b] = [await scene().node("a", { servers }), await scene().node("b", { servers })];
@@ -176,7 +176,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(await heard.next()).toBe("hello");
     });
 
-    test("a link that is closed while NATS is away ends at once, and leaves no timer", async () => {
+    test("closing a link while NATS is down finishes immediately and leaves no timer", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
       const b = await scene().node("b", { servers: `nats://127.0.0.1:${await freePort()}` });
@@ -187,7 +187,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect([a.timers, b.timers]).toEqual([0, 0]);
     });
 
-    test("a log goes on without gaps over a restart of NATS with its data", async () => {
+    test("a log continues without gaps after NATS restarts with its data", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
       const log = await a.log("chat");
@@ -201,7 +201,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect((await log.events.count(4)).slice(1)).toEqual(["1 m1", "2 m2", "3 m3"]);
     });
 
-    test("a log begins anew, with another epoch, when NATS comes back without its data", async () => {
+    test("a log restarts with another epoch when NATS restarts without its data", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
       const log = await a.log("chat");
@@ -220,7 +220,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(log.places[1]?.epoch).not.toBe(before.epoch);
     });
 
-    test("records are made anew when NATS comes back without its data", async () => {
+    test("records are created again when NATS restarts without its data", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
       const set = await a.link.records!.open("sessions", 60_000);
@@ -235,7 +235,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       expect(await set.put("k", new Uint8Array([2]), 0)).toBeGreaterThan(0);
     });
 
-    test("every acknowledged message of a log is there once and at its place, however often NATS is killed", async () => {
+    test("a log keeps every acknowledged message once and at its offset, however often NATS is killed", async () => {
       const nats = await scene().server();
       const nodes = await Promise.all(["a", "b", "c"].map((id) => scene().node(id, { servers: nats.url })));
       const logs = await Promise.all(nodes.map((node) => node.log("chat")));
@@ -268,7 +268,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       }
     });
 
-    test("of three NATS servers one is killed: its nodes move to another, and the log loses and doubles nothing", async () => {
+    test("when one of three NATS servers is killed, its nodes move to another, and the log neither loses nor duplicates messages", async () => {
       const servers = await scene().cluster(3);
       const urls = servers.map(({ url }) => url);
       // Each node first connects to a different server.
@@ -292,7 +292,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       }
     });
 
-    test("of three NATS servers the one that leads the records is killed: with replicas: 3 the others have them", async () => {
+    test("when the leader of the records among three NATS servers is killed, the others have them with replicas: 3", async () => {
       const servers = await scene().cluster(3);
       const options = { servers: servers.map(({ url }) => url), replicas: 3, connectTimeoutMs: 2000 } as const;
       const { records } = (await scene().node("a", options)).link;

@@ -7,7 +7,7 @@ import { describeScenes, room } from "./scene.ts";
 /** Guarantees of a link over NATS while NATS works. */
 export function describeNatsLink(nats: NatsInstallation): void {
   describeScenes("a link over NATS", nats, (scene) => {
-    test("messages reach the other nodes that listen, in order, and never the sender", async () => {
+    test("messages reach all other subscribed nodes in order, and never the sender", async () => {
       const { url } = await scene().server();
       const [a, b, c] = await Promise.all(["a", "b", "c"].map((id) => scene().node(id, { servers: url })));
       const [own, heard] = [await a!.listen(room), await b!.listen(room)];
@@ -21,7 +21,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(b!.link.stats).toMatchObject({ receivedMessages: 100, receivedBytes: 190 });
     });
 
-    test("order holds over all addresses together", async () => {
+    test("order is kept across all addresses", async () => {
       const { url } = await scene().server();
       const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
       const order: string[] = [];
@@ -38,7 +38,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(order).toEqual(Array.from({ length: 50 }, (_, index) => `${index}`));
     });
 
-    test("clusters of different names on one NATS don't hear each other", async () => {
+    test("clusters with different names on one NATS server don't receive each other's messages", async () => {
       const { url } = await scene().server();
       const [a, b] = [
         await scene().node("a", { servers: url }),
@@ -52,7 +52,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(foreign.all).toEqual([]);
     });
 
-    test("a message larger than NATS takes arrives in one piece, behind and before others", async () => {
+    test("a message larger than NATS's limit arrives whole and in order", async () => {
       const { url } = await scene().server({ config: "max_payload: 8KB" });
       const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
       const heard = await b.listen(room);
@@ -69,7 +69,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(a.link.stats.sentMessages).toBe(0);
     });
 
-    test("after unsubscribe nothing comes, and NATS knows no interest any more", async () => {
+    test("after unsubscribe nothing arrives, and NATS has no subscription left", async () => {
       const nats = await scene().server();
       const [a, b] = [await scene().node("a", { servers: nats.url }), await scene().node("b", { servers: nats.url })];
       const heard = await b.listen(room);
@@ -84,7 +84,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(JSON.stringify(subjects)).not.toContain("room=3A7");
     });
 
-    test("a node has one connection to NATS, with its name, however many addresses it listens at", async () => {
+    test("a node has one connection to NATS with its name, however many addresses it subscribes to", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
       for (let index = 0; index < 20; index++) await a.listen({ kind: "topic", name: `topic ${index}` });
@@ -94,7 +94,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(connections.map(({ name }) => name)).toEqual(["netconduit fleet a"]);
     });
 
-    test("logs have one order for all nodes, with offsets from 1 without gaps, also for what this node appends", async () => {
+    test("logs have one order for all nodes, the appending node included, with offsets from 1 without gaps", async () => {
       const { url } = await scene().server();
       const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
       const [one, other] = [await a.log("chat"), await b.log("chat")];
@@ -110,7 +110,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       }
     });
 
-    test("the same id isn't appended twice: its place is returned", async () => {
+    test("appending the same id twice stores it once and returns its place", async () => {
       const { url } = await scene().server();
       const log = await (await scene().node("a", { servers: url })).log("chat");
       const first = await log.append("hello", "id-1");
@@ -118,7 +118,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect((await log.append("again", "id-2")).offset).toBe(2);
     });
 
-    test("a reader begins with the newest messages that it asks for, and is told how many there are", async () => {
+    test("a reader starts with the requested number of newest messages and learns the log's newest offset", async () => {
       const { url } = await scene().server();
       const log = await (await scene().node("a", { servers: url })).log("chat");
       for (let index = 1; index <= 10; index++) await log.append(`m${index}`);
@@ -126,7 +126,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(await log.events.count(4)).toEqual(["after 7 of 10", "8 m8", "9 m9", "10 m10"]);
     });
 
-    test("a log keeps what its limits say, and a reader begins behind what was removed", async () => {
+    test("a log keeps messages within its limits, and a reader starts after the removed ones", async () => {
       const { url } = await scene().server();
       const log = await (await scene().node("a", { servers: url })).log("chat", { messages: 4 });
       for (let index = 1; index <= 10; index++) await log.append(`m${index}`);
@@ -134,7 +134,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(await log.events.count(5)).toEqual(["after 6 of 10", "7 m7", "8 m8", "9 m9", "10 m10"]);
     });
 
-    test("limits that a new version of a program gives hold for a log that exists", async () => {
+    test("changed limits apply to an existing log", async () => {
       const { url } = await scene().server();
       const a = await scene().node("a", { servers: url });
       const old = await a.log("chat", { messages: 100 });
@@ -144,7 +144,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(await log.events.count(3)).toEqual(["after 8 of 10", "9 m9", "10 m10"]);
     });
 
-    test("an append over NATS's limit is refused with both sizes", async () => {
+    test("an append over NATS's limit is rejected with both sizes", async () => {
       const { url } = await scene().server({ config: "max_payload: 8KB" });
       const log = await (await scene().node("a", { servers: url })).log("chat");
       await expect(log.append("x".repeat(8000))).rejects.toMatchObject({
@@ -153,7 +153,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       });
     });
 
-    test("without JetStream messages travel, and a log says what is missing", async () => {
+    test("without JetStream, messages are delivered, and opening a log reports what is missing", async () => {
       const { url } = await scene().server({ hasJetStream: false });
       const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
       const heard = await b.listen(room);
@@ -165,7 +165,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       });
     });
 
-    test("a record is written only over the revision that was read", async () => {
+    test("a record is written only if its revision is still the one that was read", async () => {
       const { url } = await scene().server();
       const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
       const [one, other] = [
@@ -185,7 +185,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(await other.put("k", new Uint8Array([5]), 0)).toBeGreaterThan(second!);
     });
 
-    test("a record over NATS's limit is refused with both sizes, however it is written", async () => {
+    test("a record over NATS's limit is rejected with both sizes, however it is written", async () => {
       const { url } = await scene().server({ config: "max_payload: 8KB" });
       const set = await (await scene().node("a", { servers: url })).link.records!.open("sessions", 60_000);
       const revision = await set.put("k", new Uint8Array(7000), 0);
@@ -197,7 +197,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       }
     });
 
-    test("a record that isn't put again is gone after its time", async () => {
+    test("a record that isn't refreshed expires", async () => {
       const { url } = await scene().server();
       const set = await (await scene().node("a", { servers: url })).link.records!.open("sessions", 1000);
       await set.put("k", new Uint8Array([1]), null);
@@ -205,7 +205,7 @@ export function describeNatsLink(nats: NatsInstallation): void {
       expect(await set.put("k", new Uint8Array([2]), 0)).toBeGreaterThan(0);
     });
 
-    test("close sends what was published, and leaves no timer", async () => {
+    test("close sends pending messages and leaves no timer", async () => {
       const { url } = await scene().server();
       const [a, b] = [await scene().node("a", { servers: url }), await scene().node("b", { servers: url })];
       const heard = await b.listen(room);

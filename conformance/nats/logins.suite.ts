@@ -15,14 +15,14 @@ function tlsConfig(certificate: string): string {
 /** Logins that NATS accepts, and a node's errors for those that it rejects. */
 export function describeNatsLogins(nats: NatsInstallation): void {
   describeScenes("logins at NATS", nats, (scene) => {
-    test("a node logs in by name and password", async () => {
+    test("a node logs in with user name and password", async () => {
       const { url } = await scene().server({ config: USERS });
       const a = await scene().node("a", { servers: url, user: "fleet", pass: "right" });
       expect(a.link.state).toBe("connected");
     });
 
     test.each([{}, { user: "fleet", pass: "wrong" }, { token: "none" }])(
-      "a node with the login %j doesn't start, and says which options to check",
+      "a node with the login %j fails to start, and the error names the options to check",
       async (login) => {
         const { url } = await scene().server({ config: USERS });
         await expect(scene().node("a", { servers: url, ...login })).rejects.toMatchObject({
@@ -32,7 +32,7 @@ export function describeNatsLogins(nats: NatsInstallation): void {
       },
     );
 
-    test("a node whose credentials expire while it runs asks its function for others, and goes on", async () => {
+    test("a node whose credentials expire calls its function for new ones and continues", async () => {
       const operator = new NatsOperator();
       const { url } = await scene().server({ config: operator.config, hasJetStream: false });
       const given = [operator.credentials(2)];
@@ -48,7 +48,7 @@ export function describeNatsLogins(nats: NatsInstallation): void {
       expect(await heard.next()).toBe("hello");
     });
 
-    test("a node whose credentials have expired for good says so, and doesn't give up", async () => {
+    test("a node whose credentials stay expired reports that and keeps retrying", async () => {
       const operator = new NatsOperator();
       const nats = await scene().server({ config: operator.config, hasJetStream: false });
       const a = await scene().node("a", { servers: nats.url, credentials: operator.credentials(2) });
@@ -58,7 +58,7 @@ export function describeNatsLogins(nats: NatsInstallation): void {
       }
     });
 
-    test("a node talks to NATS over TLS with a certificate of a CA that it trusts", async () => {
+    test("a node connects to NATS over TLS if it trusts the certificate's CA", async () => {
       const { port } = await scene().server({ config: tlsConfig("server") });
       const options = { servers: `tls://localhost:${port}`, tls: { caFile: testFile("ca.crt") } };
       const [a, b] = [await scene().node("a", options), await scene().node("b", options)];
@@ -67,7 +67,7 @@ export function describeNatsLogins(nats: NatsInstallation): void {
       expect(await heard.next()).toBe("secret");
     });
 
-    test("the certificate of a NATS server with an address is for that address", async () => {
+    test("the certificate of a NATS server given by IP address must match that address", async () => {
       const [good, wrong] = [
         await scene().server({ config: tlsConfig("address") }),
         await scene().server({ config: tlsConfig("common-name") }),
@@ -83,13 +83,13 @@ export function describeNatsLogins(nats: NatsInstallation): void {
       await expect(scene().node("b", optionsFor("localhost", good))).rejects.toMatchObject(isWrong);
     });
 
-    test("a NATS whose certificate isn't trusted is refused", async () => {
+    test("a NATS server with an untrusted certificate is rejected", async () => {
       const { port } = await scene().server({ config: tlsConfig("other") });
       const options = { servers: `tls://localhost:${port}`, tls: { caFile: testFile("ca.crt") } };
       await expect(scene().node("a", options)).rejects.toMatchObject({ code: ErrorCode.TLS_UNTRUSTED });
     });
 
-    test("a NATS without TLS is refused by a node that demands it", async () => {
+    test("a node that requires TLS rejects a NATS server without it", async () => {
       const { port } = await scene().server();
       await expect(scene().node("a", { servers: `tls://localhost:${port}` })).rejects.toMatchObject({
         code: ErrorCode.TLS_NOT_TLS,

@@ -36,7 +36,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       return nodes;
     }
 
-    test("a node is killed and started again: what was acknowledged is there once, at its place", async () => {
+    test("a node is killed and restarted: acknowledged messages are kept once, at their places", async () => {
       const { url } = await natsServer();
       const [a, b, c] = await startThree([url, url, url]);
       await c.kill();
@@ -50,7 +50,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       await checkOrders([a, b, c, again], [a, b, again], url);
     });
 
-    test("a node stands still until the others take it for gone, and goes on: nothing is lost or told to be", async () => {
+    test("a node stalls until the others consider it dead, and resumes: nothing is lost or reported as lost", async () => {
       const { url } = await natsServer();
       const nodes = await startThree([url, url, url]);
       const [a, b, c] = nodes;
@@ -68,7 +68,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       await checkOrders(nodes, nodes, url);
     });
 
-    test("the network between a node and NATS carries nothing for a while: losses are counted and told", async () => {
+    test("the network between a node and NATS fails for a while: losses are counted and reported", async () => {
       const { url, port } = await natsServer();
       const relay = new Relay(port);
       await relay.start();
@@ -96,7 +96,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       await checkOrders(nodes, nodes, url);
     });
 
-    test("NATS is killed and started again: acknowledged messages are kept, the others counted and told", async () => {
+    test("NATS is killed and restarted: acknowledged messages are kept, other losses are counted and reported", async () => {
       const server = await natsServer();
       const nodes = await startThree([server.url, server.url, server.url]);
       await server.kill();
@@ -110,7 +110,7 @@ function describeNodesUnderLoad(nats: NatsInstallation): void {
       await checkOrders(nodes, nodes, server.url);
     });
 
-    test("a server of a NATS cluster of three is cut off from the others: acknowledged messages are kept, gaps are told", async () => {
+    test("one of three NATS servers is partitioned from the others: acknowledged messages are kept, gaps are reported", async () => {
       const routes: Relay[] = [];
       const servers = await NatsProcess.startCluster(nats, 3, async (from, to, port) => {
         const relay = new Relay(port);

@@ -60,9 +60,9 @@ async function exercise(scene: NatsScene, config: string): Promise<void> {
 
 await describeWithNats("permissions in NATS", (nats) => {
   describeScenes("the configuration of docs/nats-permissions.md", nats, (scene) => {
-    test("allows all that a node does", () => exercise(scene(), CONFIG));
+    test("allow everything a node does", () => exercise(scene(), CONFIG));
 
-    test("lets nodes call each other's clients, with outputs, inputs and progress", async () => {
+    test("let nodes call each other's clients, with outputs, inputs and progress", async () => {
       const { url } = await scene().server({ config: CONFIG });
       const login = { name: "fleet", servers: url, user: "fleet", pass: "change-me" };
       const errors: unknown[] = [];

@@ -39,20 +39,17 @@ export function describeNatsByWebSockets(runtime: Subject): Promise<void> {
       test.each([
         ["nothing", 0],
         ["more than the system's buffers take", 60],
-      ])(
-        "a NATS that stands still, with %s waiting for it, is given up and taken again when it goes on",
-        async (_, count) => {
-          const { server, a } = await connected();
-          server.pause();
-          for (let index = 0; index < count; index++) expect(a.send(room, "x".repeat(500_000))).toBe("sent");
-          expect(await a.until("reconnecting")).toMatchObject({ code: ErrorCode.HEARTBEAT_TIMEOUT });
-          expect(a.lost("sent")).toBe(count);
-          server.resume();
-          await a.until("connected");
-        },
-      );
+      ])("a stalled NATS server with %s pending is disconnected, and used again when it resumes", async (_, count) => {
+        const { server, a } = await connected();
+        server.pause();
+        for (let index = 0; index < count; index++) expect(a.send(room, "x".repeat(500_000))).toBe("sent");
+        expect(await a.until("reconnecting")).toMatchObject({ code: ErrorCode.HEARTBEAT_TIMEOUT });
+        expect(a.lost("sent")).toBe(count);
+        server.resume();
+        await a.until("connected");
+      });
 
-      test("a link that is closed while data waits for a NATS that stands still ends within five seconds", async () => {
+      test("a link that is closed while data waits for a stalled NATS server ends within five seconds", async () => {
         const { server, a } = await connected();
         server.pause();
         for (let index = 0; index < 60; index++) a.send(room, "x".repeat(500_000));
