@@ -9,7 +9,7 @@ import type { AdapterSubject } from "./subject.ts";
 
 export function describeConnect(subject: AdapterSubject): void {
   describe(`${subject.name} connect`, () => {
-    test("a port nobody listens at is CONNECTION_REFUSED, and the message names it", async () => {
+    test("a port without a listener is CONNECTION_REFUSED, and the message names it", async () => {
       const port = await closedPort();
       const error = (await attempt(subject, target({ host: "127.0.0.1", port }))) as Error;
       expect(error).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED, cause: { code: "ECONNREFUSED" } });

@@ -86,7 +86,7 @@ export function describeListen(subject: AdapterSubject): void {
       expect(error).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
     });
 
-    test("300 clients that connect at once are all accepted", async () => {
+    test("300 clients that connect simultaneously are all accepted", async () => {
       const { listener, port, accepted } = await listening(subject, { host: "127.0.0.1" });
       const clients = await Promise.all(
         Array.from({ length: 300 }, () => subject.connect(target({ host: "127.0.0.1", port }), signal)),
@@ -123,7 +123,7 @@ export function describeListen(subject: AdapterSubject): void {
       await listener.close();
     });
 
-    test("a path where a server answers is ADDRESS_IN_USE, and that server goes on", async () => {
+    test("a path where a server answers is ADDRESS_IN_USE, and that server keeps running", async () => {
       const path = await socketPath();
       const { listener } = await listening(subject, { path });
       const error = await listenFailure(subject, { path });
@@ -133,7 +133,7 @@ export function describeListen(subject: AdapterSubject): void {
       await listener.close();
     });
 
-    test("a socket file that nobody listens at any more is replaced", async () => {
+    test("a stale socket file is replaced", async () => {
       const path = await socketPath();
       // A server removes the file it created. A second name for that file remains, as after a crash.
       const dead = createServer().listen(`${path}.1`);

@@ -139,7 +139,7 @@ export function describeTlsClient(subject: AdapterSubject): void {
       expect(await refusal(subject, port, { ca })).toMatchObject({ code: ErrorCode.TLS_ERROR });
     });
 
-    test("to connect to a port nobody listens at: CONNECTION_REFUSED", async () => {
+    test("to connect to a port without a listener: CONNECTION_REFUSED", async () => {
       const port = await closedPort();
       expect(await refusal(subject, port, { ca })).toMatchObject({ code: ErrorCode.CONNECTION_REFUSED });
     });

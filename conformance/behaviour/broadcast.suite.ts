@@ -232,7 +232,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "drop: a client that does not read misses messages, a hook hears of it, and the others get all",
+      "drop: a client that does not read misses messages, a hook is called, and the others receive everything",
       staged(async (stage) => {
         const scene = await slowScene(stage, "drop");
         const report = await scene.reports.next();
@@ -255,7 +255,7 @@ export function describeBroadcast(subject: Subject): void {
     );
 
     test(
-      "disconnect: a client that does not read is cut off, a hook hears of it, and the others get all",
+      "disconnect: a client that does not read is disconnected, a hook is called, and the others receive everything",
       staged(async (stage) => {
         const scene = await slowScene(stage, "disconnect");
         expect(await scene.reports.next()).toMatchObject({

@@ -60,7 +60,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "close(reason) tells the client the reason, and it does not come back",
+      "close(reason) sends the client the reason, and it does not reconnect",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server, { reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 } });
@@ -82,7 +82,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "close(reason, {reconnect: true}) tells the client the reason, and it comes back",
+      "close(reason, {reconnect: true}) sends the client the reason, and it reconnects",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server, { reconnect: { enabled: true, delayMs: 1, maxDelayMs: 1 } });
@@ -371,7 +371,7 @@ export function describeClosing(subject: Subject): void {
     );
 
     test(
-      "a handler that answers after its client has gone harms nothing",
+      "a handler that replies after its client has disconnected does no harm",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new EventLog<Error>();

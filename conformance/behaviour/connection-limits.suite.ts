@@ -111,7 +111,7 @@ export function describeConnectionLimits(subject: Subject): void {
     );
 
     test(
-      "a rejected client is let in once there is room",
+      "a rejected client is accepted once there is room",
       staged(async (stage) => {
         const server = await stage.listen({ maxConnections: 1 });
         const first = await stage.join(server);

@@ -385,7 +385,7 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
-      "clients learn that the server is stopping, and that they may come back",
+      "clients learn that the server is stopping, and that they may reconnect",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server);

@@ -115,7 +115,7 @@ export function describeMessages(subject: Subject): void {
       );
 
       test(
-        "a removed handler hears nothing more, and removing it again changes nothing",
+        "a removed handler receives nothing more, and removing it again changes nothing",
         staged(async (stage) => {
           const server = await stage.listen();
           const heard = new EventLog<string>();

@@ -112,7 +112,7 @@ export function describeReplies(subject: Subject): void {
     );
 
     test(
-      "an error of a handler isn't an answer to a plain send; onError hears of it",
+      "a handler's error isn't a reply to a plain send; onError is called with it",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new EventLog<string>();

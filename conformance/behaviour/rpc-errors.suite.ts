@@ -192,7 +192,7 @@ export function describeRpcErrors(subject: Subject): void {
     }
 
     test(
-      "an RpcError is an answer, not a fault: onError does not hear of it",
+      "an RpcError is a reply, not a fault: onError isn't called",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new EventLog<Error>();

@@ -18,12 +18,12 @@ function share(policy: "rr" | "none"): Promise<{ served: number[]; exits: number
   return run("conformance/cluster/program.ts", policy);
 }
 
-test("the workers of a cluster share its clients, and end", SLOW, async () => {
+test("a cluster's workers share its clients and exit", SLOW, async () => {
   const { served, exits } = await share("rr");
   expect([served.length, new Set(served), exits]).toEqual([20, new Set([1, 2]), [0, 0]]);
 });
 
-test("the workers of a cluster that accept by themselves serve all its clients, and end", SLOW, async () => {
+test("a cluster's workers that accept connections themselves serve all its clients and exit", SLOW, async () => {
   const { served, exits } = await share("none");
   expect([served.length, served.every((id) => id === 1 || id === 2), exits]).toEqual([20, true, [0, 0]]);
 });
