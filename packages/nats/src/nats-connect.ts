@@ -13,20 +13,20 @@ export function connectBy(own: NatsConnect | undefined, options: NodeConnectionO
 
 /** The transport of a connection, for which nats.js has no public type. */
 interface OverTransport {
-  readonly protocol: {
-    readonly transport: {
-      close(error: Error): Promise<void>;
-      readonly closedNotification: { resolve(error: Error): void };
+  readonly protocol?: {
+    readonly transport?: {
+      close?(error: Error): Promise<void>;
+      readonly closedNotification?: { resolve?(error: Error): void };
     };
   };
 }
 
 /**
  * Ends a connection's transport immediately, after which nats.js reconnects. By itself, nats.js waits until the data is
- * written, and a WebSocket until the server has answered, which may be never.
+ * written, and a WebSocket until the server has answered, which may be never. A nats.js with other internals does that.
  */
 export function abortTransport(connection: NatsConnection, error: Error): void {
-  const { transport } = (connection as unknown as OverTransport).protocol;
-  void transport.close(error);
-  transport.closedNotification.resolve(error);
+  const transport = (connection as unknown as OverTransport).protocol?.transport;
+  void transport?.close?.(error);
+  transport?.closedNotification?.resolve?.(error);
 }
