@@ -142,7 +142,7 @@ export const clientChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: "READY",
     sentence:
-      "With `ready`, the server sends `READY` when the client has been let in, or else `CLOSE` with the reason; a client counts as connected when `READY` has arrived.",
+      "With `ready`, the server sends `READY` when the client has been accepted, or else `CLOSE` with the reason; a client counts as connected when `READY` has arrived.",
     async run(client) {
       await client.needsExtension("ready");
       const peer = await client.login({ ready: true, close: true });

@@ -72,7 +72,7 @@ export const clientRequestChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: "READY",
     sentence:
-      "A server that refuses nobody at this point declines the extension, and its clients are connected at `AUTH_SUCCESS`.",
+      "A server that rejects no client at this point declines the extension, and its clients are connected at `AUTH_SUCCESS`.",
     async run(client) {
       const peer = await client.login({ close: true });
       await frameOf(peer, Type.RPC_REQUEST);

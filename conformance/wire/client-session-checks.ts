@@ -96,7 +96,7 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "After `AUTH_SUCCESS`, each side repeats the bytes that it has sent beyond the other side's count, and then goes on.",
+      "After `AUTH_SUCCESS`, each side repeats the bytes that it has sent beyond the other side's count, and then continues.",
     async run(client) {
       const session = await newSession(client);
       const call = await frameOf(session.peer, Type.RPC_REQUEST);
@@ -108,7 +108,7 @@ export const clientSessionChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "A client that has kept its messages sends those that weren't handled again, in order, before anything else, over this new connection, on which they are numbered anew from 0.",
+      "A client that has kept its messages sends those that weren't handled again, in order, before anything else, over this new connection, on which their numbers restart from 0.",
     async run(client) {
       const session = await newSession(client);
       await answer(session.peer);

@@ -99,7 +99,7 @@ export const clientStreamChecks: readonly Check<ClientUnderTest>[] = [
   },
   {
     section: SECTION,
-    sentence: "A caller that gives up its call sends `CANCEL`.",
+    sentence: "A caller that cancels its call sends `CANCEL`.",
     async run(client) {
       const { peer, id } = await calling(client, MANY, 100);
       credit(peer, id, 1);

@@ -118,7 +118,7 @@ export const clientTopicChecks: readonly Check<ClientUnderTest>[] = [
   {
     section: SECTION,
     sentence:
-      "`token` is that of the call, so that a client that has left and come back knows which is meant; without a token, the server has subscribed the client by itself.",
+      "`token` is that of the call, so that a client that has unsubscribed and subscribed again can match them; without a token, the server has subscribed the client on its own initiative.",
     async run(client) {
       const { peer, request, params } = await subscribing(client);
       const { token } = params;
@@ -150,7 +150,7 @@ export const clientTopicChecks: readonly Check<ClientUnderTest>[] = [
   },
   {
     section: SECTION,
-    sentence: "When another `TOPIC_START` with the same number arrives, the subscription begins anew.",
+    sentence: "When another `TOPIC_START` with the same number arrives, the subscription restarts.",
     async run(client) {
       const { peer, request, params } = await subscribing(client);
       start(peer, 5n, params["token"], 40);
@@ -245,7 +245,7 @@ export const clientTopicChecks: readonly Check<ClientUnderTest>[] = [
   },
   {
     section: SECTION,
-    sentence: "A client that comes back sends that of the last message it received as `since`.",
+    sentence: "A client that reconnects sends that of the last message it received as `since`.",
     async run(client) {
       const session = await newSession(client, EXTENSIONS);
       await frameOf(session.peer, Type.RPC_REQUEST);

@@ -247,7 +247,7 @@ export function streamChecks<Target>(login: Login<Target>): readonly Check<Targe
     {
       section: "Items",
       sentence:
-        "With the flag `0x2000` (`MORE`), the last item of the frame isn't complete: it goes on in the next frame of its stream, which has the same `BINARY` flag, up to the first frame without `MORE`.",
+        "With the flag `0x2000` (`MORE`), the last item of the frame isn't complete: it continues in the next frame of its stream, which has the same `BINARY` flag, up to the first frame without `MORE`.",
       async run(target) {
         const { peer } = await opened(target);
         const text = encode("together".repeat(10_000));

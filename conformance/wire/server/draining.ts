@@ -31,7 +31,7 @@ export const drainingChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: SECTION,
     sentence:
-      "With `drain`, a server that stops sends `DRAIN` to its clients before it closes: `ends_in_ms` is the time until then, at most, and `retry_after_ms` says how long after that a client should wait before it comes back.",
+      "With `drain`, a server that stops sends `DRAIN` to its clients before it closes: `ends_in_ms` is the time until then, at most, and `retry_after_ms` says how long after that a client should wait before it reconnects.",
     async run(server) {
       const { peer, drain } = await stopping(server);
       const { ends_in_ms, retry_after_ms } = drain.payload ?? {};
@@ -70,7 +70,7 @@ export const drainingChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: SECTION,
-    sentence: "A client without `drain` isn't told, and its requests are refused from then on.",
+    sentence: "A client without `drain` isn't notified, and its requests are rejected from then on.",
     async run(server) {
       const other = await server.loginFor("wait", { close: true });
       other.write(call(WAIT, "wait"));
@@ -84,7 +84,7 @@ export const drainingChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "So a server that stops sends `CLOSE` when its client has acknowledged everything, if there is time, and lets clients whose streams are lost come back until then; a client that has received `DRAIN` acknowledges within 20 ms.",
+      "So a server that stops sends `CLOSE` when its client has acknowledged everything, if there is time, and lets clients whose streams are lost resume until then; a client that has received `DRAIN` acknowledges within 20 ms.",
     async run(server) {
       await server.needsExtension("drain");
       await (await server.loginFor("echo")).dispose();

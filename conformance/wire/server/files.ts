@@ -289,7 +289,7 @@ export const fileChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: "Uploads",
-    sentence: "With `resume: true`, the receiving side keeps what was verified if the transfer breaks off.",
+    sentence: "With `resume: true`, the receiving side keeps what was verified if the transfer is interrupted.",
     async run(server) {
       const first = await login(server);
       const file = { name: newName(), ...FILE, resume: true };

@@ -53,7 +53,7 @@ export const lastFrameChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "Closing",
     sentence:
-      "Meanwhile, this side handles no messages and requests, but returns their credit, which the other side may need to close, too:",
+      "During this, the side handles no messages and requests, but returns their credit, which the other side may need to close, too:",
     async run(server) {
       const peer = await waiting(server);
       await expired(server);

@@ -46,7 +46,7 @@ export const loginChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: "READY",
     sentence:
-      "With `ready`, the server sends `READY` when the client has been let in, or else `CLOSE` with the reason; a client counts as connected when `READY` has arrived.",
+      "With `ready`, the server sends `READY` when the client has been accepted, or else `CLOSE` with the reason; a client counts as connected when `READY` has arrived.",
     async run(server) {
       const { peer } = await loggedIn(server, { ready: true, close: true });
       const first = await frameOf(peer);

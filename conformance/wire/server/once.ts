@@ -111,7 +111,7 @@ export const fullOnceChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: ONCE,
     sentence:
-      "A server that remembers 200,000 keys, or 64 MiB of answers, or half of that for one identity, refuses new ones with `RATE_LIMITED`; it forgets none before its time. If the answer to a call that ran meanwhile has no room any more, others with its key get `MESSAGE_TOO_LARGE`.",
+      "A server that remembers 200,000 keys, or 64 MiB of answers, or half of that for one identity, refuses new ones with `RATE_LIMITED`; it removes none early. If there is no room left for the answer of a call that was running by then, others with its key get `MESSAGE_TOO_LARGE`.",
     patienceMs: 60_000,
     async run(server) {
       const { peer } = await loggedIn(server, ONCE_EXTENSIONS);
@@ -137,7 +137,7 @@ export const fullOnceChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: ONCE,
     sentence:
-      "It refuses new ones as well while 10,000 such calls, or 64 MiB of them, run on although their callers have given up or gone, or half of that for one identity.",
+      "It refuses new ones as well while 10,000 such calls, or 64 MiB of them, continue although their callers have cancelled or disconnected, or half of that for one identity.",
     patienceMs: 60_000,
     async run(server) {
       await (await server.loginFor("wire_slow")).dispose();

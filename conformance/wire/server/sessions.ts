@@ -174,7 +174,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "Before that, the client sends nothing more: a server ends a connection that does, and the session waits on.",
+      "Before that, the client sends nothing more: a server ends a connection that does, and the session remains.",
     async run(server) {
       const session = await suspendedSession(server);
       const hasty = await server.dial();
@@ -193,7 +193,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "After `AUTH_SUCCESS`, each side repeats the bytes that it has sent beyond the other side's count, and then goes on.",
+      "After `AUTH_SUCCESS`, each side repeats the bytes that it has sent beyond the other side's count, and then continues.",
     async run(server) {
       await (await server.loginFor("echo")).dispose();
       const session = await newSession(server);
@@ -335,7 +335,7 @@ export const sessionChecks: readonly Check<ServerUnderTest>[] = [
   },
   {
     section: RESUMING,
-    sentence: "The token says nothing and is of no use to those who can't log in with the same identity.",
+    sentence: "The token contains no information, and is useless without a login of the same identity.",
     async run(server) {
       const session = await suspendedSession(server);
       const { success } = await withToken(server, "wire:600000", OFFER, {

@@ -65,7 +65,7 @@ export const suspendedChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: RESUMING,
     sentence:
-      "If the login succeeds, the server knows a session with this token, of the same identity, `received` is possible, and the server's program doesn't refuse, the session goes on.",
+      "If the login succeeds, the server knows a session with this token, of the same identity, `received` is possible, and the server's program doesn't refuse, the session continues.",
     async run(server) {
       const session = await newSession(server);
       await isAlive(session.peer);

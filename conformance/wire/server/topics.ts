@@ -159,7 +159,7 @@ export const topicChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: SECTION,
     sentence:
-      "`token` is that of the call, so that a client that has left and come back knows which is meant; without a token, the server has subscribed the client by itself.",
+      "`token` is that of the call, so that a client that has unsubscribed and subscribed again can match them; without a token, the server has subscribed the client on its own initiative.",
     async run(server) {
       const peer = await login(server);
       for (const token of [7, 1234567890123]) {
@@ -231,7 +231,7 @@ export const topicChecks: readonly Check<ServerUnderTest>[] = [
   {
     section: SECTION,
     sentence:
-      "If the epoch is the same, but the topic ends before `since`, because it has lost messages, `TOPIC_START` has `lost` (bool) true: the client has missed an unknown number of messages, and forgets its position, so that it doesn't ignore new messages with offsets that it has had.",
+      "If the epoch is the same, but the topic ends before `since`, because it has lost messages, `TOPIC_START` has `lost` (bool) true: the client has missed an unknown number of messages, and discards its position, so that it doesn't ignore new messages with offsets that it has seen.",
     async run(server) {
       const peer = await login(server);
       const topic = newTopic();
