@@ -53,7 +53,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
     test("every message that NATS hadn't received when it was killed is reported as lost", async () => {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url });
-      nats.pause();
+      await nats.pause();
       for (let index = 0; index < 100; index++) expect(a.send(room, `${index}`)).toBe("sent");
       await nats.kill();
       await a.until("reconnecting");
@@ -70,7 +70,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
         await scene().node("b", { servers: nats.url, pingIntervalMs: 60_000 }),
       ];
       const heard = await b.listen(room);
-      nats.pause();
+      await nats.pause();
       for (let index = 0; index < 100; index++) a.send(room, `${index}`);
       nats.resume();
       expect(await heard.count(100)).toHaveLength(100);
@@ -82,7 +82,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       const options = { servers: nats.url, maxPendingBytes: 1_000_000, pingIntervalMs: 60_000 };
       const [a, b] = [await scene().node("a", options), await scene().node("b", options)];
       const heard = await b.listen(room);
-      nats.pause();
+      await nats.pause();
       const text = "x".repeat(100_000);
       const results = Array.from({ length: 12 }, () => a.send(room, text));
       expect(results).toEqual([...Array.from({ length: 10 }, () => "sent"), "full", "full"]);
@@ -97,7 +97,7 @@ export function describeNatsFailures(nats: NatsInstallation): void {
       const nats = await scene().server();
       const a = await scene().node("a", { servers: nats.url, maxPendingBytes: 1_000_000, pingIntervalMs: 60_000 });
       const [chat, news] = [await a.log("chat"), await a.log("news")];
-      nats.pause();
+      await nats.pause();
       const text = "x".repeat(100_000);
       const appends = Array.from({ length: 12 }, (_, index) =>
         (index % 2 === 0 ? chat : news).append(text, `${index}`),
@@ -140,8 +140,8 @@ export function describeNatsFailures(nats: NatsInstallation): void {
 
     test("a stalled NATS server is disconnected, and used again when it resumes", async () => {
       const nats = await scene().server();
-      const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500 });
-      nats.pause();
+      const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500, pingIntervalMs: 300 });
+      await nats.pause();
       await a.until("reconnecting");
       nats.resume();
       await a.until("connected");
@@ -150,8 +150,8 @@ export function describeNatsFailures(nats: NatsInstallation): void {
 
     test("a stalled NATS server is disconnected even with data pending, which is reported as lost", async () => {
       const nats = await scene().server();
-      const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500 });
-      nats.pause();
+      const a = await scene().node("a", { servers: nats.url, connectTimeoutMs: 500, pingIntervalMs: 300 });
+      await nats.pause();
       // More than the system's buffers take.
       const text = "x".repeat(500_000);
       for (let index = 0; index < 60; index++) expect(a.send(room, text)).toBe("sent");

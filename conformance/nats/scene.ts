@@ -56,11 +56,11 @@ export class NatsScene {
     return relay;
   }
 
-  /** Starts a node's link. */
+  /** Starts a node's link. It considers no server stalled, unless the test passes a shorter `pingIntervalMs`. */
   async node(nodeId: string, options: Partial<NatsClusterOptions> & { servers: string | string[] }): Promise<TestNode> {
     const node = new TestNode(nodeId);
     this.#cleanups.defer(() => node.dispose());
-    await node.start({ name: "fleet", pingIntervalMs: 300, connectTimeoutMs: 3000, ...options });
+    await node.start({ name: "fleet", pingIntervalMs: 60_000, connectTimeoutMs: 3000, ...options });
     return node;
   }
 

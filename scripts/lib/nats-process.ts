@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -182,8 +182,10 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
   }
 
   /** Suspends the process: connections stay open, and nothing is read or answered. */
-  pause(): void {
-    process.kill(this.pid, "SIGSTOP");
+  async pause(): Promise<void> {
+    const { pid } = this;
+    process.kill(pid, "SIGSTOP");
+    while (!isSuspended(pid)) await sleep(1);
   }
 
   resume(): void {
@@ -244,4 +246,11 @@ ${hasJetStream ? `jetstream { store_dir: "${store}" }` : ""}\n${webSocket}`;
   #failure(what: string): Error {
     return new Error(`nats-server ${what}:\n${this.#lines.join("\n")}`);
   }
+}
+
+/** Whether all threads are suspended. On a busy Linux, some keep running for a while after SIGSTOP. */
+function isSuspended(pid: number): boolean {
+  const tasks = `/proc/${pid}/task`;
+  if (!existsSync(tasks)) return true;
+  return readdirSync(tasks).every((id) => /^State:\tT/m.test(readFileSync(join(tasks, id, "status"), "utf8")));
 }

@@ -199,7 +199,7 @@ export class NatsLink implements ClusterLink {
   async #watch(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
       if (this.#connection !== connection) return;
-      if (status.type === "staleConnection") this.#unanswered(connection);
+      if (status.type === "staleConnection") this.#abort(connection);
       else if (status.type === "disconnect") this.#lost();
       else if (status.type === "reconnect") void this.#restored(connection);
       else if (status.type === "error") this.#failed(status.error);
@@ -207,10 +207,10 @@ export class NatsLink implements ClusterLink {
     if (this.#connection === connection) await this.#ended(connection);
   }
 
-  /** NATS doesn't answer pings. */
-  #unanswered(connection: NatsConnection): void {
+  /** nats.js ends the connection, because NATS doesn't answer pings or because of the error that it has just reported. */
+  #abort(connection: NatsConnection): void {
     const message = `NATS at ${this.#config.servers.join(", ")} doesn't answer pings`;
-    this.#lastError = new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message);
+    this.#lastError ??= new ConduitError(ErrorCode.HEARTBEAT_TIMEOUT, message);
     abortTransport(connection, this.#lastError);
   }
 
