@@ -24,7 +24,7 @@ describe("the demo", { timeout: 60_000 }, () => {
     expect(demo.output).not.toContain("\u001b");
   });
 
-  test("of a cluster kills a node whose client goes on with another one, and exits with code 0", async () => {
+  test("of a cluster kills a node whose client continues with another one, and exits with code 0", async () => {
     const demo = startProgram("../scripts/demo.ts", { args: ["--cluster"] });
     expect(await demo.ended, demo.output).toEqual({ code: 0, signal: null });
     expect(demo.output).toMatch(/^9 checks passed\. It took .*$/m);

@@ -129,7 +129,7 @@ describe.each(MIXES)(
       expect(await dial(port)).toBe("ECONNREFUSED");
     });
 
-    test("commands that fail say why, and the dashboard goes on", async () => {
+    test("commands that fail say why, and the dashboard continues", async () => {
       const fleet = await startFleet(server, device, dashboard);
       fleet.type("record pump-9 1");
       await fleet.line(/^NOT_FOUND: pump-9 is not connected$/);
@@ -203,7 +203,7 @@ describe("the programs of the fleet, started one by one", { timeout: 60_000 }, (
     expect(output).not.toContain("\u001b[?1049h");
   });
 
-  test("a device's log has any number of readers, and begins anew for a reader of an earlier run", async () => {
+  test("a device's log has any number of readers, and restarts for a reader of an earlier run", async () => {
     const warnings: Error[] = [];
     const warned = (warning: Error): number => warnings.push(warning);
     process.on("warning", warned);

@@ -49,7 +49,7 @@ describe("fuzzing", { concurrent: true, timeout: 300_000 }, () => {
     expect([again.code, again.output]).toEqual([1, expect.stringContaining("the planted fault")]);
   });
 
-  test("ends by a signal, keeps what it has found, and goes on from there", async () => {
+  test("ends by a signal, keeps what it has found, and continues from there", async () => {
     const corpus = await mkdtemp(join(tmpdir(), "netconduit-fuzz-"));
     onTestFinished(() => rm(corpus, { recursive: true }));
     const args = ["decoder", "--executions", "100000000", "--save", "--corpus", corpus];

@@ -134,7 +134,7 @@ describe("runTask", () => {
     ]);
   });
 
-  test("records a failure and goes on with the next peer and round", async () => {
+  test("records a failure and continues with the next peer and round", async () => {
     const table = new ResultTable();
     let round = 0;
     const measured = scenario({

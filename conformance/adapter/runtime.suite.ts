@@ -100,7 +100,7 @@ export function describeRuntime(runtime: Runtime): void {
       expect(entries).toEqual(["first", "second", "third", "deferred"]);
     });
 
-    test("runs before the event loop goes on to the next callback", async () => {
+    test("runs before the event loop continues to the next callback", async () => {
       const entries = await order((log) => {
         setImmediate(() => log("next callback"));
         runtime.defer(() => log("deferred"));

@@ -80,7 +80,7 @@ export function describeApi(subject: Subject): void {
     );
 
     test(
-      "tells of the connection, and still does after its end",
+      "reports the connection, also after its end",
       staged(async (stage) => {
         const ends = await bothEnds(stage);
         const peer = peerOf(ends);
@@ -115,7 +115,7 @@ export function describeApi(subject: Subject): void {
     );
 
     test(
-      "hears of every change of state, until the listener is removed",
+      "is notified of every change of state, until the listener is removed",
       staged(async (stage) => {
         const peer = peerOf(await bothEnds(stage));
         const [changes, removed] = [new EventLog<string>(), new EventLog<string>()];
@@ -193,7 +193,7 @@ export function describeApi(subject: Subject): void {
 
   describe(`a client on ${subject.name}`, PATIENT, () => {
     test(
-      "has no facts to tell before its first login",
+      "has no connection facts before its first login",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = stage.client(server);
@@ -204,7 +204,7 @@ export function describeApi(subject: Subject): void {
     );
 
     test(
-      "tells of its present connection after it has connected again",
+      "reports its current connection after it has reconnected",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = await stage.join(server);

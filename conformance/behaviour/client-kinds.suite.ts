@@ -151,7 +151,7 @@ export function describeClientKinds(subject: Subject): void {
     );
 
     test(
-      "handlers for one kind refuse the others with PERMISSION_DENIED, and the server hears of it",
+      "handlers for one kind refuse the others with PERMISSION_DENIED, and the server is notified",
       staged(async (stage) => {
         const { server, device, operator } = await fleetOn(stage);
         const denied: string[] = [];

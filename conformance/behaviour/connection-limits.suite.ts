@@ -32,7 +32,7 @@ export function describeConnectionLimits(subject: Subject): void {
     }
 
     test(
-      "the client over maxConnections is told SERVER_FULL and closed, and onClientRejected sees it",
+      "the client over maxConnections receives SERVER_FULL and is closed, and onClientRejected runs",
       staged(async (stage) => {
         const server = await stage.listen({ maxConnections: 2 });
         const rejections = new EventLog<Rejection>();

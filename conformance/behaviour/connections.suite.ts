@@ -164,7 +164,7 @@ export function describeConnections(subject: Subject): void {
       );
 
       test(
-        "a listener hears each change of a connection's state with its reason, until it is removed",
+        "a listener receives each change of a connection's state with its reason, until it is removed",
         staged(async (stage) => {
           const server = await stage.listen();
           const changes = new EventLog<StateChange>();
@@ -188,7 +188,7 @@ export function describeConnections(subject: Subject): void {
     });
 
     test(
-      "a client's listener hears each change of its state with its reason",
+      "a client's listener receives each change of its state with its reason",
       staged(async (stage) => {
         const server = await stage.listen();
         const client = stage.client(server);

@@ -58,7 +58,7 @@ export function describeContext(subject: Subject): void {
     );
 
     test(
-      "the deadline is the moment at which the caller gives up, in Unix milliseconds",
+      "the deadline is the caller's timeout, in Unix milliseconds",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({}, clock.runtime);

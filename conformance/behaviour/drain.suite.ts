@@ -39,7 +39,7 @@ export function describeDrain(subject: Subject): void {
     );
 
     test(
-      "a stream that never ends by itself hears that the server is stopping, and doesn't hold it up",
+      "a stream that never ends is notified that the server is stopping, and doesn't delay it",
       staged(async (stage) => {
         const server = await stage.listen({ drainMs: 60_000 });
         server.stream("ticks", async function* (_params, { draining }) {

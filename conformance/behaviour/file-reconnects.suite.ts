@@ -133,7 +133,7 @@ export function describeFileReconnects(subject: Subject): void {
 
   describe(`transfers whose connection is lost, on ${subject.name}`, PATIENT, () => {
     test(
-      "an upload goes on by itself when the client is connected again, and says that it waits",
+      "an upload continues automatically when the client is connected again, and says that it waits",
       staged(async (stage) => {
         const the = await scene(stage, { to: "server" });
         the.onCut(the.restart);
@@ -143,7 +143,7 @@ export function describeFileReconnects(subject: Subject): void {
     );
 
     test(
-      "an upload of a Blob without a time goes on by itself, and a later one of another Blob begins anew",
+      "an upload of a Blob without a time continues automatically, and a later one of another Blob restarts",
       staged(async (stage) => {
         const the = await scene(stage, { to: "server" });
         const blob = new Blob([CONTENT]);
@@ -164,7 +164,7 @@ export function describeFileReconnects(subject: Subject): void {
     );
 
     test(
-      "a download goes on by itself when the client is connected again, and says that it waits",
+      "a download continues automatically when the client is connected again, and says that it waits",
       staged(async (stage) => {
         const the = await scene(stage, { to: "client" });
         the.onCut(the.restart);
@@ -174,7 +174,7 @@ export function describeFileReconnects(subject: Subject): void {
     );
 
     test(
-      "a download to a WritableStream goes on by itself, and the stream gets each byte once",
+      "a download to a WritableStream continues automatically, and the stream gets each byte once",
       staged(async (stage) => {
         const the = await streamScene(stage);
         const got = new Uint8Array(CONTENT.length);
@@ -227,7 +227,7 @@ export function describeFileReconnects(subject: Subject): void {
     );
 
     test(
-      "an upload goes on with a server that was started anew",
+      "an upload continues with a server that was restarted",
       staged(async (stage) => {
         const the = await scene(stage, { to: "server" });
         the.onCut(async () => {
@@ -321,7 +321,7 @@ export function describeFileReconnects(subject: Subject): void {
     );
 
     test(
-      "a server's transfer to a client goes on within its session",
+      "a server's transfer to a client continues within its session",
       staged(async (stage) => {
         const the = await scene(stage, { to: "client", server: { resume: true }, client: { resume: true } });
         the.onCut(the.restart);

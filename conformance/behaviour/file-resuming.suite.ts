@@ -195,7 +195,7 @@ export function describeFileResuming(subject: Subject): void {
       );
 
       test(
-        "abandoned ones expire, also if nobody uses the folder",
+        "abandoned ones expire, also if no client uses the folder",
         PATIENT,
         staged(async (stage) => {
           const { the } = await cutUpload(stage, { expireMs: 1 });

@@ -195,7 +195,7 @@ export function describeFiles(subject: Subject): void {
     );
 
     test(
-      "a served folder that is gone is an error that says so, to the peer without its path",
+      "a served folder that doesn't exist is reported as such, to the peer without its path",
       staged(async (stage) => {
         const { there, server, box } = await fileScene(stage);
         await rm(there, { recursive: true });
@@ -229,7 +229,7 @@ export function describeFiles(subject: Subject): void {
     );
 
     test(
-      "hooks hear of files that were received and sent",
+      "hooks are notified of files that were received and sent",
       staged(async (stage) => {
         const { here, there, server, box } = await fileScene(stage);
         const heard: TransferredFile[] = [];

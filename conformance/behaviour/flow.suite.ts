@@ -47,7 +47,7 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
-      "of 2,000 calls at once that are all cancelled, each handler that runs hears of it, and nothing is stuck",
+      "of 2,000 calls at once that are all cancelled, each handler that runs is notified, and nothing is stuck",
       staged(async (stage) => {
         const server = await stage.listen();
         const running = new Set<AbortSignal>();
@@ -224,7 +224,7 @@ export function describeFlow(subject: Subject): void {
     );
 
     test(
-      "a peer that goes on sending to handlers that hang is read no further: memory stays bounded",
+      "a peer that keeps sending to handlers that hang is read no further: memory stays bounded",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1, receiveQueueSize: 10 });
         const go = gate();

@@ -126,7 +126,7 @@ export function describeInMemory(subject: Subject): void {
       expect(frames.of("OUTPUT").flatMap(({ payload }) => payload)).toEqual(["one", "two"]);
     });
 
-    test("a client whose network is cut reconnects when its delay is over, and its session goes on", async () => {
+    test("a client whose network is cut reconnects when its delay is over, and its session continues", async () => {
       const { server, client, clock, network, frames } = await connectedPair({
         server: { resume: true },
         client: { resume: true, reconnect: RECONNECT },

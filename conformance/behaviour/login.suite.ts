@@ -199,7 +199,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "a client that does not log in within authTimeoutMs is told AUTH_TIMEOUT and closed",
+      "a client that does not log in within authTimeoutMs receives AUTH_TIMEOUT and is closed",
       staged(async (stage) => {
         const clock = new SteppedClock(subject.runtime);
         const server = await stage.listen({ authTimeoutMs: 5000 }, clock.runtime);
@@ -238,7 +238,7 @@ export function describeLogin(subject: Subject): void {
     );
 
     test(
-      "200 clients of one address that log in at once all get in, and none is asked to come back later",
+      "200 clients of one address that log in simultaneously are all accepted, and none is asked to retry later",
       staged(async (stage) => {
         const server = await stage.listen({ maxConnections: 200 });
         const clients = Array.from({ length: 200 }, () => stage.client(server, { connectTimeoutMs: 60_000 }));

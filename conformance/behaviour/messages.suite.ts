@@ -143,7 +143,7 @@ export function describeMessages(subject: Subject): void {
 
     describe("unknown types", () => {
       test(
-        "onUnknown hears of them with sender, type and data; a request is answered NO_HANDLER",
+        "onUnknown is notified of them with sender, type and data; a request is answered NO_HANDLER",
         staged(async (stage) => {
           const server = await stage.listen();
           const heard = new EventLog<unknown>();
@@ -157,7 +157,7 @@ export function describeMessages(subject: Subject): void {
       );
 
       test(
-        "onUnknown of a client hears of its server's messages",
+        "onUnknown of a client is notified of its server's messages",
         staged(async (stage) => {
           const server = await stage.listen();
           const client = await stage.join(server);

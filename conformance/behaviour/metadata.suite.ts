@@ -143,7 +143,7 @@ export function describeMetadata(subject: Subject): void {
     );
 
     test(
-      "a nested call is cancelled when its parent's caller gives up, and one made after that isn't sent",
+      "a nested call is cancelled when its parent's caller cancels, and one made after that isn't sent",
       staged(async (stage) => {
         const server = await stage.listen();
         const outcomes = new EventLog<unknown>();

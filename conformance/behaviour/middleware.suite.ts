@@ -74,7 +74,7 @@ export function describeMiddleware(subject: Subject): void {
     );
 
     test(
-      "a middleware that forgets to return what next() gave is told so, unless nobody waits for a result",
+      "a middleware that forgets to return what next() gave gets an error, unless nobody waits for a result",
       staged(async (stage) => {
         const server = await stage.listen();
         const heard = new EventLog<string>();
@@ -463,7 +463,7 @@ export function describeMiddleware(subject: Subject): void {
     );
 
     test(
-      "a message whose middleware waits before next() isn't sent, and says so",
+      "a message whose middleware waits before next() isn't sent, which is reported",
       staged(async (stage) => {
         const server = await stage.listen();
         let heard = 0;
@@ -485,7 +485,7 @@ export function describeMiddleware(subject: Subject): void {
     );
 
     test(
-      "a client's middleware that forgets to return what next() gave is told so",
+      "a client's middleware that forgets to return what next() gave gets an error",
       staged(async (stage) => {
         const server = await stage.listen();
         server.rpc("add", () => 3);

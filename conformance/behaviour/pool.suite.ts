@@ -171,7 +171,7 @@ export function describePool(subject: Subject): void {
     );
 
     test(
-      "servers call the pool's methods and send it messages, also after they have come back",
+      "servers call the pool's methods and send it messages, also after a restart",
       staged(async (stage) => {
         const server = await stage.listen();
         const pool = stage.pool([server], { size: 2 });

@@ -85,7 +85,7 @@ export function describeReconnect(subject: Subject): void {
     );
 
     test(
-      "a client that comes back has a new session and its old handlers, and runs onConnect and onReconnect",
+      "a client that reconnects has a new session and its old handlers, and runs onConnect and onReconnect",
       staged(async (stage) => {
         const { client, clock, port } = await orphan(stage, { reconnect: { ...reconnect, jitter: false } });
         const log = new EventLog<string>();

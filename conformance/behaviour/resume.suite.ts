@@ -69,7 +69,7 @@ export function describeResume(subject: Subject): void {
     );
 
     test(
-      "streams and large messages go on where they were cut",
+      "streams and large messages continue where they were cut",
       staged(async (stage) => {
         const { server, client, cut } = await relayed(stage);
         const bytes: number[] = [];
@@ -92,7 +92,7 @@ export function describeResume(subject: Subject): void {
     );
 
     test(
-      "a server that was started again doesn't know the session, and the client hears what it may have lost",
+      "a restarted server doesn't have the session, and the client learns what it may have lost",
       staged(async (stage) => {
         const { server, client, relay } = await relayed(stage);
         const { port } = server.address;

@@ -474,7 +474,7 @@ export function describeStreams(subject: Subject): void {
     );
 
     test(
-      "an item over the other side's limit of size is refused, and the connection goes on",
+      "an item over the other side's limit of size is refused, and the connection continues",
       staged(async (stage) => {
         const { server, client } = await pair(stage, { maxMessageBytes: 100_000 });
         server.stream("large", async function* () {
@@ -561,7 +561,7 @@ export function describeStreams(subject: Subject): void {
     );
 
     test(
-      "progress that only the caller's schema refuses goes to its onError, and the call goes on",
+      "progress that only the caller's schema refuses goes to its onError, and the call continues",
       staged(async (stage) => {
         const { server } = await pair(stage);
         server.rpc("import", (_params, context) => {

@@ -174,7 +174,7 @@ export function describeTopics(subject: Subject): void {
     }
 
     test(
-      "presence tells who is there, and who has gone with its network",
+      "presence lists members, and reports those whose network is lost",
       staged(async (stage) => {
         const server = await stage.listen();
         server.topics("room:*", { presence: true, authorize: ({ info }) => ({ user: info.name }) });

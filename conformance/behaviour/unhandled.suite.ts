@@ -49,7 +49,7 @@ export function describeUnhandledMessages(subject: Subject): void {
 
   describe(`messages that a stopping server of ${subject.name} doesn't handle`, PATIENT, () => {
     test(
-      "are told to their sender by one error, with their number and names: they are the last that it sent",
+      "are reported to their sender by one error, with their number and names: they are the last that it sent",
       staged(async (stage) => {
         const server = await stage.listen({ handlerConcurrency: 1 });
         const started = gate();
@@ -80,7 +80,7 @@ export function describeUnhandledMessages(subject: Subject): void {
     );
 
     test(
-      "of a server are told to it when the client disconnects, those on their way included",
+      "of a server are reported to it when the client disconnects, those on their way included",
       staged(async (stage) => {
         const server = await stage.listen();
         const errors = new EventLog<{ error: Error; context: object }>();

@@ -58,7 +58,7 @@ export function describeUsers(subject: Subject): void {
     );
 
     test(
-      "without a role are refused methods, streams, messages, topics and folders, and the server hears of it",
+      "without a role are refused methods, streams, messages, topics and folders, and the server is notified",
       staged(async (stage) => {
         const server = stage.server({ users: { ada: ADA } });
         const denied: string[] = [];

@@ -103,7 +103,7 @@ describe.each(RUNTIMES)("a server on %s with a store, killed by kill -9 and star
 });
 
 describe.each(RUNTIMES)("a store in a file on %s", (runtime) => {
-  test("is one process's until that ends, also by kill -9, and also if that process tries to open it twice", async () => {
+  test("belongs to one process until it ends, also by kill -9, and also if that process opens it twice", async () => {
     folder = await mkdtemp(join(tmpdir(), "netconduit-kill-"));
     program = new RunningProgram(runtime, ["openTwice", folder]);
     expect([await program.next(), await program.next()]).toEqual(["open", "STORE_IN_USE"]);

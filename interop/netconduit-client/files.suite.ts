@@ -31,7 +31,7 @@ async function served(scene: ClientScene, options: Partial<FolderOptions> = {}) 
 export function describeFiles(staged: Staged<ClientScene>): void {
   describe("files", () => {
     test(
-      "netconduit's client uploads to a folder, and the hook hears of it",
+      "netconduit's client uploads to a folder, and the hook is notified",
       staged(async (scene) => {
         const { there, here, received, client } = await served(scene);
         await writeFile(join(here, "big.bin"), CONTENT);

@@ -8,7 +8,7 @@ test("bytes stay in place until the next read", () => {
   expect([chunk.length, chunk.every((byte) => byte === 7)]).toEqual([300, true]);
 });
 
-test("small reads go on in the same memory", () => {
+test("small reads continue in the same memory", () => {
   const buffer = new ReadBuffer(65_536);
   const first = buffer.room();
   buffer.take(10);

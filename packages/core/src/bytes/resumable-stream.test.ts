@@ -19,7 +19,7 @@ function carrierOf(stream: ByteStream): Carrier {
   return login.release();
 }
 
-test("a session goes on at its byte after more than 4 GiB", { timeout: 60_000 }, () => {
+test("a session continues at its byte after more than 4 GiB", { timeout: 60_000 }, () => {
   const tasks: (() => void)[] = [];
   const streams = (): [ByteStream, ByteStream] =>
     memoryPair({ highWaterMark: CHUNK_BYTES, maxChunkBytes: CHUNK_BYTES, schedule: (task) => tasks.push(task) });
@@ -56,7 +56,7 @@ test("a session goes on at its byte after more than 4 GiB", { timeout: 60_000 },
   expect([sender.sent.end, receiver.received]).toEqual([got.bytes, got.bytes]);
 });
 
-test("its owner hears of a sender that goes on although the peer acknowledges nothing, and not of one that waits", () => {
+test("its owner is notified of a sender that continues although the peer acknowledges nothing, and not of one that waits", () => {
   const [near] = memoryPair({ highWaterMark: CHUNK_BYTES, maxChunkBytes: CHUNK_BYTES, schedule: (task) => task() });
   const stream = new ResumableStream(near);
   let overflows = 0;
@@ -70,7 +70,7 @@ test("its owner hears of a sender that goes on although the peer acknowledges no
   expect(overflows).toBeGreaterThan(0);
 });
 
-test("senders go on when the stream under it has room and enough is acknowledged, and not sooner", () => {
+test("senders continue when the stream under it has room and enough is acknowledged, and not sooner", () => {
   const tasks: (() => void)[] = [];
   const [near, far] = memoryPair({ highWaterMark: 100, maxChunkBytes: 1000, schedule: (task) => tasks.push(task) });
   const deliver = (): void => {

@@ -497,7 +497,7 @@ describe("disconnect", () => {
   });
 
   test.each(["connecting", "authenticating", "connected"])(
-    "from a listener that hears of the state %s leaves the client closed, also of a dial by itself",
+    "from a listener that is notified of the state %s leaves the client closed, also of a dial by itself",
     async (state) => {
       const runtime = fakeRuntime();
       const { server } = await testServer(runtime);

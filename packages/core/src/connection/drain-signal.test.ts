@@ -15,7 +15,7 @@ function fired(signal: AbortSignal): Promise<void> {
   });
 }
 
-test("a stream that would go on for ever returns when the server begins to stop, which then needn't wait", async () => {
+test("a stream that would continue forever returns when the server begins to stop, which then needn't wait", async () => {
   const runtime = fakeRuntime();
   const { server } = await testServer(runtime, { drainMs: 60_000 }, (made) => {
     made.stream("ticks", async function* (_params, { draining }) {

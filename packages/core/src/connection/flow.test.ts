@@ -89,7 +89,7 @@ describe("after an interval in which nothing happened", () => {
     expect(await peer.receivedTypes()).toEqual(["MESSAGE"]);
   });
 
-  test("reading that has stopped stays stopped, and goes on when handlers have caught up", async () => {
+  test("reading that has stopped stays stopped, and continues when handlers have caught up", async () => {
     const { runtime, peer, call, started, gates } = await lagging({
       handlerConcurrency: 1,
       receiveQueueSize: 2,

@@ -72,7 +72,7 @@ describe("the limit of a peer", () => {
     await expect(client.call("fail")).rejects.toMatchObject({ code: ErrorCode.NOT_FOUND, message: "gone" });
   });
 
-  test("makes a broadcast skip the clients that accept less, and the server's onError hears of it", async () => {
+  test("makes a broadcast skip the clients that accept less, and the server's onError is notified", async () => {
     const { runtime, server, client, errors } = await pair(100, 4);
     const { client: other } = testClient(runtime, { maxMessageBytes: 100 * KIB });
     const heard: string[] = [];

@@ -20,7 +20,7 @@ async function scene() {
   return { server, client, connection, resumeNow };
 }
 
-test("a client that closes while it hears of its return gives up the new stream", async () => {
+test("a client that closes while it is notified of its return gives up the new stream", async () => {
   const { client, connection, resumeNow } = await scene();
   client.onStateChange(({ event }) => {
     if (event === "restore") void client.close();
@@ -29,7 +29,7 @@ test("a client that closes while it hears of its return gives up the new stream"
   expect([client.state, connection.state]).toEqual(["closed", "suspended"]);
 });
 
-test("a server that closes a connection while it hears of its return gives up the new stream", async () => {
+test("a server that closes a connection while it is notified of its return gives up the new stream", async () => {
   const { server, client, connection, resumeNow } = await scene();
   connection.onStateChange(({ event }) => {
     if (event === "restore") void connection.close();

@@ -37,7 +37,7 @@ test("is seen to be over after one larger frame", () => {
   expect(one.frameDone(4096)).toBe(true);
 });
 
-test("goes on with the next chunk if nobody else had time in between", () => {
+test("continues with the next chunk if nobody else had time in between", () => {
   const { work } = slice();
   expect([1, 2, 3, 4].map(() => work(worker, TIME_SLICE_MS / 4))).toEqual([false, false, false, true]);
 });
@@ -70,13 +70,13 @@ test("counts it behind the sixteenth small chunk as well", () => {
   expect(chunks).toBeLessThan(60);
 });
 
-test("begins anew when another connection had its turn", () => {
+test("restarts when another connection had its turn", () => {
   const { work } = slice();
   const most = TIME_SLICE_MS * 0.75;
   expect([work(worker, most), work(other, most), work(worker, most)]).toEqual([false, false, false]);
 });
 
-test("begins anew in a turn of its own", () => {
+test("restarts in a turn of its own", () => {
   const { clock, slice: one, work } = slice();
   work(worker, TIME_SLICE_MS * 0.75);
   one.beginTurn(worker);

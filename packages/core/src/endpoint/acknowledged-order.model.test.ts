@@ -62,7 +62,7 @@ async function scene({ resume, seed, ...queues }: Options) {
 
 const names = ["send", "send", "send", "block", "block", "unblock", "cut", "settle", "advance", "advanceLong"];
 
-test("messages with ack are handled once and in order, whenever the receiver stands still and the connection is lost", async () => {
+test("messages with ack are handled once and in order, whenever the receiver stalls and the connection is lost", async () => {
   onTestFinished(() => void vi.restoreAllMocks());
   const options = fc.record({
     resume: fc.boolean(),

@@ -201,7 +201,7 @@ describe("send with ack", () => {
     expect(runs).toBe(1);
   });
 
-  test("is given up after its attempts, and says how many there were", async () => {
+  test("rejects after its last attempt, with the number of attempts", async () => {
     const { runtime, server, client } = await scene();
     server.on("order", () => new Promise(() => undefined));
     const sent = outcome(client.send("order", {}, { ack: { attempts: 3, timeoutMs: 1000, delayMs: 100 } }));
@@ -210,7 +210,7 @@ describe("send with ack", () => {
     expect(sent.error?.cause).toMatchObject({ code: ErrorCode.TIMEOUT });
   });
 
-  test("begins its next attempt after a growing delay", async () => {
+  test("starts its next attempt after a growing delay", async () => {
     const random = vi.spyOn(Math, "random").mockReturnValue(0.999);
     onTestFinished(() => random.mockRestore());
     const { runtime, server, client } = await scene();
@@ -246,7 +246,7 @@ describe("send with ack", () => {
     expect(sent.state).toBe("resolved");
   });
 
-  test("isn't sent twice over a connection that lives, tells no time, and takes an answer that comes late", async () => {
+  test("is sent once over an open connection, without a timeout, and accepts a late answer", async () => {
     const { runtime, sent, peer } = await withRawServer({ timeoutMs: 1000, delayMs: 30_000 });
     await runtime.advance(10_000);
     const frames = (await peer.received()).filter(({ type }) => type === Type.RPC_REQUEST || type === Type.CANCEL);
@@ -329,7 +329,7 @@ describe("send with ack", () => {
     await expect(client.send("nothing", {}, { ack: true })).rejects.toMatchObject({ code: ErrorCode.NO_HANDLER });
   });
 
-  test("handles again what comes with a key to a server that was started anew", async () => {
+  test("is handled again by a restarted server without a store, despite its key", async () => {
     const { runtime, server, client } = await scene();
     let runs = 0;
     const count = (): void => {
@@ -361,7 +361,7 @@ describe("call with once", () => {
     });
   });
 
-  test("carries the method out once, however often it is called with the key, and gives each the same answer", async () => {
+  test("runs the method once, regardless of how often it is called with the key, and gives each call the same answer", async () => {
     const { runtime, server, client } = await scene();
     let charged = 0;
     server.rpc("charge", async ({ amount }) => {
@@ -492,7 +492,7 @@ describe("call with once", () => {
     expect(runs).toBe(0);
   });
 
-  test("is refused while too much runs on without callers, who have gone or given up, until that has ended", async () => {
+  test("is rejected while too many calls run whose callers have cancelled or disconnected", async () => {
     const runtime = fakeRuntime();
     const { server } = await testServer(runtime, { maxMessageBytes: 8 * 1024 * 1024, maxConnections: 10 });
     const open = gate();

@@ -15,7 +15,7 @@ async function scene() {
   return { runtime, client, received, errors };
 }
 
-test("a message whose middleware calls next() twice is sent once, and onError hears of the second call", async () => {
+test("a message whose middleware calls next() twice is sent once, and onError is notified of the second call", async () => {
   const { runtime, client, received, errors } = await scene();
   client.use(async (_context, next) => {
     await next();

@@ -254,7 +254,7 @@ test("a raw client refuses an option that it doesn't know, of its own and of its
   });
 });
 
-test("a client that subscribes to a pattern, or publishes there, is told so: nothing would ever arrive", async () => {
+test("a client that subscribes to a pattern, or publishes there, gets an error: nothing would ever arrive", async () => {
   await using made = await connectedPair<Any, Any>({
     prepare: (own) => void own.topics("room:*", { authorize: () => true, publish: true }),
   });

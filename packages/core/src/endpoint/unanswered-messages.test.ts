@@ -36,7 +36,7 @@ async function scene(options: Partial<ClientInit> = {}, prepare: (server: Server
 }
 
 describe("a message with ack, while its client reconnects", () => {
-  test("waits for the next login, however long that takes, and needs no attempts meanwhile", async () => {
+  test("waits for the next login without a time limit, and uses no attempts", async () => {
     const { runtime, server, client, handled } = await scene();
     await server.stop({ drainMs: 0 });
     await runtime.settle();
@@ -255,7 +255,7 @@ describe("a message with ack, while its client reconnects", () => {
   });
 
   test.each(["disconnects", "gives up"])(
-    "fails at once when the client %s, and says whether it was started",
+    "fails immediately when the client %s, and reports whether it was started",
     async (end) => {
       const reconnect = { ...RECONNECT, attempts: 3, delayMs: 1000, maxDelayMs: 1000 };
       const { runtime, server, client } = await scene({ reconnect });
@@ -374,7 +374,7 @@ describe("a message with ack, and a call with once, while the send queue is full
     expect(handled).toEqual(Array.from({ length: accepted.length }, (_, n) => n));
   });
 
-  test("has room after the next login, as all that waited, behind what a server that was started anew gets again", async () => {
+  test("has room after the next login, as all that waited, behind what a server that was restarted gets again", async () => {
     const runtime = fakeRuntime();
     const store = memoryStore({ now: () => runtime.wallClock() });
     const handled = new Set<unknown>();
@@ -519,7 +519,7 @@ describe("a message with ack, while a session waits for its next stream", () => 
     expect(sent.error).toMatchObject({ code: ErrorCode.NOT_DELIVERED, details: { attempts: 1 } });
   });
 
-  test("has its whole time again when the session goes on", async () => {
+  test("has its whole time again when the session continues", async () => {
     const { runtime, server, client } = await session();
     server.on("order", () => new Promise(() => undefined));
     const sent = outcome(client.send("order", 1, { ack: { attempts: 1, timeoutMs: 1000 } }));

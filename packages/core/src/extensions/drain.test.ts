@@ -3,7 +3,7 @@ import { MAX_RETRY_AFTER_MS } from "../limits.ts";
 import { clientAtRawServer } from "../test-support/peers.ts";
 import { DRAIN_FRAME, DRAINED_FRAME } from "./drain.ts";
 
-test("a server that repeats DRAIN, with times out of bounds, is answered once, and hooks hear of bounded times once", async () => {
+test("a server that repeats DRAIN, with times out of bounds, is answered once, and hooks are notified of bounded times once", async () => {
   const { runtime, client, peer } = await clientAtRawServer({ extensions: { drain: true } });
   const notices: unknown[] = [];
   client.onDrain((_client, notice) => void notices.push(notice));

@@ -70,7 +70,7 @@ describe("Liveness", () => {
     expect(liveness.nextCheckMs(at(500))).toBe(0);
   });
 
-  test("does not give up a peer that it does not read from, and goes on with PINGs", () => {
+  test("does not give up a peer that it does not read from, and continues with PINGs", () => {
     const bench = new Bench();
     bench.liveness.suspend();
     expect([30, 60, 90, 120].map((second) => bench.check(second))).toEqual(["ping", "ping", "ping", "ping"]);

@@ -64,7 +64,7 @@ describe("connect", () => {
     expect(pool.stats.servers.map(({ connected }) => connected)).toEqual([1, 1]);
   });
 
-  test("tells onReconnectAttemptFailed of the servers that aren't reached, and then onError doesn't hear of them", async () => {
+  test("reports unreached servers to onReconnectAttemptFailed, and then not to onError", async () => {
     const runtime = fakeRuntime();
     await whoServer(runtime, 1);
     const { pool, errors } = testPool(runtime, [1, 2]);
@@ -132,7 +132,7 @@ describe("connect", () => {
     expect(runtime.timers.count).toBe(0);
   });
 
-  test("after disconnect() connects anew, also while the connect() before it still fails", async () => {
+  test("after disconnect() connects again, also while the connect() before it still fails", async () => {
     const runtime = fakeRuntime();
     await whoServer(runtime, 1);
     const { pool } = testPool(runtime, [1]);

@@ -65,7 +65,7 @@ const never = (): Promise<unknown> => new Promise(() => undefined);
 const OUTAGE_MS = 300_000;
 
 describe("after a lost connection", () => {
-  test("a call with once goes on at the server that began it, and never at one that doesn't know its key", async () => {
+  test("a call with once continues at the server that began it, and never at one that doesn't know its key", async () => {
     let finish: (value: string) => void = () => undefined;
     const answer = new Promise<string>((resolve) => {
       finish = resolve;
@@ -97,7 +97,7 @@ describe("after a lost connection", () => {
     expect(runs.length).toBe(1);
   });
 
-  test("a message with ack waits for the server that may have begun it, and goes on there", async () => {
+  test("a message with ack waits for the server that may have begun it, and continues there", async () => {
     let finish: (value: null) => void = () => undefined;
     const answer = new Promise<null>((resolve) => {
       finish = resolve;
@@ -222,7 +222,7 @@ describe("after a lost connection", () => {
     expect(runs.length).toBe(1);
   });
 
-  test("it goes on at another server that shares the store", async () => {
+  test("it continues at another server that shares the store", async () => {
     const shared = memoryStore();
     const { runtime, runs, servers, pool } = await twoServers(
       (at, port) => {
@@ -240,7 +240,7 @@ describe("after a lost connection", () => {
     expect(runs.length).toBe(1);
   });
 
-  test("it goes on at its server that was started anew, however long the store takes to say which keys it has", async () => {
+  test("it continues at its server that was restarted, however long the store takes to say which keys it has", async () => {
     let delayMs = 0;
     const { runtime, start, pool } = await paidOnce((at, store) => ({
       ...store,
@@ -259,7 +259,7 @@ describe("after a lost connection", () => {
     expect(paying).toMatchObject({ state: "resolved", value: "paid" });
   });
 
-  test("it goes on at its server whose store failed first, if the client logged in after the store had answered", async () => {
+  test("it continues at its server whose store failed first, if the client logged in after the store had answered", async () => {
     let fails = true;
     const { runtime, start, pool } = await paidOnce((_at, store) => ({
       ...store,

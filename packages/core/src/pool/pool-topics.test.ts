@@ -123,7 +123,7 @@ describe("a pool", () => {
     expect(servers.map(({ news }) => news.stats.published)).toEqual([1, 1]);
   });
 
-  test("hears of subscriptions that servers begin", async () => {
+  test("is notified of subscriptions that servers begin", async () => {
     const { runtime, servers, pool } = await scene();
     const begun: string[] = [];
     pool.onSubscribed(({ topic }) => begun.push(topic));

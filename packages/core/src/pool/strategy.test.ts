@@ -22,7 +22,7 @@ describe("round-robin", () => {
     expect(taken.slice(3)).toEqual(taken.slice(0, 3));
   });
 
-  test("goes on when candidates come and go", () => {
+  test("continues when candidates come and go", () => {
     const choose = chooserOf("round-robin");
     for (const count of [3, 1, 2, 3]) expect(choose(three.slice(0, count))).toBeDefined();
   });

@@ -13,7 +13,7 @@ test("a user's bytes of the window before count until the window has passed agai
   expect(budget.charge("ada", 10, 2000)).toBe(true);
 });
 
-test("a user who was away for two windows begins anew, and users don't count against each other", () => {
+test("a user who was away for two windows starts over, and users don't count against each other", () => {
   const budget = new OwnerBudget(1000, 10);
   expect(budget.charge("ada", 10, 0)).toBe(true);
   expect(budget.charge("bob", 10, 0)).toBe(true);

@@ -70,7 +70,7 @@ async function takeMost(
 }
 
 describe("maxBufferedBytes", () => {
-  test("bounds incomplete frames; onError hears of it", async () => {
+  test("bounds incomplete frames; onError is notified", async () => {
     const { runtime, peers, left, errors } = await bench(6);
     for (const peer of peers) peer.write(message("note", LARGE).subarray(0, -1));
     await runtime.settle();

@@ -256,7 +256,7 @@ describe("the time of a login", () => {
     expect(bench.timedOut).toEqual([connection]);
   });
 
-  test("goes on while a challenge is out", async () => {
+  test("continues while a challenge is out", async () => {
     const bench = await LoginBench.open({ authTimeoutMs: 1000 });
     const attempt = bench.begin();
     await bench.runtime.advance(900);

@@ -109,7 +109,7 @@ test("A stored message is acknowledged when the store has it, and leaves the sto
   expect(await stored()).toEqual([]);
 });
 
-test("The next process delivers what the former one had stored, in order, once for each key", async () => {
+test("The next process delivers what the previous one had stored, in order, once for each key", async () => {
   const { runtime, connection, handled, cut, restart, stored } = await scene();
   cut();
   for (const n of [1, 2, 3]) await connection.send("n", n, STORED);
@@ -204,7 +204,7 @@ test.each([false, true])(
   },
 );
 
-test("Messages go on to a third process", async () => {
+test("Messages continue to a third process", async () => {
   const all = await scene();
   all.hold();
   await all.connection.send("n", 1, STORED);
@@ -431,7 +431,7 @@ test("A message that is being stored when the session ends rejects, and isn't re
   expect(await all.stored()).toEqual([]);
 });
 
-describe("a session that goes on at another server, while the former one still has it", () => {
+describe("a session that continues at another server, while the former one still has it", () => {
   async function sharing(runtime: FakeRuntime, store: Store, port: number) {
     const view = Object.assign(mortalStore(store), { isShared: true });
     const { server, errors } = await testServer(runtime, { port, resume: { store: view, windowMs: 60_000 } });

@@ -68,7 +68,7 @@ describe("a method with roles", () => {
     ]);
   });
 
-  test("has middlewares around the hooks that hear of a refusal", async () => {
+  test("has middlewares around the hooks that are notified of a refusal", async () => {
     const seen: unknown[] = [];
     const { bob } = await scene((server) => {
       server.use(({ kind, method }, next) => {

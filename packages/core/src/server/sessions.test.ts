@@ -21,7 +21,7 @@ function sessions(): Sessions<unknown> {
   return new Sessions(runtimeContextOf(fakeRuntime()), 1000);
 }
 
-test("a token is of no use to another user", () => {
+test("a token is invalid for another user", () => {
   const all = sessions();
   const protocol = connection();
   all.add(protocol, "ada", "token");
@@ -32,7 +32,7 @@ test("a token is of no use to another user", () => {
   expect(all.find(request, "ada")?.protocol).toBe(protocol);
 });
 
-test("a token is good until something has arrived over the stream that came with the next one", () => {
+test("a token is valid until data has arrived over the stream whose login issued the next token", () => {
   const all = sessions();
   const protocol = connection();
   all.add(protocol, "ada", "first");

@@ -58,7 +58,7 @@ async function scene(options: { readonly onceMs?: number; readonly store?: Store
 }
 
 describe("once with a store", () => {
-  test("isn't carried out again by a server that was started anew, which gives the same answer", async () => {
+  test("isn't run again by a restarted server, which gives the same answer", async () => {
     const { client, start, restart, runtime } = await scene();
     let runs = 0;
     const prepare = (server: Server): void => {
@@ -160,7 +160,7 @@ describe("once with a store", () => {
     expect(runs).toBe(0);
   });
 
-  test("goes on over the next connection, and is answered there", async () => {
+  test("continues over the next connection, and is answered there", async () => {
     const { client, start, restart, runtime } = await scene();
     await start((server) => server.rpc("charge", () => 1));
     await client.call("charge", {}, { once: "order 1" });
@@ -184,7 +184,7 @@ describe("once with a store", () => {
     expect(again.value).toBe(2);
   });
 
-  test("carries nothing out if the store fails, and the server goes on serving", async () => {
+  test("runs nothing while the store fails, and the server keeps serving", async () => {
     const scenery = await scene();
     const { client, start, runtime } = scenery;
     let runs = 0;
@@ -214,7 +214,7 @@ describe("once with a store", () => {
     expect(scenery.errors).toContainEqual(expect.objectContaining({ code: ErrorCode.STORE_FAILED, stage: "store" }));
   });
 
-  test("says that an answer was too large to be kept, after a restart", async () => {
+  test("answers MESSAGE_TOO_LARGE after a restart if the answer was too large to be kept", async () => {
     const { client, start, restart, runtime } = await scene();
     const prepare = (server: Server): void => void server.rpc("dump", () => new Uint8Array(300_000));
     await start(prepare);
@@ -258,7 +258,7 @@ describe("once with a store", () => {
 });
 
 describe("ack with a store", () => {
-  test("is handled once by servers that follow each other", async () => {
+  test("is handled once across successive servers", async () => {
     const { client, start, restart, runtime } = await scene();
     const got: unknown[] = [];
     const prepare = (server: Server): void => void server.on("order", (_client, data) => void got.push(data));

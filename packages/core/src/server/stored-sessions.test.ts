@@ -129,8 +129,8 @@ describe("a session that another node takes over", () => {
   });
 });
 
-describe("a session whose server was started anew", () => {
-  test("goes on: what was handled isn't handled again, and what wasn't is, in order", async () => {
+describe("a session whose server was restarted", () => {
+  test("continues: handled messages aren't handled again, and the others are, in order", async () => {
     const first: unknown[] = [];
     const scenery = await scene((server) => {
       server.on("n", async (_client, n) => {
@@ -175,7 +175,7 @@ describe("a session whose server was started anew", () => {
     expect([got, resumed]).toEqual([[1, 3], [{ replayed: 0, lost: 0, restarted: true }]]);
   });
 
-  test("goes on several times, also with what is sent meanwhile", async () => {
+  test("continues several times, also with what is sent meanwhile", async () => {
     const got: unknown[] = [];
     const handle = (server: Server): void => {
       server.on("n", async (_client, n) => {
@@ -199,7 +199,7 @@ describe("a session whose server was started anew", () => {
     );
   });
 
-  test("tells the client what was lost, if more than maxBytes weren't handled", async () => {
+  test("reports to the client what was lost if more than maxBytes weren't handled", async () => {
     const { runtime, client, kill, start, resumed } = await scene(
       (server) => server.on("n", () => new Promise(() => undefined)),
       { maxBytes: 65_536 },
@@ -220,7 +220,7 @@ describe("a session whose server was started anew", () => {
     expect((session?.lost ?? 0) + got).toBe(100);
   });
 
-  test("goes on with more messages than a function takes arguments", async () => {
+  test("continues with more messages than a function takes arguments", async () => {
     const COUNT = 130_000;
     let hold = true;
     let got = 0;
@@ -241,7 +241,7 @@ describe("a session whose server was started anew", () => {
     expect([resumed, got]).toEqual([[{ replayed: COUNT, lost: 0, restarted: true }], COUNT]);
   });
 
-  test("ends its calls with CONNECTION_CLOSED, and is told to the client's hooks as a new connection", async () => {
+  test("ends its calls with CONNECTION_CLOSED, and runs the client's hooks for a new connection", async () => {
     const { runtime, client, kill, start } = await scene((server) => server.rpc("slow", () => new Promise(() => {})));
     const events: string[] = [];
     client.onDisconnect((_client, { codeName }) => void events.push(`disconnected: ${codeName}`));
@@ -268,7 +268,7 @@ describe("a session whose server was started anew", () => {
     expect(await sessions.recall({ token, received: 0 }, "ada", 1000)).toEqual(own);
   });
 
-  test("goes on after an outage of the store, however often it was resumed meanwhile", async () => {
+  test("continues after an outage of the store, however often it was resumed meanwhile", async () => {
     const scenery = await scene((server) => server.on("n", () => new Promise(() => undefined)));
     const { runtime, client, kill, start, resumed, view } = scenery;
     const second: unknown[] = [];
@@ -333,7 +333,7 @@ describe("a session whose server was started anew", () => {
     );
   });
 
-  test("leaves messages whose handlers a server that stops has interrupted to the next one", async () => {
+  test("leaves messages whose handlers were interrupted by stop() to the next server", async () => {
     const first: unknown[] = [];
     const { runtime, client, server, start, errors } = await scene((server) => {
       server.on("n", async (_client, n, { signal }) => {

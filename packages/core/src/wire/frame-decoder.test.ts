@@ -135,7 +135,7 @@ describe("FrameDecoder", () => {
     expect([decoder.correlationHi, decoder.correlationLo]).toEqual([0xfedc_ba98, 0x7654_3210]);
   });
 
-  test("can be left in the middle of a chunk, be given more, and go on", () => {
+  test("can be left in the middle of a chunk, be given more, and continue", () => {
     const decoder = new FrameDecoder(MIB, baseFrameTypes);
     const frames = Array.from({ length: 40 }, (_, i) => bytesOf({ correlationId: i + 1, payload: { i } }));
     const all = joined(...frames);

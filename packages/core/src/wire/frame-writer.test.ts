@@ -105,7 +105,7 @@ describe("FrameWriter", () => {
     expect(new Set(frames.map(({ view }) => view.buffer)).size).toBeGreaterThan(3);
   });
 
-  test("gives a frame over 16 KiB an array of exactly its size, and goes on where it was", () => {
+  test("gives a frame over 16 KiB an array of exactly its size, and continues where it was", () => {
     const writer = writerWith();
     writer.message(0, 0, "small", 1);
     const { bytes, end } = writer;

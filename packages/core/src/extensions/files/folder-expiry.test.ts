@@ -47,7 +47,7 @@ async function leaveOld(dir: string, ageMs: number): Promise<void> {
 
 const isEmpty = (dir: string) => vi.waitFor(async () => expect(await readdir(dir)).toEqual([]), { timeout: 60_000 });
 
-test("an unfinished file goes by a timer, which doesn't keep the process running, if nobody uses the folder", async () => {
+test("an unfinished file goes by a timer, which doesn't keep the process running, if no client uses the folder", async () => {
   const { dir, timers, receiving, expiry, pass } = await scene();
   expiry.begin();
   await expiry.used();
@@ -121,7 +121,7 @@ test("use waits for a search under way, and begins one after a minute", async ()
   expect(await searched()).toBe(2);
 });
 
-test("a search that fails is told to this side's application, or to the peer that uses the folder", async () => {
+test("a search that fails is reported to this side's application, or to the peer that uses the folder", async () => {
   const { dir, expiry, failed } = await scene({ names: () => Promise.reject(systemError("EACCES")) });
   await mkdir(join(dir, ".netconduit"));
   expiry.begin();

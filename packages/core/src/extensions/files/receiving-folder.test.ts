@@ -187,7 +187,7 @@ test.each([
   expect(await readFile(join(dir, "a.bin"))).toEqual(Buffer.from(CONTENT));
 });
 
-test("a state that can't be read is the system's error, not a file that begins anew", async () => {
+test("a state that can't be read is the system's error, not a file that restarts", async () => {
   const { dir, folder } = await receiving();
   await leave(folder);
   const unreadable = new ReceivingFolder(transfersWith({ open: failing("EACCES") }), dir);

@@ -180,7 +180,7 @@ test.each([
   await expect(upload).rejects.toMatchObject(invalid("an offset"));
 });
 
-test("an upload begins anew if the peer has other bytes at its offset than this side sent", async () => {
+test("an upload restarts if the peer has other bytes at its offset than this side sent", async () => {
   const transfers = transfersWith();
   const file = new File([CONTENT as never], "a.bin", { lastModified: 5 });
   const head = transfers.files.sha256();
@@ -257,7 +257,7 @@ test("a download that doesn't begin at the start of the file, though that was as
   expect(openStreams()).toBe(0);
 });
 
-test("a download that a peer continues where nothing is here begins anew", async () => {
+test("a download that a peer continues at an offset this side doesn't have restarts", async () => {
   const dir = await temporaryFolder();
   const { box, asked } = sending([{ ...HEADER, offset: 4 }], [HEADER, CONTENT, END]);
   expect(await box.download("a.bin", dir)).toEqual({ ...SENT, resumedFrom: 0 });
@@ -459,7 +459,7 @@ function hasty(script: Script) {
   return peer(script, transfersWith({}, clock));
 }
 
-test("a download to a stream, which broke off, goes on behind the bytes that the stream took", async () => {
+test("a download to a stream, which broke off, continues behind the bytes that the stream took", async () => {
   const { box, asked, openStreams } = hasty({
     streams: [
       [HEADER, CONTENT.subarray(0, 4), new ConduitError(ErrorCode.CONNECTION_CLOSED, "lost")],

@@ -150,7 +150,7 @@ describe("an upload that is complete, asked for again,", () => {
     return { ...the, clock };
   }
 
-  test("has the same answer, and this side's application hears of it once", async () => {
+  test("has the same answer, and this side's application is notified once", async () => {
     const { folder, heard, context } = await finished();
     expect(await folder.offset(TRANSFER, context)).toEqual({ offset: 10, sha256: ANSWER.sha256 });
     expect(await folder.upload(again, context)).toEqual(ANSWER);
@@ -259,7 +259,7 @@ test("a peer has four lists under way at most; others wait, without a trace if t
   expect(looks).toBe(6);
 });
 
-test("an error of the disk in a list is told to the peer and to this side's application", async () => {
+test("an error of the disk in a list is reported to the peer and to this side's application", async () => {
   const { folder, heard, context } = await served(
     {},
     transfersWith({ names: () => Promise.reject(systemError("EIO")) }),
@@ -268,14 +268,14 @@ test("an error of the disk in a list is told to the peer and to this side's appl
   expect(heard).toEqual([["failed", "a method", "Cannot list 'box': EIO"]]);
 });
 
-test("an error of the disk at one of a list's files is told to the peer and to this side's application", async () => {
+test("an error of the disk at one of a list's files is reported to the peer and to this side's application", async () => {
   const changes = { names: async () => ["a.bin"], facts: () => Promise.reject(systemError("EIO")) };
   const { folder, heard, context } = await served({}, transfersWith(changes));
   await expect(allOf(folder.list({}, context))).rejects.toMatchObject({ codeName: "FILE_ERROR" });
   expect(heard).toEqual([["failed", "a method", "Cannot list 'box': EIO"]]);
 });
 
-test("an error of the disk while a file is sent is told to the peer and to this side's application", async () => {
+test("an error of the disk while a file is sent is reported to the peer and to this side's application", async () => {
   const transfers = transfersWith(opening(() => ({ read: () => Promise.reject(systemError("EIO")) })));
   const { dir, folder, heard, context } = await served({}, transfers);
   await writeFile(join(dir, "a.bin"), CONTENT);
@@ -283,7 +283,7 @@ test("an error of the disk while a file is sent is told to the peer and to this 
   expect(heard).toEqual([["failed", "a method", "Cannot read 'a.bin': EIO"]]);
 });
 
-test("a full disk is told to the peer and to this side's application, and nothing is left", async () => {
+test("a full disk is reported to the peer and to this side's application, and nothing is left", async () => {
   const transfers = transfersWith(opening(() => ({ write: () => Promise.reject(systemError("ENOSPC")) })));
   const { dir, folder, heard, contextOf } = await served({}, transfers);
   const upload = folder.upload(UPLOAD, contextOf({}, [CONTENT, END]));

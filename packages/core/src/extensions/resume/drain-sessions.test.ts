@@ -16,7 +16,7 @@ async function scene() {
   return { runtime, server, client, cut };
 }
 
-test("a server that stops loses nothing of clients that are cut meanwhile: they come back, and get their answers", async () => {
+test("a stopping server loses no data of clients that are cut: they resume and get their answers", async () => {
   const { runtime, server, client, cut } = await scene();
   const open = gate();
   const got: unknown[] = [];
@@ -54,7 +54,7 @@ test("a server that stops has clients receive what it sent, also if they are cut
   expect(stopped.state).toBe("resolved");
 });
 
-test("a server stops within drainMs although a client that it owes something is away", async () => {
+test("a server stops within drainMs although a client with pending answers is disconnected", async () => {
   const runtime = fakeRuntime();
   const { server } = await testServer(runtime, { resume: true });
   const { client } = testClient(runtime, {
@@ -107,7 +107,7 @@ test("a server that stops refuses new clients, although it may still be reached"
   expect([call.state, stopped.state]).toEqual(["resolved", "resolved"]);
 });
 
-test("messages that a stopping server hasn't taken are sent to the next one", async () => {
+test("messages that a stopping server hasn't accepted are sent to the next one", async () => {
   const { runtime, server, client } = await scene();
   const handled: unknown[] = [];
   const open = gate();

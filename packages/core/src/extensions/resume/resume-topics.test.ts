@@ -25,7 +25,7 @@ async function cut(runtime: FakeRuntime): Promise<void> {
   await runtime.settle();
 }
 
-test("a subscription made while there is no stream starts when the session goes on", async () => {
+test("a subscription made while there is no stream starts when the session continues", async () => {
   const { runtime, server, client } = await scene();
   const topic = server.topic("news");
   await cut(runtime);
@@ -86,7 +86,7 @@ test("a subscription that was refused for now is asked for again, also while the
   expect(await taken(subscription)).toEqual([1]);
 });
 
-test("a subscription of a pool that moves to another server ends at the first one when its session goes on", async () => {
+test("a subscription of a pool that moves to another server ends at the first one when its session continues", async () => {
   const runtime = fakeRuntime();
   const one = (await testServer(runtime, { port: 1, resume: true })).server;
   const two = (await testServer(runtime, { port: 2, resume: true })).server;

@@ -54,7 +54,7 @@ function cut(runtime: FakeRuntime): void {
 }
 
 describe("a session", () => {
-  test("goes on over another stream, and hooks hear only that", async () => {
+  test("continues over another stream, and hooks hear only that", async () => {
     const { runtime, server, client, connection, events } = await scene();
     server.rpc("echo", (params) => params);
     cut(runtime);
@@ -68,7 +68,7 @@ describe("a session", () => {
     expect(await client.call("echo", { a: 1 })).toEqual({ a: 1 });
   });
 
-  test("goes on if a listener connects as soon as it hears that the stream was lost", async () => {
+  test("continues if a listener connects as soon as it hears that the stream was lost", async () => {
     const { runtime, client, connection, events } = await scene();
     const connected: Promise<void>[] = [];
     client.onStateChange(({ to }) => {
@@ -83,7 +83,7 @@ describe("a session", () => {
     expect([client.state, connection.state]).toEqual(["closed", "closed"]);
   });
 
-  test("is what connect() waits for, also if a listener calls it as soon as the session goes on", async () => {
+  test("is what connect() waits for, also if a listener calls it as soon as the session continues", async () => {
     const { runtime, client, connection } = await scene();
     const connected: Promise<void>[] = [];
     client.onStateChange(({ event }) => {
@@ -156,7 +156,7 @@ describe("a session", () => {
     expect(call).toMatchObject({ state: "resolved", value: 1 });
   });
 
-  test("takes calls and messages while there is no stream", async () => {
+  test("queues calls and messages while there is no stream", async () => {
     const { runtime, server, client, connection } = await scene();
     const got: unknown[] = [];
     server.on("n", (_client, n) => void got.push(n));
@@ -172,7 +172,7 @@ describe("a session", () => {
     expect(call).toMatchObject({ state: "resolved", value: { a: 1 } });
   });
 
-  test("expires at the server after windowMs, and both sides hear what was lost", async () => {
+  test("expires at the server after windowMs, and both sides learn what was lost", async () => {
     const { runtime, client, connection, server, events } = await scene({ resume: { windowMs: 5000 } });
     server.on("n", () => undefined);
     connection.send("n", 1);
@@ -244,7 +244,7 @@ describe("a session", () => {
     expect(handled).toBeLessThan(130);
   });
 
-  test("that the server doesn't know any more expires, and the client says what the server had not received", async () => {
+  test("expires if the server no longer has it, and the client reports what the server had not received", async () => {
     const { runtime, client, connection, server, events } = await scene();
     server.on("n", () => undefined);
     client.send("n", 1);
@@ -288,7 +288,7 @@ describe("a session", () => {
     expect(got).toEqual([2]);
   });
 
-  test("is refused by a hook that throws an RpcError, and ends", async () => {
+  test("is rejected by a hook that throws an RpcError, and ends", async () => {
     const { runtime, server, client, events } = await scene();
     server.onClientResume(() => {
       throw new RpcError(ErrorCode.PERMISSION_DENIED, "Banned");
@@ -299,7 +299,7 @@ describe("a session", () => {
     expect(client.state).toBe("failed");
   });
 
-  test("has the roles that its user has now, also in the hooks, and keeps no subscriptions that need others", async () => {
+  test("has its user's current roles, also in the hooks, and keeps no subscriptions that need other roles", async () => {
     const ada = (roles: readonly string[]) => ({ password: "lovelace", roles });
     const { runtime, server, client, connection } = await scene(
       { users: { ada: ada(["admin"]) } },
@@ -344,7 +344,7 @@ describe("a session", () => {
     },
   );
 
-  test("has middlewares around its hooks", async () => {
+  test("runs middleware around its hooks", async () => {
     const { runtime, server } = await scene();
     const seen: unknown[] = [];
     server.use(async ({ kind, method }, next) => {
@@ -369,7 +369,7 @@ describe("a session", () => {
     expect(tokens.size).toBe(6);
   });
 
-  test("goes on if the answer to the login was lost, several times", async () => {
+  test("resumes after the login's answer was lost several times", async () => {
     const { runtime, client, server, connection, events } = await scene();
     server.rpc("echo", (params) => params);
     for (let i = 0; i < 3; i += 1) {
@@ -385,7 +385,7 @@ describe("a session", () => {
     expect(events.every((event) => event.startsWith("resume"))).toBe(true);
   });
 
-  test("goes on while the server takes the old stream for alive", async () => {
+  test("continues while the server takes the old stream for alive", async () => {
     const { runtime, client, connection, server } = await scene();
     server.rpc("echo", (params) => params);
     const pair = runtime.pairs.at(-1);
@@ -432,7 +432,7 @@ describe("a session", () => {
     expect(client.state).toBe("closed");
   });
 
-  test("makes senders wait when maxBytes aren't acknowledged, and goes on", async () => {
+  test("makes senders wait while maxBytes are unacknowledged, and then continues", async () => {
     const { runtime, server, client } = await scene({}, { resume: { maxBytes: 65_536 }, sendQueueSize: 100 });
     let got = 0;
     server.on("block", () => {
@@ -452,7 +452,7 @@ describe("a session", () => {
     expect(got).toBe(sent + 1);
   });
 
-  test("goes on with messages in chunks of which a part had arrived", async () => {
+  test("continues with messages in chunks of which a part had arrived", async () => {
     const { runtime, server, client } = await scene();
     const lengths: number[] = [];
     server.on("block", (_client, data) => void lengths.push((data as Uint8Array).length));
@@ -466,7 +466,7 @@ describe("a session", () => {
     expect(lengths).toEqual(Array.from({ length: 8 }, (_, index) => (index + 1) * 100_000));
   });
 
-  test("goes on with streams at their item, in both directions", async () => {
+  test("continues streams at their next item, in both directions", async () => {
     const { runtime, server, client } = await scene();
     server.stream("count", async function* () {
       for (let n = 0; n < 2000; n += 1) {

@@ -89,7 +89,7 @@ describe("progress", () => {
     ["throws", () => raise()],
     ["rejects with", async () => raise()],
   ] as const)(
-    "what the caller's onProgress %s is reported as a hook's error, and the call goes on",
+    "what the caller's onProgress %s is reported as a hook's error, and the call continues",
     async ([, onProgress]) => {
       const { client } = await connected((server) =>
         server.rpc("work", (_params, context) => {

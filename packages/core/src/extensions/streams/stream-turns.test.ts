@@ -34,7 +34,7 @@ describe("turns of streams", () => {
     expect(woken).toEqual(Array.from({ length: 2000 }, (_, n) => n));
   });
 
-  test("of many that begin at once, each turn lets as many go on as have room in it if their items are like the last one", async () => {
+  test("of many that begin at once, each turn lets as many continue as have room in it if their items are like the last one", async () => {
     const { turns, queued } = scene();
     let begun = 0;
     const begin = async (): Promise<void> => {

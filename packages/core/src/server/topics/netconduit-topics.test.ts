@@ -242,7 +242,7 @@ describe("netconduit clients", () => {
     expect(subscription.waiting).toBe(0);
   });
 
-  test("hear of the end of a stream", async () => {
+  test("are notified of the end of a stream", async () => {
     const { server, join } = await bench(() => undefined);
     const news = server.topic("news");
     const peer = await join();

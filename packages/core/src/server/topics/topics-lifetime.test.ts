@@ -59,7 +59,7 @@ describe("a topic of a pattern", () => {
     }
   });
 
-  test("ends when it is closed, and begins anew with the next subscriber", async () => {
+  test("ends when it is closed, and restarts with the next subscriber", async () => {
     const { rooms, client, subscription } = await roomScene();
     rooms.topic("room:2").close();
     expect(rooms.all.map(({ name }) => name)).toEqual(["room:1"]);

@@ -156,7 +156,7 @@ describe("who may subscribe", () => {
 });
 
 describe("members", () => {
-  test("that the server adds hear of it, and receive", async () => {
+  test("that the server adds are notified of it, and receive", async () => {
     const { runtime, server, join, connectionOf } = await topicScene();
     const lobby = server.topic("lobby");
     const client = await join();

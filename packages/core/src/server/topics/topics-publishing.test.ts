@@ -162,7 +162,7 @@ describe("a topic", () => {
     expect((await taken(subscription)).map(({ length }) => length)).toEqual(sent.map(({ length }) => length));
   });
 
-  test("goes on after more messages than the first grant of credit", async () => {
+  test("continues after more messages than the first grant of credit", async () => {
     const { runtime, server, join } = await topicScene({ sendQueueSize: 10_000 });
     const news = server.topic("news");
     const client = await join({ receiveQueueSize: 10 });

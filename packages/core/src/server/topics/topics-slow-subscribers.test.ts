@@ -112,7 +112,7 @@ describe("a subscriber that doesn't read", () => {
     expect(news.stats).toMatchObject({ dropped: 0, lagging: 0, keptMessages: 20 });
   });
 
-  test("may be removed by the hook that hears of it, and gets nothing more", async () => {
+  test("may be removed by the hook that is notified, and gets nothing more", async () => {
     const { runtime, server, news, sleeper, reports, numbers } = await slowScene("drop-oldest");
     server.onSlowConsumer((connection) => void news.delete(connection));
     sleeper.resume();
@@ -324,7 +324,7 @@ describe("a subscriber that accepts small messages alone", () => {
     expect([await taken(other), other.dropped]).toEqual([[large, "a client missed one"], 0]);
   });
 
-  test("may be removed by the hook that hears of it while it joins, and isn't present then", async () => {
+  test("may be removed by the hook that is notified while it joins, and isn't present then", async () => {
     const { runtime, server, port, join } = await topicScene();
     const rooms = server.topics("room:*", { authorize: () => true, presence: true, retain: 2 });
     const room = rooms.topic("room:7");
