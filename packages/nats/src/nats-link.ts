@@ -392,7 +392,7 @@ export class NatsLink implements ClusterLink {
         clock.clearTimer(timer);
         resolve();
       };
-      // `flush` rejects if the connection is lost, after which nothing can be sent.
+      // A rejected task has ended as well: the connection is lost, and nothing can be sent.
       task.then(done, done);
     });
   }

@@ -117,7 +117,7 @@ export class DurableTopics {
     const reading = this.#readingOf(topic);
     await reading.ready;
     if (!isBehind(reading, since)) return;
-    // One that is in progress may have begun before the message was stored.
+    // A catch-up that is already in progress may have asked the log before the message was stored.
     await reading.catchingUp;
     if (!isBehind(reading, since)) return;
     reading.catchingUp ??= this.#catchUp(reading).finally(() => {

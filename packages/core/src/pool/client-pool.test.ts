@@ -3,6 +3,7 @@ import { ConduitError, ErrorCode, RpcError } from "../errors.ts";
 import type { Server } from "../server/server.ts";
 import { type FakeRuntime, fakeRuntime } from "../test-support/fake-runtime.ts";
 import { gate } from "../test-support/gate.ts";
+import { trackKeepAlive } from "../test-support/kept-alive.ts";
 import { outcome, testPool, testServer } from "../test-support/peers.ts";
 
 const { AUTH_FAILED, CONNECTION_CLOSED, CONNECTION_REFUSED, INVALID_STATE, SERVER_STOPPING } = ErrorCode;
@@ -24,24 +25,6 @@ function refusal(promise: Promise<unknown>): Promise<ConduitError> {
     },
     (error: ConduitError) => error,
   );
-}
-
-/** Returns a function that lists, for each stream dialled after this call, whether it keeps the process running. */
-function watchKeeping(runtime: FakeRuntime): () => boolean[] {
-  const keeping: boolean[] = [];
-  const pair = runtime.pair.bind(runtime);
-  runtime.pair = () => {
-    const streams = pair();
-    const index = keeping.push(true) - 1;
-    streams[0].ref = () => {
-      keeping[index] = true;
-    };
-    streams[0].unref = () => {
-      keeping[index] = false;
-    };
-    return streams;
-  };
-  return () => keeping;
 }
 
 async function itemsOf(stream: AsyncIterable<unknown> | undefined): Promise<unknown[]> {
@@ -681,19 +664,19 @@ describe("a process", () => {
 
   test("may end while a pool is connected whose unref() was called before connect()", async () => {
     const runtime = fakeRuntime();
-    const keeping = watchKeeping(runtime);
+    const keeping = trackKeepAlive(runtime, "client");
     await whoServer(runtime, 1);
     runtime.names.set("db.test", ["10.0.0.1"]);
     const { pool } = testPool(runtime, [], { servers: [{ host: "db.test", port: 1 }] });
     await pool.unref().connect();
-    expect(keeping()).toEqual([false]);
+    expect(keeping).toEqual([false]);
     pool.ref();
-    expect(keeping()).toEqual([true]);
+    expect(keeping).toEqual([true]);
   });
 
   test("may end after unref() with connections to addresses that a name gains later", async () => {
     const runtime = fakeRuntime();
-    const keeping = watchKeeping(runtime);
+    const keeping = trackKeepAlive(runtime, "client");
     await whoServer(runtime, 1);
     runtime.names.set("db.test", ["10.0.0.1", "10.0.0.2"]);
     const { pool } = testPool(runtime, [], { servers: [{ host: "db.test", port: 1 }] });
@@ -701,12 +684,12 @@ describe("a process", () => {
     runtime.names.set("db.test", ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
     await runtime.advance(30_000);
     expect(pool.stats.connectedServers).toBe(3);
-    expect(keeping()).toEqual([false, false, false]);
+    expect(keeping).toEqual([false, false, false]);
   });
 
   test("may end after unref() with a connection that only finishes its calls, because its address is gone", async () => {
     const runtime = fakeRuntime();
-    const keeping = watchKeeping(runtime);
+    const keeping = trackKeepAlive(runtime, "client");
     const server = await whoServer(runtime, 1);
     const open = gate();
     server.rpc("slow", () => open.promise);
@@ -717,9 +700,9 @@ describe("a process", () => {
     runtime.names.set("db.test", ["10.0.0.1"]);
     await runtime.advance(30_000);
     expect(pool.stats.servers).toHaveLength(1);
-    expect(keeping()).toContain(true);
+    expect(keeping).toContain(true);
     pool.unref();
-    expect(keeping()).not.toContain(true);
+    expect(keeping).not.toContain(true);
     open.open();
     await Promise.all(calls);
   });

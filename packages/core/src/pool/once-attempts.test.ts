@@ -344,7 +344,7 @@ describe("after a lost connection", () => {
       await pool.connect({ all: true });
       takeDown(2);
       await runtime.advance(10);
-      // What follows waits behind it.
+      // Later messages wait behind it.
       void outcome(pool.call("block", {}, { timeoutMs: 0 }));
       const sent = outcome<unknown>(
         kind === "call"

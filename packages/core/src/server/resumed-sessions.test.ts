@@ -11,7 +11,7 @@ const BACK_MS = 100;
 describe("a session that is resumed", () => {
   test("doesn't keep the process of an unref'd server running", async () => {
     const runtime = fakeRuntime();
-    const keeping = trackKeepAlive(runtime);
+    const keeping = trackKeepAlive(runtime, "server");
     const { server } = await testServer(runtime, { resume: true });
     server.unref();
     const { client } = testClient(runtime, { resume: true, reconnect: RECONNECT });

@@ -77,7 +77,7 @@ describe("a server that has descriptors for few connections", () => {
 describe("a process", () => {
   test("may end while clients of a server are connected, from unref() until ref()", async () => {
     const runtime = fakeRuntime();
-    const keeping = trackKeepAlive(runtime);
+    const keeping = trackKeepAlive(runtime, "server");
     const { server, port } = await testServer(runtime);
     await rawClient(runtime, port);
     server.unref();
